@@ -1,0 +1,142 @@
+// Package action is the one public model of what an agent asks for: an Action
+// has kinds, a verb, a resource, the data it carries or asks for, and a digest
+// that binds an approval to exactly this action in exactly this state.
+//
+// It promises that two actions with one digest are the same bytes sent in the
+// same session state, and it depends on nothing but the standard library. It
+// refuses what has no canonical form: invalid UTF-8 and integers from 2⁵³ up.
+package action
+
+import "time"
+
+// A Kind says what an action does. The list is closed: see Kinds.
+type Kind string
+
+// The kinds of docs/policy.md. An action may have several; the most restrictive verdict wins.
+const (
+	DataRead        Kind = "data.read"
+	DataWrite       Kind = "data.write"
+	DataDelete      Kind = "data.delete"
+	DataExport      Kind = "data.export"
+	SchemaChange    Kind = "schema.change"
+	PrivilegeChange Kind = "privilege.change"
+	IdentityChange  Kind = "identity.change"
+	SecretAccess    Kind = "secret.access"
+	Execute         Kind = "execute"
+	CodeChange      Kind = "code.change"
+	Deploy          Kind = "deploy"
+	InfraCreate     Kind = "infra.create"
+	InfraChange     Kind = "infra.change"
+	InfraDestroy    Kind = "infra.destroy"
+	NetworkChange   Kind = "network.change"
+	NetFetch        Kind = "net.fetch"
+	MessageSend     Kind = "message.send"
+	Payment         Kind = "payment"
+	LLMCall         Kind = "llm.call"
+	ToolCall        Kind = "tool.call"
+	SessionOpen     Kind = "session.open"
+	AuditChange     Kind = "audit.change"
+	ConfigChange    Kind = "config.change"
+	Unknown         Kind = "unknown"
+)
+
+// Kinds lists every kind, in the order of the documentation.
+func Kinds() []Kind {
+	return []Kind{
+		DataRead, DataWrite, DataDelete, DataExport, SchemaChange, PrivilegeChange, IdentityChange,
+		SecretAccess, Execute, CodeChange, Deploy, InfraCreate, InfraChange, InfraDestroy, NetworkChange,
+		NetFetch, MessageSend, Payment, LLMCall, ToolCall, SessionOpen, AuditChange, ConfigChange, Unknown,
+	}
+}
+
+// Valid reports whether k is on the closed list.
+func (k Kind) Valid() bool {
+	for _, known := range Kinds() {
+		if k == known {
+			return true
+		}
+	}
+	return false
+}
+
+// A Resource is what an action is done to.
+type Resource struct {
+	URN    string            // for example "postgres:billing/prod/customers"
+	Type   string            // "postgres", "s3", "kubernetes", …
+	Env    string            // environment set by the gate's configuration, never by the asker
+	Labels map[string]string // set by the gate's configuration
+}
+
+// A Count is a number that may be unknown. The zero value is unknown, never zero.
+type Count struct {
+	N     int64
+	Known bool
+}
+
+// KnownCount is a count somebody observed.
+func KnownCount(n int64) Count { return Count{N: n, Known: true} }
+
+// Data is what is known about the data an action carries or asks for.
+type Data struct {
+	Rows, Bytes      Count
+	ClassesKnown     bool             // false: Classes and Groups are a lower bound and the rest is unknown
+	Classes          []string         // "email", "card", …: sorted, each once
+	Groups           []string         // "pii", "phi", "pci", "secret": sorted, each once
+	Findings         map[string]int64 // findings in the request itself, by class
+	Unscanned        bool             // something was not fully decoded, so not fully scanned
+	Inferred         bool             // a classed column stands outside a plain output list
+	Destination      string           // where the data goes, "client" when only to the asker
+	DestinationTrust string           // "", "internal" or "external", as configured
+}
+
+// Link is one link of a delegation chain: who acts for whom (RFC 8693 act).
+type Link struct {
+	ID   string // "agent:nightly-exporter"
+	Type string // "agent", "pipeline", "service" or "human"
+}
+
+// An Action is one thing asked of one system. A gate makes it from the wire.
+type Action struct {
+	Kinds      []Kind
+	Verb       string // lower case, from a parser: "select", "drop", "copy"
+	Target     string // the main object, as the parser names it: "public.customers"
+	Title      string // a short line made from the parsed action, never from the agent's own words
+	Shape      string // the action without its literals: a hex fingerprint
+	Reversible bool
+	Resource   Resource
+	Data       Data
+
+	Subject string // on whose behalf: an opaque identifier
+	Actors  []Link // the chain, the acting one first
+
+	// Payload is the exact bytes that go upstream. It enters the digest as its
+	// SHA-256, and is never embedded.
+	Payload []byte
+	// Statement is what a person reads: text of the payload, not yet masked.
+	Statement string
+	// State is what gives the payload its meaning: database, role,
+	// search_path, working directory, host. All of it enters the digest.
+	State map[string]string
+
+	// Objects are the tables, files or endpoints touched, and Columns the
+	// output columns as far as the parser could tell.
+	Objects []string
+	Columns []Column
+	Wait    time.Duration // longest useful hold; 0: until the approval expires
+
+	Claims Claims
+}
+
+// A Column is one output column of a read, with where it comes from when the parser can tell.
+type Column struct {
+	Name    string   // as the client will see it
+	Sources []string // "customers.email"; several for an expression
+	Derived bool     // an expression, not a plain column
+}
+
+// Claims are the asker's own words. They inform a card and may tighten a
+// verdict; nothing they say permits anything.
+type Claims struct {
+	Reason, Ticket, Session, Intent string
+	BreakGlass                      bool
+}

@@ -1,0 +1,146 @@
+// Package gate runs enforcement points. A gate for a new protocol is a Codec;
+// everything else (listening, dialling, pausing, noticing that the client left,
+// failing closed, completing each permit exactly once) is here, once.
+//
+// It promises that no byte of a request goes upstream before every action in
+// it was permitted, and that a permit is completed exactly once. It refuses a
+// request without actions unless the codec marks it harmless by name.
+package gate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/assenthq/assent/action"
+)
+
+// An Authority checks an agent's credential and opens a Session for it.
+type Authority interface {
+	// Verifier returns what is needed to check that a client knows the
+	// credential of user, without the credential itself. An unknown user is an
+	// error; the gate answers it exactly as it answers a wrong credential.
+	Verifier(ctx context.Context, user string) (Verifier, error)
+	// Login opens a session after the credential was proved. It reads the
+	// credential again: one that was revoked or has expired is an error.
+	Login(ctx context.Context, v Verifier, from Peer) (Session, error)
+}
+
+// A Verifier is the stored half of a credential: SCRAM-SHA-256 keys (RFC 5802 section 3).
+type Verifier struct {
+	Credential string // id of the credential, never the secret
+	Salt       []byte
+	Iterations int
+	StoredKey  []byte
+	ServerKey  []byte
+}
+
+// Peer is where a client came from, as the gate saw it.
+type Peer struct {
+	Gate    string // name of the gate in the configuration
+	Address string // remote address
+	Client  string // what the client calls itself: a claim
+}
+
+// A Session is one authenticated client connection, through which its actions
+// are decided. It is safe for concurrent use.
+type Session interface {
+	// Describe fills in what the session knows: subject, actors, resource
+	// environment and labels. The codec calls it on each action it makes.
+	Describe(a *action.Action)
+	// Enforce decides. It blocks while the action waits for a person, calling
+	// held (if not nil) once the wait begins, and returns when the action may
+	// run or may not (a *Denied error). Any other error means that nobody
+	// decided, and the gate refuses. ctx ends when the client leaves: the
+	// approval then stays pending, marked "asker gone".
+	Enforce(ctx context.Context, a *action.Action, held func(Held)) (Permit, error)
+	// Refused records a request or connection the codec had to refuse by
+	// itself (a malformed message, a message on no list). detail never holds payload.
+	Refused(ctx context.Context, detail string)
+	// Cut is closed when the session must end at once: freeze or revocation.
+	Cut() <-chan struct{}
+	Close()
+}
+
+// Held tells a waiting client what it waits for.
+type Held struct {
+	ID      string    // approval id
+	URL     string    // where it can be looked at
+	Who     string    // who can review: "2 of data-owners"
+	Expires time.Time // when the approval expires
+	Until   time.Time // when this wait ends, not after Expires
+}
+
+// A Permit lets one action run once.
+type Permit interface {
+	// Rows opens one result set for masking. The returned value is used by one goroutine.
+	Rows(columns []Column) Rows
+	// Text masks free text from upstream: errors, notices, parameter values.
+	Text(b []byte) []byte
+	// Count adds rows and bytes before they are passed on. A *Denied error
+	// means that a limit was reached and nothing more may flow.
+	Count(rows, bytes int64) error
+	// Bound is the largest number of rows that a write may change; -1: none.
+	Bound() int64
+	// Done records how it went. The gate calls it exactly once.
+	Done(Outcome)
+}
+
+// Rows masks the values of one result set.
+type Rows interface {
+	// Value returns what may be shown for v, the value of column i. v is never
+	// modified. NULL (nil) stays NULL. binary values come in the upstream's wire format.
+	Value(i int, v []byte) ([]byte, error)
+}
+
+// A Column describes one column of a result as upstream announced it.
+type Column struct {
+	Name    string   // as upstream announced it
+	Type    uint32   // PostgreSQL type OID, or 0
+	Binary  bool     // values come in binary format
+	Sources []string // "customers.email", from the upstream's provenance and the parser
+	Derived bool     // an expression over its sources
+}
+
+// Outcome is how an action ended.
+type Outcome struct {
+	State    OutcomeState
+	Code     string // the protocol's own code: an SQLSTATE, an HTTP status
+	Rows     int64  // returned or changed, as upstream told
+	Bytes    int64
+	Duration time.Duration
+}
+
+// OutcomeState is one of Executed, Failed, Unknown, NotRun.
+type OutcomeState string
+
+// Outcomes. Unknown: the connection was lost after the request was sent, so
+// nobody here knows; it is never run again by us. NotRun: a permit that was
+// given and never used, because another action of the same request was denied.
+const (
+	Executed OutcomeState = "executed"
+	Failed   OutcomeState = "failed"
+	Unknown  OutcomeState = "unknown"
+	NotRun   OutcomeState = "not_run"
+)
+
+// Denied is the refusal of an action. Its text goes to the agent: it tells
+// the rule, who decides and where, never a value or a figure of a finding.
+type Denied struct {
+	Status string // one of the Status constants
+	Reason string
+	ID     string // of the approval, when there is one
+	URL    string
+	Hint   string // what the agent can do next
+}
+
+// Why an action may not run. They are different answers, to people and agents.
+const (
+	StatusDenied  = "denied"  // by policy or by a reviewer
+	StatusPending = "pending" // the wait budget ended; the same action asked again finds its approval
+	StatusExpired = "expired"
+	StatusNobody  = "undecided" // nobody could decide: an error on our side
+	StatusLimit   = "limit"     // a limit was reached in mid-stream
+)
+
+func (d *Denied) Error() string { return fmt.Sprintf("%s: %s", d.Status, d.Reason) }

@@ -1,0 +1,122 @@
+// Package approval holds actions until people decide: the states of an
+// approval, quorum, separation of duty, expiry, and the single use of what was
+// approved.
+//
+// Nobody approves their own action, by any path. One person fills one seat.
+// Every transition is one compare-and-swap guarded by state and version, in one
+// transaction with its audit record. A stored "approved" proves nothing: when it
+// is used, the quorum is computed again from sealed review records.
+package approval
+
+import (
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/policy"
+)
+
+// A State of an approval.
+type State string
+
+// The states of docs/approvals.md.
+const (
+	Pending   State = "pending"
+	Approved  State = "approved"
+	Denied    State = "denied"
+	Expired   State = "expired"
+	Withdrawn State = "withdrawn"
+	Executing State = "executing"
+	Executed  State = "executed"
+	Failed    State = "failed"
+	Unknown   State = "unknown"
+)
+
+// An Approval is a held action and everything a reviewer needs. Nothing in it
+// is unmasked: Statement and Title are masked before they come here.
+type Approval struct {
+	ID      string // "apr_" and 16 characters of Crockford base32
+	Version int64
+	State   State
+
+	Digest  action.Digest
+	Salt    action.Salt
+	Match   string // HMAC of the envelope: finds a retry
+	Created time.Time
+	Expires time.Time
+	Window  time.Duration // how long an approval stays usable after the quorum
+	Decided time.Time
+
+	Asker    identity.Asker
+	Excluded map[string]string // person or actor id → why; grows, never shrinks
+
+	Kinds     []action.Kind
+	Verb      string
+	Target    string
+	Title     string
+	Shape     string
+	Resource  action.Resource
+	Data      action.Data
+	Statement string        // masked
+	Masked    []Span        // where in Statement a value was replaced
+	Claims    action.Claims // escaped wherever it is shown
+
+	Requirements []policy.Requirement
+	Rules        []policy.Hit // with atoms
+	Masks        map[string]string
+	RowLimit     action.Count
+	Policy       string // bundle digest
+	Reason       string // rendered, for reviewers
+	Show         []string
+
+	Gate      string
+	AskerGone bool
+	Reviews   []Review
+	GrantID   string
+	Outcome   string
+	Rows      int64
+	Started   time.Time
+	Ended     time.Time
+	// Repeats are recent denials of the same digest or shape; each asks for one seat more.
+	Repeats int
+	// OpenTransaction says that the asker holds locks while it waits.
+	OpenTransaction bool
+}
+
+// A Span marks a masked value in a statement.
+type Span struct {
+	Start, End int
+	Class      string
+}
+
+// A Review is one person's answer.
+type Review struct {
+	ID        string
+	Approval  string
+	Person    string // person id
+	Name      string
+	Groups    []string // groups at the time of the review
+	Decision  string   // "approve" or "deny"
+	Reason    string
+	Channel   string // "console", "api", "terminal"
+	Assurance string // "token", "chat", "console", "passkey"
+	Digest    action.Digest
+	Version   int64 // of the approval as the reviewer saw it
+	Time      time.Time
+	MAC       []byte // under a key kept outside the database
+}
+
+// A Filter selects approvals to list.
+type Filter struct {
+	States []State
+	Actor  string
+	Since  time.Time
+	Limit  int
+}
+
+// An Event tells that an approval changed.
+type Event struct {
+	ID      string
+	Version int64
+	State   State
+}

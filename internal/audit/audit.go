@@ -1,0 +1,62 @@
+// Package audit is the tamper-evident log: records become leaves of a Merkle
+// tree (RFC 6962, C2SP tlog-tiles) in the same transaction as the state they
+// tell about, under signed checkpoints that anyone can verify offline.
+//
+// It promises that a record is durable before the thing it tells about happens,
+// and that what is missing shows as missing. It refuses to sign a tree smaller
+// than one it has signed before.
+package audit
+
+import "time"
+
+// A Record is one audit entry. It holds facts and masked text only: no
+// secret and no masked value may be put in any field.
+type Record struct {
+	Index    int64             `json:"index"`
+	Time     time.Time         `json:"time"` // UTC, microseconds, never behind the record before
+	Type     string            `json:"type"` // one of the Type constants
+	Actor    string            `json:"actor,omitempty"`
+	Subject  string            `json:"subject,omitempty"`
+	Chain    []string          `json:"chain,omitempty"`
+	Person   string            `json:"person,omitempty"` // who did it, where a person did: reviewer, administrator
+	Session  string            `json:"session,omitempty"`
+	Gate     string            `json:"gate,omitempty"`
+	Resource string            `json:"resource,omitempty"`
+	Env      string            `json:"env,omitempty"`
+	Kinds    []string          `json:"kinds,omitempty"`
+	Verb     string            `json:"verb,omitempty"`
+	Target   string            `json:"target,omitempty"`
+	Title    string            `json:"title,omitempty"`
+	Shape    string            `json:"shape,omitempty"`
+	Digest   string            `json:"digest,omitempty"` // action digest
+	Decision string            `json:"decision,omitempty"`
+	Rules    []string          `json:"rules,omitempty"`
+	Policy   string            `json:"policy,omitempty"` // bundle digest
+	Approval string            `json:"approval,omitempty"`
+	Grant    string            `json:"grant,omitempty"` // grant id (jti), never the token
+	Outcome  string            `json:"outcome,omitempty"`
+	Rows     *int64            `json:"rows,omitempty"`
+	Findings map[string]int64  `json:"findings,omitempty"` // by class
+	Masked   map[string]int64  `json:"masked,omitempty"`   // values masked on the way back, by class
+	Detail   map[string]string `json:"detail,omitempty"`
+	Previous int64             `json:"previous,omitempty"` // index of the record this one follows from
+}
+
+// Types of records.
+const (
+	TypeRequest   = "request"           // an action was asked for and decided
+	TypeReview    = "review"            // a person answered
+	TypeApproval  = "approval"          // an approval changed its state
+	TypeStarted   = "execution.started" // a grant was used
+	TypeOutcome   = "execution.outcome" // how it ended
+	TypeRefused   = "refused"           // a malformed or unknown message; a failed login
+	TypeSession   = "session"           // a connection was opened or closed
+	TypePolicy    = "policy.loaded"
+	TypeConfig    = "config.loaded"
+	TypeToken     = "token.changed"
+	TypeKey       = "key.rotate"
+	TypeAlarm     = "alarm" // something was found that must not be
+	TypeStart     = "node.started"
+	TypeStop      = "node.stopped"
+	TypeSpoolSeal = "spool.sealed" // a traffic spool segment was closed: its root is in Detail
+)

@@ -1,0 +1,121 @@
+// Package policy decides: YAML packs of rules with typed CEL conditions,
+// compiled to closures and indexed by kind and resource.
+//
+// Every rule is evaluated and order never matters: deny > review > allow, and
+// no match is a deny. An unknown fact matches restricting rules and never
+// permitting ones. Nothing that breaks can open.
+package policy
+
+import (
+	"time"
+
+	"github.com/assenthq/assent/action"
+)
+
+// A Verdict is what policy says about an action.
+type Verdict uint8
+
+// Verdicts, in rising strictness. The zero value denies.
+const (
+	Deny Verdict = iota
+	Review
+	Allow
+)
+
+func (v Verdict) String() string { return [...]string{"deny", "review", "allow"}[v] }
+
+// Input is what a decision is made from. Facts that nobody knows stay unknown.
+type Input struct {
+	Action *action.Action
+
+	SubjectID     string
+	SubjectGroups []string
+	ActorID       string
+	ActorType     string
+	ActorOwner    string
+	ActorModel    string
+	ActorTrust    string
+
+	Time         time.Time
+	Rate1h       action.Count // actions of this actor in the last hour
+	Rate24h      action.Count
+	NovelShape   Tri
+	NovelTarget  Tri
+	Tainted      Tri
+	IntentTarget Tri // a claim
+
+	Preview Preview
+	Risk    action.Count
+}
+
+// Preview is what the action would do, as far as anyone could tell without doing it.
+type Preview struct{ Rows, Objects, Creates, Changes, Destroys action.Count }
+
+// Tri is a three-valued truth. The zero value is unknown.
+type Tri uint8
+
+// The three values.
+const (
+	DontKnow Tri = iota
+	No
+	Yes
+)
+
+// Mask methods, strictest first.
+const (
+	MaskRedact  = "redact"
+	MaskHash    = "hash"
+	MaskToken   = "tokenize"
+	MaskFormat  = "format-preserving"
+	MaskPartial = "partial"
+)
+
+// A Decision is a verdict with its reasons as data.
+type Decision struct {
+	Verdict      Verdict
+	Rules        []Hit             // what matched, most restrictive first; empty: the default decided
+	Requirements []Requirement     // for Review: every one must be met
+	Masks        map[string]string // class → method
+	RowLimit     action.Count      // largest row bound of the permitting rules; known only when one gave it
+	Show         []string
+	Notify       []string
+	Reason       string // rendered template: for reviewers and the log, never for the agent
+	Bundle       string // "sha256:…" of the policy bundle
+	Shadow       []Hit  // what rules in shadow mode would have said
+}
+
+// A Hit is a rule that matched, with the atoms that made it match.
+type Hit struct {
+	Rule  string
+	Pack  string
+	Then  string // allow, mask, review, deny
+	Atoms []Atom // filled in by Explain, not by Decide
+}
+
+// An Atom is one condition with the value it had: "data.rows (4821) > 1000 ✓".
+type Atom struct {
+	Expr  string
+	Value string
+	Holds Tri
+}
+
+// A Requirement says which people must decide, and how.
+type Requirement struct {
+	Rule      string
+	Pack      string
+	From      []string // groups any of which may answer
+	Count     int
+	AllOf     []Seats // every one must be filled, by different people
+	Expires   time.Duration
+	UseWithin time.Duration
+	Wait      time.Duration // 0: the gate's own budget
+	Assurance string        // "token", "chat", "console", "passkey"; "" means the default of the kind
+	Notify    []string
+	Reason    string
+}
+
+// Seats asks for Count people of Group.
+type Seats struct {
+	Group string
+	Count int
+}
