@@ -1,0 +1,80 @@
+package assent_test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/assenthq/assent"
+
+// floors lists our packages from the ground up (docs/architecture.md). A package may import only
+// packages on lower floors: no cycles, no reaching sideways or up. A name ending in "/..." covers what lies below it.
+var floors = [][]string{
+	{"action", "internal/pgcluster", "evidence"},
+	{"internal/identity"},
+	{"internal/classify/...", "internal/detect", "internal/policy", "internal/grant", "internal/audit"},
+	{"internal/mask", "internal/audit/audittest"},
+	{"internal/approval"},
+	{"gate"},
+	{"internal/enforce", "gate/gatetest", "internal/store/storetest"},
+	{"internal/gates/...", "internal/store/sqlite"},
+	{"internal/api", "internal/console", "client"},
+	{"internal/server"},
+	{"internal/demo"},
+	{"internal/cli"},
+	{"cmd/assent"},
+}
+
+func floorOf(path string) (int, bool) {
+	rel := strings.TrimPrefix(path, module+"/")
+	for i, floor := range floors {
+		for _, p := range floor {
+			if rel == p || strings.HasSuffix(p, "/...") && strings.HasPrefix(rel+"/", strings.TrimSuffix(p, "...")) {
+				return i, true
+			}
+		}
+	}
+	return 0, false
+}
+
+func TestImportsPointDown(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		if p.ImportPath == module {
+			continue
+		}
+		seen++
+		mine, ok := floorOf(p.ImportPath)
+		if !ok {
+			t.Errorf("%s is on no floor: add it to floors", p.ImportPath)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if !strings.HasPrefix(imp, module+"/") || sameHouse(p.ImportPath, imp) {
+				continue
+			}
+			if theirs, ok := floorOf(imp); ok && theirs >= mine {
+				t.Errorf("%s (floor %d) imports %s (floor %d)", p.ImportPath, mine, imp, theirs)
+			}
+		}
+	}
+	if seen < 10 {
+		t.Fatalf("go list named %d packages; the walk is broken", seen)
+	}
+}
+
+// sameHouse allows a package to import one that lies inside it, as classify/sql may its own parser.
+func sameHouse(path, imp string) bool { return strings.HasPrefix(imp, path+"/") }
