@@ -17,6 +17,8 @@ type Person struct {
 	ID     string   // opaque: "person:mira"
 	Name   string   // for people to read
 	Groups []string // "group:data-owners", or "issuer|id" once several issuers exist
+	// Accounts are further ids that lead to this person: "slack:U1", "oidc:issuer|sub".
+	Accounts []string
 }
 
 // In reports whether p is in any of groups.
