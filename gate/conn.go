@@ -1,0 +1,310 @@
+package gate
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	"net"
+	"sync"
+	"time"
+)
+
+// Sizes of the buffers of one connection, in bytes. A held connection keeps
+// the two read buffers; together with two goroutines it stays below 64 KiB.
+const (
+	clientBuffer   = 4 << 10
+	upstreamBuffer = 16 << 10
+	outBuffer      = 8 << 10
+	inlineWrite    = 32 << 10 // more than this is written beside reading the reply
+)
+
+// A Conn is one client connection and its way upstream. Its fields belong to
+// the goroutine that serves the connection.
+type Conn struct {
+	In  *bufio.Reader // from the client; also holds what was read ahead while waiting
+	Out *bufio.Writer // to the client
+	Up  *bufio.Reader // from upstream
+
+	cfg      Config
+	raw      net.Conn // the client's socket, for deadlines
+	client   net.Conn // raw, or TLS over it
+	upstream net.Conn
+	session  Session
+	peer     Peer
+	kept     []*onePermit
+	ctx      context.Context
+	cancel   context.CancelFunc
+
+	mu       sync.Mutex // guards what follows
+	waiting  context.CancelCauseFunc
+	running  bool // a request is being decided or executed
+	draining bool
+}
+
+func newConn(client net.Conn, cfg Config) *Conn {
+	c := &Conn{cfg: cfg, raw: client, client: client, peer: Peer{Gate: cfg.Name, Address: client.RemoteAddr().String()}}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.In, c.Out = bufio.NewReaderSize(client, clientBuffer), bufio.NewWriterSize(client, outBuffer)
+	context.AfterFunc(c.ctx, func() { _ = c.raw.Close() })
+	return c
+}
+
+// Config of the gate that serves c.
+func (c *Conn) Config() Config { return c.cfg }
+
+// Context ends when the connection does.
+func (c *Conn) Context() context.Context { return c.ctx }
+
+// Session is nil until Login.
+func (c *Conn) Session() Session { return c.session }
+
+// Client is the client's connection: a *tls.Conn after StartTLS.
+func (c *Conn) Client() net.Conn { return c.client }
+
+// Upstream is nil until Dial.
+func (c *Conn) Upstream() net.Conn { return c.upstream }
+
+// StartTLS makes the client's side TLS. Bytes that arrived before the switch
+// would be read as if they had come inside it (CVE-2021-23214), so any is an error.
+func (c *Conn) StartTLS(ctx context.Context, cfg *tls.Config) error {
+	if c.In.Buffered() > 0 {
+		return fmt.Errorf("starting TLS: the client sent bytes before the switch: %w", ErrUnreadable)
+	}
+	t := tls.Server(c.client, cfg)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("starting TLS: %w", err)
+	}
+	c.client = t
+	c.In.Reset(t)
+	c.Out.Reset(t)
+	return nil
+}
+
+// Login opens the session of a client whose credential v was proved.
+// name is what the client calls itself: a claim.
+func (c *Conn) Login(ctx context.Context, v Verifier, name string) error {
+	c.peer.Client = name
+	s, err := c.cfg.Authority.Login(ctx, v, c.peer)
+	if err != nil {
+		return fmt.Errorf("opening a session: %w", err)
+	}
+	c.session = s
+	return nil
+}
+
+// Dial opens the way upstream. wrap, if not nil, negotiates on the new
+// connection (TLS) and returns what to speak through.
+func (c *Conn) Dial(ctx context.Context, wrap func(context.Context, net.Conn) (net.Conn, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
+	defer cancel()
+	conn, err := c.cfg.Dial(ctx)
+	if err != nil {
+		return fmt.Errorf("dialling upstream: %w", err)
+	}
+	stop := context.AfterFunc(c.ctx, func() { _ = conn.Close() })
+	if wrap != nil {
+		wrapped, err := wrap(ctx, conn)
+		if err != nil {
+			stop()
+			_ = conn.Close()
+			return fmt.Errorf("dialling upstream: %w", err)
+		}
+		conn = wrapped
+	}
+	c.upstream, c.Up = conn, bufio.NewReaderSize(conn, upstreamBuffer)
+	return nil
+}
+
+// Send writes to upstream.
+func (c *Conn) Send(b []byte) error {
+	if _, err := c.upstream.Write(b); err != nil {
+		return fmt.Errorf("writing upstream: %w", err)
+	}
+	return nil
+}
+
+// Interrupt calls off the request that waits for a person, and reports whether
+// there was one. It may be called from any goroutine.
+func (c *Conn) Interrupt() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting == nil {
+		return false
+	}
+	c.waiting(errInterrupted)
+	return true
+}
+
+// setWaiting notes what ends the current wait. It reports false when the gate
+// is shutting down, and nothing new may begin to wait.
+func (c *Conn) setWaiting(cancel context.CancelCauseFunc) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = cancel
+	return cancel == nil || !c.draining
+}
+
+func (c *Conn) setRunning(running bool) {
+	c.mu.Lock()
+	c.running = running
+	c.mu.Unlock()
+}
+
+func (c *Conn) isDraining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
+// drain ends an idle connection at once, a hold by refusing it, and a running
+// request after the grace period.
+func (c *Conn) drain(grace time.Duration) {
+	c.mu.Lock()
+	c.draining = true
+	if c.waiting != nil {
+		c.waiting(errDraining)
+	}
+	idle := !c.running
+	c.mu.Unlock()
+	if idle {
+		c.cancel()
+		return
+	}
+	pause(c.ctx, grace)
+	c.cancel()
+}
+
+// watchCut ends the connection when its session is cut.
+func (c *Conn) watchCut() (stop func()) {
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-c.session.Cut():
+			c.cancel()
+		case <-done:
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// await returns when the client has sent something. Meanwhile it lets the
+// codec copy what upstream says unasked.
+func (c *Conn) await(idler Idler) error {
+	c.setRunning(false)
+	defer c.setRunning(true)
+	for c.In.Buffered() == 0 {
+		if c.isDraining() {
+			return errDraining
+		}
+		lost := make(chan error, 1)
+		go func() {
+			_, err := c.Up.Peek(1)
+			if !isTimeout(err) {
+				_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes the read below
+			}
+			lost <- err
+		}()
+		_, err := c.In.Peek(1)
+		_ = c.upstream.SetReadDeadline(time.Unix(1, 0))
+		upErr := <-lost
+		if c.upstream.SetReadDeadline(time.Time{}) != nil || c.raw.SetReadDeadline(time.Time{}) != nil {
+			return net.ErrClosed
+		}
+		if err != nil && !isTimeout(err) {
+			return err
+		}
+		if c.Up.Buffered() > 0 {
+			if idler == nil {
+				return fmt.Errorf("upstream spoke unasked: %w", errUpstreamLost)
+			}
+			if err := idler.Idle(c); err != nil {
+				return err
+			}
+			if err := c.Out.Flush(); err != nil {
+				return err
+			}
+			continue
+		}
+		if upErr != nil && !isTimeout(upErr) {
+			return errUpstreamLost
+		}
+	}
+	return nil
+}
+
+// watchClient notices a client that leaves while its request waits. It reads
+// ahead as much as the read buffer holds; a client that sends more than that while it
+// waits is not watched further.
+func (c *Conn) watchClient() (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			n := c.In.Buffered()
+			_, err := c.In.Peek(n + 1)
+			switch {
+			case err == nil:
+				continue
+			case isTimeout(err), errors.Is(err, bufio.ErrBufferFull):
+			default:
+				c.mu.Lock()
+				if c.waiting != nil {
+					c.waiting(errClientGone)
+				}
+				c.mu.Unlock()
+				c.cancel()
+			}
+			return
+		}
+	}()
+	return func() {
+		_ = c.raw.SetReadDeadline(time.Unix(1, 0))
+		<-done
+		_ = c.raw.SetReadDeadline(time.Time{})
+	}
+}
+
+// forward sends b. A long b is written beside reading the reply, because
+// upstream may stop reading until its own replies are read.
+func (c *Conn) forward(b []byte) (wait func() error, err error) {
+	none := func() error { return nil }
+	if len(b) == 0 {
+		return none, nil
+	}
+	if len(b) <= inlineWrite {
+		return none, c.Send(b)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Send(b) }()
+	return func() error { return <-done }, nil
+}
+
+func (c *Conn) refused(detail string) {
+	if c.session != nil {
+		c.session.Refused(context.WithoutCancel(c.ctx), detail)
+		return
+	}
+	c.cfg.Refused(context.WithoutCancel(c.ctx), c.peer, detail)
+}
+
+func (c *Conn) close() {
+	_ = c.raw.SetWriteDeadline(time.Now().Add(5 * time.Second)) // a client that does not read must not keep us
+	_ = c.Out.Flush()
+	_ = c.client.Close() // TLS says goodbye
+	c.cancel()
+	if c.upstream != nil {
+		_ = c.upstream.Close()
+	}
+	for _, p := range c.kept {
+		p.Done(Outcome{State: Executed})
+	}
+	if c.session != nil {
+		c.session.Close()
+	}
+	_ = c.raw.Close()
+}
