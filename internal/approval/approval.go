@@ -36,8 +36,10 @@ const (
 // is unmasked: Statement and Title are masked before they come here.
 type Approval struct {
 	ID      string // "apr_" and 16 characters of Crockford base32
-	Version int64
-	State   State
+	Version int64  // moves with everything that a reviewer must have seen
+	// Revision guards every write; it moves also with what no reviewer need see again.
+	Revision int64
+	State    State
 
 	Digest  action.Digest
 	Salt    action.Salt
@@ -71,14 +73,19 @@ type Approval struct {
 
 	Gate      string
 	AskerGone bool
-	Reviews   []Review
+	Reviews   []Review `json:"-"` // records of their own
 	GrantID   string
-	Outcome   string
+	Outcome   string // the protocol's own code, once it ended
+	Why       string // why it was withdrawn, expired or denied
 	Rows      int64
 	Started   time.Time
 	Ended     time.Time
-	// Repeats are recent denials of the same digest or shape; each asks for one seat more.
+	// Repeats counts recent denials of the same action or shape; with any, every
+	// requirement asks for one seat more.
 	Repeats int
+	// Eligible is who could fill a seat when the action was asked: person id → groups.
+	// Whoever joins a group later doesn't count.
+	Eligible map[string][]string
 	// OpenTransaction says that the asker holds locks while it waits.
 	OpenTransaction bool
 }
@@ -103,7 +110,7 @@ type Review struct {
 	Digest    action.Digest
 	Version   int64 // of the approval as the reviewer saw it
 	Time      time.Time
-	MAC       []byte // under a key kept outside the database
+	MAC       []byte `json:"-"` // under a key kept outside the database
 }
 
 // A Filter selects approvals to list.

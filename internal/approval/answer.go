@@ -1,0 +1,154 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/assenthq/assent/internal/audit"
+)
+
+// maxReason bounds a reviewer's reason, in bytes.
+const maxReason = 4000
+
+// Answer records one person's review. One denial decides; approvals decide
+// once every seat is filled. Whatever doesn't fit exactly changes nothing and
+// is one of the errors of this package.
+func (e *Engine) Answer(ctx context.Context, in Answer) (*Approval, error) {
+	if in.Decision != Approve && in.Decision != Deny {
+		return nil, fmt.Errorf("reviewing %s: a decision is %q or %q", in.Approval, Approve, Deny)
+	}
+	if len(in.Reason) > maxReason {
+		return nil, fmt.Errorf("reviewing %s: a reason has at most %d bytes", in.Approval, maxReason)
+	}
+	var a *Approval
+	var no error // the answer to the person, where what led to it is recorded
+	err := e.update(ctx, in.Approval, func(tx Tx) (events []Event, err error) {
+		a, no = nil, nil
+		if a, err = e.load(ctx, tx, in.Approval); err != nil {
+			return nil, err
+		}
+		events, err = e.review(ctx, tx, a, in)
+		var excluded ErrExcluded
+		if errors.As(err, &excluded) {
+			no = err
+			return nil, e.o.Log.Append(ctx, tx, refusedRecord(a, in, excluded))
+		}
+		if errors.Is(err, ErrExpired) && a.State == Pending {
+			no = err
+			return e.expire(ctx, tx, a)
+		}
+		return events, err
+	})
+	if err = errors.Join(no, err); err != nil {
+		return nil, fmt.Errorf("reviewing %s: %w", in.Approval, err)
+	}
+	e.poke()
+	return a, nil
+}
+
+func refusedRecord(a *Approval, in Answer, why ErrExcluded) *audit.Record {
+	r := record(audit.TypeRefused, a)
+	r.Person, r.Decision = in.Person.ID, "refused"
+	r.Detail = map[string]string{"review": in.Decision, "channel": in.Channel, "why": why.Why}
+	return r
+}
+
+// review holds the answer against every rule and writes it down.
+func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]Event, error) {
+	p, err := e.reviewer(a, in.Person.ID, in.Assurance)
+	if err != nil {
+		return nil, err
+	}
+	if in.Digest != a.Digest || in.Version != a.Version {
+		return nil, ErrChanged
+	}
+	e.exclude(a, e.related(&a.Asker))
+	v := Review{
+		ID: newID("rev_"), Approval: a.ID, Person: p.ID, Name: p.Name, Groups: p.Groups,
+		Decision: in.Decision, Reason: in.Reason, Channel: in.Channel, Assurance: in.Assurance,
+		Digest: in.Digest, Version: in.Version, Time: e.now(),
+	}
+	row, err := e.sealReview(&v)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.InsertReview(ctx, row); err != nil {
+		return nil, err
+	}
+	a.Reviews = append(a.Reviews, v)
+	a.Version++
+	records := []*audit.Record{reviewRecord(a, &v)}
+	switch {
+	case in.Decision == Deny:
+		a.State, a.Decided, a.Why = Denied, v.Time, in.Reason
+	case e.quorum(a):
+		a.State, a.Decided = Approved, v.Time
+	}
+	if a.State != Pending {
+		records = append(records, transition(a, p.ID, ""))
+	}
+	if err := e.save(ctx, tx, a, Pending); err != nil {
+		return nil, err
+	}
+	return []Event{a.event()}, e.o.Log.Append(ctx, tx, records...)
+}
+
+// Withdraw takes back what is pending, or approved and not yet used.
+func (e *Engine) Withdraw(ctx context.Context, id, by, why string) (*Approval, error) {
+	var a *Approval
+	err := e.update(ctx, id, func(tx Tx) (events []Event, err error) {
+		if a, err = e.load(ctx, tx, id); err != nil {
+			return nil, err
+		}
+		if a.State != Pending && a.State != Approved {
+			return nil, ErrDecided
+		}
+		return e.move(ctx, tx, a, Withdrawn, by, why)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("withdrawing %s: %w", id, err)
+	}
+	return a, nil
+}
+
+// Gone notes whether the asker still waits. What is no longer pending is left alone.
+func (e *Engine) Gone(ctx context.Context, id string, gone bool) error {
+	err := e.update(ctx, id, func(tx Tx) ([]Event, error) {
+		a, err := e.load(ctx, tx, id)
+		if err != nil || a.State != Pending || a.AskerGone == gone {
+			return nil, err
+		}
+		a.AskerGone = gone
+		return []Event{a.event()}, e.save(ctx, tx, a, Pending)
+	})
+	if err != nil {
+		return fmt.Errorf("noting that the asker of %s left: %w", id, err)
+	}
+	return nil
+}
+
+// move changes a's state, with its record.
+func (e *Engine) move(ctx context.Context, tx Tx, a *Approval, to State, by, why string) ([]Event, error) {
+	from := a.State
+	a.State, a.Why = to, why
+	a.Version++
+	switch {
+	case from == Executing:
+		a.Ended = e.now()
+	case from == Pending:
+		a.Decided = e.now()
+	}
+	if err := e.save(ctx, tx, a, from); err != nil {
+		return nil, err
+	}
+	return []Event{a.event()}, e.o.Log.Append(ctx, tx, transition(a, by, why))
+}
+
+func (e *Engine) expire(ctx context.Context, tx Tx, a *Approval) ([]Event, error) {
+	why := "nobody decided in time"
+	if a.State == Approved {
+		why = "it was not used in time"
+	}
+	return e.move(ctx, tx, a, Expired, "", why)
+}

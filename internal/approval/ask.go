@@ -1,0 +1,214 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/policy"
+)
+
+// Ask holds an action until people decide. The same action asked again with
+// the same credential finds the approval that is pending, or approved and not
+// yet used (existing). Any error means that the action may not run; of the
+// refusals, CapError, UnsatisfiableError and ErrNoHuman are about the asker
+// and leave no approval behind, so that the caller records them.
+func (e *Engine) Ask(ctx context.Context, q *Question) (a *Approval, existing bool, err error) {
+	fresh, err := e.hold(q)
+	if err != nil {
+		return nil, false, fmt.Errorf("asking for approval: %w", err)
+	}
+	err = e.update(ctx, fresh.ID, func(tx Tx) ([]Event, error) {
+		found, err := e.find(ctx, tx, fresh)
+		if err != nil {
+			return nil, err
+		}
+		if found != nil {
+			a, existing = found, true
+			return e.again(ctx, tx, found, q)
+		}
+		a, existing = fresh, false
+		return []Event{fresh.event()}, e.create(ctx, tx, fresh, q)
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("asking for approval: %w", err)
+	}
+	e.poke()
+	return a, existing, nil
+}
+
+// hold makes the approval of a question, not yet stored.
+func (e *Engine) hold(q *Question) (*Approval, error) {
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	if err := e.knownHuman(&q.Asker); err != nil {
+		return nil, err
+	}
+	match, err := q.Action.Match(e.o.MatchKey)
+	if err != nil {
+		return nil, err
+	}
+	salt := action.NewSalt()
+	digest, err := q.Action.Digest(salt)
+	if err != nil {
+		return nil, err
+	}
+	now, act, d := e.now(), q.Action, q.Decision
+	expires, window := e.spans(d.Requirements)
+	return &Approval{
+		ID: newID("apr_"), Version: 1, Revision: 1, State: Pending,
+		Digest: digest, Salt: salt, Match: match,
+		Created: now, Expires: now.Add(expires), Window: window,
+		Asker: q.Asker,
+		Kinds: act.Kinds, Verb: act.Verb, Target: act.Target, Title: q.Title, Shape: act.Shape,
+		Resource: act.Resource, Data: act.Data, Statement: q.Statement, Masked: q.Masked, Claims: act.Claims,
+		Requirements: slices.Clone(d.Requirements), Rules: d.Rules, Masks: d.Masks, RowLimit: d.RowLimit,
+		Policy: d.Bundle, Reason: d.Reason, Show: d.Show,
+		Gate: q.Gate, OpenTransaction: q.OpenTransaction,
+	}, nil
+}
+
+func (q *Question) check() error {
+	switch {
+	case q == nil || q.Action == nil || q.Decision == nil:
+		return errors.New("a question needs an action and a decision")
+	case q.Decision.Verdict != policy.Review:
+		return fmt.Errorf("the decision is %s, not review", q.Decision.Verdict)
+	case len(q.Decision.Requirements) == 0:
+		return errors.New("the decision names nobody to ask")
+	case len(q.Asker.Chain) == 0 || q.Asker.Credential == "":
+		return ErrNoHuman
+	case q.Action.Subject != q.Asker.Subject.ID || !slices.Equal(q.Action.Actors, q.Asker.Links()):
+		return errors.New("the action names another subject or chain than its credential")
+	}
+	return nil
+}
+
+// spans is the earliest expiry and use window that the requirements ask for.
+func (e *Engine) spans(rs []policy.Requirement) (expires, window time.Duration) {
+	for _, r := range rs {
+		if r.Expires > 0 && (expires == 0 || r.Expires < expires) {
+			expires = r.Expires
+		}
+		if r.UseWithin > 0 && (window == 0 || r.UseWithin < window) {
+			window = r.UseWithin
+		}
+	}
+	setDefault(&expires, e.o.Expires)
+	setDefault(&window, e.o.Window)
+	return expires.Truncate(time.Microsecond), window.Truncate(time.Microsecond)
+}
+
+// find returns the approval that a retry belongs to, nil when there is none.
+func (e *Engine) find(ctx context.Context, tx Tx, fresh *Approval) (*Approval, error) {
+	rows, err := tx.ListApprovals(ctx, Selection{States: []State{Pending, Approved}, Match: fresh.Match})
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		if row.Credential != fresh.Asker.Credential {
+			continue
+		}
+		a, err := e.open(ctx, tx, row)
+		if err != nil {
+			return nil, err
+		}
+		if sameAsker(&a.Asker, &fresh.Asker) && fresh.Created.Before(a.due()) {
+			return a, nil
+		}
+	}
+	return nil, nil
+}
+
+// again notes that the asker of a is back.
+func (e *Engine) again(ctx context.Context, tx Tx, a *Approval, q *Question) ([]Event, error) {
+	var events []Event
+	if a.AskerGone {
+		a.AskerGone = false
+		if err := e.save(ctx, tx, a, a.State); err != nil {
+			return nil, err
+		}
+		events = append(events, a.event())
+	}
+	return events, e.o.Log.Append(ctx, tx, requestRecord(a, q))
+}
+
+func requestRecord(a *Approval, q *Question) *audit.Record {
+	r := q.Record
+	if r == nil {
+		r = &audit.Record{Type: audit.TypeRequest, Decision: policy.Review.String()}
+	}
+	fill(r, a)
+	return r
+}
+
+func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question) error {
+	pending, err := tx.CountPending(ctx, a.actor())
+	if err != nil {
+		return err
+	}
+	if pending >= e.o.PendingCap {
+		return &CapError{Actor: a.actor(), Cap: e.o.PendingCap}
+	}
+	related, err := e.remember(ctx, tx, &a.Asker, a.Created)
+	if err != nil {
+		return err
+	}
+	e.exclude(a, related)
+	if a.Repeats, err = e.denials(ctx, tx, a); err != nil {
+		return err
+	}
+	if a.Repeats > 0 {
+		for i, r := range a.Requirements {
+			a.Requirements[i] = oneMore(r)
+		}
+	}
+	if err := e.satisfiable(a); err != nil {
+		return err
+	}
+	row, err := e.seal(a)
+	if err != nil {
+		return err
+	}
+	if err := tx.InsertApproval(ctx, row); err != nil {
+		return err
+	}
+	return e.o.Log.Append(ctx, tx, requestRecord(a, q))
+}
+
+// denials counts recent ones of the same action, or of the same shape from the
+// same actor or on behalf of the same person: a reworded literal is no new question.
+func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) (int, error) {
+	sel := Selection{States: []State{Denied}, Decided: a.Created.Add(-e.o.DenyMemory)}
+	seen := map[string]bool{}
+	for _, by := range []Selection{{Match: a.Match}, {Shape: a.Shape}} {
+		if by.Match == "" && by.Shape == "" {
+			continue
+		}
+		sel.Match, sel.Shape = by.Match, by.Shape
+		rows, err := tx.ListApprovals(ctx, sel)
+		if err != nil {
+			return 0, err
+		}
+		for _, row := range rows {
+			old, err := e.unseal(row)
+			if err != nil {
+				return 0, err
+			}
+			if a.alike(&old.Asker) {
+				seen[old.ID] = true
+			}
+		}
+	}
+	return len(seen), nil
+}
+
+func (a *Approval) alike(o *identity.Asker) bool {
+	return o.Chain[0].ID == a.actor() || o.Subject.ID != "" && o.Subject.ID == a.Asker.Subject.ID
+}

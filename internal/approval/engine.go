@@ -1,0 +1,205 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/grant"
+	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/policy"
+)
+
+// A Log appends audit records within a transaction and sets their Index.
+type Log interface {
+	Append(ctx context.Context, tx audit.Tx, recs ...*audit.Record) error
+}
+
+// A Minter signs grants.
+type Minter interface {
+	Mint(grant.Claims) (string, error)
+}
+
+// Options says what an Engine works with. Store, Log, Minter, Directory and
+// both keys are needed; zero values of the rest mean the defaults named.
+type Options struct {
+	Store     Store
+	Log       Log
+	Minter    Minter
+	Directory identity.Directory
+	MatchKey  []byte // finds retries; at least 32 bytes, never leaves the server
+	SealKey   []byte // seals rows and reviews; at least 32 bytes, kept outside the store
+	Issuer    string // of grants
+
+	Clock      func() time.Time
+	Expires    time.Duration // a pending approval's life where no rule says: 15 minutes
+	Window     time.Duration // how long an approval stays usable: 15 minutes
+	PendingCap int           // pending approvals of one actor: 20
+	DenyMemory time.Duration // how long a denial is remembered: 1 hour
+	Logger     *slog.Logger
+}
+
+// An Engine holds actions until people decide. It is safe for concurrent use,
+// and several may share one store.
+type Engine struct {
+	o   Options
+	hub hub
+	due chan struct{} // wakes Run: something may expire sooner than it knows
+
+	mu   sync.Mutex
+	last time.Time // the latest time told; a clock turned back revives nothing
+}
+
+// New refuses to work with anything missing.
+func New(o Options) (*Engine, error) {
+	if o.Store == nil || o.Log == nil || o.Minter == nil || o.Directory == nil {
+		return nil, errors.New("approval engine: store, log, minter and directory are all needed")
+	}
+	if len(o.MatchKey) < 32 || len(o.SealKey) < 32 {
+		return nil, errors.New("approval engine: match and seal key need 32 bytes each")
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&o.Expires, 15*time.Minute)
+	setDefault(&o.Window, 15*time.Minute)
+	setDefault(&o.DenyMemory, time.Hour)
+	if o.PendingCap <= 0 {
+		o.PendingCap = 20
+	}
+	return &Engine{o: o, due: make(chan struct{}, 1)}, nil
+}
+
+func setDefault(d *time.Duration, to time.Duration) {
+	if *d <= 0 {
+		*d = to
+	}
+}
+
+// now is the time in microseconds, UTC, and never runs backwards.
+func (e *Engine) now() time.Time {
+	t := e.o.Clock().UTC().Truncate(time.Microsecond)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if t.Before(e.last) {
+		return e.last
+	}
+	e.last = t
+	return t
+}
+
+// A Question asks people for one action.
+type Question struct {
+	Action          *action.Action
+	Asker           identity.Asker
+	Decision        *policy.Decision // its verdict must be Review
+	Title           string           // masked
+	Statement       string           // masked
+	Masked          []Span
+	Gate            string
+	OpenTransaction bool
+	// Record is the request record, appended in the same transaction; the
+	// engine fills in what it leaves empty. nil: the engine writes one.
+	Record *audit.Record
+}
+
+// An Answer is one person's review, as it came in over a channel that checked
+// who they are.
+type Answer struct {
+	Approval  string
+	Person    identity.Person
+	Decision  string // "approve" or "deny"
+	Reason    string
+	Channel   string
+	Assurance string
+	Digest    action.Digest // as shown
+	Version   int64         // as shown
+}
+
+// Decisions of a review.
+const (
+	Approve = "approve"
+	Deny    = "deny"
+)
+
+// A Seat is one place in a quorum.
+type Seat struct {
+	Requirement int // index into the approval's requirements
+	Rule        string
+	Groups      []string // any of which may fill it
+	Person      string   // who did; "" while it is free
+	Name        string
+}
+
+// A Use asks to run an approved action now.
+type Use struct {
+	Action  *action.Action
+	Asker   identity.Asker
+	MaxRows int64 // -1: no bound but the approval's own
+	// Recheck decides again (policy, identity, freeze) just before; an error withdraws the approval.
+	Recheck func(ctx context.Context, a *Approval) error
+	Session string
+}
+
+// Used is the single use of an approval.
+type Used struct {
+	Grant    string // the token
+	GrantID  string
+	Index    int64 // of the execution.started record
+	MaxRows  int64 // -1: no bound
+	Approval *Approval
+}
+
+// An Outcome tells how an approved action ended.
+type Outcome struct {
+	State    State  // Executed, Failed or Unknown
+	Code     string // the protocol's own
+	Rows     int64  // -1: unknown
+	Bytes    int64
+	Duration time.Duration
+	// Record is the outcome record; the engine fills in what it leaves empty. nil: the engine writes one.
+	Record *audit.Record
+}
+
+// Get returns one approval with its reviews.
+func (e *Engine) Get(ctx context.Context, id string) (a *Approval, err error) {
+	err = e.o.Store.View(ctx, func(tx Tx) error {
+		a, err = e.load(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading approval %s: %w", id, err)
+	}
+	return a, nil
+}
+
+// List returns the approvals that f selects, newest first.
+func (e *Engine) List(ctx context.Context, f Filter) (out []*Approval, err error) {
+	err = e.o.Store.View(ctx, func(tx Tx) error {
+		rows, err := tx.ListApprovals(ctx, Selection{States: f.States, Actor: f.Actor, Created: f.Since, Limit: f.Limit})
+		if err != nil {
+			return err
+		}
+		out = make([]*Approval, 0, len(rows))
+		for _, row := range rows {
+			a, err := e.open(ctx, tx, row)
+			if err != nil {
+				return err
+			}
+			out = append(out, a)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing approvals: %w", err)
+	}
+	return out, nil
+}

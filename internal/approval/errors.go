@@ -1,0 +1,57 @@
+package approval
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Why the engine says no. Everything not on this list is an error of ours, and
+// it too means no.
+var (
+	ErrNotFound    = errors.New("there is no such approval")
+	ErrNotEligible = errors.New("you are not among those who were asked")
+	ErrChanged     = errors.New("the approval changed since you saw it: look again")
+	ErrDecided     = errors.New("the approval is already decided")
+	ErrExpired     = errors.New("the approval has expired")
+	ErrReviewed    = fmt.Errorf("you have reviewed this already: %w", ErrDecided)
+	ErrNotApproved = errors.New("the action is not approved")
+	ErrMismatch    = errors.New("the approval belongs to another action")
+	ErrNotAsker    = errors.New("the approval belongs to another credential")
+	ErrNoHuman     = errors.New("no known person is behind the actor")
+	ErrTampered    = errors.New("a stored record was changed outside Assent")
+	ErrConflict    = errors.New("the approval was changed at the same time")
+)
+
+// ErrExcluded says why a person may not review: they are part of what is asked.
+type ErrExcluded struct{ Why string }
+
+func (e ErrExcluded) Error() string { return "you may not review this: " + e.Why }
+
+// ErrAssurance says how a review has to be given.
+type ErrAssurance struct{ Need string }
+
+func (e ErrAssurance) Error() string { return "this review asks for assurance " + e.Need }
+
+// A CapError refuses one more pending approval of an actor.
+type CapError struct {
+	Actor string
+	Cap   int
+}
+
+func (e *CapError) Error() string {
+	return fmt.Sprintf("%s already has %d actions waiting for people", e.Actor, e.Cap)
+}
+
+// An UnsatisfiableError refuses an action that nobody could approve.
+type UnsatisfiableError struct {
+	Rule   string
+	Groups []string
+	Need   int
+	Have   int // people who may fill a seat once the excluded are left out
+}
+
+func (e *UnsatisfiableError) Error() string {
+	return fmt.Sprintf("rule %s asks for %d of %s, and only %d may review this",
+		e.Rule, e.Need, strings.Join(e.Groups, ", "), e.Have)
+}

@@ -1,0 +1,337 @@
+package approval
+
+import (
+	"context"
+	"crypto/hmac"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/policy"
+)
+
+// levels are the ways to give a review, lowest first.
+var levels = []string{"token", "chat", "console", "passkey"}
+
+// level is -1 for a word that is not on the list: it is below everything.
+func level(assurance string) int { return slices.Index(levels, assurance) }
+
+// Assurance is the lowest assurance a review of a needs: the highest of its
+// requirements. Where a rule names none, a bearer token is enough only for
+// actions that read or write plain data; an agent may sit on the same machine.
+func (a *Approval) Assurance() string {
+	need := 0
+	for _, r := range a.Requirements {
+		l := level(r.Assurance)
+		if l < 0 {
+			l = level("console")
+			if r.Assurance == "" && a.plain() {
+				l = 0
+			}
+		}
+		need = max(need, l)
+	}
+	return levels[need]
+}
+
+func (a *Approval) plain() bool {
+	plain := []action.Kind{action.DataRead, action.DataWrite, action.LLMCall, action.SessionOpen}
+	return len(a.Kinds) > 0 && !slices.ContainsFunc(a.Kinds, func(k action.Kind) bool {
+		return !slices.Contains(plain, k)
+	})
+}
+
+// seats lists the places of one requirement: the groups any of which may fill each.
+func seats(r *policy.Requirement) [][]string {
+	var out [][]string
+	for _, s := range r.AllOf {
+		for range s.Count {
+			out = append(out, []string{s.Group})
+		}
+	}
+	if len(r.From) > 0 {
+		for range r.Count {
+			out = append(out, r.From)
+		}
+	}
+	return out
+}
+
+// wellFormed refuses a requirement that a number or a missing group would make
+// weaker than its words, or that nothing could ever meet.
+func wellFormed(r *policy.Requirement) error {
+	bad := len(r.From) == 0 && (r.Count > 0 || len(r.AllOf) == 0) || len(r.From) > 0 && r.Count < 1 || r.Count > 100
+	for _, s := range r.AllOf {
+		bad = bad || s.Group == "" || s.Count < 1 || s.Count > 100
+	}
+	if bad || slices.Contains(r.From, "") {
+		return fmt.Errorf("rule %s asks for no one in particular", r.Rule)
+	}
+	if r.Assurance != "" && level(r.Assurance) < 0 {
+		return fmt.Errorf("rule %s asks for an assurance that is not on the list", r.Rule)
+	}
+	return nil
+}
+
+// oneMore is r with one seat more: what a recent denial costs.
+func oneMore(r policy.Requirement) policy.Requirement {
+	if len(r.From) == 0 {
+		for _, s := range r.AllOf {
+			r.From = append(r.From, s.Group)
+		}
+	}
+	r.Count++
+	return r
+}
+
+// match fills seats with people, each in at most one seat (augmenting paths:
+// Kuhn's algorithm). It returns for each seat the index of its person, or -1.
+func match(seats [][]string, people []map[string]bool) []int {
+	filled := slices.Repeat([]int{-1}, len(seats))
+	var place func(person int, tried []bool) bool
+	place = func(person int, tried []bool) bool {
+		for s, groups := range seats {
+			if tried[s] || !slices.ContainsFunc(groups, func(g string) bool { return people[person][g] }) {
+				continue
+			}
+			tried[s] = true
+			if filled[s] < 0 || place(filled[s], tried) {
+				filled[s] = person
+				return true
+			}
+		}
+		return false
+	}
+	for p := range people {
+		place(p, make([]bool, len(seats)))
+	}
+	return filled
+}
+
+// voters are the reviews that count for a quorum, with the groups each counts
+// for: those their person was in when the action was asked and when they answered.
+func (e *Engine) voters(a *Approval) (reviews []Review, groups []map[string]bool) {
+	need := level(a.Assurance())
+	for _, r := range a.Reviews {
+		if r.Decision != Approve || r.Digest != a.Digest || level(r.Assurance) < need || e.excluded(a, r.Person) != "" {
+			continue
+		}
+		if slices.ContainsFunc(reviews, func(o Review) bool { return o.Person == r.Person }) {
+			continue // one person, one review
+		}
+		in := map[string]bool{}
+		for _, g := range a.Eligible[r.Person] {
+			if slices.Contains(r.Groups, g) {
+				in[g] = true
+			}
+		}
+		reviews, groups = append(reviews, r), append(groups, in)
+	}
+	return reviews, groups
+}
+
+// Progress lists the seats of a's quorum and who fills them.
+func (e *Engine) Progress(a *Approval) []Seat {
+	var out []Seat
+	reviews, groups := e.voters(a)
+	for i := range a.Requirements {
+		r := &a.Requirements[i]
+		places := seats(r)
+		for s, person := range match(places, groups) {
+			seat := Seat{Requirement: i, Rule: r.Rule, Groups: places[s]}
+			if person >= 0 {
+				seat.Person, seat.Name = reviews[person].Person, reviews[person].Name
+			}
+			out = append(out, seat)
+		}
+	}
+	return out
+}
+
+// quorum reports whether every seat of every requirement is filled and nobody said no.
+func (e *Engine) quorum(a *Approval) bool {
+	if slices.ContainsFunc(a.Reviews, func(r Review) bool { return r.Decision != Approve }) {
+		return false
+	}
+	for i := range a.Requirements {
+		if wellFormed(&a.Requirements[i]) != nil {
+			return false
+		}
+	}
+	all := e.Progress(a)
+	return len(all) > 0 && !slices.ContainsFunc(all, func(s Seat) bool { return s.Person == "" })
+}
+
+// satisfiable refuses a when the people who may review it can't fill its seats,
+// and notes who they are.
+func (e *Engine) satisfiable(a *Approval) error {
+	a.Eligible = map[string][]string{}
+	for i := range a.Requirements {
+		r := &a.Requirements[i]
+		if err := wellFormed(r); err != nil {
+			return err
+		}
+		places := seats(r)
+		all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(places...))))
+		people := map[string]map[string]bool{}
+		for _, g := range all {
+			for _, p := range e.o.Directory.Members(g) {
+				if e.excluded(a, p.ID) != "" {
+					continue
+				}
+				if people[p.ID] == nil {
+					people[p.ID] = map[string]bool{}
+				}
+				people[p.ID][g] = true
+				if !slices.Contains(a.Eligible[p.ID], g) {
+					a.Eligible[p.ID] = append(a.Eligible[p.ID], g)
+				}
+			}
+		}
+		var in []map[string]bool
+		for _, groups := range people {
+			in = append(in, groups)
+		}
+		if slices.Contains(match(places, in), -1) {
+			return &UnsatisfiableError{Rule: r.Rule, Groups: all, Need: len(places), Have: len(in)}
+		}
+	}
+	return nil
+}
+
+// excluded says why the person with this id may not review a; "" when they may.
+func (e *Engine) excluded(a *Approval, id string) string {
+	ids := []string{id}
+	if p, ok := e.o.Directory.Person(id); ok {
+		ids = append(append(ids, p.ID), p.Accounts...)
+	}
+	for _, id := range ids {
+		if why, found := a.Excluded[id]; found {
+			return why
+		}
+	}
+	return ""
+}
+
+// exclude adds to a everyone whom m names, under each id that leads to them. Nobody is ever taken out.
+func (e *Engine) exclude(a *Approval, m map[string]string) (grew bool) {
+	if a.Excluded == nil {
+		a.Excluded = map[string]string{}
+	}
+	for id, why := range m {
+		ids := []string{id}
+		if p, ok := e.o.Directory.Person(id); ok {
+			ids = append(append(ids, p.ID), p.Accounts...)
+		}
+		for _, id := range ids {
+			if _, there := a.Excluded[id]; !there {
+				a.Excluded[id], grew = why, true
+			}
+		}
+	}
+	return grew
+}
+
+// related is who stands behind the asker now: as the credential says, and as
+// the directory says at this moment.
+func (e *Engine) related(asker *identity.Asker) map[string]string {
+	out := asker.Excluded()
+	now := identity.Asker{}
+	for _, link := range asker.Chain {
+		if actor, ok := e.o.Directory.ActorByID(link.ID); ok {
+			now.Chain = append(now.Chain, actor)
+		}
+	}
+	for id, why := range now.Excluded() {
+		if _, there := out[id]; !there {
+			out[id] = why
+		}
+	}
+	return out
+}
+
+const (
+	relationMemory = 30 * 24 * time.Hour
+	subjectMemory  = 24 * time.Hour
+	whySubject     = "subject"
+)
+
+// remember notes who is behind the asker today and returns who was, during the
+// last 30 days; whom the actor acted for counts for a day.
+func (e *Engine) remember(ctx context.Context, tx Tx, asker *identity.Asker, now time.Time) (map[string]string, error) {
+	out := e.related(asker)
+	actor := asker.Chain[0].ID
+	for person, why := range out {
+		r := RelationRow{Actor: actor, Person: person, Why: why, Seen: now}
+		r.MAC = e.sealRelation(r)
+		if err := tx.PutRelation(ctx, r); err != nil {
+			return nil, fmt.Errorf("noting who is behind %s: %w", actor, err)
+		}
+	}
+	rows, err := tx.RelationsOf(ctx, actor, now.Add(-relationMemory))
+	if err != nil {
+		return nil, fmt.Errorf("reading who was behind %s: %w", actor, err)
+	}
+	for _, r := range rows {
+		if !hmac.Equal(r.MAC, e.sealRelation(r)) {
+			return nil, fmt.Errorf("relation of %s: %w", actor, ErrTampered)
+		}
+		_, there := out[r.Person]
+		if there || r.Why == whySubject && r.Seen.Before(now.Add(-subjectMemory)) {
+			continue
+		}
+		out[r.Person] = r.Why + ", until lately"
+	}
+	return out, nil
+}
+
+// knownHuman errs unless a person this deployment knows is behind the asker.
+func (e *Engine) knownHuman(asker *identity.Asker) error {
+	for _, id := range []string{asker.Subject.ID, asker.Chain[0].Owner} {
+		if _, ok := e.o.Directory.Person(id); ok && id != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %w", asker.Chain[0].ID, ErrNoHuman)
+}
+
+// MayReview says why p may not answer a in this way now; nil when they may.
+func (e *Engine) MayReview(a *Approval, p *identity.Person, assurance string) error {
+	if a == nil || p == nil {
+		return ErrNotEligible
+	}
+	_, err := e.reviewer(a, p.ID, assurance)
+	return err
+}
+
+// reviewer is the directory's own entry of who answers, held against all rules.
+func (e *Engine) reviewer(a *Approval, id, assurance string) (*identity.Person, error) {
+	switch {
+	case a.State == Expired:
+		return nil, ErrExpired
+	case a.State != Pending:
+		return nil, ErrDecided
+	case !e.now().Before(a.Expires):
+		return nil, ErrExpired
+	}
+	now := *a
+	now.Excluded = nil
+	e.exclude(&now, a.Excluded)
+	e.exclude(&now, e.related(&a.Asker))
+	if why := e.excluded(&now, id); why != "" {
+		return nil, ErrExcluded{Why: why}
+	}
+	p, ok := e.o.Directory.Person(id)
+	if !ok || !p.In(a.Eligible[p.ID]...) {
+		return nil, ErrNotEligible
+	}
+	if slices.ContainsFunc(a.Reviews, func(r Review) bool { return r.Person == p.ID }) {
+		return nil, ErrReviewed
+	}
+	if need := a.Assurance(); level(assurance) < level(need) {
+		return nil, ErrAssurance{Need: need}
+	}
+	return &p, nil
+}
