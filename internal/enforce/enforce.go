@@ -1,0 +1,530 @@
+// Package enforce composes detection, policy, people, grants and the log into
+// one decision for each action, and is the authority behind every gate and the API.
+//
+// It promises that a record is written before anything may run, durably for
+// everything but a harmless read; that what was approved is decided again when it
+// runs; and that an error anywhere is a refusal that tells the agent nothing
+// about the inside.
+package enforce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/mask"
+	"github.com/assenthq/assent/internal/policy"
+)
+
+// Approvals is what the enforcer asks of the approval engine.
+type Approvals interface {
+	Ask(ctx context.Context, q *approval.Question) (*approval.Approval, bool, error)
+	Wait(ctx context.Context, id string) (*approval.Approval, error)
+	Get(ctx context.Context, id string) (*approval.Approval, error)
+	Gone(ctx context.Context, id string, gone bool) error
+	Use(ctx context.Context, id string, u approval.Use) (*approval.Used, error)
+	Finish(ctx context.Context, id string, o approval.Outcome) error
+}
+
+// Recorder writes records of the decision lane; they are durable when it returns nil.
+type Recorder interface {
+	Record(ctx context.Context, recs ...*audit.Record) error
+}
+
+// Spool is the traffic lane: written when Append returns, durable within 50 ms.
+type Spool interface {
+	Append(rec *audit.Record) error
+}
+
+// Ledger adds up what a person's actors have read.
+type Ledger interface {
+	AddRows(ctx context.Context, subject, class, resource string, at time.Time, rows, bytes int64) error
+	SumRows(ctx context.Context, subject, resource string, since time.Time) (rows int64, err error)
+}
+
+// Options are the parts an Enforcer is made of. All but Metrics are needed.
+type Options struct {
+	Credentials Credentials
+	Policy      *policy.Holder
+	Detect      *detect.Engine
+	Masker      *mask.Masker
+	Approvals   Approvals
+	Record      Recorder
+	Spool       Spool
+	Ledger      Ledger
+	PublicURL   string
+	// ExportAfterRows is how many rows a person's agents may read from one
+	// resource in an hour before a read counts as an export too.
+	ExportAfterRows int64
+	Now             func() time.Time
+	Logger          *slog.Logger
+	Metrics         Metrics
+}
+
+// Metrics counts decisions; labels come from closed lists only.
+type Metrics interface {
+	Decided(gate, verdict string, took time.Duration)
+	Masked(class string, n int64)
+}
+
+// An Enforcer decides. It is safe for concurrent use.
+type Enforcer struct {
+	o     Options
+	rates *rates
+
+	mu       sync.Mutex
+	sessions map[*session]struct{} // owned by mu
+}
+
+// New returns an Enforcer.
+func New(o Options) (*Enforcer, error) {
+	if o.Policy == nil || o.Detect == nil || o.Masker == nil || o.Approvals == nil || o.Record == nil || o.Spool == nil || o.Ledger == nil || o.Logger == nil {
+		return nil, errors.New("enforce: a part is missing")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Enforcer{o: o, rates: newRates(o.Now), sessions: map[*session]struct{}{}}, nil
+}
+
+// CutCredential ends every open session of a credential, and returns how many there were.
+func (e *Enforcer) CutCredential(id string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for s := range e.sessions {
+		if s.asker.Credential == id {
+			s.cutNow()
+			n++
+		}
+	}
+	return n
+}
+
+// Where says at which gate and of which kind of action a judgement was made.
+type Where struct {
+	Gate    string
+	Session string
+}
+
+// A judgement is an action with everything found out about it.
+type judgement struct {
+	action    *action.Action
+	asker     *identity.Asker
+	where     Where
+	input     policy.Input
+	decision  policy.Decision
+	statement string // masked
+	title     string // masked
+	spans     []mask.Span
+	findings  map[string]int64
+	read      int64 // rows the ledger had for this person and resource
+	asExport  bool  // a read that the ledger made an export
+}
+
+// judge finds the data, asks policy and changes nothing.
+func (e *Enforcer) judge(ctx context.Context, a *action.Action, asker *identity.Asker, w Where) (*judgement, error) {
+	a.Subject, a.Actors = asker.Subject.ID, asker.Links()
+	if len(a.Kinds) == 0 {
+		return nil, errors.New("an action without kinds")
+	}
+	j := &judgement{action: a, asker: asker, where: w}
+	if err := e.findData(ctx, j); err != nil {
+		return nil, err
+	}
+	now := e.o.Now()
+	actor := asker.Chain[0]
+	j.input = policy.Input{
+		Action: a, SubjectID: asker.Subject.ID, SubjectGroups: asker.Subject.Groups,
+		ActorID: actor.ID, ActorType: actor.Type, ActorOwner: actor.Owner, ActorModel: actor.Model, ActorTrust: actor.Trust,
+		Time: now, Rate1h: e.rates.count(actor.ID, now, time.Hour), Rate24h: e.rates.count(actor.ID, now, 24*time.Hour),
+	}
+	set := e.o.Policy.Current()
+	if set == nil {
+		return nil, errors.New("no policy is loaded")
+	}
+	j.decision = set.Explain(&j.input)
+	return j, nil
+}
+
+// findData scans the request itself and asks the catalogue about its columns.
+func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
+	a := j.action
+	j.statement, j.spans, j.findings = mask.Statement(e.o.Detect, a.Statement)
+	j.title, _, _ = mask.Statement(e.o.Detect, a.Title)
+	for class, n := range payloadFindings(e.o.Detect, a) {
+		if n > j.findings[class] {
+			j.findings[class] = n
+		}
+	}
+	classes := map[string]bool{}
+	for c := range j.findings {
+		classes[c] = true
+	}
+	for _, col := range a.Columns {
+		if c, _ := e.o.Detect.Column(col.Name, col.Sources); c != "" {
+			classes[string(c)] = true
+		}
+	}
+	a.Data.Findings = j.findings
+	a.Data.Classes = sorted(classes)
+	a.Data.Groups = groupsOf(a.Data.Classes)
+	// What a reply will hold is not known before it came: the list is a lower
+	// bound unless the action brings nothing back.
+	a.Data.ClassesKnown = !slices.Contains(a.Kinds, action.DataRead) && !slices.Contains(a.Kinds, action.DataExport)
+	if !slices.Contains(a.Kinds, action.DataRead) {
+		return nil
+	}
+	rows, err := e.o.Ledger.SumRows(ctx, ledgerKey(j.asker), a.Resource.URN, e.o.Now().Add(-time.Hour))
+	if err != nil {
+		return fmt.Errorf("reading the ledger: %w", err)
+	}
+	j.read = rows
+	if rows >= e.o.ExportAfterRows && !slices.Contains(a.Kinds, action.DataExport) {
+		a.Kinds = append(slices.Clone(a.Kinds), action.DataExport)
+		slices.Sort(a.Kinds)
+		j.asExport = true
+	}
+	return nil
+}
+
+// ledgerKey is the person behind the actor, so that twenty tokens are one reader.
+func ledgerKey(asker *identity.Asker) string {
+	if asker.Subject.ID != "" {
+		return asker.Subject.ID
+	}
+	if o := asker.Chain[0].Owner; o != "" {
+		return o
+	}
+	return asker.Chain[0].ID
+}
+
+// payloadFindings scans the bytes that go upstream: parameters stand there and not in the statement.
+func payloadFindings(d *detect.Engine, a *action.Action) map[string]int64 {
+	out := map[string]int64{}
+	for _, f := range d.Scan(a.Payload, nil) {
+		out[string(f.Class)]++
+	}
+	return out
+}
+
+func groupsOf(classes []string) []string {
+	out := map[string]bool{}
+	for _, c := range classes {
+		for _, g := range detect.GroupOf(detect.Class(c)) {
+			out[g] = true
+		}
+	}
+	return sorted(out)
+}
+
+func sorted(m map[string]bool) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// enforce decides and, for a review, waits. It is what every path goes through.
+func (e *Enforcer) enforce(ctx context.Context, a *action.Action, asker *identity.Asker, w Where, held func(gate.Held)) (p *permit, err error) {
+	start := e.o.Now()
+	defer func() {
+		if r := recover(); r != nil {
+			e.o.Logger.Error("deciding panicked", "gate", w.Gate, "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
+			p, err = nil, undecided()
+		}
+	}()
+	j, err := e.judge(ctx, a, asker, w)
+	if err != nil {
+		e.o.Logger.Error("no decision", "gate", w.Gate, "err", err)
+		return nil, undecided()
+	}
+	e.rates.add(asker.Chain[0].ID, start)
+	e.o.Metrics.Decided(w.Gate, j.decision.Verdict.String(), e.o.Now().Sub(start))
+	switch j.decision.Verdict {
+	case policy.Allow:
+		return e.allow(ctx, j)
+	case policy.Review:
+		return e.review(ctx, j, held)
+	default:
+		return nil, e.deny(ctx, j)
+	}
+}
+
+func undecided() *gate.Denied {
+	return &gate.Denied{Status: gate.StatusNobody, Reason: "no decision could be reached, so the answer is no", Hint: "try again later; the server's own log says what is wrong"}
+}
+
+// allow records the request and gives a permit. Harmless reads go to the spool.
+func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
+	rec := e.request(j)
+	var err error
+	if harmless(j.action.Kinds) {
+		err = e.o.Spool.Append(rec)
+	} else {
+		err = e.o.Record.Record(ctx, rec)
+	}
+	if err != nil {
+		return nil, e.unwritable(err)
+	}
+	return e.permit(j, "", j.decision.RowLimit, j.decision.Masks), nil
+}
+
+// harmless says that an action only reads: the traffic lane is enough for its record.
+func harmless(kinds []action.Kind) bool {
+	for _, k := range kinds {
+		if k != action.DataRead {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Enforcer) unwritable(err error) error {
+	e.o.Logger.Error("the log can't be written, nothing runs", "err", err)
+	return &gate.Denied{Status: gate.StatusNobody, Reason: "the audit log can't be written, so nothing may run", Hint: "an operator must look: assent doctor"}
+}
+
+func (e *Enforcer) deny(ctx context.Context, j *judgement) error {
+	if err := e.o.Record.Record(ctx, e.request(j)); err != nil {
+		return e.unwritable(err)
+	}
+	return &gate.Denied{Status: gate.StatusDenied, Reason: "denied by " + ruleNames(j.decision), Hint: "nobody can approve this as it stands; ask for something the policy permits, or talk to its owner"}
+}
+
+// ruleNames tells the agent which rule decided, and no value that made it match.
+func ruleNames(d policy.Decision) string {
+	for _, h := range d.Rules {
+		if h.Then == d.Verdict.String() || d.Verdict == policy.Deny && h.Then == "deny" {
+			return fmt.Sprintf("rule %s of pack %s", h.Rule, h.Pack)
+		}
+	}
+	return "default: no rule permits it"
+}
+
+// review holds the action until people decide, then decides again and uses the approval.
+func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held)) (*permit, error) {
+	a, err := e.ask(ctx, j)
+	if err != nil {
+		return nil, e.explain(ctx, j, err)
+	}
+	if a.State == approval.Pending {
+		if a, err = e.wait(ctx, j, a, held); err != nil {
+			return nil, err
+		}
+	}
+	if a.State != approval.Approved {
+		return nil, e.refusal(a)
+	}
+	return e.use(ctx, j, a.ID)
+}
+
+func (e *Enforcer) ask(ctx context.Context, j *judgement) (*approval.Approval, error) {
+	a, existing, err := e.o.Approvals.Ask(ctx, &approval.Question{
+		Action: j.action, Asker: *j.asker, Decision: &j.decision,
+		Statement: j.statement, Title: j.title, Masked: spans(j.spans),
+		Gate: j.where.Gate, OpenTransaction: j.action.Wait > 0, Record: e.request(j),
+	})
+	if err == nil && existing && a.AskerGone {
+		err = e.o.Approvals.Gone(ctx, a.ID, false)
+	}
+	return a, err
+}
+
+// explain turns a refusal of the engine into an answer; it has a record when people couldn't be asked.
+func (e *Enforcer) explain(ctx context.Context, j *judgement, err error) error {
+	var limit *approval.CapError
+	var nobody *approval.UnsatisfiableError
+	d := &gate.Denied{Status: gate.StatusDenied}
+	switch {
+	case errors.As(err, &limit):
+		d.Reason, d.Hint = "too many of this actor's actions are waiting for people", "wait for answers, or withdraw some"
+	case errors.As(err, &nobody):
+		d.Reason, d.Hint = "nobody may approve this: the reviewers the policy asks for are excluded or missing", "the policy's owner must name more people"
+	default:
+		e.o.Logger.Error("asking people failed", "gate", j.where.Gate, "err", err)
+		return undecided()
+	}
+	rec := e.request(j)
+	rec.Decision = "deny"
+	rec.Detail["refused"] = d.Reason
+	if err := e.o.Record.Record(ctx, rec); err != nil {
+		return e.unwritable(err)
+	}
+	return d
+}
+
+// wait parks until the approval is decided, the wait budget ends or the client leaves.
+func (e *Enforcer) wait(ctx context.Context, j *judgement, a *approval.Approval, held func(gate.Held)) (*approval.Approval, error) {
+	until := a.Expires
+	for _, budget := range append([]time.Duration{j.action.Wait}, waits(a)...) {
+		if t := e.o.Now().Add(budget); budget > 0 && t.Before(until) {
+			until = t
+		}
+	}
+	if held != nil {
+		held(gate.Held{ID: a.ID, URL: e.link(a.ID), Who: Who(a.Requirements), Expires: a.Expires, Until: until})
+	}
+	wctx, cancel := context.WithDeadline(ctx, until.Add(time.Second)) // expiry itself answers first
+	if until.Before(a.Expires) {
+		cancel()
+		wctx, cancel = context.WithDeadline(ctx, until)
+	}
+	defer cancel()
+	got, err := e.o.Approvals.Wait(wctx, a.ID)
+	switch {
+	case err == nil:
+		return got, nil
+	case ctx.Err() != nil:
+		// The client left. Its approval stays and says so; our own context is gone already.
+		if err := e.o.Approvals.Gone(context.WithoutCancel(ctx), a.ID, true); err != nil {
+			e.o.Logger.Error("marking an approval whose asker left", "approval", a.ID, "err", err)
+		}
+		return nil, ctx.Err()
+	case wctx.Err() != nil:
+		return nil, &gate.Denied{Status: gate.StatusPending, ID: a.ID, URL: e.link(a.ID), Reason: "still waiting for " + Who(a.Requirements), Hint: "the same action asked again finds this approval"}
+	}
+	e.o.Logger.Error("waiting for an approval", "approval", a.ID, "err", err)
+	return nil, undecided()
+}
+
+func waits(a *approval.Approval) []time.Duration {
+	var out []time.Duration
+	for _, r := range a.Requirements {
+		out = append(out, r.Wait)
+	}
+	return out
+}
+
+// refusal says how an approval ended when it wasn't approved.
+func (e *Enforcer) refusal(a *approval.Approval) error {
+	d := &gate.Denied{ID: a.ID, URL: e.link(a.ID)}
+	switch a.State {
+	case approval.Denied:
+		d.Status, d.Reason, d.Hint = gate.StatusDenied, "a reviewer denied it", "asked again within the hour it needs one reviewer more"
+	case approval.Expired:
+		d.Status, d.Reason, d.Hint = gate.StatusExpired, "nobody decided in time", "ask again when reviewers are there"
+	case approval.Withdrawn:
+		d.Status, d.Reason = gate.StatusDenied, "it was withdrawn"
+	default:
+		d.Status, d.Reason = gate.StatusDenied, "its approval was used already: it is "+string(a.State)
+	}
+	return d
+}
+
+// use decides again and turns the approval into a running action: once.
+func (e *Enforcer) use(ctx context.Context, j *judgement, id string) (*permit, error) {
+	var again *judgement
+	maxRows := int64(-1)
+	if j.decision.RowLimit.Known {
+		maxRows = j.decision.RowLimit.N
+	}
+	used, err := e.o.Approvals.Use(ctx, id, approval.Use{
+		Action: j.action, Asker: *j.asker, MaxRows: maxRows,
+		Recheck: func(ctx context.Context, a *approval.Approval) error {
+			var err error
+			again, err = e.recheck(ctx, j, a)
+			return err
+		},
+	})
+	if err != nil {
+		var changed *ChangedError
+		if errors.As(err, &changed) {
+			return nil, &gate.Denied{Status: gate.StatusDenied, ID: id, URL: e.link(id), Reason: changed.Error(), Hint: "ask again: people decide on what holds now"}
+		}
+		e.o.Logger.Error("using an approval", "approval", id, "err", err)
+		return nil, &gate.Denied{Status: gate.StatusNobody, ID: id, URL: e.link(id), Reason: "the approval could not be used, so the answer is no"}
+	}
+	masks, limit := again.decision.Masks, again.decision.RowLimit
+	p := e.permit(again, id, limit, masks)
+	p.grant, p.grantID = used.Grant, used.GrantID
+	return p, nil
+}
+
+// A ChangedError says that what was approved no longer holds when it would run.
+type ChangedError struct{ What string }
+
+func (e *ChangedError) Error() string { return e.What + " since it was approved" }
+
+// recheck asks policy again. What was approved must still be what policy asks people about.
+func (e *Enforcer) recheck(ctx context.Context, j *judgement, a *approval.Approval) (*judgement, error) {
+	if !j.asker.Expires.IsZero() && !e.o.Now().Before(j.asker.Expires) {
+		return nil, &ChangedError{"the credential expired"}
+	}
+	again, err := e.judge(ctx, j.action, j.asker, j.where)
+	if err != nil {
+		return nil, err
+	}
+	switch again.decision.Verdict {
+	case policy.Allow:
+		return again, nil
+	case policy.Review:
+		if sameRequirements(again.decision.Requirements, a.Requirements) {
+			return again, nil
+		}
+		return nil, &ChangedError{"the policy asks for other reviewers"}
+	}
+	return nil, &ChangedError{"the policy denies it"}
+}
+
+// sameRequirements holds when every requirement of now was among those the reviewers met.
+func sameRequirements(now, met []policy.Requirement) bool {
+	for _, n := range now {
+		ok := false
+		for _, m := range met {
+			ok = ok || n.Rule == m.Rule && n.Pack == m.Pack && n.Count <= m.Count && slices.Equal(n.From, m.From) && slices.Equal(n.AllOf, m.AllOf) && n.Assurance == m.Assurance
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Enforcer) link(id string) string {
+	return strings.TrimSuffix(e.o.PublicURL, "/") + "/approvals/" + id
+}
+
+// Who says in words which people it takes: "2 of data-owners".
+func Who(reqs []policy.Requirement) string {
+	var parts []string
+	for _, r := range reqs {
+		if len(r.From) > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %s", max(r.Count, 1), groupNames(r.From)))
+		}
+		for _, s := range r.AllOf {
+			parts = append(parts, fmt.Sprintf("%d of %s", max(s.Count, 1), groupNames([]string{s.Group})))
+		}
+	}
+	return strings.Join(parts, " and ")
+}
+
+func groupNames(groups []string) string {
+	out := make([]string, len(groups))
+	for i, g := range groups {
+		out[i] = strings.TrimPrefix(g, "group:")
+	}
+	return strings.Join(out, " or ")
+}
+
+func spans(in []mask.Span) []approval.Span {
+	out := make([]approval.Span, len(in))
+	for i, s := range in {
+		out[i] = approval.Span{Start: s.Start, End: s.End, Class: string(s.Class)}
+	}
+	return out
+}

@@ -1,0 +1,294 @@
+package enforce
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/mask"
+	"github.com/assenthq/assent/internal/policy"
+)
+
+// Credentials looks up the stored half of an agent's credential.
+type Credentials interface {
+	// ByUser returns the newest valid credential of a user name at a gate.
+	ByUser(ctx context.Context, user string) (gate.Verifier, error)
+	// ByID returns who a credential belongs to; it errs when the credential was revoked or has expired.
+	ByID(ctx context.Context, id string) (*identity.Asker, error)
+}
+
+// Gate is the authority of one gate: it knows the resource behind it.
+func (e *Enforcer) Gate(name string, res action.Resource) gate.Authority {
+	return &authority{e: e, name: name, res: res}
+}
+
+type authority struct {
+	e    *Enforcer
+	name string
+	res  action.Resource
+}
+
+func (t *authority) Verifier(ctx context.Context, user string) (gate.Verifier, error) {
+	return t.e.o.Credentials.ByUser(ctx, user)
+}
+
+// Login opens a session. The credential is read again: what was revoked since the proof began is refused.
+func (t *authority) Login(ctx context.Context, v gate.Verifier, from gate.Peer) (gate.Session, error) {
+	asker, err := t.e.o.Credentials.ByID(ctx, v.Credential)
+	if err != nil {
+		return nil, fmt.Errorf("opening a session: %w", err)
+	}
+	if len(asker.Chain) == 0 {
+		return nil, errors.New("opening a session: the credential names no actor")
+	}
+	s := &session{e: t.e, asker: asker, gate: t.name, res: t.res, id: "ses_" + randomID(), cut: make(chan struct{})}
+	if err := t.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "opened", "from": from.Address, "credential": asker.Credential})); err != nil {
+		return nil, t.e.unwritable(err)
+	}
+	if !asker.Expires.IsZero() {
+		s.timer = time.AfterFunc(time.Until(asker.Expires), s.cutNow)
+	}
+	t.e.mu.Lock()
+	t.e.sessions[s] = struct{}{}
+	t.e.mu.Unlock()
+	return s, nil
+}
+
+func randomID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// A session is one connection of an agent.
+type session struct {
+	e     *Enforcer
+	asker *identity.Asker
+	gate  string
+	res   action.Resource
+	id    string
+	timer *time.Timer
+
+	once sync.Once
+	cut  chan struct{}
+	shut sync.Once
+}
+
+func (s *session) Describe(a *action.Action) {
+	env, labels := s.res.Env, s.res.Labels
+	if a.Resource.URN == "" {
+		a.Resource.URN = s.res.URN
+	}
+	a.Resource.Type, a.Resource.Env, a.Resource.Labels = s.res.Type, env, labels
+	a.Subject, a.Actors = s.asker.Subject.ID, s.asker.Links()
+	if a.Data.Destination == "" {
+		a.Data.Destination, a.Data.DestinationTrust = "client", "internal"
+	}
+}
+
+func (s *session) Enforce(ctx context.Context, a *action.Action, held func(gate.Held)) (gate.Permit, error) {
+	select {
+	case <-s.cut:
+		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: "the credential was revoked or has expired", Hint: "ask for a new one"}
+	default:
+	}
+	p, err := s.e.enforce(ctx, a, s.asker, Where{Gate: s.gate, Session: s.id}, held)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (s *session) Refused(_ context.Context, detail string) {
+	if err := s.e.o.Spool.Append(s.record(audit.TypeRefused, map[string]string{"what": cut(detail, 500)})); err != nil {
+		s.e.o.Logger.Error("recording a refusal", "gate", s.gate, "err", err)
+	}
+}
+
+func (s *session) record(typ string, detail map[string]string) *audit.Record {
+	r := &audit.Record{Type: typ, Subject: s.asker.Subject.ID, Gate: s.gate, Session: s.id, Resource: s.res.URN, Env: s.res.Env, Detail: detail}
+	for i, l := range s.asker.Links() {
+		if i == 0 {
+			r.Actor = l.ID
+		}
+		r.Chain = append(r.Chain, l.ID)
+	}
+	return r
+}
+
+func (s *session) Cut() <-chan struct{} { return s.cut }
+
+func (s *session) cutNow() { s.once.Do(func() { close(s.cut) }) }
+
+func (s *session) Close() {
+	s.shut.Do(func() {
+		if s.timer != nil {
+			s.timer.Stop()
+		}
+		s.e.mu.Lock()
+		delete(s.e.sessions, s)
+		s.e.mu.Unlock()
+		if err := s.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "closed"})); err != nil {
+			s.e.o.Logger.Error("recording the end of a session", "gate", s.gate, "err", err)
+		}
+	})
+}
+
+// A permit lets one action run once. Its methods are called by one goroutine
+// at a time, but for Text, which the mask set makes safe.
+type permit struct {
+	e        *Enforcer
+	j        *judgement
+	set      *mask.Set
+	approval string
+	grant    string
+	grantID  string
+	limit    int64 // rows; -1: none
+
+	rows, bytes int64
+	open        []*mask.Rows
+	text        map[string]int64
+	once        sync.Once
+}
+
+func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map[string]string) *permit {
+	p := &permit{e: e, j: j, approval: id, limit: -1, set: e.o.Masker.For(j.asker.Chain[0].ID, masks), text: map[string]int64{}}
+	if limit.Known {
+		p.limit = limit.N
+	}
+	return p
+}
+
+func (p *permit) Rows(columns []gate.Column) gate.Rows {
+	cols := make([]mask.Column, len(columns))
+	for i, c := range columns {
+		cols[i] = mask.Column{Name: c.Name, Type: c.Type, Binary: c.Binary, Sources: c.Sources, Derived: c.Derived}
+	}
+	r := p.set.Rows(cols)
+	p.open = append(p.open, r)
+	return r
+}
+
+func (p *permit) Text(b []byte) []byte {
+	out, counts := p.set.TextCounted(b)
+	for c, n := range counts {
+		p.text[c] += n
+	}
+	return out
+}
+
+// Count trips before rows are passed on: at the bound of a permitting rule, and
+// where reads add up to an export that nobody decided.
+func (p *permit) Count(rows, bytes int64) error {
+	p.rows += rows
+	p.bytes += bytes
+	if p.limit >= 0 && p.rows > p.limit {
+		return &gate.Denied{Status: gate.StatusLimit, Reason: "the row limit of this permission is reached", Hint: "ask for it as an export, which people can approve"}
+	}
+	if p.approval == "" && p.reading() && p.j.read+p.rows > p.e.o.ExportAfterRows {
+		return &gate.Denied{Status: gate.StatusLimit, Reason: "this much reading is an export, and nobody approved one", Hint: "run it again: it is then asked for as an export"}
+	}
+	return nil
+}
+
+// reading says that the action was judged as a read and not as an export.
+func (p *permit) reading() bool {
+	read := false
+	for _, k := range p.j.action.Kinds {
+		if k == action.DataExport {
+			return false
+		}
+		read = read || k == action.DataRead
+	}
+	return read
+}
+
+func (p *permit) Bound() int64 { return -1 }
+
+// Grant is the signed grant of an approved action, "" for one allowed outright.
+func (p *permit) Grant() string { return p.grant }
+
+func (p *permit) Done(o gate.Outcome) {
+	p.once.Do(func() { p.done(o) })
+}
+
+func (p *permit) done(o gate.Outcome) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	log := p.e.o.Logger
+	masked := p.masked()
+	for c, n := range masked {
+		p.e.o.Metrics.Masked(c, n)
+	}
+	if p.rows > 0 {
+		if err := p.e.o.Ledger.AddRows(ctx, ledgerKey(p.j.asker), "", p.j.action.Resource.URN, p.e.o.Now(), p.rows, p.bytes); err != nil {
+			log.Error("adding to the ledger", "err", err)
+		}
+	}
+	rec := p.outcome(o, masked)
+	if p.approval == "" {
+		if err := p.e.o.Spool.Append(rec); err != nil {
+			log.Error("recording an outcome", "gate", p.j.where.Gate, "err", err)
+		}
+		return
+	}
+	state := map[gate.OutcomeState]approval.State{gate.Executed: approval.Executed, gate.Failed: approval.Failed, gate.NotRun: approval.Failed}[o.State]
+	if state == "" {
+		state = approval.Unknown
+	}
+	if err := p.e.o.Approvals.Finish(ctx, p.approval, approval.Outcome{State: state, Code: o.Code, Rows: max(o.Rows, p.rows), Record: rec}); err != nil {
+		log.Error("recording the outcome of an approved action", "approval", p.approval, "err", err)
+	}
+}
+
+func (p *permit) masked() map[string]int64 {
+	out := maps.Clone(p.text)
+	for _, r := range p.open {
+		for c, n := range r.Counts() {
+			out[c] += n
+		}
+	}
+	return out
+}
+
+func (p *permit) outcome(o gate.Outcome, masked map[string]int64) *audit.Record {
+	a := p.j.action
+	rows := max(o.Rows, p.rows)
+	r := &audit.Record{
+		Type: audit.TypeOutcome, Subject: a.Subject, Gate: p.j.where.Gate, Session: p.j.where.Session, Resource: a.Resource.URN, Env: a.Resource.Env,
+		Verb: a.Verb, Target: a.Target, Title: p.j.title, Shape: a.Shape, Approval: p.approval, Grant: p.grantID,
+		Outcome: string(o.State), Rows: &rows, Masked: masked, Detail: map[string]string{"took": o.Duration.Round(time.Microsecond).String()},
+	}
+	if o.Code != "" {
+		r.Detail["code"] = o.Code
+	}
+	for i, l := range a.Actors {
+		if i == 0 {
+			r.Actor = l.ID
+		}
+		r.Chain = append(r.Chain, l.ID)
+	}
+	for _, k := range a.Kinds {
+		r.Kinds = append(r.Kinds, string(k))
+	}
+	return r
+}
+
+// atomText is the conditions of a rule with the values they had.
+func atomText(atoms []policy.Atom) string {
+	var parts []string
+	for _, a := range atoms {
+		parts = append(parts, a.Value)
+	}
+	return cut(join(parts), 1000)
+}

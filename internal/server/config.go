@@ -1,0 +1,412 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Config is assent.yaml. Its zero value, with Data set, is a working server without gates.
+type Config struct {
+	Data      string            `yaml:"data" doc:"Data directory: database, keys, log. One process at a time." default:"./assent-data"`
+	Listen    string            `yaml:"listen" doc:"Address of console and API." default:"127.0.0.1:8720"`
+	PublicURL string            `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost:8720"`
+	Hosts     []string          `yaml:"hosts" doc:"Further host names the console and API answer to (the public URL's and loopback always do)."`
+	TLS       *KeyPair          `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
+	Policy    []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file. None: the built-in pack (reads flow masked, the rest is held)."`
+	Default   map[string]string `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
+	People    []PersonConfig    `yaml:"people" doc:"Who may review and on whose behalf agents act."`
+	Actors    []ActorConfig     `yaml:"actors" doc:"Agents, pipelines and services that may ask."`
+	Gates     []GateConfig      `yaml:"gates" doc:"Enforcement points, one for each system."`
+	Columns   map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
+	Limits    Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
+	Log       LogConfig         `yaml:"log" doc:"The process's own log, not the audit log."`
+
+	file string // where it was read from; paths are relative to its directory
+}
+
+// A PersonConfig names one human being.
+type PersonConfig struct {
+	ID     string   `yaml:"id" doc:"Short name; the console and the log show person:ID."`
+	Name   string   `yaml:"name" doc:"For people to read."`
+	Groups []string `yaml:"groups" doc:"Groups this person is in, as policy packs name them without group:."`
+}
+
+// An ActorConfig names one agent, pipeline or service.
+type ActorConfig struct {
+	ID      string   `yaml:"id" doc:"Short name; also the user name at a database gate."`
+	Type    string   `yaml:"type" doc:"agent, pipeline or service." default:"agent"`
+	Owner   string   `yaml:"owner" doc:"Person behind it. They never review what it asks. Without one it may do only what policy allows outright."`
+	Related []string `yaml:"related" doc:"Further people who started or changed it; excluded from reviewing it too."`
+	Model   string   `yaml:"model" doc:"Model it runs, for policy."`
+	Trust   string   `yaml:"trust" doc:"Trust label, for policy."`
+}
+
+// A GateConfig is one enforcement point.
+type GateConfig struct {
+	Name     string            `yaml:"name" doc:"Name of the gate and of the resource behind it."`
+	Type     string            `yaml:"type" doc:"Protocol: postgres."`
+	Listen   string            `yaml:"listen" doc:"Address that agents connect to."`
+	Env      string            `yaml:"env" doc:"Environment of the resource, for policy: prod, staging, …"`
+	Labels   map[string]string `yaml:"labels" doc:"Labels of the resource, for policy."`
+	TLS      *KeyPair          `yaml:"tls" doc:"Certificate shown to agents. Required when the gate listens beyond loopback."`
+	Upstream UpstreamConfig    `yaml:"upstream" doc:"The system behind the gate."`
+}
+
+// An UpstreamConfig is the system behind a gate and the credential the gate holds for it.
+type UpstreamConfig struct {
+	Host     string `yaml:"host" doc:"Host name or address; a path is a Unix socket directory."`
+	Port     int    `yaml:"port" doc:"Port." default:"5432"`
+	Database string `yaml:"database" doc:"Database. Agents can't choose another."`
+	User     string `yaml:"user" doc:"Role the gate logs in as."`
+	Password Secret `yaml:"password" doc:"The real credential; agents never see it."`
+	TLS      string `yaml:"tls" doc:"verify-full, or off (loopback and Unix sockets only)." default:"verify-full"`
+	CA       string `yaml:"ca" doc:"Certificate authorities that may sign the upstream's certificate (PEM). Unset: the system's."`
+}
+
+// A KeyPair is a certificate chain and its key, as PEM files.
+type KeyPair struct {
+	Cert string `yaml:"cert" doc:"Certificate chain (PEM)."`
+	Key  string `yaml:"key" doc:"Private key (PEM)."`
+}
+
+// A Secret says where a secret is: never the secret itself.
+type Secret struct {
+	File    string   `yaml:"file" doc:"File that holds the secret; a trailing newline is dropped."`
+	Env     string   `yaml:"env" doc:"Environment variable that holds it."`
+	Command []string `yaml:"command" doc:"Command that prints it (argv, no shell), run anew for each connection."`
+}
+
+// Limits bound what may wait and flow.
+type Limits struct {
+	PendingPerActor int           `yaml:"pending_per_actor" doc:"Approvals one actor may have pending; past it: denied." default:"20"`
+	ExportAfterRows int64         `yaml:"export_after_rows" doc:"Rows a person's agents may read from one resource in an hour before a read counts as data.export too." default:"10000"`
+	ApprovalWindow  time.Duration `yaml:"approval_window" doc:"How long an approval stays usable unless its rule says otherwise." default:"15m"`
+	TransactionWait time.Duration `yaml:"transaction_wait" doc:"Longest hold inside an open transaction, where locks are kept." default:"60s"`
+	SpoolBytes      int64         `yaml:"spool_bytes" doc:"Size of the traffic spool at which nothing more may run." default:"1073741824"`
+}
+
+// LogConfig is the process's own log.
+type LogConfig struct {
+	Level  string `yaml:"level" doc:"debug, info, warn or error." default:"info"`
+	Format string `yaml:"format" doc:"json or text." default:"json"`
+}
+
+// A ConfigError names the place and the remedy.
+type ConfigError struct {
+	File         string
+	Line, Column int
+	Problem      string
+	Remedy       string
+}
+
+func (e *ConfigError) Error() string {
+	s := fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Problem)
+	if e.Remedy != "" {
+		s += "\n  " + e.Remedy
+	}
+	return s
+}
+
+// ReadConfig reads and checks a configuration file. Every error is a *ConfigError or a list of them.
+func ReadConfig(file string) (*Config, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return ParseConfig(file, b)
+}
+
+// ParseConfig is ReadConfig for text that was already read; file names it in errors.
+func ParseConfig(file string, text []byte) (*Config, error) {
+	c := &Config{file: file}
+	tree, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, yamlError(file, err)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict(), yaml.DisallowUnknownField())
+	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, yamlError(file, err)
+	}
+	if len(tree.Docs) > 1 {
+		return nil, &ConfigError{File: file, Line: tree.Docs[1].GetToken().Position.Line, Column: 1, Problem: "a second YAML document", Remedy: "keep one document in the file: what follows the first would be ignored"}
+	}
+	c.fillDefaults()
+	k := &checker{file: file, tree: tree}
+	k.check(c)
+	return c, errors.Join(k.errs...)
+}
+
+var place = regexp.MustCompile(`^\[(\d+):(\d+)\] ([^\n]*)`)
+
+// yamlError keeps the place and the first line of a parser's error: the lines around it may hold anything.
+func yamlError(file string, err error) error {
+	e := &ConfigError{File: file, Line: 1, Column: 1, Problem: strings.SplitN(err.Error(), "\n", 2)[0]}
+	if m := place.FindStringSubmatch(err.Error()); m != nil {
+		_, _ = fmt.Sscan(m[1], &e.Line)
+		_, _ = fmt.Sscan(m[2], &e.Column)
+		e.Problem = m[3]
+	}
+	if strings.Contains(e.Problem, "unknown field") {
+		e.Remedy = "docs/configuration.md lists every key"
+	}
+	return e
+}
+
+func (c *Config) fillDefaults() {
+	def := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	def(&c.Data, "./assent-data")
+	def(&c.Listen, "127.0.0.1:8720")
+	def(&c.PublicURL, "http://localhost:8720")
+	def(&c.Log.Level, "info")
+	def(&c.Log.Format, "json")
+	for i := range c.Actors {
+		def(&c.Actors[i].Type, "agent")
+	}
+	for i := range c.Gates {
+		u := &c.Gates[i].Upstream
+		def(&u.TLS, "verify-full")
+		if u.Port == 0 {
+			u.Port = 5432
+		}
+	}
+	l := &c.Limits
+	if l.PendingPerActor == 0 {
+		l.PendingPerActor = 20
+	}
+	if l.ExportAfterRows == 0 {
+		l.ExportAfterRows = 10_000
+	}
+	if l.ApprovalWindow == 0 {
+		l.ApprovalWindow = 15 * time.Minute
+	}
+	if l.TransactionWait == 0 {
+		l.TransactionWait = time.Minute
+	}
+	if l.SpoolBytes == 0 {
+		l.SpoolBytes = 1 << 30
+	}
+}
+
+// path makes a path of the configuration relative to its file.
+func (c *Config) path(p string) string {
+	if p == "" || filepath.IsAbs(p) || c.file == "" {
+		return p
+	}
+	return filepath.Join(filepath.Dir(c.file), p)
+}
+
+// checker collects what is wrong, each with its place in the file.
+type checker struct {
+	file string
+	tree *ast.File
+	errs []error
+}
+
+func (k *checker) fail(path, problem, remedy string) {
+	e := &ConfigError{File: k.file, Line: 1, Column: 1, Problem: strings.TrimPrefix(path, "$.") + ": " + problem, Remedy: remedy}
+	// The nearest node that exists: a missing key is reported at its parent.
+	for p := path; p != "$" && p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
+		yp, err := yaml.PathString(p)
+		if err != nil {
+			continue
+		}
+		if n, err := yp.FilterFile(k.tree); err == nil && n != nil {
+			e.Line, e.Column = n.GetToken().Position.Line, n.GetToken().Position.Column
+			break
+		}
+	}
+	k.errs = append(k.errs, e)
+}
+
+var name = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+func (k *checker) check(c *Config) {
+	k.address("$.listen", c.Listen, c.TLS, "tls")
+	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		k.fail("$.public_url", "not an http or https URL", "for example https://assent.example.com")
+	}
+	people := k.people(c)
+	k.actors(c, people)
+	for env, v := range c.Default {
+		if v != "deny" && v != "review" {
+			k.fail("$.default."+env, fmt.Sprintf("verdict %q", v), "write deny or review")
+		}
+	}
+	names := map[string]bool{}
+	for i := range c.Gates {
+		k.gate(fmt.Sprintf("$.gates[%d]", i), &c.Gates[i], names)
+	}
+	if !map[string]bool{"debug": true, "info": true, "warn": true, "error": true}[c.Log.Level] {
+		k.fail("$.log.level", fmt.Sprintf("level %q", c.Log.Level), "write debug, info, warn or error")
+	}
+	if c.Log.Format != "json" && c.Log.Format != "text" {
+		k.fail("$.log.format", fmt.Sprintf("format %q", c.Log.Format), "write json or text")
+	}
+	for _, l := range []struct {
+		path string
+		n    int64
+	}{
+		{"pending_per_actor", int64(c.Limits.PendingPerActor)}, {"export_after_rows", c.Limits.ExportAfterRows},
+		{"approval_window", int64(c.Limits.ApprovalWindow)}, {"transaction_wait", int64(c.Limits.TransactionWait)}, {"spool_bytes", c.Limits.SpoolBytes},
+	} {
+		if l.n < 0 {
+			k.fail("$.limits."+l.path, "is negative", "leave it out for the default")
+		}
+	}
+}
+
+func (k *checker) people(c *Config) map[string]bool {
+	people := map[string]bool{}
+	for i, p := range c.People {
+		at := fmt.Sprintf("$.people[%d].id", i)
+		if !name.MatchString(p.ID) {
+			k.fail(at, fmt.Sprintf("%q is not a short name", p.ID), "use lower-case letters, digits, '.', '_' and '-'")
+		}
+		if people[p.ID] {
+			k.fail(at, fmt.Sprintf("%q stands twice", p.ID), "one person has one entry, with all their groups: two would be two seats")
+		}
+		people[p.ID] = true
+	}
+	return people
+}
+
+func (k *checker) actors(c *Config, people map[string]bool) {
+	seen := map[string]bool{}
+	for i, a := range c.Actors {
+		at := fmt.Sprintf("$.actors[%d]", i)
+		if !name.MatchString(a.ID) {
+			k.fail(at+".id", fmt.Sprintf("%q is not a short name", a.ID), "use lower-case letters, digits, '.', '_' and '-'")
+		}
+		if seen[a.ID] {
+			k.fail(at+".id", fmt.Sprintf("%q stands twice", a.ID), "give each actor its own name")
+		}
+		seen[a.ID] = true
+		if a.Type != "agent" && a.Type != "pipeline" && a.Type != "service" {
+			k.fail(at+".type", fmt.Sprintf("type %q", a.Type), "write agent, pipeline or service")
+		}
+		for _, p := range append([]string{a.Owner}, a.Related...) {
+			if p != "" && !people[p] {
+				k.fail(at, fmt.Sprintf("names %q, who is not among people", p), "add them under people:")
+			}
+		}
+	}
+}
+
+func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
+	if !name.MatchString(g.Name) {
+		k.fail(at+".name", fmt.Sprintf("%q is not a short name", g.Name), "use lower-case letters, digits, '.', '_' and '-'")
+	}
+	if names[g.Name] {
+		k.fail(at+".name", fmt.Sprintf("%q stands twice", g.Name), "give each gate its own name")
+	}
+	names[g.Name] = true
+	if _, ok := gateTypes[g.Type]; !ok {
+		k.fail(at+".type", fmt.Sprintf("no gate speaks %q", g.Type), "write one of: "+strings.Join(gateTypeNames(), ", "))
+	}
+	k.address(at+".listen", g.Listen, g.TLS, "gates[].tls")
+	if g.Env == "" {
+		k.fail(at+".env", "is missing", "say which environment it is (prod, staging, …): policy decides by it")
+	}
+	u := &g.Upstream
+	for _, f := range []struct{ key, v string }{{"host", u.Host}, {"database", u.Database}, {"user", u.User}} {
+		if f.v == "" {
+			k.fail(at+".upstream."+f.key, "is missing", "the gate needs host, database, user and password of the system behind it")
+		}
+	}
+	if n := u.Password.sources(); n != 1 {
+		k.fail(at+".upstream.password", fmt.Sprintf("names %d sources", n), "give one of file, env or command")
+	}
+	switch {
+	case u.TLS == "verify-full":
+	case u.TLS == "off" && (strings.HasPrefix(u.Host, "/") || isLoopback(u.Host)):
+	case u.TLS == "off":
+		k.fail(at+".upstream.tls", "off is for loopback and Unix sockets only", "use verify-full, with ca: if the certificate is your own")
+	default:
+		k.fail(at+".upstream.tls", fmt.Sprintf("mode %q", u.TLS), "write verify-full or off")
+	}
+}
+
+func (k *checker) address(at, addr string, pair *KeyPair, tlsKey string) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		k.fail(at, fmt.Sprintf("%q is not host:port", addr), "for example 127.0.0.1:6432")
+		return
+	}
+	if pair == nil && !isLoopback(host) {
+		k.fail(at, "listens beyond loopback without TLS", "add "+tlsKey+" with cert and key, or listen on 127.0.0.1")
+	}
+	if pair != nil && (pair.Cert == "" || pair.Key == "") {
+		k.fail(at, tlsKey+" needs both cert and key", "")
+	}
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (s *Secret) sources() int {
+	n := 0
+	if s.File != "" {
+		n++
+	}
+	if s.Env != "" {
+		n++
+	}
+	if len(s.Command) > 0 {
+		n++
+	}
+	return n
+}
+
+// Read fetches the secret. The error never holds any of it.
+func (s *Secret) Read(ctx context.Context, c *Config) ([]byte, error) {
+	var b []byte
+	var err error
+	switch {
+	case s.File != "":
+		b, err = os.ReadFile(c.path(s.File))
+		if err != nil {
+			return nil, fmt.Errorf("reading a secret: %w", err)
+		}
+	case s.Env != "":
+		v, ok := os.LookupEnv(s.Env)
+		if !ok {
+			return nil, fmt.Errorf("reading a secret: the environment has no %s", s.Env)
+		}
+		b = []byte(v)
+	case len(s.Command) > 0:
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		// Its standard error may hold the secret as well: the exit status is all that is told.
+		if b, err = exec.CommandContext(ctx, s.Command[0], s.Command[1:]...).Output(); err != nil {
+			return nil, fmt.Errorf("reading a secret: %s failed: exit status only is shown", s.Command[0])
+		}
+	default:
+		return nil, errors.New("reading a secret: no source is configured")
+	}
+	b = bytes.TrimRight(b, "\r\n")
+	if len(b) == 0 {
+		return nil, errors.New("reading a secret: it is empty")
+	}
+	return b, nil
+}

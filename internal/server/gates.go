@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/classify/sql"
+	"github.com/assenthq/assent/internal/gates/postgres"
+)
+
+// gateTypes is every protocol there is a gate for. A new one is one row here.
+var gateTypes = map[string]func(*Server, *GateConfig) (gate.Config, error){
+	"postgres": postgresGate,
+}
+
+func gateTypeNames() []string { return slices.Sorted(maps.Keys(gateTypes)) }
+
+// A runningGate is one gate of the configuration.
+type runningGate struct {
+	cfg      *GateConfig
+	gate     gate.Config
+	listener net.Listener
+	state    string
+}
+
+func (s *Server) makeGates() error {
+	for i := range s.cfg.Gates {
+		g := &s.cfg.Gates[i]
+		c, err := gateTypes[g.Type](s, g)
+		if err != nil {
+			return fmt.Errorf("gate %s: %w", g.Name, err)
+		}
+		c.Name, c.Authority, c.Log = g.Name, s.enforcer.Gate(g.Name, resourceOf(g)), s.log
+		c.Refused = s.refusedAt(g)
+		s.gates = append(s.gates, &runningGate{cfg: g, gate: c})
+	}
+	return nil
+}
+
+// refusedAt records connections that ended before anybody had signed in.
+func (s *Server) refusedAt(g *GateConfig) func(context.Context, gate.Peer, string) {
+	return func(_ context.Context, from gate.Peer, detail string) {
+		rec := &audit.Record{Type: audit.TypeRefused, Gate: g.Name, Resource: resourceOf(g).URN, Env: g.Env, Detail: map[string]string{"what": detail, "from": from.Address}}
+		if _, err := s.spool.Append(rec); err != nil {
+			s.log.Error("recording a refusal", "gate", g.Name, "err", err)
+		}
+	}
+}
+
+func (s *Server) startGates(ctx context.Context) error {
+	for _, g := range s.gates {
+		l, err := net.Listen("tcp", g.cfg.Listen)
+		if err != nil {
+			return fmt.Errorf("gate %s: %w (choose another listen: in the configuration)", g.cfg.Name, err)
+		}
+		g.listener = l
+		s.work.Go(func() {
+			if err := gate.Serve(ctx, l, g.gate); err != nil && ctx.Err() == nil {
+				s.fail("gate "+g.cfg.Name, err)
+			}
+		})
+		s.log.Info("gate is open", "gate", g.cfg.Name, "listen", l.Addr().String())
+	}
+	return nil
+}
+
+func postgresGate(s *Server, g *GateConfig) (gate.Config, error) {
+	client, err := clientTLS(s.cfg, g.TLS)
+	if err != nil {
+		return gate.Config{}, err
+	}
+	up, err := upstreamTLS(s.cfg, &g.Upstream)
+	if err != nil {
+		return gate.Config{}, err
+	}
+	return postgres.New(postgres.Config{
+		Name: g.Name, Host: g.Upstream.Host, Port: g.Upstream.Port, Database: g.Upstream.Database, User: g.Upstream.User,
+		Password:  func(ctx context.Context) ([]byte, error) { return g.Upstream.Password.Read(ctx, s.cfg) },
+		ClientTLS: client, UpstreamTLS: up, Resource: resourceOf(g), Classifier: sql.New(sql.Options{}),
+		TransactionWait: s.cfg.Limits.TransactionWait,
+	})
+}
+
+func clientTLS(c *Config, pair *KeyPair) (*tls.Config, error) {
+	if pair == nil {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.path(pair.Cert), c.path(pair.Key))
+	if err != nil {
+		return nil, fmt.Errorf("certificate for agents: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// upstreamTLS is verify-full, or nil where the configuration says off (loopback and Unix sockets only).
+func upstreamTLS(c *Config, u *UpstreamConfig) (*tls.Config, error) {
+	if u.TLS == "off" {
+		return nil, nil
+	}
+	t := &tls.Config{ServerName: u.Host, MinVersion: tls.VersionTLS12}
+	if strings.HasPrefix(u.Host, "/") {
+		return nil, errors.New("a Unix socket has no TLS: write tls: off")
+	}
+	if u.CA == "" {
+		return t, nil
+	}
+	pem, err := os.ReadFile(c.path(u.CA))
+	if err != nil {
+		return nil, fmt.Errorf("reading upstream.ca: %w", err)
+	}
+	t.RootCAs = x509.NewCertPool()
+	if !t.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("upstream.ca: %s holds no certificate in PEM form", u.CA)
+	}
+	return t, nil
+}
+
+// reach dials an upstream, to tell whether it is there.
+func reach(ctx context.Context, u *UpstreamConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	network, addr := "tcp", net.JoinHostPort(u.Host, portOf(u.Port))
+	if strings.HasPrefix(u.Host, "/") {
+		network, addr = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", u.Host, u.Port)
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}

@@ -1,0 +1,150 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/assenthq/assent/internal/api"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/console"
+)
+
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "development"
+}
+
+// checks are what /readyz asks: each is what would make an action fail now.
+func (s *Server) checks() []api.Check {
+	out := []api.Check{
+		{Name: "store", Run: func(ctx context.Context) error {
+			if err := s.store.Err(); err != nil {
+				return err
+			}
+			_, err := s.store.Head(ctx)
+			return err
+		}},
+		{Name: "log", Run: func(context.Context) error { return s.auditLog.Err() }},
+		{Name: "spool", Run: func(context.Context) error { return s.spool.Err() }},
+		{Name: "policy", Run: func(context.Context) error { return s.policy.Err() }},
+		{Name: "parts", Run: func(context.Context) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.fatal
+		}},
+	}
+	for i := range s.cfg.Gates {
+		g := &s.cfg.Gates[i]
+		out = append(out, api.Check{Name: "upstream of " + g.Name, Run: func(ctx context.Context) error { return reach(ctx, &g.Upstream) }})
+	}
+	return out
+}
+
+// about is what the console's settings page shows.
+func (s *Server) about(ctx context.Context) console.About {
+	set := s.policy.Current()
+	a := console.About{Version: buildVersion(), Policy: set.Bundle(), Packs: set.Packs(), Storage: "SQLite, " + s.cfg.path(s.cfg.Data)}
+	for _, g := range s.gates {
+		state := "open"
+		if err := reach(ctx, &g.cfg.Upstream); err != nil {
+			state = "upstream unreachable"
+		}
+		listen := g.cfg.Listen
+		if g.listener != nil {
+			listen = g.listener.Addr().String()
+		}
+		a.Gates = append(a.Gates, console.Gate{Name: g.cfg.Name, Protocol: g.cfg.Type, Listen: listen, Upstream: g.cfg.Upstream.Host + ":" + portOf(g.cfg.Upstream.Port), Env: g.cfg.Env, State: state})
+	}
+	if err := s.policy.Err(); err != nil {
+		a.Problems = append(a.Problems, "the newest policy packs did not load; the last good ones decide")
+	}
+	return a
+}
+
+const verifyEvery = 10 * time.Minute
+
+// verifyLoop checks the whole log at start and from time to time, and keeps when it last held.
+func (s *Server) verifyLoop(ctx context.Context) {
+	tick := time.NewTicker(verifyEvery)
+	defer tick.Stop()
+	for {
+		r, err := s.verify(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		v := console.Verified{At: time.Now(), Err: err}
+		if r != nil {
+			v.Size = r.Size
+		}
+		s.mu.Lock()
+		s.verified = v
+		s.mu.Unlock()
+		if err != nil {
+			s.log.Error("the log does not verify", "err", err)
+			s.fail("log", errors.New("the log does not verify: run assent verify"))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Server) lastVerified(context.Context) console.Verified {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.verified
+}
+
+// verify checks the stored log against its newest checkpoint.
+func (s *Server) verify(ctx context.Context) (*audit.Report, error) {
+	head, err := s.store.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.auditLog.Sign(ctx, head); err != nil && s.auditLog.Signed().Size < head.Size {
+		return nil, err
+	}
+	return audit.Verify(ctx, audit.VerifyOptions{Reader: s.store, Verifiers: s.auditLog.Verifiers(), Checkpoint: s.auditLog.Checkpoint(), SpoolDir: spoolDir(s.cfg.path(s.cfg.Data))})
+}
+
+// VerifyLog checks the log now and tells in lines for people.
+func (s *Server) VerifyLog(ctx context.Context) ([]string, error) {
+	r, err := s.verify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.Lines(), nil
+}
+
+// ProofOfExecution proves the newest start of an approved action, as a C2SP tlog-proof.
+func (s *Server) ProofOfExecution(ctx context.Context) (string, error) {
+	recs, err := s.store.Search(ctx, audit.Query{Types: []string{audit.TypeStarted}, Limit: 1})
+	if err != nil {
+		return "", err
+	}
+	if len(recs) == 0 {
+		return "", errors.New("no approved action was started")
+	}
+	text, err := proving{s}.Proof(ctx, recs[0].Index)
+	return string(text), err
+}
+
+// Verifier is the public key of a data directory's log, from its key file.
+func Verifier(data string, c *Config) (string, error) {
+	if _, err := os.Stat(logKeyFile(data)); err != nil {
+		return "", fmt.Errorf("no log key in %s: is it a data directory?", data)
+	}
+	k, err := audit.LoadOrCreateKey(logKeyFile(data), origin(c))
+	if err != nil {
+		return "", err
+	}
+	return k.Verifier(), nil
+}

@@ -1,0 +1,34 @@
+package server
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the enforcer's counters. Labels come from closed lists: gates of
+// the configuration, verdicts, classes; never from an asker.
+type metrics struct {
+	decisions *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	masked    *prometheus.CounterVec
+}
+
+func newMetrics(reg *prometheus.Registry, pending func() float64) *metrics {
+	m := &metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "assent_decisions_total", Help: "Actions decided, by gate and verdict."}, []string{"gate", "verdict"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "assent_decision_seconds", Help: "Time to find data and evaluate policy, without waiting for people.",
+			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, 1}}, []string{"gate"}),
+		masked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "assent_masked_values_total", Help: "Values masked on their way back, by class."}, []string{"class"}),
+	}
+	reg.MustRegister(m.decisions, m.seconds, m.masked,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "assent_approvals_pending", Help: "Approvals waiting for people."}, pending))
+	return m
+}
+
+func (m *metrics) Decided(gate, verdict string, took time.Duration) {
+	m.decisions.WithLabelValues(gate, verdict).Inc()
+	m.seconds.WithLabelValues(gate).Observe(took.Seconds())
+}
+
+func (m *metrics) Masked(class string, n int64) { m.masked.WithLabelValues(class).Add(float64(n)) }

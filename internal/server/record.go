@@ -1,0 +1,173 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/api"
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/enforce"
+	"github.com/assenthq/assent/internal/identity"
+
+	"github.com/assenthq/assent/action"
+)
+
+// record appends to the decision lane; durable when it returns nil.
+func (s *Server) record(ctx context.Context, recs ...*audit.Record) error {
+	return s.store.Update(ctx, func(tx approval.Tx) error { return s.auditLog.Append(ctx, tx, recs...) })
+}
+
+type recorder struct{ s *Server }
+
+func (r recorder) Record(ctx context.Context, recs ...*audit.Record) error {
+	return r.s.record(ctx, recs...)
+}
+
+// recordSeal puts the root of a closed spool segment into the log.
+func (s *Server) recordSeal(seal audit.Seal) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := s.record(ctx, seal.Record()); err != nil {
+		s.log.Error("recording a sealed spool segment", "err", err)
+	}
+}
+
+// recordToken puts the change of a credential into the log, in the same transaction.
+func (s *Server) recordToken(ctx context.Context, tx identity.TokenTx, c identity.TokenChange) error {
+	atx, ok := tx.(audit.Tx)
+	if !ok {
+		return fmt.Errorf("recording a token: the store's transaction has no log")
+	}
+	rec := &audit.Record{Type: audit.TypeToken, Subject: c.Token.Subject, Person: c.By, Detail: map[string]string{
+		"what": c.What, "token": c.Token.ID, "kind": c.Token.Kind, "expires": c.Token.Expires.UTC().Format(time.RFC3339),
+	}}
+	for i, a := range c.Token.Chain {
+		if i == 0 {
+			rec.Actor = a.ID
+		}
+		rec.Chain = append(rec.Chain, a.ID)
+	}
+	return s.auditLog.Append(ctx, atx, rec)
+}
+
+// toSign notes the newest durable head; it never blocks a commit.
+func (s *Server) toSign(h audit.Head) {
+	for {
+		select {
+		case s.head <- h:
+			return
+		default:
+		}
+		select { // an older head waits: the newer takes its place
+		case <-s.head:
+		default:
+		}
+	}
+}
+
+const signEvery = 50 * time.Millisecond // many commits share one signature
+
+func (s *Server) signLoop(ctx context.Context) {
+	tick := time.NewTicker(signEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case h := <-s.head:
+			if h.Size < s.auditLog.Signed().Size {
+				continue
+			}
+			if _, err := s.auditLog.Sign(ctx, h); err != nil && ctx.Err() == nil {
+				s.log.Error("signing a checkpoint", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// credentials shows the token store to gates.
+type credentials struct{ t *identity.Tokens }
+
+func (c credentials) ByUser(ctx context.Context, user string) (gate.Verifier, error) {
+	tok, err := c.t.ByUser(ctx, user)
+	if err != nil {
+		return gate.Verifier{}, err
+	}
+	return gate.Verifier{Credential: tok.ID, Salt: tok.Salt, Iterations: tok.Iterations, StoredKey: tok.StoredKey, ServerKey: tok.ServerKey}, nil
+}
+
+func (c credentials) ByID(ctx context.Context, id string) (*identity.Asker, error) {
+	caller, err := c.t.Proved(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if caller.Asker == nil {
+		return nil, identity.ErrBadToken
+	}
+	return caller.Asker, nil
+}
+
+// revoking ends the open sessions of a token that is revoked.
+type revoking struct{ s *Server }
+
+func (r revoking) Mint(ctx context.Context, m identity.MintRequest) (string, *identity.Token, error) {
+	return r.s.tokens.Mint(ctx, m)
+}
+
+func (r revoking) List(ctx context.Context) ([]identity.Token, error) { return r.s.tokens.List(ctx) }
+
+func (r revoking) Revoke(ctx context.Context, id, by string) error {
+	if err := r.s.tokens.Revoke(ctx, id, by); err != nil {
+		return err
+	}
+	r.s.enforcer.CutCredential(id)
+	return nil
+}
+
+// proving is the log as the API shows it.
+type proving struct{ s *Server }
+
+func (p proving) Checkpoint() []byte { return p.s.auditLog.Checkpoint() }
+
+func (p proving) Proof(ctx context.Context, index int64) ([]byte, error) {
+	proof, err := p.s.auditLog.Proof(ctx, p.s.store, index)
+	if err != nil {
+		return nil, err
+	}
+	return proof.Text()
+}
+
+// apiEnforcer gives the API the enforcer's answers in its own terms.
+type apiEnforcer struct{ e *enforce.Enforcer }
+
+func (a apiEnforcer) Evaluate(ctx context.Context, asker identity.Asker, act *action.Action) (api.Evaluation, error) {
+	ev, err := a.e.Evaluate(ctx, asker, act)
+	return evaluation(ev), err
+}
+
+func (a apiEnforcer) Request(ctx context.Context, asker identity.Asker, act *action.Action) (*approval.Approval, error) {
+	return a.e.Request(ctx, asker, act)
+}
+
+func (a apiEnforcer) Redeem(ctx context.Context, asker identity.Asker, act *action.Action, id string) (api.Evaluation, error) {
+	ev, err := a.e.Redeem(ctx, asker, act, id)
+	return evaluation(ev), err
+}
+
+func evaluation(ev enforce.Evaluation) api.Evaluation {
+	out := api.Evaluation{Verdict: ev.Verdict, Rule: ev.Rule, Who: ev.Who, Masks: ev.Masks, RowLimit: ev.RowLimit, Grant: ev.Grant}
+	for _, r := range ev.Decision.Requirements {
+		if out.Expires == 0 || r.Expires > 0 && r.Expires < out.Expires {
+			out.Expires = r.Expires
+		}
+	}
+	return out
+}

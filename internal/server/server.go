@@ -1,0 +1,406 @@
+// Package server is the only place that constructs: it makes the parts from a
+// configuration and joins them, with one explicit table of gates.
+//
+// It promises to start whole or not at all, to tell the truth about its health,
+// and to lose nothing when it stops.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/api"
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/console"
+	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/enforce"
+	"github.com/assenthq/assent/internal/grant"
+	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/mask"
+	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/store/sqlite"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A Server is one deployment: its data, gates, API and console.
+type Server struct {
+	cfg      *Config
+	log      *slog.Logger
+	store    *sqlite.Store
+	auditLog *audit.Log
+	spool    *audit.Spool
+	minter   *grant.Minter
+	dir      *identity.Static
+	tokens   *identity.Tokens
+	policy   *policy.Holder
+	detect   *detect.Engine
+	engine   *approval.Engine
+	enforcer *enforce.Enforcer
+	console  *console.Console
+	handler  http.Handler
+	registry *prometheus.Registry
+
+	head  chan audit.Head // newest durable head, to be signed
+	gates []*runningGate
+
+	listener net.Listener
+	http     *http.Server
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+	closed   sync.Once
+
+	mu       sync.Mutex
+	verified console.Verified // owned by mu
+	fatal    error            // owned by mu: a gate that ended by itself
+}
+
+// Paths inside a data directory.
+func logKeyFile(data string) string { return filepath.Join(data, "keys", "log.key") }
+func headFile(data string) string   { return filepath.Join(data, "checkpoint") }
+func spoolDir(data string) string   { return filepath.Join(data, "spool") }
+func grantFile(data string) string  { return filepath.Join(data, "keys", "grant.jwks") }
+
+// New makes every part and opens the data directory; nothing listens yet.
+func New(ctx context.Context, cfg *Config, log *slog.Logger) (s *Server, err error) {
+	s = &Server{cfg: cfg, log: log, head: make(chan audit.Head, 1), registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	data := cfg.path(cfg.Data)
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data directory: %w", err)
+	}
+	if s.dir, err = directory(cfg); err != nil {
+		return nil, err
+	}
+	if s.detect, err = detect.New(detect.Options{Columns: classes(cfg.Columns)}); err != nil {
+		return nil, fmt.Errorf("configuration, columns: %w", err)
+	}
+	set, err := s.loadPolicy()
+	if err != nil {
+		return nil, err
+	}
+	s.policy = policy.NewHolder(set)
+	if err := s.openData(ctx, data); err != nil {
+		return nil, err
+	}
+	k, err := loadKeys(filepath.Join(data, "keys"))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.makeEngine(k); err != nil {
+		return nil, err
+	}
+	if err := s.makeEnforcer(k); err != nil {
+		return nil, err
+	}
+	if err := s.makeHTTP(k); err != nil {
+		return nil, err
+	}
+	return s, s.makeGates()
+}
+
+// openData opens store, log and spool, and refuses a data directory that went back in time.
+func (s *Server) openData(ctx context.Context, data string) error {
+	var err error
+	if s.store, err = sqlite.Open(ctx, data); err != nil {
+		return err
+	}
+	key, err := audit.LoadOrCreateKey(logKeyFile(data), origin(s.cfg))
+	if err != nil {
+		return err
+	}
+	if s.auditLog, err = audit.New(audit.Options{Origin: origin(s.cfg), Keys: []*audit.Key{key}, HeadFile: headFile(data)}); err != nil {
+		return err
+	}
+	if err := s.auditLog.Open(ctx, s.store); err != nil {
+		return err
+	}
+	s.store.OnCommit(s.toSign)
+	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: "local", MaxBytes: s.cfg.Limits.SpoolBytes, OnSeal: s.recordSeal}); err != nil {
+		return err
+	}
+	if s.minter, err = grant.NewMinter(grantFile(data), s.cfg.PublicURL); err != nil {
+		return err
+	}
+	return nil
+}
+
+// origin names the log: the public host, as C2SP tlog-checkpoint asks for a schema-less URL.
+func origin(c *Config) string {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Hostname() == "" {
+		return "assent/log"
+	}
+	return u.Hostname() + "/assent/log"
+}
+
+func directory(c *Config) (*identity.Static, error) {
+	var people []identity.Person
+	for _, p := range c.People {
+		ip := identity.Person{ID: "person:" + p.ID, Name: p.Name}
+		if ip.Name == "" {
+			ip.Name = p.ID
+		}
+		for _, g := range p.Groups {
+			ip.Groups = append(ip.Groups, "group:"+g)
+		}
+		people = append(people, ip)
+	}
+	var actors []identity.Actor
+	for _, a := range c.Actors {
+		ia := identity.Actor{ID: a.Type + ":" + a.ID, Type: a.Type, Model: a.Model, Trust: a.Trust}
+		if a.Owner != "" {
+			ia.Owner = "person:" + a.Owner
+		}
+		for _, r := range a.Related {
+			ia.Related = append(ia.Related, "person:"+r)
+		}
+		actors = append(actors, ia)
+	}
+	d, err := identity.NewStatic(people, actors)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return d, nil
+}
+
+func classes(m map[string]string) map[string]detect.Class {
+	out := make(map[string]detect.Class, len(m))
+	for k, v := range m {
+		out[k] = detect.Class(v)
+	}
+	return out
+}
+
+func (s *Server) makeEngine(k *keys) error {
+	var err error
+	s.tokens, err = identity.NewTokens(identity.TokenOptions{Store: s.store, Directory: s.dir, SealKey: k.seal, Record: s.recordToken})
+	if err != nil {
+		return err
+	}
+	s.engine, err = approval.New(approval.Options{
+		Store: s.store, Log: s.auditLog, Minter: s.minter, Directory: s.dir, MatchKey: k.match, SealKey: k.seal, Issuer: s.cfg.PublicURL,
+		Window: s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, Logger: s.log,
+	})
+	return err
+}
+
+func (s *Server) makeEnforcer(k *keys) error {
+	var err error
+	s.enforcer, err = enforce.New(enforce.Options{
+		Credentials: credentials{s.tokens}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
+		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store,
+		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, Logger: s.log,
+		Metrics: newMetrics(s.registry, s.pending),
+	})
+	return err
+}
+
+func (s *Server) makeHTTP(k *keys) error {
+	var err error
+	s.console, err = console.New(console.Options{
+		Approvals: s.engine, Log: s.store, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
+		CheckToken: s.personOf, About: s.about, Verified: s.lastVerified,
+		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	rest, err := api.New(api.Options{
+		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
+		Credentials: s.tokens, Tokens: revoking{s}, Directory: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine,
+		Audit: s.store, Log: proving{s}, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", s.console)
+	for _, p := range api.Prefixes() {
+		mux.Handle(p, rest)
+	}
+	s.handler = mux
+	return nil
+}
+
+// Start recovers what a crash left, then listens: gates, API and console.
+func (s *Server) Start(ctx context.Context) error {
+	if err := s.engine.Recover(ctx); err != nil {
+		return err
+	}
+	if err := s.record(ctx, &audit.Record{Type: audit.TypeStart, Policy: s.policy.Current().Bundle(), Detail: map[string]string{"version": buildVersion()}}); err != nil {
+		return err
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	var err error
+	if s.listener, err = s.listen(); err != nil {
+		cancel()
+		return err
+	}
+	s.http = &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	s.work.Go(func() { s.signLoop(run) })
+	s.work.Go(func() { s.verifyLoop(run) })
+	s.work.Go(func() {
+		if err := s.engine.Run(run); err != nil && run.Err() == nil {
+			s.fail("timers", err)
+		}
+	})
+	s.work.Go(func() {
+		if err := s.http.Serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			s.fail("console and API", err)
+		}
+	})
+	return s.startGates(run)
+}
+
+func (s *Server) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", s.cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening for console and API: %w (choose another listen: in the configuration)", err)
+	}
+	if s.cfg.TLS == nil {
+		return l, nil
+	}
+	cert, err := tls.LoadX509KeyPair(s.cfg.path(s.cfg.TLS.Cert), s.cfg.path(s.cfg.TLS.Key))
+	if err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("console and API: %w", err)
+	}
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
+}
+
+// Close stops accepting, lets what runs end, and closes the data directory.
+// Approvals that wait stay pending: they are found again after the next start.
+func (s *Server) Close(ctx context.Context) error {
+	var err error
+	s.closed.Do(func() { err = s.close(ctx) })
+	return err
+}
+
+func (s *Server) close(ctx context.Context) error {
+	if s.http != nil {
+		hctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		if s.http.Shutdown(hctx) != nil {
+			_ = s.http.Close() // event streams and long polls end when asked to, not before
+		}
+		cancel()
+	}
+	if s.cancel != nil {
+		s.cancel()
+		if err := s.record(ctx, &audit.Record{Type: audit.TypeStop}); err != nil {
+			s.log.Error("recording the stop", "err", err)
+		}
+	}
+	s.work.Wait()
+	return s.release()
+}
+
+// release closes what New opened, the log's last checkpoint first.
+func (s *Server) release() error {
+	var errs []error
+	if s.spool != nil {
+		errs = append(errs, s.spool.Close())
+	}
+	if s.store != nil {
+		if s.auditLog != nil && s.auditLog.Err() == nil {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			if head, err := s.store.Head(ctx); err == nil {
+				_, err = s.auditLog.Sign(ctx, head)
+				errs = append(errs, err)
+			}
+			cancel()
+		}
+		errs = append(errs, s.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// URL is where console and API really listen.
+func (s *Server) URL() string {
+	scheme := "http"
+	if s.cfg.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + s.listener.Addr().String()
+}
+
+// GateAddr is where a gate listens, "" if there is none of that name.
+func (s *Server) GateAddr(name string) string {
+	for _, g := range s.gates {
+		if g.cfg.Name == name && g.listener != nil {
+			return g.listener.Addr().String()
+		}
+	}
+	return ""
+}
+
+// Approvals is the engine, for the process's own use.
+func (s *Server) Approvals() *approval.Engine { return s.engine }
+
+// SignInLink makes a one-time link for a person.
+func (s *Server) SignInLink(person string) string {
+	p, ok := s.dir.Person(person)
+	if !ok {
+		return ""
+	}
+	return s.console.SignInLink(p)
+}
+
+// Mint makes a credential.
+func (s *Server) Mint(ctx context.Context, m identity.MintRequest) (string, error) {
+	text, _, err := s.tokens.Mint(ctx, m)
+	return text, err
+}
+
+func (s *Server) fail(what string, err error) {
+	s.log.Error("a part ended by itself", "part", what, "err", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fatal == nil {
+		s.fatal = fmt.Errorf("%s: %w", what, err)
+	}
+}
+
+func (s *Server) pending() float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	list, err := s.engine.List(ctx, approval.Filter{States: []approval.State{approval.Pending}})
+	if err != nil {
+		return -1
+	}
+	return float64(len(list))
+}
+
+func (s *Server) personOf(ctx context.Context, token string) (identity.Person, error) {
+	c, err := s.tokens.Check(ctx, token)
+	if err != nil {
+		return identity.Person{}, err
+	}
+	if c.Person == nil || !c.Has(identity.ScopeReview) {
+		return identity.Person{}, errors.New("the token is not a reviewer's")
+	}
+	return *c.Person, nil
+}
+
+func resourceOf(g *GateConfig) action.Resource {
+	return action.Resource{URN: g.Type + ":" + g.Name + "/" + g.Upstream.Database, Type: g.Type, Env: g.Env, Labels: g.Labels}
+}
+
+func portOf(n int) string { return strconv.Itoa(n) }
