@@ -1,0 +1,233 @@
+package audit
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A segment of the spool is a sequence of frames:
+//
+//	length u32 | seq u64 | crc32c u32 | payload
+//
+// all big-endian; the checksum covers length, seq and payload. A payload is a
+// record's leaf. The last frame of a segment that was closed in good order has
+// the top bit of its length set and holds the segment's Seal as JSON.
+const (
+	frameHeader  = 16
+	trailerBit   = 1 << 31
+	segmentName  = "%08d.spool"
+	segmentGlob  = "*.spool"
+	maxSegments  = 99999999
+	trailerSpace = 1024 // more than any trailer needs
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// errBadFrame ends a segment: what follows can't be told from garbage.
+var errBadFrame = errors.New("bad frame")
+
+type frame struct {
+	seq     int64
+	trailer bool
+	payload []byte
+}
+
+func appendFrame(b []byte, f frame) []byte {
+	length := uint32(len(f.payload))
+	if f.trailer {
+		length |= trailerBit
+	}
+	start := len(b)
+	b = binary.BigEndian.AppendUint32(b, length)
+	b = binary.BigEndian.AppendUint64(b, uint64(f.seq))
+	sum := crc32.Checksum(b[start:], castagnoli)
+	sum = crc32.Update(sum, castagnoli, f.payload)
+	b = binary.BigEndian.AppendUint32(b, sum)
+	return append(b, f.payload...)
+}
+
+// readFrame reads one frame into buf. io.EOF is a clean end; errBadFrame
+// anything that isn't a whole frame; other errors are the file's.
+func readFrame(r io.Reader, buf []byte) (frame, error) {
+	var h [frameHeader]byte
+	if _, err := io.ReadFull(r, h[:]); err != nil {
+		return frame{}, torn(err)
+	}
+	length := binary.BigEndian.Uint32(h[:4])
+	f := frame{seq: int64(binary.BigEndian.Uint64(h[4:12])), trailer: length&trailerBit != 0}
+	length &^= trailerBit
+	// Bounded before anything is read into memory: the length may be garbage.
+	if length == 0 || length > MaxLeaf || f.seq < 0 {
+		return frame{}, errBadFrame
+	}
+	f.payload = buf[:length]
+	if _, err := io.ReadFull(r, f.payload); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF // the header promised more
+		}
+		return frame{}, torn(err)
+	}
+	sum := crc32.Update(crc32.Checksum(h[:12], castagnoli), castagnoli, f.payload)
+	if sum != binary.BigEndian.Uint32(h[12:]) {
+		return frame{}, errBadFrame
+	}
+	return f, nil
+}
+
+func torn(err error) error {
+	if err == io.ErrUnexpectedEOF {
+		return errBadFrame
+	}
+	return err
+}
+
+// A Seal is what the log records about a closed segment of a spool.
+type Seal struct {
+	Node    string    `json:"node"`
+	Segment int64     `json:"segment"` // number of the segment, from 1
+	First   int64     `json:"first"`   // seq of its first record
+	Count   int64     `json:"count"`
+	Root    tlog.Hash `json:"root"`  // RFC 6962 root over its records
+	Clean   bool      `json:"clean"` // closed in good order; false: by a crash, and its last records may be missing
+}
+
+// Record is the record that puts the seal into the log.
+func (s Seal) Record() *Record {
+	return &Record{Type: TypeSpoolSeal, Detail: map[string]string{
+		"node": s.Node, "segment": strconv.FormatInt(s.Segment, 10),
+		"first": strconv.FormatInt(s.First, 10), "count": strconv.FormatInt(s.Count, 10),
+		"root": s.Root.String(), "clean": strconv.FormatBool(s.Clean),
+	}}
+}
+
+// sealOf reads back what Record wrote.
+func sealOf(r *Record) (Seal, error) {
+	var errs [5]error
+	s := Seal{Node: r.Detail["node"]}
+	s.Segment, errs[0] = strconv.ParseInt(r.Detail["segment"], 10, 64)
+	s.First, errs[1] = strconv.ParseInt(r.Detail["first"], 10, 64)
+	s.Count, errs[2] = strconv.ParseInt(r.Detail["count"], 10, 64)
+	s.Root, errs[3] = tlog.ParseHash(r.Detail["root"])
+	s.Clean, errs[4] = strconv.ParseBool(r.Detail["clean"])
+	if err := errors.Join(errs[:]...); err != nil {
+		return Seal{}, fmt.Errorf("reading a spool seal: %w", err)
+	}
+	return s, nil
+}
+
+// A Segment is what a segment file was found to hold.
+type Segment struct {
+	Seal
+	Path  string
+	Bytes int64 // of the file
+	Lost  int64 // bytes after the last good frame; they can't be read
+}
+
+// scanSegment reads frames up to the first bad one, hands each record to fn
+// (which may be nil, and must not keep the leaf), and tells what it found. First
+// is -1 when not even one frame could be read.
+func scanSegment(r io.Reader, fn func(seq int64, leaf []byte) error) (Segment, error) {
+	s := Segment{Seal: Seal{First: -1}}
+	var tree frontier
+	good := int64(0)
+	buf := make([]byte, MaxLeaf)
+	for !s.Clean {
+		f, err := readFrame(r, buf)
+		if err == io.EOF || err == errBadFrame {
+			break
+		}
+		if err != nil {
+			return s, err
+		}
+		if s.First < 0 {
+			s.First = f.seq
+		}
+		if f.seq != s.First+tree.size {
+			break
+		}
+		if f.trailer {
+			var t Seal
+			s.Root = tree.root()
+			if json.Unmarshal(f.payload, &t) != nil || t.Count != tree.size || t.First != s.First || t.Root != s.Root {
+				break
+			}
+			s.Node, s.Segment, s.Clean = t.Node, t.Segment, true
+		} else {
+			tree.add(tlog.RecordHash(f.payload), nil)
+			if fn != nil {
+				if err := fn(f.seq, f.payload); err != nil {
+					return s, err
+				}
+			}
+		}
+		good += frameHeader + int64(len(f.payload))
+	}
+	s.Count, s.Root, s.Bytes = tree.size, tree.root(), good
+	return s, nil
+}
+
+// ReadSpool reads every record of the spool in dir in order. It may run beside
+// a writer, whose last segment then appears as not closed. A missing segment is
+// an error; damage inside a segment ends that segment and shows as Lost bytes.
+func ReadSpool(dir string, fn func(seq int64, leaf []byte) error) ([]Segment, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, segmentGlob))
+	if err != nil {
+		return nil, fmt.Errorf("reading spool: %w", err)
+	}
+	slices.Sort(paths)
+	var out []Segment
+	next := int64(0)
+	for i, p := range paths {
+		s, err := readSegment(p, fn)
+		if err != nil {
+			return out, fmt.Errorf("reading spool: %w", err)
+		}
+		if s.Segment != int64(i)+1 {
+			return out, fmt.Errorf("reading spool: segment %d is missing", i+1)
+		}
+		if s.First < 0 {
+			s.First = next
+		}
+		next = max(next, s.First+s.Count)
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func readSegment(path string, fn func(int64, []byte) error) (Segment, error) {
+	n, err := strconv.ParseInt(strings.TrimSuffix(filepath.Base(path), ".spool"), 10, 64)
+	if err != nil || filepath.Base(path) != fmt.Sprintf(segmentName, n) {
+		return Segment{}, fmt.Errorf("%s isn't named like a segment", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Segment{}, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	s, err := scanSegment(bufio.NewReaderSize(f, 1<<20), fn)
+	if err != nil {
+		return s, fmt.Errorf("segment %d: %w", n, err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return s, err
+	}
+	if s.Clean && s.Segment != n {
+		return s, fmt.Errorf("segment %d bears the number %d inside", n, s.Segment)
+	}
+	s.Path, s.Segment = path, n
+	s.Lost, s.Bytes = max(info.Size()-s.Bytes, 0), info.Size()
+	return s, nil
+}

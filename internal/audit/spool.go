@@ -1,0 +1,512 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// ErrSpoolFull says that the spool has reached its limit: what must be recorded may not happen.
+var ErrSpoolFull = errors.New("the traffic spool is full")
+
+// ErrSpoolDead says that the spool couldn't be written. It stays dead until
+// the process starts anew: after a failed fsync nobody knows what is on disk,
+// and a second fsync would only say that all is well.
+var ErrSpoolDead = errors.New("the traffic spool can't be written")
+
+var errSpoolClosed = errors.New("the traffic spool is closed")
+
+// SpoolOptions of a Spool. Only Dir and Node are needed.
+type SpoolOptions struct {
+	Dir  string
+	Node string // name of this node in its seals
+
+	SegmentBytes int64         // a segment is closed at this size; 0: 64 MiB
+	MaxBytes     int64         // all segments together; 0: 8 GiB
+	SyncEvery    time.Duration // longest wait before an fsync begins; 0: 40 ms
+	Now          func() time.Time
+	// OnSeal is called for each segment that this Spool closes, after it is
+	// durable, from a goroutine of the Spool: Close waits for it.
+	OnSeal func(Seal)
+
+	disk disk // nil: the real one
+}
+
+// disk is what a spool writes to.
+type disk interface {
+	create(path string) (file, error)
+	syncDir(dir string) error
+}
+
+type file interface {
+	io.Writer
+	Sync() error // of data and size
+	Close() error
+}
+
+type osDisk struct{}
+
+func (osDisk) create(path string) (file, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &osFile{f}, nil
+}
+
+func (osDisk) syncDir(dir string) error { return syncDir(dir) }
+
+type osFile struct{ *os.File }
+
+func (f *osFile) Sync() error { return fdatasync(f.File) }
+
+// A Spool is the traffic lane of one node: harmless reads and their outcomes,
+// appended to segment files and synced in groups. It is safe for concurrent
+// use. Once it fails it refuses everything.
+type Spool struct {
+	o      SpoolOptions
+	wake   chan struct{} // something was written
+	urgent chan struct{} // somebody waits for it to be durable
+	quit   chan struct{} // closed by Close
+	done   chan struct{} // closed when the sync goroutine has ended
+
+	mu      sync.Mutex // guards what follows
+	dead    error
+	current file // nil until the first record of a segment
+	closing []closing
+	fresh   bool // a file was created and its directory not yet synced
+	number  int64
+	first   int64 // seq of the first record of the current segment
+	tree    frontier
+	size    int64 // bytes in the current segment
+	total   int64 // bytes in all segments
+	next    int64 // seq of the next record
+	synced  int64 // all before this seq are durable
+	last    time.Time
+	round   chan struct{} // closed at the end of each sync
+	seals   []Seal
+	buf     []byte
+}
+
+// closing is a segment that has its trailer and waits to be synced and closed.
+type closing struct {
+	f    file
+	seal Seal
+}
+
+// OpenSpool opens the spool in o.Dir, making the directory if need be. What a
+// crash left behind is read up to the first bad frame and stays as it is; new
+// records go to a new segment. Seals tells of all segments that were there.
+func OpenSpool(o SpoolOptions) (*Spool, error) {
+	if o.Dir == "" || o.Node == "" || len(o.Node) > 128 {
+		return nil, errors.New("opening spool: it needs a directory and a node name of at most 128 bytes")
+	}
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 64 << 20
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 8 << 30
+	}
+	if o.SyncEvery == 0 {
+		o.SyncEvery = 40 * time.Millisecond
+	}
+	if o.SegmentBytes < 0 || o.MaxBytes < 0 || o.SyncEvery < 0 || o.SyncEvery > 50*time.Millisecond {
+		return nil, errors.New("opening spool: sizes can't be negative, nor syncs more than 50 ms apart")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.disk == nil {
+		o.disk = osDisk{}
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening spool: %w", err)
+	}
+	s := &Spool{
+		o: o, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
+		quit: make(chan struct{}), done: make(chan struct{}), round: make(chan struct{}),
+	}
+	if err := s.recover(); err != nil {
+		return nil, fmt.Errorf("opening spool: %w", err)
+	}
+	go s.run()
+	return s, nil
+}
+
+// recover reads what is there. Segments that a crash left open may be in
+// memory only: they are synced before anybody puts their seal into the log.
+func (s *Spool) recover() error {
+	segments, err := ReadSpool(s.o.Dir, func(_ int64, leaf []byte) error {
+		if t, ok := leafTime(leaf); ok && t.After(s.last) {
+			s.last = t
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, g := range segments {
+		g.Node = s.o.Node
+		if !g.Clean {
+			f, err := os.OpenFile(g.Path, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(f.Sync(), f.Close()); err != nil {
+				return err
+			}
+		}
+		s.seals = append(s.seals, g.Seal)
+		s.number, s.next = g.Segment, max(s.next, g.First+g.Count)
+		s.total += g.Bytes
+	}
+	s.synced = s.next
+	return s.o.disk.syncDir(s.o.Dir)
+}
+
+// Append writes a record and sets its Index, which counts within this spool,
+// and its Time. It returns when the record is written; an fsync follows within
+// 50 ms. After a power cut what was written last may be missing, and the seal says so.
+func (s *Spool) Append(r *Record) (seq int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead != nil {
+		return 0, s.dead
+	}
+	now := s.o.Now().UTC().Truncate(time.Microsecond)
+	if s.last.After(now) {
+		now = s.last
+	}
+	r.Index, r.Time = s.next, now
+	leaf, _, err := leafOf(r)
+	if err != nil {
+		return 0, err
+	}
+	need := int64(frameHeader + len(leaf))
+	if s.total+need+trailerSpace > s.o.MaxBytes {
+		return 0, fmt.Errorf("%w: %d of %d bytes; raise its limit", ErrSpoolFull, s.total, s.o.MaxBytes)
+	}
+	if s.current != nil && s.size+need+trailerSpace > s.o.SegmentBytes {
+		if err := s.rotate(); err != nil {
+			return 0, err
+		}
+	}
+	if s.current == nil {
+		if err := s.begin(); err != nil {
+			return 0, err
+		}
+	}
+	s.buf = appendFrame(s.buf[:0], frame{seq: s.next, payload: leaf})
+	if err := s.write(s.buf); err != nil {
+		return 0, err
+	}
+	s.tree.add(tlog.RecordHash(leaf), nil)
+	s.last = now
+	s.next++
+	signal(s.wake)
+	return r.Index, nil
+}
+
+// AppendSync is Append, and returns only when the record is durable.
+func (s *Spool) AppendSync(ctx context.Context, r *Record) (seq int64, err error) {
+	if seq, err = s.Append(r); err != nil {
+		return 0, err
+	}
+	return seq, s.waitFor(ctx, seq+1)
+}
+
+// Sync returns when everything appended before is durable.
+func (s *Spool) Sync(ctx context.Context) error {
+	s.mu.Lock()
+	target := s.next
+	s.mu.Unlock()
+	return s.waitFor(ctx, target)
+}
+
+func (s *Spool) waitFor(ctx context.Context, target int64) error {
+	for {
+		s.mu.Lock()
+		dead, ok, round := s.dead, s.synced >= target, s.round
+		s.mu.Unlock()
+		switch {
+		case ok:
+			return nil
+		case dead != nil && !errors.Is(dead, errSpoolClosed):
+			return dead
+		}
+		signal(s.urgent)
+		select {
+		case <-round:
+		case <-s.done:
+			return s.after(target)
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the spool to be durable: %w", ctx.Err())
+		}
+	}
+}
+
+// after tells, once nothing more will be synced, whether target was.
+func (s *Spool) after(target int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.synced >= target {
+		return nil
+	}
+	return s.dead
+}
+
+// Rotate closes the current segment, so that its seal reaches the log now. An empty one stays.
+func (s *Spool) Rotate() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead != nil {
+		return s.dead
+	}
+	if s.current == nil {
+		return nil
+	}
+	err := s.rotate()
+	signal(s.urgent)
+	return err
+}
+
+// begin creates the next segment. s.mu is held, as in the functions below.
+func (s *Spool) begin() error {
+	if s.number == maxSegments {
+		return s.die(errors.New("no segment number is left"))
+	}
+	f, err := s.o.disk.create(filepath.Join(s.o.Dir, fmt.Sprintf(segmentName, s.number+1)))
+	if err != nil {
+		return s.die(err)
+	}
+	s.number++
+	s.current, s.fresh, s.first, s.tree, s.size = f, true, s.next, frontier{}, 0
+	return nil
+}
+
+// rotate writes the trailer of the current segment and leaves it to the sync goroutine.
+func (s *Spool) rotate() error {
+	seal := Seal{Node: s.o.Node, Segment: s.number, First: s.first, Count: s.tree.size, Root: s.tree.root(), Clean: true}
+	b, err := json.Marshal(seal)
+	if err != nil {
+		return s.die(err)
+	}
+	if err := s.write(appendFrame(nil, frame{seq: s.next, trailer: true, payload: b})); err != nil {
+		return err
+	}
+	s.closing = append(s.closing, closing{s.current, seal})
+	s.current = nil
+	return nil
+}
+
+func (s *Spool) write(b []byte) error {
+	n, err := s.current.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return s.die(err)
+	}
+	s.size += int64(n)
+	s.total += int64(n)
+	return nil
+}
+
+// die makes every later call fail with the first failure.
+func (s *Spool) die(err error) error {
+	if s.dead == nil || errors.Is(s.dead, errSpoolClosed) {
+		s.dead = fmt.Errorf("%w: %w", ErrSpoolDead, err)
+	}
+	return s.dead
+}
+
+// run is the one goroutine that syncs and closes files.
+func (s *Spool) run() {
+	defer close(s.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.quit:
+			s.flush()
+			return
+		case <-s.urgent:
+		case <-s.wake:
+			timer.Reset(s.o.SyncEvery)
+			select {
+			case <-timer.C:
+			case <-s.urgent:
+			case <-s.quit:
+			}
+		}
+		s.flush()
+	}
+}
+
+// flush makes everything written so far durable.
+func (s *Spool) flush() {
+	s.mu.Lock()
+	closed, current, fresh, upTo := s.closing, s.current, s.fresh, s.next
+	alive := s.dead == nil || errors.Is(s.dead, errSpoolClosed)
+	idle := len(closed) == 0 && s.synced == upTo
+	s.closing, s.fresh = nil, false
+	s.mu.Unlock()
+	if !alive {
+		s.endRound() // who waits must hear of it
+		return
+	}
+	if idle {
+		return
+	}
+	err := s.sync(closed, current, fresh)
+
+	s.mu.Lock()
+	if err != nil {
+		_ = s.die(err) // told to every caller from now on
+	} else {
+		s.synced = upTo
+		for _, c := range closed {
+			s.seals = append(s.seals, c.seal)
+		}
+	}
+	s.mu.Unlock()
+	s.endRound()
+	if err == nil && s.o.OnSeal != nil {
+		for _, c := range closed {
+			s.o.OnSeal(c.seal)
+		}
+	}
+}
+
+func (s *Spool) endRound() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.round)
+	s.round = make(chan struct{})
+}
+
+func (s *Spool) sync(closed []closing, current file, fresh bool) error {
+	for _, c := range closed {
+		if err := c.f.Sync(); err != nil {
+			return err
+		}
+		if err := c.f.Close(); err != nil {
+			return err
+		}
+	}
+	if current != nil {
+		if err := current.Sync(); err != nil {
+			return err
+		}
+	}
+	if fresh {
+		return s.o.disk.syncDir(s.o.Dir)
+	}
+	return nil
+}
+
+// Close closes the current segment, waits until all is durable and ends the
+// goroutine. Its error says that what was appended last may be lost.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	if errors.Is(s.dead, errSpoolClosed) {
+		s.mu.Unlock()
+		<-s.done
+		return nil
+	}
+	if s.dead == nil && s.current != nil {
+		_ = s.rotate() // a failure is kept in s.dead
+	}
+	dead := s.dead
+	if dead == nil {
+		s.dead = errSpoolClosed
+	}
+	select {
+	case <-s.quit:
+	default:
+		close(s.quit)
+	}
+	s.mu.Unlock()
+	<-s.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(s.dead, errSpoolClosed) {
+		return nil
+	}
+	if s.current != nil {
+		_ = s.current.Close() // dead: nothing that it may still say would help
+		s.current = nil
+	}
+	return s.dead
+}
+
+// SpoolStatus tells how a spool is.
+type SpoolStatus struct {
+	Err      error // why it refuses everything; nil when all is well
+	Segment  int64 // number of the newest segment
+	Records  int64
+	Unsynced int64 // records not yet durable
+	Bytes    int64
+	Limit    int64
+	Warn     bool // 80 % of the limit are used
+}
+
+// Status is for health and metrics.
+func (s *Spool) Status() SpoolStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return SpoolStatus{
+		Err: s.dead, Segment: s.number, Records: s.next, Unsynced: s.next - s.synced,
+		Bytes: s.total, Limit: s.o.MaxBytes, Warn: s.total >= s.o.MaxBytes/5*4,
+	}
+}
+
+// Seals are those of all closed segments: found at start, and closed since.
+func (s *Spool) Seals() []Seal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seals)
+}
+
+// Unsealed returns those of seals that the log doesn't hold yet.
+func Unsealed(ctx context.Context, r Reader, seals []Seal) ([]Seal, error) {
+	type name struct {
+		node    string
+		segment int64
+	}
+	known := map[name]bool{}
+	for before := int64(0); ; {
+		recs, err := r.Search(ctx, Query{Types: []string{TypeSpoolSeal}, Before: before, Limit: 1000})
+		if err != nil {
+			return nil, fmt.Errorf("looking for spool seals: %w", err)
+		}
+		for i := range recs {
+			seal, err := sealOf(&recs[i])
+			if err != nil {
+				return nil, err
+			}
+			known[name{seal.Node, seal.Segment}] = true
+			before = recs[i].Index
+		}
+		if len(recs) == 0 || before == 0 { // Before 0 would mean no bound
+			break
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(seals), func(s Seal) bool { return known[name{s.Node, s.Segment}] }), nil
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // one is waiting already
+	}
+}

@@ -1,0 +1,322 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/assenthq/assent/evidence"
+)
+
+// maxProblems is how many problems are listed before Verify gives up.
+const maxProblems = 100
+
+// VerifyOptions say what to verify against.
+type VerifyOptions struct {
+	VKeys    []string // verifier keys, given from outside what is verified
+	HeadFile string   // "": none was kept
+	SpoolDir string   // "": no spool
+	Progress func(done, total int64)
+}
+
+// A Report is what Verify found.
+type Report struct {
+	Records      int64                `json:"records"`
+	Root         tlog.Hash            `json:"root"`
+	Checkpoint   *evidence.Checkpoint `json:"checkpoint,omitempty"`
+	SpoolRecords int64                `json:"spool_records"`
+	Problems     []Problem            `json:"problems"` // empty: all is as it was written
+	Lines        []string             `json:"lines"`    // for people: what was verified, and what wasn't
+}
+
+// A Problem is something that isn't as it was written.
+type Problem struct {
+	Index int64  `json:"index"` // of the record; -1 when it is about no single one
+	What  string `json:"what"`
+}
+
+// OK reports whether nothing was found.
+func (r *Report) OK() bool { return len(r.Problems) == 0 }
+
+func (r *Report) line(format string, args ...any) {
+	r.Lines = append(r.Lines, fmt.Sprintf(format, args...))
+}
+
+// errEnough ends a scan that can't tell anything more.
+var errEnough = errors.New("enough problems")
+
+// problem notes one, and is errEnough when there were too many.
+func (r *Report) problem(index int64, format string, args ...any) error {
+	r.Problems = append(r.Problems, Problem{index, fmt.Sprintf(format, args...)})
+	if len(r.Problems) >= maxProblems {
+		return errEnough
+	}
+	return nil
+}
+
+// Verify reads the whole stored log and checks every byte of it: leaves, their
+// indexes and times, tiles, head, checkpoint, and the spool against its seals.
+// What it finds is in the report; an error means that it couldn't look.
+func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
+	head, err := r.Head(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("verifying audit log: %w", err)
+	}
+	v := &verifier{r: r, o: o, head: head, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, seals: map[int64]Seal{}}
+	if head.Size == 0 {
+		v.Root = emptyRoot()
+	}
+	if err := v.readCheckpoint(); err != nil && err != errEnough {
+		return nil, fmt.Errorf("verifying audit log: %w", err)
+	}
+	if err := v.scan(ctx); err != nil && err != errEnough {
+		return nil, fmt.Errorf("verifying audit log: %w", err)
+	}
+	v.line("%d records, indexes without a gap, root %s", head.Size, v.Root)
+	v.describeCheckpoint()
+	if err := v.spool(); err != nil && err != errEnough {
+		return nil, fmt.Errorf("verifying spool: %w", err)
+	}
+	if !v.OK() {
+		v.Lines = []string{fmt.Sprintf("NOT VERIFIED: %d problems", len(v.Problems))}
+	}
+	return v.Report, nil
+}
+
+type verifier struct {
+	*Report
+	r    Reader
+	o    VerifyOptions
+	head Head
+
+	tree  edge
+	atCP  tlog.Hash // root at the size of the checkpoint
+	last  time.Time
+	seals map[int64]Seal // by segment
+}
+
+func (v *verifier) readCheckpoint() error {
+	if v.o.HeadFile == "" {
+		return nil
+	}
+	b, err := os.ReadFile(v.o.HeadFile)
+	if os.IsNotExist(err) {
+		if v.head.Size == 0 {
+			return nil
+		}
+		return v.problem(-1, "the head file %s is gone", v.o.HeadFile)
+	}
+	if err != nil {
+		return err
+	}
+	cp, err := evidence.VerifyCheckpoint(b, v.o.VKeys...)
+	if err != nil {
+		return v.problem(-1, "head file: %v", err)
+	}
+	v.Checkpoint = cp
+	if cp.Size > v.head.Size {
+		return v.problem(-1, "the log was cut: %d records are stored, %d were signed", v.head.Size, cp.Size)
+	}
+	return nil
+}
+
+func (v *verifier) describeCheckpoint() {
+	cp := v.Checkpoint
+	if cp == nil {
+		v.line("no checkpoint was kept outside the database: a rollback of all of it couldn't be seen")
+		return
+	}
+	v.line("checkpoint of %d records signed by %s, not witnessed", cp.Size, cp.Origin)
+	if n := v.head.Size - cp.Size; n > 0 {
+		v.line("the newest %d records aren't under a checkpoint yet", n)
+	}
+}
+
+// scan rebuilds the tree from the leaves and compares everything with what is stored.
+func (v *verifier) scan(ctx context.Context) error {
+	put := func(level int, n int64, want []byte) error {
+		got, err := v.r.Tile(ctx, level, n)
+		if err != nil {
+			return fmt.Errorf("reading tile %d/%d: %w", level, n, err)
+		}
+		if len(got) < len(want) || !bytes.Equal(got[:len(want)], want) {
+			return v.problem(-1, "tile %d/%d isn't made from the stored records", level, n)
+		}
+		return nil
+	}
+	if v.head.Size > 0 {
+		if err := v.r.Leaves(ctx, 0, v.head.Size, func(index int64, leaf []byte) error { return v.leaf(index, leaf, put) }); err != nil {
+			return err
+		}
+	}
+	v.checkpointRoot()
+	if err := v.tree.flush(0, put); err != nil {
+		return err
+	}
+	switch {
+	case v.tree.size != v.head.Size:
+		return v.problem(-1, "records %d to %d are missing", v.tree.size, v.head.Size-1)
+	case v.tree.root() != v.Root:
+		_ = v.problem(-1, "the records have root %s, the stored head says %s", v.tree.root(), v.Root)
+	case v.head.Size > 0 && !v.last.Equal(v.head.Last):
+		_ = v.problem(-1, "the stored head tells another time than the last record")
+	}
+	if v.Checkpoint != nil && v.Checkpoint.Size <= v.tree.size && v.atCP != v.Checkpoint.Root {
+		_ = v.problem(-1, "the first %d records aren't those that were signed", v.Checkpoint.Size)
+	}
+	return v.beyond(ctx)
+}
+
+// beyond looks for records that no head covers. The head is read again,
+// because a log that is in use grows meanwhile.
+func (v *verifier) beyond(ctx context.Context) error {
+	extra := false
+	err := v.r.Leaves(ctx, v.head.Size, v.head.Size+1, func(int64, []byte) error { extra = true; return nil })
+	if err != nil || !extra {
+		return err
+	}
+	now, err := v.r.Head(ctx)
+	if err == nil && now.Size == v.head.Size {
+		return v.problem(v.head.Size, "a record is stored beyond the head")
+	}
+	return err
+}
+
+func (v *verifier) checkpointRoot() {
+	if v.Checkpoint != nil && v.tree.size == v.Checkpoint.Size {
+		v.atCP = v.tree.root()
+	}
+}
+
+func (v *verifier) leaf(index int64, leaf []byte, put putTile) error {
+	v.checkpointRoot()
+	if index != v.tree.size {
+		_ = v.problem(v.tree.size, "record %d is followed by record %d", v.tree.size-1, index)
+		return errEnough // the tree can't be rebuilt around a hole
+	}
+	if own, ok := leafIndex(leaf); !ok || own != index {
+		if err := v.problem(index, "the record bears another index inside, or isn't a record"); err != nil {
+			return err
+		}
+	}
+	t, ok := leafTime(leaf)
+	if !ok || t.Before(v.last) {
+		if err := v.problem(index, "the record has no time, or one before the record before it"); err != nil {
+			return err
+		}
+	} else {
+		v.last = t
+	}
+	if err := v.noteSeal(index, leaf); err != nil {
+		return err
+	}
+	if v.o.Progress != nil && (index+1)%4096 == 0 || index+1 == v.head.Size && v.o.Progress != nil {
+		v.o.Progress(index+1, v.head.Size)
+	}
+	return v.tree.add(tlog.RecordHash(leaf), put)
+}
+
+func (v *verifier) noteSeal(index int64, leaf []byte) error {
+	if !bytes.Contains(leaf, []byte(`"type":"`+TypeSpoolSeal+`"`)) {
+		return nil
+	}
+	var rec Record
+	if err := json.Unmarshal(leaf, &rec); err != nil || rec.Type != TypeSpoolSeal {
+		return nil // the words stood in a text; a leaf that isn't JSON was noted already
+	}
+	seal, err := sealOf(&rec)
+	if err != nil {
+		return v.problem(index, "%v", err)
+	}
+	if old, ok := v.seals[seal.Segment]; ok && old != seal {
+		return v.problem(index, "spool segment %d was sealed twice, with different content", seal.Segment)
+	}
+	v.seals[seal.Segment] = seal
+	return nil
+}
+
+// spool compares the segments with their seals in the log.
+func (v *verifier) spool() error {
+	if v.o.SpoolDir == "" {
+		return nil
+	}
+	last := time.Time{}
+	segments, err := ReadSpool(v.o.SpoolDir, func(seq int64, leaf []byte) error {
+		own, ok := leafIndex(leaf)
+		t, timed := leafTime(leaf)
+		if !ok || !timed || own != seq || t.Before(last) {
+			return v.problem(-1, "spool record %d bears another number or an earlier time inside", seq)
+		}
+		last = t
+		return nil
+	})
+	if err == errEnough {
+		return err
+	}
+	if err != nil {
+		_ = v.problem(-1, "%v", err)
+	}
+	next, open := int64(0), int64(0)
+	for _, g := range segments {
+		if g.First != next {
+			_ = v.problem(-1, "spool segment %d begins with record %d instead of %d", g.Segment, g.First, next)
+		}
+		next = g.First + g.Count
+		v.SpoolRecords += g.Count
+		seal, sealed := v.seals[g.Segment]
+		delete(v.seals, g.Segment)
+		if !sealed {
+			open += g.Count
+		} else {
+			v.compare(g, seal)
+		}
+	}
+	for n, s := range v.seals {
+		_ = v.problem(-1, "spool segment %d with %d records was sealed in the log and is gone", n, s.Count)
+	}
+	v.line("%d traffic records in %d spool segments", v.SpoolRecords, len(segments))
+	if open > 0 {
+		v.line("%d of them are in segments that aren't sealed in the log yet", open)
+	}
+	return nil
+}
+
+func (v *verifier) compare(g Segment, seal Seal) {
+	if g.Count != seal.Count || g.Root != seal.Root || g.First != seal.First || g.Clean != seal.Clean || g.Clean && g.Lost > 0 {
+		_ = v.problem(-1, "spool segment %d isn't the one that was sealed: it holds %d records of %d", g.Segment, g.Count, seal.Count)
+		return
+	}
+	if !seal.Clean {
+		v.line("gap: spool segment %d ended without being closed (a crash) after record %d; %d bytes behind it can't be read, and harmless reads of its last 50 ms may be missing",
+			g.Segment, g.First+g.Count-1, g.Lost)
+	}
+}
+
+// leafIndex and leafTime read the first two fields, which leafOf always writes
+// first, without parsing the rest: 10 million leaves are many.
+func leafIndex(leaf []byte) (int64, bool) {
+	rest, ok := bytes.CutPrefix(leaf, []byte(`{"index":`))
+	digits, _, found := bytes.Cut(rest, []byte(`,"time":"`))
+	if !ok || !found || len(digits) > 19 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(string(digits), 10, 64)
+	return n, err == nil && n >= 0
+}
+
+func leafTime(leaf []byte) (time.Time, bool) {
+	_, rest, ok := bytes.Cut(leaf[:min(len(leaf), 128)], []byte(`,"time":"`))
+	text, _, found := bytes.Cut(rest, []byte(`"`))
+	if !ok || !found {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339Nano, string(text))
+	return t, err == nil
+}
