@@ -1,8 +1,23 @@
 // Package detect answers, for text or for typed columns: which classes of
 // sensitive data are here, where, and how sure.
 //
-// It never keeps, logs or returns an error with a value it found.
+// It is one hand-written pass: a byte table cuts the input into words and
+// marks, structure picks candidates, and a candidate's score is its base,
+// changed by a validator (Luhn, mod 97, CRC-32…), by whole words near it and by
+// the name of its column. Bytes of 0x80 and up, escapes, base64 and hex are
+// decoded up to three levels deep, with offsets mapped back to the input.
+//
+// It never keeps, logs or returns an error with a value it found. It does not
+// unpack compressed data, and it does not read names or addresses of people.
 package detect
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"unsafe"
+)
 
 // A Class is one kind of sensitive value: "email", "card", "us-ssn", …
 type Class string
@@ -20,14 +35,150 @@ const (
 	JWT         Class = "jwt"
 	PEM         Class = "pem"
 	DSNPassword Class = "dsn-password"
-	// Sensitive is the class of a column whose name says it is secret or
+	// Sensitive is the class of a column or key whose name says it is secret or
 	// personal without telling which of the others.
 	Sensitive Class = "sensitive"
 )
+
+// Classes lists every class, in the order of the documentation.
+func Classes() []Class {
+	return []Class{Email, Card, USSSN, IBAN, Phone, IP, AWSKey, GitHubToken, JWT, PEM, DSNPassword, Sensitive}
+}
+
+// Valid reports whether c is a class of this edition.
+func (c Class) Valid() bool { return slices.Contains(Classes(), c) }
+
+// The groups of classes that policy speaks of.
+const (
+	PII    = "pii"
+	PHI    = "phi"
+	PCI    = "pci"
+	Secret = "secret"
+)
+
+// GroupOf returns the groups a class belongs to, sorted. An unknown class
+// belongs to "secret", so that policy treats it as the worst.
+func GroupOf(c Class) []string {
+	switch c {
+	case Email, USSSN, Phone, IP:
+		return []string{PII}
+	case Card:
+		return []string{PCI, PII}
+	case IBAN:
+		return []string{PCI, PII}
+	case Sensitive:
+		return []string{PII, Secret}
+	}
+	return []string{Secret}
+}
+
+// Groups returns the groups of all classes, sorted, each once.
+func Groups(classes []Class) []string {
+	var all []string
+	for _, c := range classes {
+		all = append(all, GroupOf(c)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // A Finding is one value found: bytes [Start, End) of the input.
 type Finding struct {
 	Start, End int
 	Class      Class
 	Score      float32 // 0 to 1
+}
+
+// Options configure an Engine. The zero value works.
+type Options struct {
+	// Off lists classes that are not looked for.
+	Off []Class
+	// Columns is the deployment's catalogue: "table.column" or
+	// "schema.table.column", in any case, to class.
+	Columns map[string]Class
+}
+
+// An Engine finds sensitive values. It is safe for concurrent use.
+type Engine struct {
+	off       map[Class]bool
+	catalogue map[string]Class
+	version   string
+	scans     sync.Pool
+}
+
+// New returns an engine. An unknown class in o is an error.
+func New(o Options) (*Engine, error) {
+	e := &Engine{off: map[Class]bool{}, catalogue: map[string]Class{}}
+	e.scans.New = func() any { return new(scan) }
+	for _, c := range o.Off {
+		if !c.Valid() {
+			return nil, fmt.Errorf("switching off class %q: no such class", c)
+		}
+		e.off[c] = true
+	}
+	for name, c := range o.Columns {
+		if !c.Valid() {
+			return nil, fmt.Errorf("catalogue column %q: no such class %q", name, c)
+		}
+		if !strings.Contains(name, ".") {
+			return nil, fmt.Errorf("catalogue column %q: want table.column", name)
+		}
+		e.catalogue[strings.ToLower(name)] = c
+	}
+	e.version = versionOf(o)
+	return e, nil
+}
+
+// Version names the edition of the detectors and their configuration. It is
+// part of the policy bundle's digest: a change of either is a change of policy.
+func (e *Engine) Version() string { return e.version }
+
+// Scan appends the findings in text to dst, sorted and non-overlapping. It
+// allocates nothing beyond dst, except to verify a telephone number.
+func (e *Engine) Scan(text []byte, dst []Finding) []Finding {
+	s := e.scans.Get().(*scan)
+	s.reset(e, text, dst)
+	s.final = true
+	s.steps()
+	out := s.out
+	s.release()
+	e.scans.Put(s)
+	return out
+}
+
+// ScanString is Scan for a string.
+func (e *Engine) ScanString(text string, dst []Finding) []Finding {
+	// Scan only reads its input.
+	return e.Scan(unsafe.Slice(unsafe.StringData(text), len(text)), dst)
+}
+
+// Value judges one typed value as a whole, given the class its column is known
+// to have ("" when none). It returns the class of the whole value and how sure
+// that is; "" means that the value as a whole is nothing known, though parts of
+// it may be. A value that does not look like its column's class keeps that
+// class with a score of 0.5.
+func (e *Engine) Value(v []byte, prior Class) (Class, float32) {
+	var few [8]Finding
+	found := e.Scan(v, few[:0])
+	start, end := trimSpace(v)
+	for _, f := range found {
+		if f.Start <= start && f.End >= end && (prior == "" || prior == f.Class) {
+			return f.Class, f.Score
+		}
+	}
+	if prior != "" && !e.off[prior] {
+		return prior, 0.5
+	}
+	return "", 0
+}
+
+func trimSpace(v []byte) (start, end int) {
+	end = len(v)
+	for start < end && v[start] <= ' ' {
+		start++
+	}
+	for end > start && v[end-1] <= ' ' {
+		end--
+	}
+	return start, end
 }

@@ -1,0 +1,83 @@
+package detect
+
+import "strings"
+
+const (
+	wordsBefore = 48 // bytes before a candidate in which a word counts
+	wordsAfter  = 24 // bytes after it
+)
+
+// speaks lists the words that, near a candidate, speak of a class.
+func speaks(c Class) string {
+	switch c {
+	case Card:
+		return " card cards visa mastercard amex credit debit pan cc cardnumber creditcard ccnumber karte kreditkarte "
+	case USSSN:
+		return " ssn ssns social tin itin taxpayer "
+	case IBAN:
+		return " iban account bank konto "
+	case Phone:
+		return " phone phones tel telephone mobile cell call fax sms whatsapp phonenumber telefon "
+	case AWSKey:
+		return " aws amazon secretaccesskey awssecret "
+	}
+	return ""
+}
+
+// context reports whether a whole word near [start, end) speaks of c.
+func (s *scan) context(start, end int, c Class) bool {
+	if s.near(start, -1, speaks(c)) {
+		return true
+	}
+	return s.near(end, 1, speaks(c))
+}
+
+// near looks for one of the words before (dir < 0) or after a position. A word
+// here is letters only, and "phoneNumber" has two.
+func (s *scan) near(at, dir int, words string) bool {
+	lo, hi := max(0, at-wordsBefore), at
+	if dir > 0 {
+		lo, hi = at, at+wordsAfter
+		s.at(hi)
+		hi = min(hi, len(s.t))
+	}
+	var word [18]byte
+	n := 0
+	for p := lo; p <= hi; p++ {
+		c := byte(0)
+		if p < hi {
+			c = s.t[p]
+		}
+		letter := kinds[c]&(isUp|isLow) != 0
+		camel := letter && n > 0 && isUpper(c) && isLower(s.t[p-1])
+		if (!letter || camel) && n > 0 {
+			if n < len(word)-1 && listed(words, word[:n]) {
+				return true
+			}
+			n = 0
+		}
+		if letter {
+			if n < len(word)-1 {
+				word[n] = c | 0x20
+			}
+			n = min(n+1, len(word)-1)
+		}
+	}
+	return false
+}
+
+// listed reports whether the list " a b c " has word.
+func listed(list string, word []byte) bool {
+	for i := 0; ; {
+		k := strings.IndexByte(list[i:], word[0])
+		if k < 0 {
+			return false
+		}
+		i += k
+		if (i == 0 || list[i-1] == ' ') && len(list)-i >= len(word) && list[i:i+len(word)] == string(word) &&
+			(i+len(word) == len(list) || list[i+len(word)] == ' ') {
+			return true
+		}
+		i++
+	}
+}

@@ -1,0 +1,386 @@
+package detect
+
+import (
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+const (
+	maxRegion  = 1024 // bytes of escaped text decoded at once
+	maxEncoded = 2048 // characters of base64 or hex decoded at once
+	overlap    = 512  // characters that two such windows share
+)
+
+// nested scans what was decoded and takes over the findings at the place they
+// came from.
+func (s *scan) nested() {
+	if s.inner == nil {
+		s.inner = new(scan)
+	}
+	in := s.inner
+	in.reset(s.e, s.plain, s.found[:0])
+	in.final, in.depth = true, s.depth+1
+	in.steps()
+	s.found = in.out
+	for _, f := range s.found {
+		s.add(int(s.from[f.Start]), int(s.to[f.End-1]), f.Class, f.Score)
+	}
+}
+
+func (s *scan) emit(c byte, from, to int) {
+	s.plain = append(s.plain, c)
+	s.from = append(s.from, int32(from))
+	s.to = append(s.to, int32(to))
+}
+
+func (s *scan) clearPlain() {
+	s.plain, s.from, s.to = s.plain[:0], s.from[:0], s.to[:0]
+}
+
+// openLeft returns how far back from i a candidate may reach that is found only
+// at i or later: the bytes of an address or encoded word, and digits with spaces.
+func (s *scan) openLeft(i int) int {
+	p := i
+	for p > 0 && i-p < maxBehind-utf8.UTFMax {
+		c := s.t[p-1]
+		if kinds[c]&(isLocal|isMark) == 0 && c != '/' {
+			if !isSeparator(c) || p < 2 || kinds[s.t[p-2]]&(isDigit|isHigh) == 0 && !isSeparator(s.t[p-2]) {
+				break
+			}
+		}
+		p--
+	}
+	return p
+}
+
+// high handles a byte of 0x80 or more at i and returns where to go on.
+func (s *scan) high(i int) int {
+	s.at(i + utf8.UTFMax - 1)
+	r, size := utf8.DecodeRune(s.t[i:min(i+utf8.UTFMax, len(s.t))])
+	if disguise(r) && i >= s.seen {
+		s.region(i)
+	}
+	return i + size
+}
+
+// escaped handles a '%', '&' or '\' at i.
+func (s *scan) escaped(i int) {
+	if i < s.seen || s.depth >= maxDepth {
+		return
+	}
+	if _, size := s.unescape(i); size > 0 {
+		s.region(i)
+	}
+}
+
+// region decodes the text around the escape or disguise at i, and scans it.
+func (s *scan) region(i int) {
+	if s.depth >= maxDepth {
+		return
+	}
+	s.clearPlain()
+	p := s.openLeft(i)
+	end := i + maxRegion
+	for p < end {
+		c := s.at(p)
+		if c >= utf8.RuneSelf {
+			p += s.plainRune(p)
+			continue
+		}
+		if r, size := s.unescape(p); size > 0 {
+			s.emitRune(r, p, p+size)
+			p += size
+			continue
+		}
+		if c == 0 || kinds[c]&(isLocal|isMark) == 0 && c != '/' && !(isSeparator(c) && s.digitAhead(p+1)) && p >= i {
+			break
+		}
+		s.emit(c, p, p+1)
+		p++
+	}
+	s.seen = p
+	s.nested()
+}
+
+// digitAhead reports whether a digit, or what may be one in disguise, is at p.
+func (s *scan) digitAhead(p int) bool {
+	c := s.at(p)
+	if isSeparator(c) {
+		c = s.at(p + 1)
+	}
+	return kinds[c]&(isDigit|isHigh) != 0 || c == '%' || c == '\\' || c == '&'
+}
+
+// emitRune takes a decoded character; below 0x100 it may as well be a byte of UTF-8.
+func (s *scan) emitRune(r rune, from, to int) {
+	if r < 0 {
+		s.emit(byte(-r), from, to) // a raw byte
+		return
+	}
+	var b [utf8.UTFMax]byte
+	for _, c := range b[:utf8.EncodeRune(b[:], r)] {
+		s.emit(c, from, to)
+	}
+}
+
+// plainRune takes the character at p without its disguise and returns its size.
+func (s *scan) plainRune(p int) int {
+	s.at(p + utf8.UTFMax - 1)
+	raw := s.t[p:min(p+utf8.UTFMax, len(s.t))]
+	r, size := utf8.DecodeRune(raw)
+	switch {
+	case r == utf8.RuneError && size == 1:
+		s.emit(raw[0], p, p+1)
+	case invisible(r):
+	case dash(r):
+		s.emit('-', p, p+size)
+	case unicode.IsSpace(r):
+		s.emit(' ', p, p+size)
+	case r == 0x3002 || r == 0x00b7 || r == 0x30fb:
+		s.emit('.', p, p+size)
+	case disguise(r):
+		var few [32]byte
+		for _, c := range string(norm.NFKC.Append(few[:0], raw[:size]...)) {
+			if v := digitValue(c); v >= 0 {
+				c = '0' + v
+			}
+			s.emitRune(c, p, p+size)
+		}
+	default:
+		for k := range size {
+			s.emit(raw[k], p+k, p+k+1)
+		}
+	}
+	return size
+}
+
+// disguise reports characters that stand for others or for nothing: not the
+// letters of any script, so that plain text in it costs nothing.
+func disguise(r rune) bool {
+	switch {
+	case r < 0xa0:
+		return false
+	case r < 0x2000:
+		return r == 0xa0 || r == 0xb7 || r == 0xb2 || r == 0xb3 || r == 0xb9 || invisible(r) || digitValue(r) >= 0
+	case r < 0x3000: // spaces, dashes, letter-like, superscript, enclosed
+		return true
+	case r <= 0x3002, r == 0x30fb:
+		return true
+	case r >= 0xfe00 && r <= 0xffef: // presentation and full-width forms
+		return true
+	case r >= 0x1d400 && r <= 0x1d7ff, r >= 0x1f100 && r <= 0x1f1ff, r >= 0x1fbf0 && r <= 0x1fbf9:
+		return true
+	}
+	return invisible(r) || digitValue(r) >= 0
+}
+
+// invisible reports characters that show nothing: zero width, bidi, tags, joiners.
+func invisible(r rune) bool {
+	return r == 0xad || r == 0x34f || r == 0x61c || r == 0x180e || r >= 0x180b && r <= 0x180d ||
+		r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2060 && r <= 0x206f ||
+		r >= 0xfe00 && r <= 0xfe0f || r == 0xfeff || r >= 0xe0000 && r <= 0xe0fff
+}
+
+func dash(r rune) bool {
+	return r >= 0x2010 && r <= 0x2015 || r == 0x2212 || r == 0xfe58 || r == 0xfe63 || r == 0xff0d
+}
+
+// digitValue returns the value of a decimal digit of any script, or -1. The
+// ranges of Nd begin with a zero and are whole sets of ten.
+func digitValue(r rune) rune {
+	if r >= '0' && r <= '9' {
+		return r - '0'
+	}
+	if r < 0x660 {
+		return -1
+	}
+	if r <= 0xffff {
+		for _, set := range unicode.Nd.R16 {
+			if rune(set.Lo) <= r && r <= rune(set.Hi) {
+				return (r - rune(set.Lo)) % 10
+			}
+		}
+		return -1
+	}
+	for _, set := range unicode.Nd.R32 {
+		if rune(set.Lo) <= r && r <= rune(set.Hi) {
+			return (r - rune(set.Lo)) % 10
+		}
+	}
+	return -1
+}
+
+// unescape reads %40, \x40, \u0040 or &#64; at p. It returns the character, or
+// a raw byte as its negative, and the size of the escape; 0 when there is none.
+func (s *scan) unescape(p int) (rune, int) {
+	switch s.at(p) {
+	case '%':
+		if v := s.hexDigits(p+1, 2); v >= 0 {
+			return rawByte(v), 3
+		}
+	case '\\':
+		if s.at(p+1) == 'x' {
+			if v := s.hexDigits(p+2, 2); v >= 0 {
+				return rawByte(v), 4
+			}
+		}
+		if s.at(p+1) == 'u' {
+			v := s.hexDigits(p+2, 4)
+			if utf16.IsSurrogate(v) && s.at(p+6) == '\\' && s.at(p+7) == 'u' {
+				return utf16.DecodeRune(v, s.hexDigits(p+8, 4)), 12
+			}
+			if v >= 0 {
+				return v, 6
+			}
+		}
+	case '&':
+		return s.entity(p)
+	}
+	return 0, 0
+}
+
+func rawByte(v rune) rune {
+	if v >= utf8.RuneSelf {
+		return -v
+	}
+	return v
+}
+
+// entity reads a numeric character reference of HTML.
+func (s *scan) entity(p int) (rune, int) {
+	if s.at(p+1) != '#' {
+		return 0, 0
+	}
+	q, base := p+2, rune(10)
+	if s.at(q)|0x20 == 'x' {
+		q, base = q+1, 16
+	}
+	v := rune(0)
+	for n := 0; n < 7; n++ {
+		if s.at(q) == ';' && n > 0 && v <= unicode.MaxRune {
+			return v, q + 1 - p
+		}
+		d := rune(hexValue(s.at(q)))
+		if d < 0 || d >= base {
+			break
+		}
+		v = v*base + d
+		q++
+	}
+	return 0, 0
+}
+
+func (s *scan) hexDigits(p, n int) rune {
+	v := rune(0)
+	for k := range n {
+		d := hexValue(s.at(p + k))
+		if d < 0 {
+			return -1
+		}
+		v = v<<4 | rune(d)
+	}
+	return v
+}
+
+// hex tries the word [i, j) as hex-encoded text, after an "x" or "0x".
+func (s *scan) hex(i, j int) int {
+	if s.t[i] == '0' && s.at(i+1) == 'x' {
+		i += 2
+	} else if s.t[i] == 'x' {
+		i++
+	}
+	if (j-i)%2 != 0 && j-i < maxEncoded {
+		return 0
+	}
+	return s.hexRun(i)
+}
+
+// hexRun decodes hex digits from i as long as they are text. It returns where
+// to go on, or 0 when they are not.
+func (s *scan) hexRun(i int) int {
+	if s.depth >= maxDepth {
+		return 0
+	}
+	s.clearPlain()
+	p := i
+	for p-i < maxEncoded {
+		v := s.hexDigits(p, 2)
+		if v < 0 {
+			break
+		}
+		if !textByte(byte(v)) {
+			return 0
+		}
+		s.emit(byte(v), p, p+2)
+		p += 2
+	}
+	if len(s.plain) < 6 {
+		return 0
+	}
+	s.nested()
+	if p-i >= maxEncoded {
+		return p - overlap // what remains is a word of its own
+	}
+	return p
+}
+
+// base64 decodes a run from i as long as it is text. It returns where to go
+// on, or 0 when it is not.
+func (s *scan) base64(i int) int {
+	going := s.run == i && i > 0
+	s.run = 0
+	if s.depth >= maxDepth {
+		return 0
+	}
+	s.clearPlain()
+	p, acc, bits := i, uint32(0), 0
+	for p-i < maxEncoded {
+		v := base64Value(s.at(p))
+		if v < 0 {
+			break
+		}
+		acc, bits = acc<<6|uint32(v), bits+6
+		p++
+		if bits >= 8 {
+			bits -= 8
+			c := byte(acc >> bits)
+			if !textByte(c) {
+				return 0
+			}
+			s.emit(c, p-2, p)
+		}
+	}
+	if len(s.plain) < 6 && !going {
+		return 0
+	}
+	s.nested()
+	if p-i >= maxEncoded {
+		s.run = p - overlap
+		return s.run
+	}
+	return p
+}
+
+func base64Value(c byte) int {
+	switch {
+	case isUpper(c):
+		return int(c - 'A')
+	case isLower(c):
+		return int(c-'a') + 26
+	case c >= '0' && c <= '9':
+		return int(c-'0') + 52
+	case c == '+' || c == '-':
+		return 62
+	case c == '/' || c == '_':
+		return 63
+	}
+	return -1
+}
+
+// textByte reports bytes that text consists of: decoding stops at any other.
+func textByte(c byte) bool {
+	return c >= ' ' && c != 0x7f && c < 0xf5 || c == '\n' || c == '\r' || c == '\t'
+}

@@ -1,0 +1,422 @@
+package detect
+
+import (
+	"unsafe"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// A number is digits with separators between groups, as people write them.
+type number struct {
+	start  int
+	d      [24]byte
+	end    [24]int  // offset after each digit
+	group  [24]bool // this digit ends a group
+	n      int
+	sizes  [10]uint8 // digits in each group
+	seps   [10]byte  // separator before each group
+	groups int
+	plus   bool // begins with '+' or '('
+}
+
+// parse reads a number from i. A separator is one of " -./()", or two of them.
+func (s *scan) parse(i int, num *number) {
+	num.start = i
+	p := i
+	for p < i+2 && (s.at(p) == '+' || s.at(p) == '(') {
+		num.plus = true
+		p++
+	}
+	sep := byte(0)
+	for num.n < len(num.d) && num.groups < len(num.sizes) {
+		size := uint8(0)
+		for num.n < len(num.d) && s.kind(p)&isDigit != 0 {
+			num.d[num.n], num.end[num.n] = s.t[p]-'0', p+1
+			num.n++
+			p++
+			size++
+		}
+		if size == 0 {
+			break
+		}
+		num.group[num.n-1] = true
+		num.sizes[num.groups], num.seps[num.groups] = size, sep
+		num.groups++
+		if num.n == len(num.d) && s.kind(p)&isDigit != 0 {
+			num.group[num.n-1] = false
+		}
+		sep = s.at(p)
+		if !isSeparator(sep) {
+			break
+		}
+		p++
+		if isSeparator(s.at(p)) && s.at(p) != sep {
+			p++
+		}
+	}
+	// A letter right behind makes the last group a part of a word.
+	if num.n > 0 && s.kind(num.end[num.n-1])&isWord != 0 {
+		num.group[num.n-1] = false
+	}
+}
+
+func isSeparator(c byte) bool {
+	return c == ' ' || c == '-' || c == '.' || c == '/' || c == '(' || c == ')'
+}
+
+// numeric tries the classes made of digits on the number at i.
+func (s *scan) numeric(i int) int {
+	if i >= 2 && s.t[i-1] == '.' && kinds[s.t[i-2]]&isDigit != 0 {
+		return 0 // the fraction of a decimal, or the middle of a dotted number
+	}
+	var num number
+	s.parse(i, &num)
+	if num.n < 4 {
+		return 0
+	}
+	if next := s.ip4(&num); next > 0 {
+		return next
+	}
+	if next := s.ssn(&num); next > 0 {
+		return next
+	}
+	if next := s.card(&num); next > 0 {
+		return next
+	}
+	return s.phone(&num)
+}
+
+// ip4 tries four groups of 0 to 255. Loopback, netmasks and versions are no finding.
+func (s *scan) ip4(num *number) int {
+	if num.plus || num.groups < 4 || num.seps[1] != '.' || num.seps[2] != '.' || num.seps[3] != '.' {
+		return 0
+	}
+	if num.groups > 4 && num.seps[4] == '.' {
+		return 0
+	}
+	at := 0
+	var part [4]int
+	for g := range 4 {
+		size := int(num.sizes[g])
+		if size > 3 {
+			return 0
+		}
+		for k := range size {
+			part[g] = part[g]*10 + int(num.d[at+k])
+		}
+		if part[g] > 255 {
+			return 0
+		}
+		at += size
+	}
+	if !num.group[at-1] {
+		return 0
+	}
+	end := num.end[at-1]
+	if part[0] == 127 || part[0] == 0 || part[0] == 255 || s.near(num.start, -1, "version") {
+		return end
+	}
+	s.add(num.start, end, IP, 0.85)
+	return end
+}
+
+// ssn tries NNN-NN-NNNN, or nine digits where the context says so.
+func (s *scan) ssn(num *number) int {
+	if num.plus || num.n < 9 || !num.group[8] {
+		return 0
+	}
+	shaped := num.groups >= 3 && num.sizes[0] == 3 && num.sizes[1] == 2 && num.sizes[2] == 4 &&
+		num.seps[1] == num.seps[2] && num.seps[1] != '/'
+	if !shaped && num.sizes[0] != 9 {
+		return 0
+	}
+	if num.groups > 3 && shaped && num.seps[3] == num.seps[1] && num.seps[3] != ' ' {
+		return 0
+	}
+	area := int(num.d[0])*100 + int(num.d[1])*10 + int(num.d[2])
+	valid := area != 0 && area != 666 && area < 900 && (num.d[3] != 0 || num.d[4] != 0) &&
+		(num.d[5]|num.d[6]|num.d[7]|num.d[8]) != 0
+	end := num.end[8]
+	score := float32(0)
+	switch {
+	case shaped && valid && num.seps[1] == '-':
+		score = 0.85
+	case shaped && valid:
+		score = 0.6
+	}
+	if score == 0 || num.seps[1] != '-' {
+		if s.context(num.start, end, USSSN) {
+			score = 0.5
+			if valid {
+				score = 0.9
+			}
+		}
+	}
+	if score == 0 {
+		return 0
+	}
+	s.add(num.start, end, USSSN, score)
+	return end
+}
+
+// card tries 13 to 19 digits that end a group: Luhn and issuer, or context.
+func (s *scan) card(num *number) int {
+	if num.plus || num.n < 13 {
+		return 0
+	}
+	longest := 0
+	for n := min(num.n, 19); n >= 13; n-- {
+		if !num.group[n-1] {
+			continue
+		}
+		if longest == 0 {
+			longest = n
+		}
+		if issuer(num.d[:n]) && Luhn(num.d[:n]) {
+			s.add(num.start, num.end[n-1], Card, 0.95)
+			return num.end[n-1]
+		}
+	}
+	if longest == 0 || num.n > 19 && !num.group[18] && num.groups == 1 {
+		return 0
+	}
+	end := num.end[longest-1]
+	if s.context(num.start, end, Card) {
+		s.add(num.start, end, Card, 0.5)
+		return end
+	}
+	return 0
+}
+
+// Luhn reports whether digits (0 to 9, not ASCII) satisfy the check of ISO/IEC 7812-1 annex B.
+func Luhn(digits []byte) bool {
+	sum := 0
+	for i, d := range digits {
+		v := int(d)
+		if (len(digits)-i)%2 == 0 {
+			if v *= 2; v > 9 {
+				v -= 9
+			}
+		}
+		sum += v
+	}
+	return sum%10 == 0 && len(digits) > 1
+}
+
+// issuer reports whether a card network gives out numbers that begin so, of that length.
+func issuer(d []byte) bool {
+	n := len(d)
+	p2 := int(d[0])*10 + int(d[1])
+	p4 := p2*100 + int(d[2])*10 + int(d[3])
+	switch {
+	case d[0] == 4: // Visa
+		return n == 13 || n == 16 || n == 19
+	case p2 >= 51 && p2 <= 55, p4 >= 2221 && p4 <= 2720: // Mastercard
+		return n == 16
+	case p2 == 34 || p2 == 37: // American Express
+		return n == 15
+	case p4 >= 3528 && p4 <= 3589: // JCB
+		return n >= 16
+	case p4/10 >= 300 && p4/10 <= 305, p2 == 36, p2 == 38, p2 == 39: // Diners Club
+		return n >= 14
+	case p4 == 6011, p4/10 >= 644 && p4/10 <= 649, p2 == 65, p2 == 62: // Discover, UnionPay
+		return n >= 16
+	case p4 == 5018, p4 == 5020, p4 == 5038, p4 == 5893, p4 == 6304, p4 == 6759, p4 >= 6761 && p4 <= 6763: // Maestro
+		return n >= 16
+	}
+	return false
+}
+
+// embedded looks for card numbers inside a word that also has letters.
+func (s *scan) embedded(i, j int) {
+	for p := i; p < j; {
+		q := p
+		for q < j && kinds[s.t[q]]&isDigit != 0 {
+			q++
+		}
+		if n := q - p; n == 15 || n == 16 {
+			var d [16]byte
+			for k := range n {
+				d[k] = s.t[p+k] - '0'
+			}
+			if issuer(d[:n]) && Luhn(d[:n]) {
+				s.add(p, q, Card, 0.7)
+			}
+		}
+		p = max(q, p+1)
+	}
+}
+
+// phone tries numbers written internationally, the American way, or in context.
+// A candidate is verified against the numbering plans, which allocates.
+func (s *scan) phone(num *number) int {
+	n := 0
+	for k := min(num.n, 15); k >= 7 && n == 0; k-- {
+		if num.group[k-1] {
+			n = k
+		}
+	}
+	if n == 0 || s.date(num) {
+		return 0
+	}
+	end := num.end[n-1]
+	american := num.groups >= 3 && phoneGroups(num)
+	plus := s.t[num.start] == '+'
+	context := s.context(num.start, end, Phone)
+	if !plus && !american && !context {
+		return 0
+	}
+	region := "US"
+	text := unsafe.String(&s.t[num.start], end-num.start)
+	if parsed, err := phonenumbers.Parse(text, region); err == nil && phonenumbers.IsValidNumber(parsed) {
+		s.add(num.start, end, Phone, 0.9)
+		return end
+	}
+	if !context && !(plus && n >= 9) {
+		return 0
+	}
+	s.add(num.start, end, Phone, 0.5)
+	return end
+}
+
+// phoneGroups reports 3-3-4 digits, with a 1 before them or not.
+func phoneGroups(num *number) bool {
+	g := 0
+	if num.sizes[0] == 1 && num.d[0] == 1 && num.groups >= 4 {
+		g = 1
+	}
+	return num.sizes[g] == 3 && num.sizes[g+1] == 3 && num.sizes[g+2] == 4
+}
+
+// date reports 2026-01-15 or 15.01.2026, which are no telephone numbers.
+func (s *scan) date(num *number) bool {
+	if num.groups < 3 || num.plus || num.seps[1] != num.seps[2] {
+		return false
+	}
+	a, b, c := num.sizes[0], num.sizes[1], num.sizes[2]
+	return a == 4 && b <= 2 && c <= 2 || a <= 2 && b <= 2 && c == 4
+}
+
+// ip6 tries an address that begins with a word before a colon. Eight groups, or
+// "::" after a prefix that is given out; loopback and multicast are no finding.
+func (s *scan) ip6(i int) int {
+	p, groups, gap, size := i, 0, -1, 0
+	for p-i < 46 {
+		c := s.at(p)
+		if c == ':' {
+			if size == 0 && gap >= 0 {
+				return 0
+			}
+			if size > 0 {
+				groups++
+			}
+			if s.at(p+1) == ':' {
+				if gap >= 0 {
+					return 0
+				}
+				gap = groups
+				p++
+			}
+			size = 0
+			if gap != groups && !isHex(s.at(p+1)) {
+				break
+			}
+		} else if isHex(c) {
+			size++
+		} else {
+			break
+		}
+		if size > 4 {
+			return 0
+		}
+		p++
+	}
+	if size > 0 {
+		groups++
+	}
+	if s.kind(p)&isWord != 0 || groups > 8 || gap < 0 && groups != 8 || gap >= 0 && (groups > 7 || !s.prefix6(i)) {
+		return 0
+	}
+	s.add(i, p, IP, 0.9)
+	return p
+}
+
+// prefix6 reports a global unicast, unique local or link-local prefix.
+func (s *scan) prefix6(i int) bool {
+	for k := range 4 {
+		if !isHex(s.at(i + k)) {
+			return false
+		}
+	}
+	a, b, c := s.t[i], s.t[i+1]|0x20, s.t[i+2]|0x20
+	return a == '2' || a == '3' || a|0x20 == 'f' && (b == 'c' || b == 'd' || b == 'e' && (c == '8' || c == '9' || c == 'a' || c == 'b'))
+}
+
+func isHex(c byte) bool { return hexValue(c) >= 0 }
+
+func hexValue(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10
+	}
+	return -1
+}
+
+// ibanLengths are the countries of the SWIFT registry with the length of their numbers.
+const ibanLengths = "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22DJ27DK18DO28EE20EG29ES24FI18FK18FO18FR27" +
+	"GB22GE22GI23GL18GR27GT28HN28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32LI21LT20LU20LV21LY25MC27MD24ME22MK19MN20" +
+	"MR27MT31MU30NI28NL18NO15OM23PK24PL28PS29PT25QA29RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SO23ST25SV28TL23TN24TR26UA29VA22VG24XK20YE30"
+
+func ibanLength(a, b byte) int {
+	for k := 0; k+3 < len(ibanLengths); k += 4 {
+		if ibanLengths[k] == a&^0x20 && ibanLengths[k+1] == b&^0x20 {
+			return int(ibanLengths[k+2]-'0')*10 + int(ibanLengths[k+3]-'0')
+		}
+	}
+	return 0
+}
+
+// iban tries an account number of ISO 13616, with single spaces or dashes in it.
+func (s *scan) iban(i int) int {
+	want := ibanLength(s.t[i], s.t[i+1])
+	if want == 0 {
+		return 0
+	}
+	var d [34]byte
+	p, n := i, 0
+	for n < want {
+		c := s.at(p)
+		switch {
+		case kinds[c]&(isDigit|isUp|isLow) != 0:
+			d[n] = c
+			n++
+		case (c == ' ' || c == '-') && n%4 == 0 && n > 0:
+		default:
+			return 0
+		}
+		p++
+	}
+	if s.kind(p)&isWord != 0 {
+		return 0
+	}
+	rest := 0
+	for k := range want {
+		c := d[(k+4)%want]
+		if kinds[c]&isDigit != 0 {
+			rest = (rest*10 + int(c-'0')) % 97
+		} else {
+			rest = (rest*100 + int(c|0x20-'a') + 10) % 97
+		}
+	}
+	switch {
+	case rest == 1:
+		s.add(i, p, IBAN, 1)
+	case s.context(i, p, IBAN):
+		s.add(i, p, IBAN, 0.5)
+	default:
+		return 0
+	}
+	return p
+}

@@ -1,0 +1,312 @@
+package detect
+
+// Kinds of bytes. A word is a run of digits, letters and underscores; a mark is
+// a byte that may begin or join a candidate.
+const (
+	isDigit = 1 << iota
+	isUp
+	isLow
+	isUnder
+	isMark
+	isHigh  // ≥ 0x80
+	isLocal // may stand in the local part of an address
+	isB64   // base64 or base64url
+	isWord  = isDigit | isUp | isLow | isUnder
+)
+
+var kinds = func() (t [256]uint8) {
+	for c := range 256 {
+		b := byte(c)
+		switch {
+		case b >= '0' && b <= '9':
+			t[c] = isDigit | isLocal | isB64
+		case isUpper(b):
+			t[c] = isUp | isLocal | isB64
+		case isLower(b):
+			t[c] = isLow | isLocal | isB64
+		case b >= 0x80:
+			t[c] = isHigh | isLocal
+		}
+	}
+	t['_'] = isUnder | isLocal | isB64
+	for _, c := range []byte(".%+-'") {
+		t[c] |= isLocal
+	}
+	for _, c := range []byte("+/-") {
+		t[c] |= isB64
+	}
+	for _, c := range []byte("@:=%\\-+(&") {
+		t[c] |= isMark
+	}
+	return t
+}()
+
+const (
+	maxCandidate = 4096 // bytes of the longest candidate
+	maxBehind    = 192  // bytes before a position that a decision may look at
+	maxDepth     = 3    // levels of decoding
+	threshold    = 0.5
+)
+
+// A scan is one pass over t. It owns its fields; one goroutine uses it.
+//
+// Everything it decides at position i depends on t[i-maxBehind:] and on bytes
+// ahead that it reads through at, so a pass that ran out of bytes knows it
+// (short), forgets that step, and repeats it when there are more.
+type scan struct {
+	e     *Engine
+	t     []byte
+	i     int
+	final bool // t is complete
+	short bool // a byte past the end of t was asked for
+	out   []Finding
+	lo    int // findings before it are not ours to change
+	depth int
+	marks
+
+	inner *scan   // for decoded text
+	plain []byte  // decoded text
+	from  []int32 // where each byte of plain begins in t
+	to    []int32 // and where it ends
+	found []Finding
+	undo  []Finding
+}
+
+// marks are positions in t that later steps need; 0 is none.
+type marks struct {
+	run  int // a base64 run goes on here
+	pem  int // a private key goes on here
+	seen int // escapes before it are decoded
+}
+
+func (s *scan) reset(e *Engine, t []byte, dst []Finding) {
+	s.e, s.t, s.out, s.lo = e, t, dst, len(dst)
+	s.i, s.marks, s.short, s.final, s.depth = 0, marks{}, false, false, 0
+}
+
+// release forgets the text, so that no value stays in a pooled scan.
+func (s *scan) release() {
+	for p := s; p != nil; p = p.inner {
+		clear(p.plain[:cap(p.plain)])
+		p.t, p.out, p.e = nil, nil, nil
+	}
+}
+
+// at returns the byte at i, or 0 past the end.
+func (s *scan) at(i int) byte {
+	if i < len(s.t) {
+		return s.t[i]
+	}
+	s.short = !s.final
+	return 0
+}
+
+func (s *scan) kind(i int) uint8 { return kinds[s.at(i)] }
+
+// before returns the byte before i, or 0.
+func (s *scan) before(i int) byte {
+	if i > 0 {
+		return s.t[i-1]
+	}
+	return 0
+}
+
+// steps runs until the text ends, or until a step wants bytes that are not there yet.
+func (s *scan) steps() {
+	for s.i < len(s.t) {
+		k := kinds[s.t[s.i]]
+		if k&(isWord|isMark|isHigh) == 0 {
+			s.i++
+			continue
+		}
+		if s.final {
+			s.i = s.step(s.i, k)
+			continue
+		}
+		was := s.marks
+		s.undo = append(s.undo[:0], s.out[s.lo:]...)
+		next := s.step(s.i, k)
+		if s.short {
+			s.short, s.marks = false, was
+			s.out = append(s.out[:s.lo], s.undo...)
+			return
+		}
+		s.i = next
+	}
+}
+
+// step handles what begins at i and returns where to go on.
+func (s *scan) step(i int, k uint8) int {
+	switch {
+	case s.pem == i && i > 0:
+		return s.pemBody(i)
+	case s.run == i && i > 0:
+		if next := s.base64(i); next > i {
+			return next
+		}
+	}
+	if k&isHigh != 0 {
+		return s.high(i)
+	}
+	if k&isWord != 0 {
+		return s.word(i)
+	}
+	return s.mark(i)
+}
+
+// word handles the word that begins at i.
+func (s *scan) word(i int) int {
+	j, or := i, uint8(0)
+	for j < len(s.t) && j-i < maxCandidate {
+		k := kinds[s.t[j]]
+		if k&isWord == 0 {
+			break
+		}
+		or |= k
+		j++
+	}
+	if j == len(s.t) && !s.final {
+		s.short = true
+		return i
+	}
+	if j-i >= 2 || or&isDigit != 0 {
+		if next := s.candidate(i, j, or); next > i {
+			return next
+		}
+	}
+	return j
+}
+
+// candidate tries what may begin with the word [i, j), whose bytes have the
+// kinds in or. It returns 0 when nothing was found.
+func (s *scan) candidate(i, j int, or uint8) int {
+	n := j - i
+	if next := s.prefixed(i, j); next > 0 {
+		return next
+	}
+	if or&isDigit != 0 {
+		if next := s.digitWord(i, j, or); next > 0 {
+			return next
+		}
+	}
+	if s.at(j) == ':' && n <= 4 {
+		if next := s.ip6(i); next > 0 {
+			return next
+		}
+	}
+	if n >= 16 || s.kind(j)&(isB64|isWord) == isB64 && kinds[s.before(i)]&isB64 == 0 {
+		if next := s.awsSecret(i); next > 0 {
+			return next
+		}
+		if next := s.hex(i, j); next > 0 {
+			return next
+		}
+		return s.base64(i)
+	}
+	return 0
+}
+
+// digitWord tries what has digits in its first word.
+func (s *scan) digitWord(i, j int, or uint8) int {
+	switch {
+	case or&(isUp|isLow|isUnder) == 0:
+		return s.numeric(i)
+	case j-i >= 4 && kinds[s.t[i]]&(isUp|isLow) != 0 && kinds[s.t[i+1]]&(isUp|isLow) != 0 && kinds[s.t[i+2]]&isDigit != 0:
+		if next := s.iban(i); next > 0 {
+			return next
+		}
+	}
+	if j-i >= 15 {
+		s.embedded(i, j)
+	}
+	return 0
+}
+
+// prefixed tries tokens known by their first letters, and keywords.
+func (s *scan) prefixed(i, j int) int {
+	switch s.t[i] {
+	case 'A':
+		if j-i == 20 {
+			return s.awsID(i, j)
+		}
+	case 'g':
+		return s.github(i, j)
+	case 'e':
+		if j-i > 10 && s.t[i+1] == 'y' && s.t[i+2] == 'J' {
+			return s.jwt(i)
+		}
+	case 'p', 'P', 'b', 'B':
+		s.quotedPassword(i, j)
+	}
+	return 0
+}
+
+// mark handles the mark at i.
+func (s *scan) mark(i int) int {
+	switch s.t[i] {
+	case '@':
+		return s.email(i)
+	case ':':
+		if s.at(i+1) == '/' && s.at(i+2) == '/' {
+			s.url(i)
+			return i + 3
+		}
+		s.assignment(i)
+	case '=':
+		s.assignment(i)
+	case '-':
+		if s.at(i+1) == '-' && s.at(i+2) == '-' {
+			return s.pemBegin(i)
+		}
+	case '+', '(':
+		if s.kind(i+1)&isDigit != 0 || s.at(i+1) == '(' {
+			if next := s.numeric(i); next > 0 {
+				return next
+			}
+		}
+	case '%', '&':
+		s.escaped(i)
+	case '\\':
+		if s.at(i+1) == 'x' {
+			if next := s.hexRun(i + 2); next > 0 {
+				return next
+			}
+		}
+		s.escaped(i)
+	}
+	return i + 1
+}
+
+// add takes a finding. Findings that overlap become one, so that no part of
+// either is left out: the class is that of the covering one, else of the surer.
+func (s *scan) add(start, end int, class Class, score float32) {
+	if start >= end || score < threshold || s.e.off[class] {
+		return
+	}
+	f := Finding{start, end, class, min(score, 1)}
+	at := len(s.out)
+	for at > s.lo && s.out[at-1].End > f.Start {
+		at--
+		old := s.out[at]
+		if old.Start >= f.End {
+			continue
+		}
+		if f.Class == Email && old.Class == DSNPassword && old.End < f.End {
+			return // the '@' after a password in a URL
+		}
+		if old.Start <= f.Start && old.End >= f.End && (old.Start < f.Start || old.End > f.End || old.Score >= f.Score) {
+			return
+		}
+		if (f.Start > old.Start || f.End < old.End) && old.Score > f.Score {
+			f.Class, f.Score = old.Class, old.Score
+		}
+		f.Start, f.End = min(f.Start, old.Start), max(f.End, old.End)
+		s.out = append(s.out[:at], s.out[at+1:]...)
+	}
+	for at < len(s.out) && s.out[at].Start < f.Start {
+		at++
+	}
+	s.out = append(s.out, Finding{})
+	copy(s.out[at+1:], s.out[at:])
+	s.out[at] = f
+}

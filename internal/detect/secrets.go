@@ -1,0 +1,456 @@
+package detect
+
+import (
+	"bytes"
+	"encoding/base64"
+	"hash/crc32"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const maxLocal = 64 // bytes of the local part of an address (RFC 5321 section 4.5.3.1.1)
+
+// email tries the address around the '@' at i and returns where to go on.
+func (s *scan) email(i int) int {
+	start := s.localStart(i)
+	for start < i && strings.IndexByte(".'%-+", s.t[start]) >= 0 {
+		start++
+	}
+	if start == i {
+		return i + 1
+	}
+	q := i + 1
+	for q-i < 256 {
+		c := s.at(q)
+		if kinds[c]&isWord == 0 && c != '-' && c != '.' {
+			size := s.letterAt(q)
+			if size == 0 {
+				break
+			}
+			q += size
+			continue
+		}
+		q++
+	}
+	end := s.domain(i+1, min(q, len(s.t)))
+	if end == 0 || s.at(end) == ':' && string(s.t[start:i]) == "git" {
+		return i + 1
+	}
+	s.add(start, end, Email, 0.95)
+	return end
+}
+
+// localStart returns where the run of local-part bytes before i begins.
+func (s *scan) localStart(i int) int {
+	p := i
+	for p > 0 && i-p < maxLocal {
+		if s.t[p-1] < utf8.RuneSelf {
+			if kinds[s.t[p-1]]&isLocal == 0 {
+				break
+			}
+			p--
+			continue
+		}
+		r, size := utf8.DecodeLastRune(s.t[max(0, p-utf8.UTFMax):p])
+		if !alphabetic(r) {
+			break
+		}
+		p -= size
+	}
+	return p
+}
+
+// letterAt returns the size of the letter above ASCII at q, or 0.
+func (s *scan) letterAt(q int) int {
+	if s.at(q) < utf8.RuneSelf {
+		return 0
+	}
+	s.at(q + utf8.UTFMax - 1)
+	r, size := utf8.DecodeRune(s.t[q:min(q+utf8.UTFMax, len(s.t))])
+	if !alphabetic(r) {
+		return 0
+	}
+	return size
+}
+
+// alphabetic reports letters of scripts that separate words, as addresses of
+// look-alike or international letters use them.
+func alphabetic(r rune) bool { return r >= 0x80 && r < 0x590 && unicode.IsLetter(r) }
+
+// domain returns the end of the host name in [i, end), or 0: at least two labels,
+// the last one of two or more letters.
+func (s *scan) domain(i, end int) int {
+	for {
+		dot := bytes.LastIndexByte(s.t[i:end], '.')
+		if dot <= 0 {
+			return 0
+		}
+		p, letters := i+dot+1, 0
+		for p < end {
+			if kinds[s.t[p]]&(isUp|isLow) != 0 {
+				p++
+			} else if size := s.letterAt(p); size > 0 {
+				p += size
+			} else {
+				break
+			}
+			letters++
+		}
+		if letters >= 2 {
+			label := s.t[i : i+dot]
+			if k := len(label); k >= 2 && label[k-1] == 'x' && len(bytes.Trim(label[:k-1], "0123456789")) == 0 {
+				return 0 // logo@2x.png
+			}
+			if kinds[label[0]]&(isWord|isHigh) == 0 {
+				return 0
+			}
+			return p
+		}
+		end = i + dot
+	}
+}
+
+// awsID tries an access key id: its prefix and 16 characters of base32.
+func (s *scan) awsID(i, j int) int {
+	switch string(s.t[i : i+4]) {
+	case "AKIA", "ASIA", "ABIA", "ACCA":
+	default:
+		return 0
+	}
+	for _, c := range s.t[i+4 : j] {
+		if !isUpper(c) && (c < '0' || c > '9') {
+			return 0
+		}
+	}
+	s.add(i, j, AWSKey, 0.95)
+	return j
+}
+
+// awsSecret tries 40 characters of base64 with upper, lower and digits, where the
+// context speaks of AWS.
+func (s *scan) awsSecret(i int) int {
+	or, j := uint8(0), i
+	for ; j-i <= 40; j++ {
+		c := s.at(j)
+		if kinds[c]&isB64 == 0 || c == '-' || c == '_' {
+			break
+		}
+		or |= kinds[c]
+	}
+	if j-i != 40 || or&(isDigit|isUp|isLow) != isDigit|isUp|isLow || !s.context(i, j, AWSKey) {
+		return 0
+	}
+	s.add(i, j, AWSKey, 0.9)
+	return j
+}
+
+// github tries tokens of GitHub's documented formats. The classic ones end in a
+// CRC-32 of what stands before, in base 62.
+func (s *scan) github(i, j int) int {
+	t := s.t[i:j]
+	switch {
+	case len(t) == 93 && string(t[:11]) == "github_pat_":
+		s.add(i, j, GitHubToken, 0.95)
+	case len(t) == 40 && t[1] == 'h' && t[3] == '_' && strings.IndexByte("pousr", t[2]) >= 0:
+		score := float32(0.6)
+		if githubSum(t[4:]) {
+			score = 1
+		}
+		s.add(i, j, GitHubToken, score)
+	default:
+		return 0
+	}
+	return j
+}
+
+func githubSum(t []byte) bool {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	sum := crc32.ChecksumIEEE(t[:30])
+	for k := 35; k >= 30; k-- {
+		if t[k] != digits[sum%62] {
+			return false
+		}
+		sum /= 62
+	}
+	return true
+}
+
+// jwt tries a compact JWS or JWE (RFC 7515, RFC 7516).
+func (s *scan) jwt(i int) int {
+	p, dots := i, 0
+	var dot [2]int
+	for p-i < maxCandidate {
+		c := s.at(p)
+		if c == '.' && dots < 4 {
+			if dots < 2 {
+				dot[dots] = p
+			}
+			dots++
+		} else if kinds[c]&isB64 == 0 || c == '+' || c == '/' {
+			break
+		}
+		p++
+	}
+	if dots < 2 || dot[1]-dot[0] < 3 && dots < 4 {
+		return 0
+	}
+	score := float32(0)
+	if s.t[dot[0]+1] == 'e' && s.t[dot[0]+2] == 'y' {
+		score = 0.6
+	}
+	var header [384]byte
+	n, _ := base64.RawURLEncoding.Decode(header[:], s.t[i:min(dot[0], i+512)])
+	if bytes.Contains(header[:n], []byte(`"alg"`)) {
+		score = 1
+	}
+	if score == 0 {
+		return 0
+	}
+	for s.t[p-1] == '.' && dots > 2 {
+		p--
+		dots--
+	}
+	s.add(i, p, JWT, score)
+	return p
+}
+
+// pemBegin tries the first line of a private key (RFC 7468); certificates and
+// public keys are public.
+func (s *scan) pemBegin(i int) int {
+	const begin = "-----BEGIN "
+	for k := range len(begin) {
+		if s.at(i+k) != begin[k] {
+			return i + 1
+		}
+	}
+	p := i + len(begin)
+	for p-i < 64 && (isUpper(s.at(p)) || s.at(p) == ' ') {
+		p++
+	}
+	if !bytes.HasSuffix(s.t[i:min(p, len(s.t))], []byte("PRIVATE KEY")) || s.at(p) != '-' {
+		return i + 1
+	}
+	return s.pemBody(i)
+}
+
+// pemBody takes the key from i to its last line, or as far as bytes of a key go.
+// A key of more than maxCandidate bytes is several findings, one behind the other.
+func (s *scan) pemBody(i int) int {
+	p := i
+	if s.pem != i || i == 0 {
+		p += len("-----BEGIN ")
+		for s.at(p) != '-' {
+			p++
+		}
+	}
+	s.pem = 0
+	dashes := 0
+	for ; p-i < maxCandidate; p++ {
+		c := s.at(p)
+		if c == '-' {
+			dashes++
+			continue
+		}
+		if dashes >= 5 && c != 'E' && !(p-i < 64 && c <= ' ' || c == '\\') {
+			break // "-----" that ends the last line
+		}
+		if dashes > 0 && dashes < 5 && c == 0 || kinds[c]&isB64 == 0 && strings.IndexByte("= \r\n\t\\:,\"", c) < 0 {
+			break
+		}
+		dashes = 0
+	}
+	if p-i >= maxCandidate {
+		s.pem = p
+	}
+	s.add(i, min(p, len(s.t)), PEM, 1)
+	return p
+}
+
+// url tries scheme://user:password@host at its colon. A password may hold any
+// byte but a space or quote.
+func (s *scan) url(i int) {
+	begin := i + 3
+	colon, at, slash := 0, 0, 0
+	for p := begin; p-begin < 512; p++ {
+		c := s.at(p)
+		if c <= ' ' || c == '"' || c == '\'' || c == '<' || c == '>' || c == '`' {
+			break
+		}
+		switch {
+		case c == ':' && colon == 0 && slash == 0:
+			colon = p
+		case c == '@' && colon > 0 && (slash == 0 || at == 0 && !s.port(colon+1, slash)):
+			at = p
+		case (c == '/' || c == '?' || c == '#') && slash == 0:
+			if slash = p; colon == 0 {
+				return
+			}
+		}
+	}
+	if at > colon+1 && colon > 0 && !placeholder(s.t[colon+1:at]) {
+		s.add(colon+1, at, DSNPassword, 0.95)
+	}
+}
+
+// port reports whether [i, j) is digits only.
+func (s *scan) port(i, j int) bool {
+	for ; i < j; i++ {
+		if kinds[s.t[i]]&isDigit == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// assignment tries what follows the '=' or ':' at i, where a key that names a
+// secret stands before it: password=…, "api_key": "…".
+func (s *scan) assignment(i int) {
+	class, spaced := s.secretKey(i)
+	if class == "" {
+		return
+	}
+	p := i + 1
+	for p-i < 4 && (s.at(p) == '=' || s.at(p) == '>') {
+		p++
+	}
+	for p-i < 6 && s.at(p) == ' ' {
+		spaced = true
+		p++
+	}
+	s.secret(p, class, spaced || s.t[i] == ':')
+}
+
+// secret tries the value at p. loose: what stands before it could be prose or
+// code, so an unquoted value must look like a secret.
+func (s *scan) secret(p int, class Class, loose bool) {
+	if s.at(p) == '\\' && s.at(p+1) == '"' {
+		p++
+	}
+	quote := s.at(p)
+	quoted := quote == '"' || quote == '\'' || quote == '`'
+	if quoted {
+		p++
+	}
+	q, digit := p, false
+	for ; q-p < 256; q++ {
+		c := s.at(q)
+		if quoted {
+			if c == 0 || c == quote && s.at(q+1) != quote || c == '\\' && s.at(q+1) == '"' && quote == '"' && s.before(p-1) == '\\' {
+				break
+			}
+			if c == quote || c == '\\' {
+				q++
+			}
+		} else if c <= ' ' || strings.IndexByte(`&;,)]}"'<>`, c) >= 0 {
+			break
+		} else if c == '(' {
+			return // a call
+		}
+		digit = digit || kinds[c]&isDigit != 0
+	}
+	q = min(q, len(s.t))
+	n := q - p
+	if n <= 0 || placeholder(s.t[p:q]) {
+		return
+	}
+	ok := n >= 3
+	if quoted {
+		ok = n >= 1
+	} else if loose {
+		ok = n >= 6 && digit
+	}
+	if class == Sensitive {
+		ok = n >= 8 && digit
+	}
+	if ok {
+		s.add(p, q, class, 0.8)
+	}
+}
+
+// placeholder reports a value that stands for one: $1, ${X}, <password>, ****, null.
+func placeholder(v []byte) bool {
+	if strings.IndexByte("${<%?[", v[0]) >= 0 || len(bytes.Trim(v, "*xX.")) == 0 {
+		return true
+	}
+	switch string(v) {
+	case "null", "NULL", "none", "None", "nil", "true", "false", "undefined":
+		return true
+	}
+	return false
+}
+
+// secretKeys end the names of keys that hold secrets, without separators.
+var secretKeys = [...]struct {
+	end   string
+	class Class
+}{
+	{"password", DSNPassword},
+	{"passwd", DSNPassword},
+	{"passphrase", DSNPassword},
+	{"pwd", DSNPassword},
+	{"secret", Sensitive},
+	{"token", Sensitive},
+	{"apikey", Sensitive},
+	{"accesskey", Sensitive},
+	{"secretkey", Sensitive},
+}
+
+// secretKey returns the class of the key before the '=' or ':' at i, and
+// whether a space stands between.
+func (s *scan) secretKey(i int) (class Class, spaced bool) {
+	p := i
+	if p > 0 && s.t[p-1] == ':' {
+		p-- // :=
+	}
+	for p > 0 && i-p < 4 && s.t[p-1] == ' ' {
+		spaced = true
+		p--
+	}
+	for p > 0 && i-p < 8 && (s.t[p-1] == '"' || s.t[p-1] == '\'' || s.t[p-1] == '\\') {
+		p--
+	}
+	var key [12]byte // the end of the name, right-aligned
+	n := len(key)
+	for back := 0; p > 0 && n > 0 && back < 16; back++ {
+		c := s.t[p-1]
+		if kinds[c]&(isUp|isLow) != 0 {
+			n--
+			key[n] = c | 0x20
+		} else if c != '_' && c != '-' && c != '.' {
+			break
+		}
+		p--
+	}
+	for _, k := range &secretKeys {
+		if at := len(key) - len(k.end); at >= n && string(key[at:]) == k.end {
+			return k.class, spaced
+		}
+	}
+	return "", false
+}
+
+// quotedPassword tries SQL's PASSWORD '…' and IDENTIFIED BY '…' at the keyword [i, j).
+func (s *scan) quotedPassword(i, j int) {
+	switch j - i {
+	case len("password"):
+		for k := range len("password") {
+			if s.t[i+k]|0x20 != "password"[k] {
+				return
+			}
+		}
+	case len("by"):
+		if s.t[i+1]|0x20 != 'y' || !s.near(i, -1, " identified ") {
+			return
+		}
+	default:
+		return
+	}
+	p := j
+	for p-j < 8 && s.at(p) > 0 && s.at(p) <= ' ' {
+		p++
+	}
+	if p > j && s.at(p) == '\'' {
+		s.secret(p, DSNPassword, false)
+	}
+}

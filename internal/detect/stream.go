@@ -1,0 +1,78 @@
+package detect
+
+// A Stream finds values in text that arrives in pieces. However the text is
+// cut, the findings are the ones of the whole. It is used by one goroutine.
+type Stream struct {
+	s    scan
+	base int // offset of s.t[0] in the stream
+	sent int // findings before this offset were handed out
+}
+
+// Stream begins a stream.
+func (e *Engine) Stream() *Stream {
+	st := &Stream{}
+	st.s.reset(e, nil, nil)
+	return st
+}
+
+// Write takes the next piece and appends to dst what is now certain, with
+// offsets from the beginning of the stream. It keeps a copy of what is not: the
+// longest open candidate, at most 4 KiB, and a few bytes of context.
+func (st *Stream) Write(p []byte, dst []Finding) []Finding {
+	st.s.t = append(st.s.t, p...)
+	st.s.steps()
+	dst = st.flush(dst, st.s.openLeft(st.s.i))
+	st.compact()
+	return dst
+}
+
+// Close ends the stream and appends the last findings.
+func (st *Stream) Close(dst []Finding) []Finding {
+	st.s.final = true
+	st.s.steps()
+	dst = st.flush(dst, len(st.s.t)+maxCandidate)
+	clear(st.s.t)
+	return dst
+}
+
+// Settled returns the offset up to which no finding can begin any more: bytes
+// before it may be passed on, once the findings handed out are masked.
+func (st *Stream) Settled() int64 { return int64(st.sent) }
+
+// flush hands out the findings that nothing can change any more.
+func (st *Stream) flush(dst []Finding, safe int) []Finding {
+	n := 0
+	for n < len(st.s.out) && st.s.out[n].End <= safe {
+		f := st.s.out[n]
+		f.Start += st.base
+		f.End += st.base
+		dst = append(dst, f)
+		n++
+	}
+	if n < len(st.s.out) {
+		safe = min(safe, st.s.out[n].Start)
+	}
+	st.s.out = append(st.s.out[:0], st.s.out[n:]...)
+	st.sent = max(st.sent, min(safe, len(st.s.t))+st.base)
+	return dst
+}
+
+// compact drops what no later decision looks at.
+func (st *Stream) compact() {
+	drop := st.s.i - 2*maxBehind
+	if drop < maxCandidate && drop < len(st.s.t)/2 {
+		return
+	}
+	kept := copy(st.s.t, st.s.t[drop:])
+	clear(st.s.t[kept:])
+	st.s.t = st.s.t[:kept]
+	st.s.i -= drop
+	for _, m := range []*int{&st.s.run, &st.s.pem, &st.s.seen} {
+		*m = max(0, *m-drop)
+	}
+	for k := range st.s.out {
+		st.s.out[k].Start -= drop
+		st.s.out[k].End -= drop
+	}
+	st.base += drop
+}

@@ -1,0 +1,63 @@
+// Package mask replaces sensitive values on their way through: in free text, in
+// statements shown to people, and in the typed values of a result set, which
+// stay valid values of their type.
+//
+// It promises that a value it was told to mask does not leave in any form, and
+// that what it cannot mask is an error instead of a value. Keys are derived for
+// deployment, class and actor, so that an actor can join its own results and
+// compare them with nobody else's.
+package mask
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/assenthq/assent/internal/detect"
+)
+
+// The methods, strictest first. They are the words of policy.
+const (
+	Redact  = "redact"
+	Hash    = "hash"
+	Token   = "tokenize"
+	Format  = "format-preserving"
+	Partial = "partial"
+)
+
+// strictness orders methods; an unknown one counts as redact.
+func strictness(method string) int {
+	switch method {
+	case Partial:
+		return 1
+	case Format:
+		return 2
+	case Token:
+		return 3
+	case Hash:
+		return 4
+	}
+	return 5
+}
+
+// A Masker makes mask sets for actors. It is safe for concurrent use.
+type Masker struct {
+	key    []byte
+	engine *detect.Engine
+}
+
+// New returns a masker. key is the deployment's secret; values masked under it
+// can be compared as long as it stays the same.
+func New(key []byte, e *detect.Engine) *Masker {
+	return &Masker{key: append([]byte(nil), key...), engine: e}
+}
+
+// derive returns the key for one purpose of one class and actor (RFC 5869).
+func (m *Masker) derive(purpose string, class detect.Class, actor string, n int) []byte {
+	info := fmt.Sprintf("assent mask v1\x00%s\x00%s\x00%s", purpose, class, actor)
+	out, err := hkdf.Key(sha256.New, m.key, nil, info, n)
+	if err != nil {
+		panic(err) // only for a length or hash that is wrong in this file
+	}
+	return out
+}

@@ -1,0 +1,296 @@
+package mask
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/assenthq/assent/internal/detect"
+)
+
+// A Column describes one column of a result set.
+type Column struct {
+	Name    string   // as the client will see it
+	Type    uint32   // PostgreSQL type OID, or 0
+	Binary  bool     // values come in the binary format of the type
+	Sources []string // "customers.email"
+	Derived bool     // an expression over its sources
+}
+
+// Errors of values that cannot be masked. They never hold the value.
+var (
+	errMalformed = errors.New("value does not have the form of its type")
+	errOpaque    = errors.New("value of this type cannot be masked in binary format")
+	errColumn    = errors.New("no such column")
+)
+
+// A Rows masks the values of one result set. It is used by one goroutine.
+//
+// A value whose column has a class (by catalogue, source, name, type or an
+// earlier value) is masked as a whole; in any other, what is found in it is
+// masked. A column never loses a class. Masked values are valid values of their
+// type: numbers become 0, dates 2000-01-01, UUIDs zero, addresses 0.0.0.0. For a
+// type this package does not know, text format is masked as text, and binary
+// format only where it is text; otherwise the value is refused.
+type Rows struct {
+	set    *Set
+	cols   []column
+	counts map[string]int64
+}
+
+type column struct {
+	Column
+	kind  kind
+	elem  kind // of an array
+	class detect.Class
+	rule  rule
+	known bool // class and rule hold
+	depth int  // of nested values
+}
+
+// Rows opens a result set.
+func (s *Set) Rows(cols []Column) *Rows {
+	r := &Rows{set: s, counts: map[string]int64{}}
+	for _, c := range cols {
+		col := column{Column: c, kind: kindOf(c.Type)}
+		if col.kind == kindArray {
+			col.elem = kindOf(elementOf(c.Type))
+		}
+		holds := col.kind
+		if holds == kindArray {
+			holds = col.elem
+		}
+		if holds == kindInet {
+			r.learn(&col, detect.IP)
+		}
+		for _, src := range c.Sources {
+			if class, _ := s.engine.Column("", []string{src}); class != "" && (c.Derived || fits(class, holds)) {
+				r.learn(&col, class)
+			}
+		}
+		if class, _ := s.engine.Column(c.Name, nil); class != "" && fits(class, holds) {
+			r.learn(&col, class)
+		}
+		r.cols = append(r.cols, col)
+	}
+	return r
+}
+
+// fits reports whether a value of a type can be of a class known by a name: a
+// column "mail" of type boolean holds no address. An expression over an address
+// can be anything, so this is asked of plain columns only.
+func fits(class detect.Class, k kind) bool {
+	switch class {
+	case detect.Card, detect.USSSN, detect.Phone, detect.Sensitive:
+		return k != kindBool
+	case detect.IP:
+		return k != kindBool && !k.isTime() && k != kindUUID
+	}
+	return k == kindText || k == kindJSON || k == kindJSONB || k == kindBytea || k == kindOther || k == kindRecord || k == kindChar
+}
+
+// learn gives a column a class if the set masks it. The strictest method stays.
+func (r *Rows) learn(c *column, class detect.Class) {
+	rule, ok := r.set.rules[class]
+	if !ok {
+		return
+	}
+	if c.Derived && (rule.method == Partial || rule.method == Format) {
+		rule.method = Redact // the last four of reverse(card) are its first
+	}
+	if !c.known || strictness(rule.method) > strictness(c.rule.method) {
+		c.class, c.rule, c.known = class, rule, true
+	}
+}
+
+// Counts returns how many values were masked, by class.
+func (r *Rows) Counts() map[string]int64 { return r.counts }
+
+// Value returns what may be shown for v, the value of column i. It never
+// modifies v, and returns v itself when there is nothing to mask. NULL (nil)
+// stays NULL. An error means that the value must not be delivered.
+func (r *Rows) Value(i int, v []byte) ([]byte, error) {
+	if v == nil || len(r.set.rules) == 0 {
+		return v, nil
+	}
+	if i < 0 || i >= len(r.cols) {
+		return nil, fmt.Errorf("masking column %d of %d: %w", i, len(r.cols), errColumn)
+	}
+	c := &r.cols[i]
+	out, err := r.mask(c, c.kind, v)
+	if err != nil {
+		return nil, fmt.Errorf("masking column %d of type %d: %w", i, c.Type, err)
+	}
+	return out, nil
+}
+
+func (r *Rows) mask(c *column, k kind, v []byte) ([]byte, error) {
+	switch k {
+	case kindArray:
+		if c.Binary {
+			return r.arrayBinary(c, v)
+		}
+		return r.arrayText(c, v)
+	case kindRecord:
+		if c.Binary {
+			return r.recordBinary(c, v)
+		}
+	}
+	if c.known {
+		out, err := c.whole(k, v)
+		if err == nil {
+			r.counts[string(c.class)]++
+		}
+		return out, err
+	}
+	return r.content(c, k, v)
+}
+
+// whole returns the mask for a value of kind k as a whole.
+func (c *column) whole(k kind, v []byte) ([]byte, error) {
+	text := func() string { return c.rule.value(c.class, v) }
+	switch k {
+	case kindText:
+		return []byte(text()), nil
+	case kindJSON, kindJSONB:
+		body, version, err := c.jsonBody(k, v)
+		if err != nil {
+			return nil, err
+		}
+		return append(version, jsonString(c.rule.value(c.class, unquoted(body)))...), nil
+	case kindOther:
+		if c.Binary && !isText(v) {
+			return nil, errOpaque
+		}
+		return []byte(text()), nil
+	case kindRecord:
+		return []byte("(" + tag(c.class) + ")"), nil
+	case kindOpaque:
+		if c.Binary {
+			return nil, errOpaque
+		}
+		return []byte(text()), nil
+	}
+	z := zeros[k]
+	if c.Binary {
+		if z.binary == nil {
+			return nil, errOpaque
+		}
+		return slices.Clone(z.binary), nil
+	}
+	return []byte(z.text), nil
+}
+
+// content masks what is found in a value whose column has no class.
+func (r *Rows) content(c *column, k kind, v []byte) ([]byte, error) {
+	switch k {
+	case kindText:
+		return r.text(c, v), nil
+	case kindJSON, kindJSONB:
+		body, version, err := c.jsonBody(k, v)
+		if err != nil {
+			return nil, err
+		}
+		out, err := r.json(body)
+		if err != nil {
+			return nil, err
+		}
+		if len(out) == len(body) && (len(out) == 0 || &out[0] == &body[0]) {
+			return v, nil
+		}
+		return append(version, out...), nil
+	case kindOther, kindRecord:
+		if c.Binary && !isText(v) {
+			return r.refuseFindings(v)
+		}
+		return r.text(c, v), nil
+	case kindBytea:
+		return r.bytea(c, v)
+	case kindOpaque:
+		if c.Binary {
+			return v, nil // numbers and bits of geometry, positions, bit strings
+		}
+		return r.text(c, v), nil
+	case kindInt2, kindInt4, kindInt8, kindFloat4, kindFloat8, kindNumeric:
+		return r.number(c, k, v)
+	}
+	return v, nil // types that hold none of the classes: dates, UUIDs, booleans
+}
+
+// text masks findings in text. When the whole value is one, the column has that
+// class from now on.
+func (r *Rows) text(c *column, v []byte) []byte {
+	class, sure := r.set.engine.Value(v, "")
+	if class != "" && sure >= 0.8 {
+		if r.learn(c, class); c.known {
+			r.counts[string(c.class)]++
+			return []byte(c.rule.value(c.class, v))
+		}
+	}
+	out, counts := r.set.TextCounted(v)
+	for class, n := range counts {
+		r.counts[class] += n
+	}
+	return out
+}
+
+// number masks a number that is, in decimal, a card, telephone or other number.
+func (r *Rows) number(c *column, k kind, v []byte) ([]byte, error) {
+	text := v
+	if c.Binary {
+		var buf [96]byte
+		var err error
+		if text, err = decimal(buf[:0], k, v); err != nil {
+			return nil, err
+		}
+	}
+	var few [4]detect.Finding
+	for _, f := range r.set.engine.Scan(text, few[:0]) {
+		if _, ok := r.set.rules[f.Class]; ok {
+			r.learn(c, f.Class)
+			r.counts[string(c.class)]++
+			return c.whole(k, v)
+		}
+	}
+	return v, nil
+}
+
+// bytea masks text found in bytes.
+func (r *Rows) bytea(c *column, v []byte) ([]byte, error) {
+	if c.Binary {
+		return r.free(v), nil
+	}
+	if len(v) < 2 || v[0] != '\\' || v[1] != 'x' {
+		return r.free(v), nil // bytea_output = escape
+	}
+	raw := make([]byte, hex.DecodedLen(len(v)-2))
+	if _, err := hex.Decode(raw, v[2:]); err != nil {
+		return nil, errMalformed
+	}
+	out := r.free(raw)
+	if len(out) == 0 || &out[0] == &raw[0] {
+		return v, nil
+	}
+	return hex.AppendEncode([]byte(`\x`), out), nil
+}
+
+// free masks findings without giving the column a class.
+func (r *Rows) free(v []byte) []byte {
+	out, counts := r.set.TextCounted(v)
+	for class, n := range counts {
+		r.counts[class] += n
+	}
+	return out
+}
+
+// refuseFindings passes binary data of an unknown type only when nothing is found in it.
+func (r *Rows) refuseFindings(v []byte) ([]byte, error) {
+	var few [8]detect.Finding
+	for _, f := range r.set.engine.Scan(v, few[:0]) {
+		if _, ok := r.set.rules[f.Class]; ok {
+			return nil, errOpaque
+		}
+	}
+	return v, nil
+}

@@ -1,0 +1,223 @@
+package mask
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"github.com/assenthq/assent/internal/detect"
+)
+
+// A Set is what one decision asks to mask, for one actor. It is safe for
+// concurrent use.
+type Set struct {
+	engine *detect.Engine
+	rules  map[detect.Class]rule
+}
+
+// A rule is a method with its keys.
+type rule struct {
+	method string
+	key    []byte // HMAC key of hash and tokenize
+	ff1    cipher.Block
+}
+
+// For returns the set of an actor. methods maps class to method; a group
+// ("pii") stands for those of its classes that are not named, and an unknown
+// method redacts.
+func (m *Masker) For(actor string, methods map[string]string) *Set {
+	s := &Set{engine: m.engine, rules: map[detect.Class]rule{}}
+	for _, class := range detect.Classes() {
+		method, ok := methods[string(class)]
+		for _, g := range detect.GroupOf(class) {
+			if of, grouped := methods[g]; grouped && methods[string(class)] == "" {
+				if !ok || strictness(of) > strictness(method) {
+					method, ok = of, true
+				}
+			}
+		}
+		if !ok {
+			continue
+		}
+		r := rule{method: method}
+		switch method {
+		case Hash, Token:
+			r.key = m.derive(method, class, actor, sha256.Size)
+		case Format:
+			block, err := aes.NewCipher(m.derive(method, class, actor, 32))
+			if err != nil {
+				panic(err) // only for a key length that is wrong in this file
+			}
+			r.ff1 = block
+		case Partial:
+		default:
+			r.method = Redact
+		}
+		s.rules[class] = r
+	}
+	return s
+}
+
+// Text returns free text with the values of the set's classes replaced. It
+// returns b itself when there are none.
+func (s *Set) Text(b []byte) []byte {
+	out, _ := s.TextCounted(b)
+	return out
+}
+
+// TextCounted is Text with the number of values replaced, by class; nil when none.
+func (s *Set) TextCounted(b []byte) (out []byte, counts map[string]int64) {
+	if len(s.rules) == 0 {
+		return b, nil
+	}
+	var few [16]detect.Finding
+	at := 0
+	for _, f := range s.engine.Scan(b, few[:0]) {
+		r, ok := s.rules[f.Class]
+		if !ok {
+			continue
+		}
+		if counts == nil {
+			counts = map[string]int64{}
+			out = make([]byte, 0, len(b)+64)
+		}
+		counts[string(f.Class)]++
+		out = append(out, b[at:f.Start]...)
+		out = append(out, r.value(f.Class, b[f.Start:f.End])...)
+		at = f.End
+	}
+	if counts == nil {
+		return b, nil
+	}
+	return append(out, b[at:]...), counts
+}
+
+// MaskStatement redacts every finding of any class, whatever policy says: for
+// cards, logs and records. spans are places in masked.
+func MaskStatement(text string, e *detect.Engine) (masked string, spans []Span, counts map[string]int64) {
+	var out strings.Builder
+	at := 0
+	for _, f := range e.ScanString(text, nil) {
+		if counts == nil {
+			counts = map[string]int64{}
+		}
+		counts[string(f.Class)]++
+		out.WriteString(text[at:f.Start])
+		start := out.Len()
+		out.WriteString(tag(f.Class))
+		spans = append(spans, Span{Start: start, End: out.Len(), Class: string(f.Class)})
+		at = f.End
+	}
+	if counts == nil {
+		return text, nil, nil
+	}
+	out.WriteString(text[at:])
+	return out.String(), spans, counts
+}
+
+// A Span is a place in a statement where a value was replaced.
+type Span struct {
+	Start, End int
+	Class      string
+}
+
+func tag(c detect.Class) string { return "[masked:" + string(c) + "]" }
+
+// value returns the mask of one value. What a method has no form for is redacted.
+func (r rule) value(c detect.Class, v []byte) string {
+	switch r.method {
+	case Hash:
+		return hex.EncodeToString(r.mac(c, v)[:8])
+	case Token:
+		return "tok_" + strings.ReplaceAll(string(c), "-", "_") + "_" + hex.EncodeToString(r.mac(c, v)[:10])
+	case Format:
+		if out, ok := r.format(c, v); ok {
+			return out
+		}
+	case Partial:
+		if out, ok := partial(c, v); ok {
+			return out
+		}
+	}
+	return tag(c)
+}
+
+// mac is keyed for deployment, class and actor. Values that mean the same have
+// the same: separators and case don't count where a class has them.
+func (r rule) mac(c detect.Class, v []byte) []byte {
+	h := hmac.New(sha256.New, r.key)
+	h.Write(canonical(c, v))
+	return h.Sum(nil)
+}
+
+func canonical(c detect.Class, v []byte) []byte {
+	switch c {
+	case detect.Card, detect.USSSN, detect.Phone:
+		if d := digitsOf(v); len(d) > 0 {
+			return d
+		}
+	case detect.IBAN:
+		return slices.DeleteFunc(slices.Clone(v), func(b byte) bool { return b == ' ' || b == '-' })
+	case detect.Email:
+		return []byte(strings.ToLower(string(v)))
+	}
+	return v
+}
+
+func digitsOf(v []byte) []byte {
+	return slices.DeleteFunc(slices.Clone(v), func(b byte) bool { return b < '0' || b > '9' })
+}
+
+// partial shows the last four digits of a card or account and the domain of an
+// address: what a person needs to tell two apart.
+func partial(c detect.Class, v []byte) (string, bool) {
+	switch c {
+	case detect.Card:
+		d := digitsOf(v)
+		if len(d) < 13 || len(d) > 19 || len(d) != countDigitsAndSeparators(v) {
+			return "", false
+		}
+		return "**** **** **** " + string(d[len(d)-4:]), true
+	case detect.Phone, detect.USSSN:
+		d := digitsOf(v)
+		if len(d) < 9 || len(d) > 15 || len(d) != countDigitsAndSeparators(v) {
+			return "", false
+		}
+		return "*** ** " + string(d[len(d)-4:]), true
+	case detect.IBAN:
+		d := canonical(c, v)
+		if len(d) < 15 || len(d) > 34 || strings.ContainsFunc(string(d), func(r rune) bool {
+			return (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z')
+		}) {
+			return "", false
+		}
+		return string(d[:2]) + "** **** " + string(d[len(d)-4:]), true
+	case detect.Email:
+		text := string(v)
+		at := strings.IndexByte(text, '@')
+		if at <= 0 || strings.Count(text, "@") != 1 || strings.ContainsAny(text[at:], " \t\r\n,;<>%\\\"'") {
+			return "", false
+		}
+		return "***" + text[at:], true
+	}
+	return "", false
+}
+
+// countDigitsAndSeparators returns the number of digits in v, or -1 when it has
+// anything but digits and separators.
+func countDigitsAndSeparators(v []byte) int {
+	n := 0
+	for _, b := range v {
+		switch {
+		case b >= '0' && b <= '9':
+			n++
+		case !strings.ContainsRune(" -./()+", rune(b)):
+			return -1
+		}
+	}
+	return n
+}
