@@ -24,9 +24,15 @@ const (
 
 func (v Verdict) String() string { return [...]string{"deny", "review", "allow"}[v] }
 
-// Input is what a decision is made from. Facts that nobody knows stay unknown.
+// Input is what a decision is made from. Facts that nobody knows stay unknown:
+// an empty string, the zero Count, Tri or Time. Claims alone are never unknown,
+// because what the asker did not say is known not to be said.
 type Input struct {
 	Action *action.Action
+	// Harmless names why an action without kinds has no effect ("transaction
+	// control"), as the classifier found. Such an action needs no permitting
+	// rule; one without kinds and without a name is denied.
+	Harmless string
 
 	SubjectID     string
 	SubjectGroups []string
@@ -70,18 +76,36 @@ const (
 	MaskPartial = "partial"
 )
 
-// A Decision is a verdict with its reasons as data.
+// RuleDefault and RuleHarmless stand in Decision.Rules when no rule of a pack
+// decided: nothing permitted a kind of the action, or it has no effect at all.
+const (
+	RuleDefault  = "default"
+	RuleHarmless = "harmless"
+)
+
+// A Decision is a verdict with its reasons as data. The zero value denies.
 type Decision struct {
 	Verdict      Verdict
-	Rules        []Hit             // what matched, most restrictive first; empty: the default decided
+	Rules        []Hit             // what matched, most restrictive first: Rules[0] decided
 	Requirements []Requirement     // for Review: every one must be met
-	Masks        map[string]string // class → method
-	RowLimit     action.Count      // largest row bound of the permitting rules; known only when one gave it
+	Masks        map[string]string // class → method; shared with other decisions, never written to
+	RowLimit     action.Count      // largest row bound of the permitting rules; known only when every way to permit has one
 	Show         []string
 	Notify       []string
 	Reason       string // rendered template: for reviewers and the log, never for the agent
 	Bundle       string // "sha256:…" of the policy bundle
 	Shadow       []Hit  // what rules in shadow mode would have said
+	Considered   []Hit  // rules that were looked at and did not match; filled in by Explain
+
+	set *Set // whose rules render the reasons
+}
+
+// Reset empties d and keeps its memory for the next decision.
+func (d *Decision) Reset() {
+	*d = Decision{
+		Rules: d.Rules[:0], Requirements: d.Requirements[:0], Show: d.Show[:0],
+		Notify: d.Notify[:0], Shadow: d.Shadow[:0], Considered: d.Considered[:0],
+	}
 }
 
 // A Hit is a rule that matched, with the atoms that made it match.
@@ -111,7 +135,14 @@ type Requirement struct {
 	Wait      time.Duration // 0: the gate's own budget
 	Assurance string        // "token", "chat", "console", "passkey"; "" means the default of the kind
 	Notify    []string
-	Reason    string
+	Escalate  []Escalation // who is asked besides, later; count and assurance stay
+	Reason    string       // rendered by Decision.RenderReason
+}
+
+// An Escalation asks further groups once an approval waited for After.
+type Escalation struct {
+	After time.Duration
+	To    []string
 }
 
 // Seats asks for Count people of Group.

@@ -1,0 +1,123 @@
+package policy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A Report is what `assent policy check` and `assent policy test` say.
+type Report struct {
+	OK        bool         `json:"ok"`
+	Bundle    string       `json:"bundle,omitempty"`
+	Packs     []string     `json:"packs,omitempty"`
+	Rules     int          `json:"rules"`
+	Errors    []*Error     `json:"errors,omitempty"`
+	Warnings  []*Error     `json:"warnings,omitempty"`
+	Tests     []TestResult `json:"tests,omitempty"`
+	Survivors []Survivor   `json:"survivors,omitempty"`
+}
+
+// Check loads packs and looks for rules that no test reaches; strict makes
+// those errors. It runs the tests to know, and a test that fails is an error too.
+func Check(paths []string, strict bool) Report { return check(paths, strict, false) }
+
+// CheckMutants is Check, and drops each rule in turn: one that no test misses is an error.
+func CheckMutants(paths []string, strict bool) Report { return check(paths, strict, true) }
+
+func check(paths []string, strict, mutate bool) Report {
+	s, err := LoadPaths(paths, Options{})
+	if err != nil {
+		var list Errors
+		if !errors.As(err, &list) {
+			list = Errors{{File: strings.Join(paths, ", "), Msg: err.Error()}}
+		}
+		return Report{Errors: list}
+	}
+	return s.Report(strict, mutate)
+}
+
+// Report tests s. See Check and CheckMutants.
+func (s *Set) Report(strict, mutate bool) Report {
+	r := Report{Bundle: s.Bundle(), Packs: s.Packs(), Rules: len(s.rules), Tests: s.Test()}
+	r.Warnings = append(r.Warnings, s.warnings...)
+	r.Warnings = append(r.Warnings, s.unreached(r.Tests)...)
+	if strict {
+		r.Errors, r.Warnings = r.Warnings, nil
+	}
+	r.OK = len(r.Errors) == 0
+	for _, t := range r.Tests {
+		r.OK = r.OK && t.Passed
+	}
+	if mutate && r.OK {
+		r.Survivors = s.Mutate()
+		r.OK = len(r.Survivors) == 0
+	}
+	return r
+}
+
+// unreached are the rules that no test of their pack matches.
+func (s *Set) unreached(tests []TestResult) []*Error {
+	reached := map[[2]string]bool{}
+	for _, t := range tests {
+		for _, id := range t.Rules {
+			reached[[2]string{t.Pack, id}] = true
+		}
+	}
+	var out []*Error
+	for _, r := range s.rules {
+		if r.mode != off && !reached[[2]string{r.pack, r.id}] {
+			out = append(out, r.at.error(fmt.Sprintf("no test reaches the rule '%s'", r.id), "add one under `tests`"))
+		}
+	}
+	return out
+}
+
+// Human is the report for a terminal. It ends in one line that sums it up.
+func (r Report) Human() string {
+	var b strings.Builder
+	for _, e := range r.Errors {
+		fmt.Fprintf(&b, "error: %s\n", e)
+	}
+	for _, e := range r.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", e)
+	}
+	failed := 0
+	for _, t := range r.Tests {
+		if t.Passed {
+			fmt.Fprintf(&b, "ok    %s: %s\n", t.Pack, t.Test)
+			continue
+		}
+		failed++
+		fmt.Fprintf(&b, "FAIL  %s: %s\n      %s:%d: %s\n      matched: %s\n",
+			t.Pack, t.Test, t.File, t.Line, strings.Join(t.Failures, "; "), strings.Join(t.Rules, ", "))
+	}
+	for _, m := range r.Survivors {
+		fmt.Fprintf(&b, "survives  %s:%d: no test fails without the rule '%s'\n", m.File, m.Line, m.Rule)
+	}
+	if r.Bundle == "" {
+		fmt.Fprintf(&b, "%s, nothing loaded\n", plural(len(r.Errors), "error"))
+		return b.String()
+	}
+	fmt.Fprintf(&b, "%s, %s, %s (%d failed), %s, %s\nbundle %s\n",
+		plural(len(r.Packs), "pack"), plural(r.Rules, "rule"), plural(len(r.Tests), "test"), failed,
+		plural(len(r.Errors), "error"), plural(len(r.Warnings), "warning"), r.Bundle)
+	return b.String()
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// JSON is the report as one JSON document.
+func (r Report) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("writing the report: %w", err)
+	}
+	return append(b, '\n'), nil
+}

@@ -1,0 +1,220 @@
+package policy
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Options are what a deployment, not a pack, says.
+type Options struct {
+	// Default is the verdict for what no rule permits, by environment; "" is
+	// every environment not named. Without an entry it is Deny. Allow is refused
+	// unless the environment is listed in UnsafeDefaultAllow.
+	Default            map[string]Verdict
+	UnsafeDefaultAllow []string
+	// DefaultFrom are the groups any of which answers where Default says Review.
+	DefaultFrom []string
+	// Versions are names of what else gives a bundle its meaning, such as the
+	// detector's version. They enter the bundle's digest.
+	Versions []string
+}
+
+// A Set is every loaded pack, compiled. It is immutable and safe for concurrent use.
+type Set struct {
+	packs    []*pack
+	rules    []*rule // in canonical order: pack, then place in the pack
+	options  Options
+	bundle   string
+	warnings []*Error
+
+	index    index
+	masks    maskSets
+	defaults defaultHits
+}
+
+// Bundle is "sha256:" and the digest of everything that gives decisions their
+// meaning: packs, options, schema, taxonomy and the versions given in Options.
+func (s *Set) Bundle() string { return s.bundle }
+
+// Packs names the loaded packs as "name@version", sorted.
+func (s *Set) Packs() []string {
+	out := make([]string, len(s.packs))
+	for i, p := range s.packs {
+		out[i] = p.name + "@" + p.version
+	}
+	return out
+}
+
+// Warnings are what Load accepts and a strict check refuses.
+func (s *Set) Warnings() []*Error { return s.warnings }
+
+// LoadDir loads every *.yaml and *.yml file of dir, not of its subdirectories.
+// All packs load or none does. The error is an Errors when a pack is at fault.
+func LoadDir(dir string, o Options) (*Set, error) { return LoadPaths([]string{dir}, o) }
+
+// LoadPaths loads files, and the *.yaml and *.yml files of directories.
+func LoadPaths(paths []string, o Options) (*Set, error) {
+	files, err := readPaths(paths)
+	if err != nil {
+		return nil, err
+	}
+	return LoadFiles(files, o)
+}
+
+func readPaths(paths []string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, path := range paths {
+		names := []string{path}
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("loading policy: %w", err)
+		}
+		if info.IsDir() {
+			if names, err = packFiles(path); err != nil {
+				return nil, fmt.Errorf("loading policy: %w", err)
+			}
+		}
+		for _, name := range names {
+			if files[name], err = os.ReadFile(name); err != nil {
+				return nil, fmt.Errorf("loading policy: %w", err)
+			}
+		}
+	}
+	return files, nil
+}
+
+func packFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if ext := strings.ToLower(filepath.Ext(e.Name())); !e.IsDir() && (ext == ".yaml" || ext == ".yml") {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s holds no pack: put a *.yaml file there", dir)
+	}
+	return names, nil
+}
+
+// LoadFiles loads packs from memory: file name → content.
+func LoadFiles(files map[string][]byte, o Options) (*Set, error) {
+	if len(files) == 0 {
+		return nil, fmt.Errorf("loading policy: no packs given")
+	}
+	names := make([]string, 0, len(files))
+	for name := range files {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var errs Errors
+	s := &Set{options: o}
+	c, err := newCompiler()
+	if err != nil {
+		return nil, fmt.Errorf("loading policy: %w", err)
+	}
+	for _, name := range names {
+		d := &decoder{file: name, lines: strings.Split(string(files[name]), "\n"), compiler: c}
+		if p := d.pack(files[name]); p != nil {
+			s.packs = append(s.packs, p)
+		}
+		errs = append(errs, d.errs...)
+	}
+	sort.SliceStable(s.packs, func(i, j int) bool { return s.packs[i].name < s.packs[j].name })
+	for i := 1; i < len(s.packs); i++ {
+		if a, b := s.packs[i-1], s.packs[i]; a.name == b.name {
+			errs = append(errs, b.at.error(fmt.Sprintf("a pack named %q is already in %s", b.name, a.at.file), "give each pack its own metadata.name"))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	if err := checkOptions(o); err != nil {
+		return nil, fmt.Errorf("loading policy: %w", err)
+	}
+	if s.bundle, err = bundleDigest(s.packs, o); err != nil {
+		return nil, fmt.Errorf("loading policy: %w", err)
+	}
+	for _, p := range s.packs {
+		s.rules = append(s.rules, p.rules...)
+		s.warnings = append(s.warnings, p.warnings...)
+	}
+	s.build()
+	return s, nil
+}
+
+func checkOptions(o Options) error {
+	for env, v := range o.Default {
+		switch {
+		case v > Allow:
+			return fmt.Errorf("the default of environment %q is not a verdict", env)
+		case v == Allow && !contains(o.UnsafeDefaultAllow, env):
+			return fmt.Errorf("the default of environment %q is allow: list it under unsafe_default_allow if nothing in it is worth protecting", env)
+		case v == Review && len(o.DefaultFrom) == 0:
+			return fmt.Errorf("the default of environment %q is review, but nobody is named to review: set default_from", env)
+		}
+	}
+	for _, g := range o.DefaultFrom {
+		if !validGroup(g) {
+			return fmt.Errorf("default_from: %q is no group: write group:NAME", g)
+		}
+	}
+	return nil
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// defaultHits are what stands in a decision that no rule made, by environment.
+type defaultHits struct {
+	byEnv    map[string]Verdict
+	other    Verdict
+	review   Requirement
+	harmless Hit
+	hits     [3]Hit
+}
+
+func newDefaults(o Options) defaultHits {
+	d := defaultHits{byEnv: o.Default, other: o.Default[""], harmless: Hit{Rule: RuleHarmless, Then: Allow.String()}}
+	for v := range d.hits {
+		d.hits[v] = Hit{Rule: RuleDefault, Then: Verdict(v).String()}
+	}
+	d.review = Requirement{
+		Rule: RuleDefault, From: o.DefaultFrom, Count: 1,
+		Expires: defaultExpires, UseWithin: defaultUseWithin,
+		Reason: "no rule permits this; the environment's default is review",
+	}
+	return d
+}
+
+// verdict is the default for env. An unknown environment has the strictest of all defaults.
+func (d *defaultHits) verdict(env string) Verdict {
+	if v, ok := d.byEnv[env]; ok && env != "" {
+		return v
+	}
+	strictest := d.other
+	if env == "" {
+		for _, v := range d.byEnv {
+			strictest = min(strictest, v)
+		}
+	}
+	return strictest
+}
+
+const (
+	defaultExpires   = 30 * time.Minute
+	defaultUseWithin = 15 * time.Minute
+)

@@ -1,0 +1,150 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A part is literal text, or a variable.
+type part struct {
+	text     string
+	variable *variable
+}
+
+// parts finds the variables in the text of an atom, outside its quoted strings.
+func (c *compiler) parts(text string) []part {
+	var out []part
+	quote, from := byte(0), 0
+	for i := 0; i < len(text); i++ {
+		switch ch := text[i]; {
+		case quote != 0:
+			if ch == '\\' {
+				i++
+			} else if ch == quote {
+				quote = 0
+			}
+		case ch == '"' || ch == '\'':
+			quote = ch
+		case wordByte(ch):
+			end := i
+			for end < len(text) && (wordByte(text[end]) || text[end] == '.') {
+				end++
+			}
+			if v, length := c.longest(text[i:end]); v != nil {
+				out = append(out, part{text: text[from : i+length], variable: v})
+				from = i + length
+			}
+			i = end - 1
+		}
+	}
+	return append(out, part{text: text[from:]})
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// longest is the variable that name begins with: "resource.labels" of "resource.labels.team".
+func (c *compiler) longest(name string) (*variable, int) {
+	for n := len(name); n > 0; n = strings.LastIndexByte(name[:n], '.') {
+		if v, ok := c.vars[name[:n]]; ok {
+			return v, n
+		}
+	}
+	return nil, 0
+}
+
+// explain is the atom with the values its variables have: "data.rows (4821) > 1000 ✓".
+func (a *atom) explain(in *Input) Atom {
+	var b strings.Builder
+	for _, p := range a.parts {
+		b.WriteString(p.text)
+		if p.variable != nil {
+			b.WriteString(" (" + p.variable.render(in) + ")")
+		}
+	}
+	holds := a.test(in, "")
+	b.WriteString([...]string{" ?", " ✗", " ✓"}[holds])
+	if a.bound && !in.Action.Data.Rows.Known {
+		b.WriteString(", enforced as a limit")
+	}
+	return Atom{Expr: a.text, Value: b.String(), Holds: holds}
+}
+
+// A template is a reason with {{variables}}.
+type template []part
+
+// template reads text once, at load. The error names the place in text.
+func (c *compiler) template(text string) (template, *celError) {
+	var out template
+	rest, column := text, 0
+	for {
+		before, after, found := strings.Cut(rest, "{{")
+		out = append(out, part{text: before})
+		if !found {
+			return out, nil
+		}
+		column += len([]rune(before))
+		name, next, closed := strings.Cut(after, "}}")
+		if !closed {
+			return nil, &celError{line: 1, column: column, msg: "'{{' without '}}'", remedy: "close it, as in {{data.rows}}"}
+		}
+		v, ok := c.vars[strings.TrimSpace(name)]
+		switch {
+		case !ok:
+			known := append([]string{"data.summary"}, c.names...)
+			return nil, &celError{line: 1, column: column, msg: fmt.Sprintf("there is no variable '%s'", strings.TrimSpace(name)), remedy: didYouMean(strings.TrimSpace(name), known)}
+		case v.private:
+			return nil, &celError{line: 1, column: column, msg: fmt.Sprintf("'%s' is the asker's free text", v.name), remedy: "the card shows it, marked as the asker's words"}
+		}
+		out = append(out, part{variable: v})
+		column += len([]rune(name)) + len("{{}}")
+		rest = next
+	}
+}
+
+func (t template) render(in *Input) string {
+	var b strings.Builder
+	for _, p := range t {
+		b.WriteString(p.text)
+		if p.variable != nil {
+			b.WriteString(p.variable.render(in))
+		}
+	}
+	return b.String()
+}
+
+// RenderReason fills in and returns d.Reason, and the reason of each
+// requirement. in is what d was decided from. The text holds figures of facts:
+// it is for reviewers and the log, never for the agent.
+func (d *Decision) RenderReason(in *Input) string {
+	if d.set == nil || in == nil || in.Action == nil {
+		return d.Reason
+	}
+	var parts []string
+	for _, h := range d.Rules {
+		if h.Then != d.Verdict.String() {
+			continue
+		}
+		if text := d.set.reason(h, in); text != "" && !contains(parts, text) {
+			parts = append(parts, text)
+		}
+	}
+	for i := range d.Requirements {
+		if q := &d.Requirements[i]; q.Rule != RuleDefault {
+			q.Reason = d.set.reason(Hit{Rule: q.Rule, Pack: q.Pack}, in)
+		}
+	}
+	d.Reason = strings.Join(parts, "; ")
+	return d.Reason
+}
+
+func (s *Set) reason(h Hit, in *Input) string {
+	if r := s.rule(h.Pack, h.Rule); r != nil {
+		return r.reason.render(in)
+	}
+	if h.Rule == RuleDefault {
+		return "no rule permits " + strings.Join(s.uncovered(in), ", ")
+	}
+	return ""
+}

@@ -1,0 +1,216 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// Limits of a pack file. They stand far above any real one and keep the YAML
+// parser, which recurses, away from what would exhaust its stack.
+const (
+	maxPackBytes = 1 << 20
+	maxLineBytes = 8 << 10
+	maxDepth     = 64
+)
+
+type nodeKind uint8
+
+const (
+	scalarNode nodeKind = iota
+	mappingNode
+	sequenceNode
+	nullNode
+)
+
+func (k nodeKind) String() string {
+	return [...]string{"a single value", "a mapping", "a list", "empty"}[k]
+}
+
+// A node is a YAML value with its place: the plain subset that a pack may use,
+// without anchors, aliases, tags and merge keys.
+type node struct {
+	kind         nodeKind
+	text         string // of a scalar
+	quoted       bool   // '…' or "…"
+	block        bool   // | or >
+	line, column int
+	fields       []field
+	items        []*node
+}
+
+type field struct{ key, value *node }
+
+// canonical is the node as action.Canonical takes it. What a value means is
+// decided by where it stands, so text is enough.
+func (n *node) canonical() any {
+	switch n.kind {
+	case mappingNode:
+		m := make(map[string]any, len(n.fields))
+		for _, f := range n.fields {
+			m[f.key.text] = f.value.canonical()
+		}
+		return m
+	case sequenceNode:
+		l := make([]any, len(n.items))
+		for i, x := range n.items {
+			l[i] = x.canonical()
+		}
+		return l
+	}
+	return n.text
+}
+
+// parseYAML reads one document. The parser is someone else's code on bytes
+// from outside: a panic in it is an error here, never the end of the process.
+func (d *decoder) parseYAML(data []byte) (root *node) {
+	defer func() {
+		if r := recover(); r != nil {
+			d.fail(place{file: d.file}, "this is not YAML that can be read", "")
+			root = nil
+		}
+	}()
+	if !d.readable(data) {
+		return nil
+	}
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		d.syntaxError(err)
+		return nil
+	}
+	var docs []*ast.DocumentNode
+	for _, doc := range file.Docs {
+		if doc.Body != nil && doc.Body.Type() != ast.CommentType {
+			docs = append(docs, doc)
+		}
+	}
+	if len(file.Docs) > 1 && len(docs) > 0 {
+		last := file.Docs[1]
+		p := place{file: d.file}
+		if last.Start != nil {
+			p = d.place(last.Start.Position.Line, 1)
+		}
+		d.fail(p, "a second YAML document", "one pack a file: move it to a file of its own")
+		return nil
+	}
+	if len(docs) == 0 {
+		d.fail(place{file: d.file}, "an empty pack", "a pack has apiVersion, kind, metadata and rules")
+		return nil
+	}
+	return d.convert(docs[0].Body, 0)
+}
+
+func (d *decoder) readable(data []byte) bool {
+	if len(data) > maxPackBytes {
+		d.fail(place{file: d.file}, fmt.Sprintf("a pack over %d bytes", maxPackBytes), "split it")
+		return false
+	}
+	depth := 0
+	for i, line := range d.lines {
+		if len(line) > maxLineBytes {
+			d.fail(d.place(i+1, 0), fmt.Sprintf("a line over %d bytes", maxLineBytes), "break it")
+			return false
+		}
+		if !utf8.ValidString(line) || strings.ContainsRune(line, 0) {
+			d.fail(d.place(i+1, 0), "bytes that are not UTF-8 text", "save the file as UTF-8")
+			return false
+		}
+		// Brackets in strings count too: a pack with that many unbalanced ones is not a pack.
+		depth += strings.Count(line, "[") + strings.Count(line, "{") - strings.Count(line, "]") - strings.Count(line, "}")
+		inLine := strings.Count(line, "[") + strings.Count(line, "{") + strings.Count(line, "- ") + strings.Count(line, "? ")
+		if depth+inLine > 10*maxDepth {
+			d.fail(d.place(i+1, 0), "nested too deeply", "")
+			return false
+		}
+	}
+	return true
+}
+
+func (d *decoder) syntaxError(err error) {
+	var y yaml.Error
+	if errors.As(err, &y) && y.GetToken() != nil && y.GetToken().Position != nil {
+		p := y.GetToken().Position
+		d.fail(d.place(p.Line, p.Column), y.GetMessage(), "")
+		return
+	}
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	d.fail(place{file: d.file}, first, "")
+}
+
+func (d *decoder) convert(n ast.Node, depth int) *node {
+	if n == nil {
+		return &node{kind: nullNode, line: 1, column: 1}
+	}
+	tok := n.GetToken()
+	switch n := n.(type) { // a block mapping's own token is its first colon
+	case *ast.MappingNode:
+		if len(n.Values) > 0 && !n.IsFlowStyle {
+			tok = n.Values[0].Key.GetToken()
+		}
+	case *ast.MappingValueNode:
+		tok = n.Key.GetToken()
+	}
+	out := &node{line: tok.Position.Line, column: tok.Position.Column}
+	if depth > maxDepth {
+		d.failAt(out, "nested too deeply", "")
+		return out
+	}
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		d.convertMapping(out, n.Values, depth)
+		if n.Start == nil || n.Start.Value != "{" {
+			out.rejoin()
+		}
+	case *ast.MappingValueNode:
+		d.convertMapping(out, []*ast.MappingValueNode{n}, depth)
+		out.rejoin()
+	case *ast.SequenceNode:
+		out.kind = sequenceNode
+		for _, v := range n.Values {
+			out.items = append(out.items, d.convert(v, depth+1))
+		}
+	case *ast.NullNode:
+		out.kind = nullNode
+	case *ast.LiteralNode:
+		out.text, out.block = n.Value.Value, true
+	case *ast.StringNode:
+		out.text = n.Value
+		out.quoted = tok.Type == token.SingleQuoteType || tok.Type == token.DoubleQuoteType
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		out.text = tok.Value
+	default:
+		d.failAt(out, "anchors, aliases, tags and merge keys have no place in a pack", "write the value out")
+	}
+	return out
+}
+
+func (d *decoder) convertMapping(out *node, values []*ast.MappingValueNode, depth int) {
+	out.kind = mappingNode
+	for _, v := range values {
+		key := d.convert(v.Key, depth+1)
+		if key.kind != scalarNode {
+			d.failAt(key, "a key must be a plain word", "")
+			continue
+		}
+		out.fields = append(out.fields, field{key: key, value: d.convert(v.Value, depth+1)})
+	}
+}
+
+// rejoin undoes what goccy/go-yaml makes of group:name inside {…[…]…}: YAML
+// takes a colon without a space for a part of the word, that parser for a key.
+func (n *node) rejoin() {
+	if len(n.fields) != 1 {
+		return
+	}
+	k, v := n.fields[0].key, n.fields[0].value
+	if k.quoted || v.quoted || v.kind != scalarNode || v.line != k.line || v.column != k.column+utf8.RuneCountInString(k.text)+1 {
+		return
+	}
+	*n = node{text: k.text + ":" + v.text, line: k.line, column: k.column}
+}
