@@ -1,0 +1,204 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// A Question asks whether an action may run (OpenID AuthZEN Authorization API 1.0).
+type Question struct {
+	Subject  Subject  `json:"subject"`
+	Action   Action   `json:"action"`
+	Resource Resource `json:"resource"`
+	Context  *Context `json:"context,omitempty"`
+}
+
+// A Subject is who asks. Only a gate's token asserts anyone but itself.
+type Subject struct {
+	Type       string             `json:"type"` // person, agent, pipeline, service
+	ID         string             `json:"id"`
+	Properties *SubjectProperties `json:"properties,omitempty"`
+}
+
+// SubjectProperties says who acts for the subject, the acting one first. Gates only.
+type SubjectProperties struct {
+	Act []string `json:"act,omitempty"`
+}
+
+// An Action is what is asked.
+type Action struct {
+	Name       string           `json:"name"` // verb, lower case
+	Properties ActionProperties `json:"properties"`
+}
+
+// ActionProperties identify the action. Payload, as text or base64, is the exact bytes that go upstream.
+type ActionProperties struct {
+	Kinds         []string          `json:"kinds"`
+	Target        string            `json:"target,omitempty"`
+	Payload       string            `json:"payload,omitempty"`
+	PayloadBase64 []byte            `json:"payload_base64,omitempty"`
+	State         map[string]string `json:"state,omitempty"`
+	Objects       []string          `json:"objects,omitempty"`    // gates only
+	Reversible    bool              `json:"reversible,omitempty"` // gates only
+}
+
+// A Resource is what it is done to.
+type Resource struct {
+	Type       string              `json:"type"`
+	ID         string              `json:"id"` // URN
+	Properties *ResourceProperties `json:"properties,omitempty"`
+}
+
+// ResourceProperties come from a gate's configuration. Gates only.
+type ResourceProperties struct {
+	Env    string            `json:"env,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// A Context holds claims, facts and the approval to evaluate with.
+type Context struct {
+	Reason     string       `json:"reason,omitempty"`
+	Ticket     string       `json:"ticket,omitempty"`
+	Session    string       `json:"session,omitempty"`
+	Intent     string       `json:"intent,omitempty"`
+	BreakGlass bool         `json:"break_glass,omitempty"`
+	Data       *Facts       `json:"data,omitempty"`
+	Approval   *ApprovalRef `json:"approval,omitempty"`
+}
+
+// Facts are what a gate saw of the data; what is left out is unknown.
+type Facts struct {
+	Rows             *int64   `json:"rows,omitempty"`
+	Bytes            *int64   `json:"bytes,omitempty"`
+	Classes          []string `json:"classes,omitempty"`
+	Groups           []string `json:"groups,omitempty"`
+	ClassesKnown     bool     `json:"classes_known,omitempty"`
+	Scanned          bool     `json:"scanned,omitempty"`
+	Inferred         bool     `json:"inferred,omitempty"`
+	Destination      string   `json:"destination,omitempty"`
+	DestinationTrust string   `json:"destination_trust,omitempty"`
+}
+
+// An ApprovalRef refers to an approval; it is returned to the server unchanged.
+type ApprovalRef struct {
+	ID            string     `json:"id"`
+	ApprovedAt    *time.Time `json:"approved_at,omitempty"`
+	ApprovedUntil time.Time  `json:"approved_until"`
+	State         string     `json:"state,omitempty"`
+}
+
+// A Decision is the answer. False is a denial whatever the context says.
+type Decision struct {
+	Decision bool             `json:"decision"`
+	Context  *DecisionContext `json:"context,omitempty"`
+}
+
+// A DecisionContext says why.
+type DecisionContext struct {
+	EvaluationID  string         `json:"evaluation_id,omitempty"`
+	EvaluatedAt   *time.Time     `json:"evaluated_at,omitempty"`
+	Reason        string         `json:"reason,omitempty"`
+	Rule          string         `json:"rule,omitempty"`
+	Who           string         `json:"who,omitempty"`
+	AccessRequest *AccessRequest `json:"access_request,omitempty"`
+	NextAction    string         `json:"next_action,omitempty"` // request, retry, none
+	RetryAfter    int            `json:"retry_after,omitempty"` // seconds
+	Obligations   *Obligations   `json:"obligations,omitempty"`
+	Grant         string         `json:"grant,omitempty"`
+}
+
+// An AccessRequest tells that people may be asked.
+type AccessRequest struct {
+	Endpoint     string    `json:"endpoint"`
+	ExpiresAt    time.Time `json:"expires_at"`
+	BindingToken string    `json:"binding_token"`
+}
+
+// Obligations hold for an allowed action.
+type Obligations struct {
+	Mask     map[string]string `json:"mask,omitempty"`
+	RowLimit *int64            `json:"row_limit,omitempty"`
+}
+
+// Evaluate asks whether an action may run. It may only when err is nil and Decision is true.
+func (c *Client) Evaluate(ctx context.Context, q Question) (*Decision, error) {
+	var out Decision
+	if err := c.do(ctx, http.MethodPost, "/access/v1/evaluation", nil, q, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// A Request is a task at which people decide, as its asker sees it.
+type Request struct {
+	ID         string     `json:"id"`
+	Status     string     `json:"status"` // pending, approved, denied, expired, cancelled
+	ExpiresAt  *time.Time `json:"expires_at,omitempty"`
+	RetryAfter int        `json:"retry_after,omitempty"` // seconds
+	Execution  string     `json:"execution,omitempty"`
+	Display    *struct {
+		Title       string `json:"title"`
+		Description string `json:"description,omitempty"`
+	} `json:"display,omitempty"`
+	Links          map[string]string `json:"links,omitempty"`
+	StatusEndpoint string            `json:"status_endpoint"`
+
+	// Approval is set once the request was approved: evaluate the same question
+	// again with it in Context.Approval.
+	Approval *ApprovalRef `json:"-"`
+}
+
+// Request asks people for what d denied. q is the question that was evaluated.
+func (c *Client) Request(ctx context.Context, q Question, d *Decision) (*Request, error) {
+	if d == nil || d.Decision || d.Context == nil || d.Context.AccessRequest == nil {
+		return nil, errors.New("assent client: people can't be asked for this")
+	}
+	ar := d.Context.AccessRequest
+	in := struct {
+		Question
+		Denial any `json:"denial"`
+	}{q, map[string]any{
+		"evaluation_id": d.Context.EvaluationID, "expires_at": ar.ExpiresAt, "binding_token": ar.BindingToken, "reason": d.Context.Reason,
+	}}
+	return c.request(ctx, http.MethodPost, "/access/v1/requests", nil, in)
+}
+
+// RequestStatus tells how far a request is.
+func (c *Client) RequestStatus(ctx context.Context, id string) (*Request, error) {
+	return c.request(ctx, http.MethodGet, "/access/v1/requests/"+url.PathEscape(id), nil, nil)
+}
+
+// AwaitRequest returns the request once it is no longer pending, or when ctx ends.
+func (c *Client) AwaitRequest(ctx context.Context, id string) (*Request, error) {
+	for {
+		r, err := c.request(ctx, http.MethodGet, "/access/v1/requests/"+url.PathEscape(id), url.Values{"wait": {"30"}}, nil)
+		if err != nil || r.Status != "pending" {
+			return r, err
+		}
+	}
+}
+
+// CancelRequest takes a request back.
+func (c *Client) CancelRequest(ctx context.Context, id string) (*Request, error) {
+	return c.request(ctx, http.MethodPost, "/access/v1/requests/"+url.PathEscape(id)+"/cancel", nil, nil)
+}
+
+func (c *Client) request(ctx context.Context, method, path string, q url.Values, in any) (*Request, error) {
+	var out struct {
+		Task   Request `json:"task"`
+		Result *struct {
+			Mode     string      `json:"mode"`
+			Approval ApprovalRef `json:"approval"`
+		} `json:"result"`
+	}
+	if err := c.do(ctx, method, path, q, in, &out); err != nil {
+		return nil, err
+	}
+	if out.Result != nil && out.Result.Mode == "reevaluate" && out.Task.Status == "approved" {
+		out.Task.Approval = &out.Result.Approval
+	}
+	return &out.Task, nil
+}
