@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/assenthq/assent/internal/audit"
+)
+
+type listRecordsIn struct {
+	Type     []string  `query:"type" maxItems:"16" doc:"Several separated by commas"`
+	Actor    string    `query:"actor" maxLength:"256"`
+	Person   string    `query:"person" maxLength:"256"`
+	Approval string    `query:"approval" maxLength:"64"`
+	Resource string    `query:"resource" maxLength:"512"`
+	Session  string    `query:"session" maxLength:"256"`
+	Kind     string    `query:"kind" maxLength:"64"`
+	Since    time.Time `query:"since" doc:"RFC 3339"`
+	Until    time.Time `query:"until" doc:"RFC 3339"`
+	Before   int64     `query:"before" minimum:"0" doc:"Only records with a smaller index: next of the page before"`
+	Limit    int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+// Records are a page of the log, newest first.
+type Records struct {
+	Records []audit.Record `json:"records"`
+	Next    int64          `json:"next,omitempty" doc:"before of the next page; absent on the last"`
+}
+
+type listRecordsOut struct{ Body Records }
+
+func (s *server) listRecords(ctx context.Context, in *listRecordsIn) (*listRecordsOut, error) {
+	found, err := s.Audit.Search(ctx, audit.Query{
+		Types: in.Type, Actor: in.Actor, Person: in.Person, Approval: in.Approval, Resource: in.Resource,
+		Session: in.Session, Kind: in.Kind, Since: in.Since, Until: in.Until, Before: in.Before, Limit: in.Limit + 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &listRecordsOut{Body: Records{Records: []audit.Record{}}}
+	if len(found) > in.Limit {
+		found = found[:in.Limit]
+		out.Body.Next = found[in.Limit-1].Index
+	}
+	out.Body.Records = append(out.Body.Records, found...)
+	return out, nil
+}
+
+type nothing struct{}
+
+func (s *server) getCheckpoint(context.Context, *nothing) (*huma.StreamResponse, error) {
+	note := s.Log.Checkpoint()
+	if note == nil {
+		return nil, problem(http.StatusNotFound, "not-found", "The log has no checkpoint yet.")
+	}
+	return text(note), nil
+}
+
+type getProofIn struct {
+	Index int64 `query:"index" minimum:"0" required:"true"`
+}
+
+func (s *server) getProof(ctx context.Context, in *getProofIn) (*huma.StreamResponse, error) {
+	head, err := s.Audit.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if in.Index >= head.Size {
+		return nil, problem(http.StatusNotFound, "not-found", "The log has no such record.")
+	}
+	proof, err := s.Log.Proof(ctx, s.Audit, in.Index)
+	if err != nil {
+		return nil, err
+	}
+	return text(proof.Text()), nil
+}
+
+func text(body []byte) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		ctx.SetHeader("Content-Type", "text/plain; charset=utf-8")
+		_, _ = ctx.BodyWriter().Write(body) // the client left: nobody to tell
+	}}
+}

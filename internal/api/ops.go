@@ -1,0 +1,173 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/assenthq/assent/internal/identity"
+)
+
+const (
+	operationTime = 10 * time.Second // for an operation that neither streams nor waits
+	readTime      = 15 * time.Second // for a body to arrive
+)
+
+// An operation is one row of the table that says who may do what.
+type operation struct {
+	id, method, path string
+	scopes           []string // any of them opens it, with the kind of credential it belongs to
+	public           bool     // no credential asked
+	anyone           bool     // any valid credential
+	stream           bool     // ends by itself: no time limit of ours
+	status           int      // of success, when not 200
+	tag, summary     string
+}
+
+// Who the rows below are for.
+const (
+	act, gateway, review, read, admin = identity.ScopeAct, identity.ScopeGate, identity.ScopeReview, identity.ScopeRead, identity.ScopeAdmin
+
+	forAskers, forPeople, forAdmins, forAll = "Asking", "Approvals and audit", "Administration", "Service"
+)
+
+// operations is that table, by id. An operation that isn't in it is open to nobody.
+func operations() map[string]*operation {
+	rows := []operation{
+		{id: "evaluate", method: "POST", path: "/access/v1/evaluation", scopes: []string{act, gateway}, tag: forAskers, summary: "May this action run? (AuthZEN)"},
+		{id: "evaluateMany", method: "POST", path: "/access/v1/evaluations", scopes: []string{act, gateway}, tag: forAskers, summary: "May these actions run? (AuthZEN)"},
+		{id: "createRequest", method: "POST", path: "/access/v1/requests", scopes: []string{act, gateway}, status: 202, tag: forAskers, summary: "Ask people for an action that was denied but may be requested"},
+		{id: "getRequest", method: "GET", path: "/access/v1/requests/{id}", scopes: []string{act, gateway}, stream: true, tag: forAskers, summary: "How far is my request? Waits for a change when asked to"},
+		{id: "cancelRequest", method: "POST", path: "/access/v1/requests/{id}/cancel", scopes: []string{act, gateway}, tag: forAskers, summary: "Take my request back"},
+
+		{id: "listApprovals", method: "GET", path: "/v1/approvals", scopes: []string{review, read, admin}, tag: forPeople, summary: "Approvals, newest first"},
+		{id: "getApproval", method: "GET", path: "/v1/approvals/{id}", scopes: []string{review, read, admin}, stream: true, tag: forPeople, summary: "One approval. Waits for a decision when asked to"},
+		{id: "reviewApproval", method: "POST", path: "/v1/approvals/{id}/review", scopes: []string{review}, tag: forPeople, summary: "Approve or deny what you saw"},
+		{id: "withdrawApproval", method: "POST", path: "/v1/approvals/{id}/withdraw", scopes: []string{review, admin}, tag: forPeople, summary: "End an approval without a decision"},
+		{id: "listRecords", method: "GET", path: "/v1/audit/records", scopes: []string{read, admin}, tag: forPeople, summary: "Audit records, newest first"},
+		{id: "getCheckpoint", method: "GET", path: "/v1/audit/checkpoint", scopes: []string{review, read, admin}, tag: forPeople, summary: "The log's newest signed tree head (C2SP tlog-checkpoint)"},
+		{id: "getProof", method: "GET", path: "/v1/audit/proof", scopes: []string{read, admin}, tag: forPeople, summary: "Proof that a record is in the log (C2SP tlog-proof)"},
+		{id: "streamEvents", method: "GET", path: "/v1/events", scopes: []string{review, read, admin}, stream: true, tag: forPeople, summary: "Approvals as they change, and on request records as they are written (server-sent events)"},
+
+		{id: "createToken", method: "POST", path: "/v1/tokens", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Mint a credential; its text is shown once"},
+		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
+		{id: "revokeToken", method: "DELETE", path: "/v1/tokens/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a credential at once"},
+
+		{id: "whoami", method: "GET", path: "/v1/whoami", anyone: true, tag: forAll, summary: "Who does this credential stand for?"},
+		{id: "metrics", method: "GET", path: "/metrics", scopes: []string{read, admin}, tag: forAll, summary: "Prometheus metrics"},
+		{id: "health", method: "GET", path: "/healthz", public: true, tag: forAll, summary: "The process answers"},
+		{id: "ready", method: "GET", path: "/readyz", public: true, tag: forAll, summary: "Every part works, or which one doesn't"},
+		{id: "configuration", method: "GET", path: "/.well-known/authzen-configuration", public: true, tag: forAll, summary: "What this decision point supports (AuthZEN)"},
+		{id: "keys", method: "GET", path: "/.well-known/jwks.json", public: true, tag: forAll, summary: "Public keys of grants and sealed tokens (RFC 7517)"},
+	}
+	table := make(map[string]*operation, len(rows))
+	for i := range rows {
+		table[rows[i].id] = &rows[i]
+	}
+	return table
+}
+
+// register gives each row its handler.
+func (s *server) register() {
+	ops := operations()
+	add(s, ops["evaluate"], s.evaluate)
+	add(s, ops["evaluateMany"], s.evaluateMany)
+	add(s, ops["createRequest"], s.createRequest)
+	add(s, ops["getRequest"], s.getRequest)
+	add(s, ops["cancelRequest"], s.cancelRequest)
+	add(s, ops["listApprovals"], s.listApprovals)
+	add(s, ops["getApproval"], s.getApproval)
+	add(s, ops["reviewApproval"], s.reviewApproval)
+	add(s, ops["withdrawApproval"], s.withdrawApproval)
+	add(s, ops["listRecords"], s.listRecords)
+	add(s, ops["getCheckpoint"], s.getCheckpoint)
+	add(s, ops["getProof"], s.getProof)
+	add(s, ops["streamEvents"], s.streamEvents)
+	add(s, ops["createToken"], s.createToken)
+	add(s, ops["listTokens"], s.listTokens)
+	add(s, ops["revokeToken"], s.revokeToken)
+	add(s, ops["whoami"], s.whoami)
+	add(s, ops["metrics"], s.scrape)
+	add(s, ops["health"], s.health)
+	add(s, ops["ready"], s.ready)
+	add(s, ops["configuration"], s.configuration)
+	add(s, ops["keys"], s.keys)
+}
+
+// add registers one operation; errors of its handler leave as problems only.
+func add[I, O any](s *server, op *operation, handle func(context.Context, *I) (*O, error)) {
+	security := []map[string][]string{{"token": op.scopes}}
+	if op.public {
+		security = []map[string][]string{}
+	}
+	problemSchema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")
+	huma.Register(s.api, huma.Operation{
+		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: describe(op),
+		Tags: []string{op.tag}, DefaultStatus: op.status, Security: security,
+		MaxBodyBytes: maxBody + 1, BodyReadTimeout: readTime, RejectUnknownQueryParameters: true,
+		Responses: map[string]*huma.Response{"default": {
+			Description: "A problem document (RFC 9457)",
+			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: problemSchema}},
+		}},
+	}, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err == nil {
+			return out, nil
+		}
+		p := asProblem(err)
+		if p.Status >= http.StatusInternalServerError {
+			s.Logger.ErrorContext(ctx, "operation failed", "request_id", infoOf(ctx).id, "operation", op.path, "error", err)
+		}
+		return nil, p
+	})
+}
+
+func describe(op *operation) string {
+	switch {
+	case op.public:
+		return "Open to everyone."
+	case op.anyone:
+		return "Any valid credential."
+	}
+	text := "Scope: "
+	for i, scope := range op.scopes {
+		if i > 0 {
+			text += " or "
+		}
+		text += scope
+	}
+	return text + "."
+}
+
+// humaConfig has none of huma's own pages: its docs load a CDN.
+func humaConfig(version, base string) huma.Config {
+	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	registry.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[Problem]())
+	strict := huma.Format{Marshal: marshal, Unmarshal: decodeStrict}
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{Title: "Assent", Version: version, Description: "Approval gateway between AI agents and production systems.\n\n" +
+				"Every error is a problem document (RFC 9457). JSON is strict: unknown members, duplicate members, members in another case and anything after the value are refused."},
+			Servers: []*huma.Server{{URL: base}},
+			Components: &huma.Components{
+				Schemas:         registry,
+				SecuritySchemes: map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "A token made by assent token or POST /v1/tokens: ast_…"}},
+			},
+		},
+		Formats:       map[string]huma.Format{"application/json": strict, "json": strict},
+		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{transform},
+	}
+}
+
+func marshal(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

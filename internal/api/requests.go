@@ -1,0 +1,263 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/identity"
+)
+
+// The Access Request and Approval Profile (ARAP, draft 1): a task is how the
+// asker sees an approval, and all that it sees.
+
+// pollAfter is how long an asker should wait before it asks again.
+const pollAfter = 5 * time.Second
+
+// maxWait bounds a long poll, in whole seconds of the wait parameter.
+const maxWait = 60 * time.Second
+
+// An AccessRequestSubmission turns a requestable denial into a task.
+type AccessRequestSubmission struct {
+	Subject  Subject  `json:"subject"`
+	Action   Action   `json:"action"`
+	Resource Resource `json:"resource"`
+	Context  *Context `json:"context,omitempty"`
+	Denial   Denial   `json:"denial"`
+}
+
+// A Denial is the denied decision, echoed.
+type Denial struct {
+	EvaluationID string     `json:"evaluation_id,omitempty"`
+	EvaluatedAt  *time.Time `json:"evaluated_at,omitempty"`
+	ExpiresAt    time.Time  `json:"expires_at"`
+	Reason       string     `json:"reason,omitempty"`
+	BindingToken string     `json:"binding_token"`
+}
+
+// A TaskResponse is a task, with a result once it was approved.
+type TaskResponse struct {
+	Task   Task        `json:"task"`
+	Result *TaskResult `json:"result,omitempty"`
+}
+
+// A Task is an approval as its asker sees it.
+type Task struct {
+	ID             string            `json:"id"`
+	Status         string            `json:"status" enum:"pending,approved,denied,expired,cancelled"`
+	StatusEndpoint string            `json:"status_endpoint"`
+	ExpiresAt      *time.Time        `json:"expires_at,omitempty"`
+	RetryAfter     int               `json:"retry_after,omitempty" doc:"Seconds until it makes sense to ask again"`
+	Execution      string            `json:"execution,omitempty" doc:"executing, executed, failed or unknown, once the approved action was started"`
+	Display        *TaskDisplay      `json:"display,omitempty"`
+	Links          map[string]string `json:"links,omitempty"`
+}
+
+// A TaskDisplay is for a person to read.
+type TaskDisplay struct {
+	Title       string `json:"title"`
+	Description string `json:"description,omitempty"`
+}
+
+// A TaskResult says how to go on: evaluate again, with the approval in context.approval.
+type TaskResult struct {
+	Mode     string      `json:"mode" enum:"reevaluate"`
+	Approval ApprovalRef `json:"approval"`
+}
+
+type createRequestIn struct {
+	Body AccessRequestSubmission
+}
+
+type taskOut struct {
+	Location   string `header:"Location"`
+	RetryAfter string `header:"Retry-After"`
+	Body       *TaskResponse
+}
+
+func (s *server) createRequest(ctx context.Context, in *createRequestIn) (*taskOut, error) {
+	b, c := &in.Body, callerOf(ctx)
+	asker, a, err := s.question(c, &EvaluationRequest{Subject: b.Subject, Action: b.Action, Resource: b.Resource, Context: b.Context})
+	if err != nil {
+		return nil, err
+	}
+	if b.Context != nil && b.Context.Approval != nil {
+		return nil, badRequest("body.context.approval", "an action that is approved needs no request")
+	}
+	if !s.Clock().Before(b.Denial.ExpiresAt) {
+		return nil, arapProblem(http.StatusBadRequest, "expired_denial", "The denial is too old. Evaluate again and request with what that returns.")
+	}
+	token, err := s.sealer.open(purposeBinding, b.Denial.BindingToken)
+	if err != nil || token.Expires != b.Denial.ExpiresAt.Unix() || !token.binds(asker, a) ||
+		b.Denial.EvaluationID != "" && b.Denial.EvaluationID != token.ID {
+		return nil, arapProblem(http.StatusBadRequest, "invalid_denial_binding", "The binding token doesn't belong to this action and credential. Send back exactly what was evaluated.")
+	}
+	held, err := s.Enforcer.Request(ctx, *asker, a)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.task(asker, held)
+	if err != nil {
+		return nil, err
+	}
+	out.Location = out.Body.Task.StatusEndpoint
+	return out, nil
+}
+
+type getRequestIn struct {
+	ID   string `path:"id" maxLength:"64" pattern:"^apr_[0-9A-Za-z]+$"`
+	Wait int    `query:"wait" minimum:"0" maximum:"60" doc:"Seconds to wait for a decision before answering"`
+}
+
+func (s *server) getRequest(ctx context.Context, in *getRequestIn) (*taskOut, error) {
+	held, err := s.own(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if held, err = s.await(ctx, held, in.Wait); err != nil {
+		return nil, err
+	}
+	return s.task(&held.Asker, held)
+}
+
+type cancelRequestIn struct {
+	ID string `path:"id" maxLength:"64" pattern:"^apr_[0-9A-Za-z]+$"`
+}
+
+func (s *server) cancelRequest(ctx context.Context, in *cancelRequestIn) (*taskOut, error) {
+	held, err := s.own(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if held, err = s.Reviews.Withdraw(ctx, held.ID, nameOf(callerOf(ctx)), "taken back by the asker"); err != nil {
+		return nil, err
+	}
+	return s.task(&held.Asker, held)
+}
+
+// own finds an approval that the caller asked for. One that it didn't ask for
+// doesn't exist: an id that leaked tells nothing.
+func (s *server) own(ctx context.Context, id string) (*approval.Approval, error) {
+	held, err := s.Approvals.Get(ctx, id)
+	p := asProblem(err)
+	if err != nil && p.Status != http.StatusNotFound {
+		return nil, err
+	}
+	if err != nil || !owns(callerOf(ctx), held) {
+		return nil, arapProblem(http.StatusNotFound, "unknown_task", "There is no such request of yours.")
+	}
+	return held, nil
+}
+
+// owns compares who asks with who asked: a gate by its credential, an actor by
+// its chain and subject, so that a renewed token still finds its requests.
+func owns(c *identity.Caller, held *approval.Approval) bool {
+	if c.Kind == identity.KindGate {
+		return held.Asker.Credential == c.Token
+	}
+	return c.Asker != nil && len(c.Asker.Chain) > 0 && askerKey(c.Asker) == askerKey(&held.Asker)
+}
+
+// await waits until the approval is no longer pending, for at most seconds.
+func (s *server) await(ctx context.Context, held *approval.Approval, seconds int) (*approval.Approval, error) {
+	if seconds <= 0 || held.State != approval.Pending {
+		return held, nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, min(time.Duration(seconds)*time.Second, maxWait))
+	defer cancel()
+	decided, err := s.Approvals.Wait(waiting, held.ID)
+	switch {
+	case err == nil && decided != nil:
+		return decided, nil
+	case waiting.Err() != nil && ctx.Err() == nil:
+		return s.Approvals.Get(ctx, held.ID)
+	}
+	return nil, fmt.Errorf("waiting for approval %s: %w", held.ID, err)
+}
+
+// task is the asker's view: id, status, who, link, expiry. No finding, no
+// figure, no reviewer's words.
+func (s *server) task(asker *identity.Asker, held *approval.Approval) (*taskOut, error) {
+	at := s.base + "/access/v1/requests/" + held.ID
+	t := Task{
+		ID: held.ID, StatusEndpoint: at, ExpiresAt: &held.Expires,
+		Links: map[string]string{"ticket": s.base + "/approvals/" + held.ID},
+	}
+	out := &taskOut{Body: &TaskResponse{}}
+	switch held.State {
+	case approval.Pending:
+		t.Status, t.RetryAfter = "pending", int(pollAfter/time.Second)
+		t.Links["cancel"] = at + "/cancel"
+		t.Display = &TaskDisplay{Title: "Waiting for " + whoDecides(held), Description: "The same action asked again finds this request."}
+		out.RetryAfter = strconv.Itoa(t.RetryAfter)
+	case approval.Approved, approval.Executing, approval.Executed, approval.Failed, approval.Unknown:
+		t.Status = "approved"
+		if held.State != approval.Approved {
+			t.Execution = string(held.State)
+		}
+	case approval.Denied:
+		t.Status = "denied"
+	case approval.Withdrawn:
+		t.Status = "cancelled"
+	default:
+		t.Status = "expired"
+	}
+	if t.Status == "approved" {
+		result, err := s.result(asker, held)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Result = result
+	}
+	out.Body.Task = t
+	return out, nil
+}
+
+// result refers to the approval. It is no grant: whoever presents it must be
+// the asker with the same credential, and when it is redeemed the engine
+// compares the action with the approved one and counts the quorum again.
+func (s *server) result(asker *identity.Asker, held *approval.Approval) (*TaskResult, error) {
+	until := held.Decided.Add(held.Window).UTC()
+	decided := held.Decided.UTC()
+	ref := ApprovalRef{ID: held.ID, ApprovedAt: &decided, ApprovedUntil: until}
+	if held.State == approval.Approved && s.Clock().Before(until) {
+		state, err := s.sealer.seal(purposeApproval, sealed{
+			Subject: askerKey(asker), Credential: held.Asker.Credential, Approval: held.ID, ID: rand.Text(), Expires: until.Unix(),
+		})
+		if err != nil {
+			return nil, err
+		}
+		ref.State = state
+	}
+	return &TaskResult{Mode: "reevaluate", Approval: ref}, nil
+}
+
+// whoDecides says who is asked: "2 of data-owners".
+func whoDecides(held *approval.Approval) string {
+	var parts []string
+	for _, r := range held.Requirements {
+		if r.Count > 0 && len(r.From) > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %s", r.Count, groupNames(r.From)))
+		}
+		for _, seat := range r.AllOf {
+			parts = append(parts, fmt.Sprintf("%d of %s", seat.Count, groupNames([]string{seat.Group})))
+		}
+	}
+	if len(parts) == 0 {
+		return "reviewers"
+	}
+	return strings.Join(parts, " and ")
+}
+
+func groupNames(groups []string) string {
+	names := make([]string, len(groups))
+	for i, g := range groups {
+		names[i] = strings.TrimPrefix(g, "group:")
+	}
+	return strings.Join(names, " or ")
+}

@@ -1,0 +1,144 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// checkTime is how long one part may take to say that it works.
+const checkTime = 2 * time.Second
+
+// Health says that the process answers, and nothing more.
+type Health struct {
+	Status  string `json:"status" enum:"ok"`
+	Version string `json:"version,omitempty"`
+}
+
+type healthOut struct{ Body Health }
+
+func (s *server) health(context.Context, *nothing) (*healthOut, error) {
+	return &healthOut{Body: Health{Status: "ok", Version: s.Version}}, nil
+}
+
+// Readiness is the truth about each part. Why one doesn't work is in the log.
+type Readiness struct {
+	Ready  bool        `json:"ready"`
+	Checks []CheckView `json:"checks"`
+}
+
+// A CheckView is one part.
+type CheckView struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+}
+
+type readyOut struct {
+	Status int
+	Body   Readiness
+}
+
+// ready runs every check, all at once. No check at all is not ready: nobody knows.
+func (s *server) ready(ctx context.Context, _ *nothing) (*readyOut, error) {
+	out := &readyOut{Status: http.StatusOK, Body: Readiness{Ready: len(s.Ready) > 0, Checks: make([]CheckView, len(s.Ready))}}
+	errs := make([]error, len(s.Ready))
+	var wg sync.WaitGroup
+	for i, c := range s.Ready {
+		wg.Go(func() { errs[i] = runCheck(ctx, c) })
+	}
+	wg.Wait()
+	for i, c := range s.Ready {
+		out.Body.Checks[i] = CheckView{Name: c.Name, OK: errs[i] == nil}
+		if errs[i] != nil {
+			out.Body.Ready = false
+			s.Logger.WarnContext(ctx, "not ready", "check", c.Name, "error", errs[i])
+		}
+	}
+	if !out.Body.Ready {
+		out.Status = http.StatusServiceUnavailable
+	}
+	return out, nil
+}
+
+// runCheck gives up on a check that hangs: a part that doesn't answer doesn't work.
+func runCheck(ctx context.Context, c Check) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Errorf("check panicked: %T", p)
+			}
+		}()
+		done <- c.Run(ctx)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// scrape serves Prometheus. Gates put counts of findings there, so it takes a
+// person's credential: no figure of a finding is for an agent.
+func (s *server) scrape(context.Context, *nothing) (*huma.StreamResponse, error) {
+	h := promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{})
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		r, w := humago.Unwrap(ctx)
+		h.ServeHTTP(w, r)
+	}}, nil
+}
+
+// Configuration is the metadata of Authorization API 1.0 section 9.
+type Configuration struct {
+	DecisionPoint       string   `json:"policy_decision_point"`
+	EvaluationEndpoint  string   `json:"access_evaluation_endpoint"`
+	EvaluationsEndpoint string   `json:"access_evaluations_endpoint"`
+	RequestEndpoint     string   `json:"access_request_endpoint"`
+	JWKSURI             string   `json:"jwks_uri"`
+	Capabilities        []string `json:"capabilities"`
+}
+
+type configurationOut struct{ Body Configuration }
+
+func (s *server) configuration(context.Context, *nothing) (*configurationOut, error) {
+	return &configurationOut{Body: Configuration{
+		DecisionPoint: s.base, EvaluationEndpoint: s.base + "/access/v1/evaluation", EvaluationsEndpoint: s.base + "/access/v1/evaluations",
+		RequestEndpoint: s.base + "/access/v1/requests", JWKSURI: s.base + "/.well-known/jwks.json",
+		Capabilities: []string{"urn:openid:authzen:capability:access-request"},
+	}}, nil
+}
+
+// keys publishes what grants and sealed tokens are verified with: public halves only.
+func (s *server) keys(context.Context, *nothing) (*huma.StreamResponse, error) {
+	var set jose.JSONWebKeySet
+	if s.JWKS != nil {
+		if err := json.Unmarshal(s.JWKS(), &set); err != nil {
+			return nil, fmt.Errorf("reading the grant keys: %w", err)
+		}
+	}
+	for _, k := range set.Keys {
+		if !k.IsPublic() {
+			return nil, fmt.Errorf("key %s is not public", k.KeyID)
+		}
+	}
+	s.sealer.publish(&set)
+	body, err := json.Marshal(set)
+	if err != nil {
+		return nil, fmt.Errorf("writing the keys: %w", err)
+	}
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		ctx.SetHeader("Content-Type", "application/jwk-set+json")
+		_, _ = ctx.BodyWriter().Write(body) // the client left: nobody to tell
+	}}, nil
+}
