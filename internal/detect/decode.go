@@ -142,8 +142,11 @@ func (s *scan) plainRune(p int) int {
 	case r == 0x3002 || r == 0x00b7 || r == 0x30fb:
 		s.emit('.', p, p+size)
 	case disguise(r):
-		var few [32]byte
-		for _, c := range string(norm.NFKC.Append(few[:0], raw[:size]...)) {
+		plain := norm.NFKD.Properties(raw[:size]).Decomposition() // allocates nothing, unlike NFKC; ASCII is the same in both
+		if plain == nil {
+			plain = raw[:size]
+		}
+		for _, c := range string(plain) {
 			if v := digitValue(c); v >= 0 {
 				c = '0' + v
 			}

@@ -263,7 +263,11 @@ func (s *scan) pemBody(i int) int {
 	if p-i >= maxCandidate {
 		s.pem = p
 	}
-	s.add(i, min(p, len(s.t)), PEM, 1)
+	end := min(p, len(s.t))
+	for dashes == 0 && s.pem == 0 && end > i && strings.IndexByte(" \r\n\t\\:,\"", s.t[end-1]) >= 0 {
+		end-- // a key without its last line
+	}
+	s.add(i, end, PEM, 1)
 	return p
 }
 
@@ -271,7 +275,7 @@ func (s *scan) pemBody(i int) int {
 // byte but a space or quote.
 func (s *scan) url(i int) {
 	begin := i + 3
-	colon, at, slash := 0, 0, 0
+	colon, at, slash, inside := 0, 0, 0, false // inside: the slash is part of the password
 	for p := begin; p-begin < 512; p++ {
 		c := s.at(p)
 		if c <= ' ' || c == '"' || c == '\'' || c == '<' || c == '>' || c == '`' {
@@ -280,12 +284,13 @@ func (s *scan) url(i int) {
 		switch {
 		case c == ':' && colon == 0 && slash == 0:
 			colon = p
-		case c == '@' && colon > 0 && (slash == 0 || at == 0 && !s.port(colon+1, slash)):
+		case c == '@' && colon > 0 && (slash == 0 || inside):
 			at = p
 		case (c == '/' || c == '?' || c == '#') && slash == 0:
 			if slash = p; colon == 0 {
 				return
 			}
+			inside = at == 0 && !s.port(colon+1, slash)
 		}
 	}
 	if at > colon+1 && colon > 0 && !placeholder(s.t[colon+1:at]) {
