@@ -26,7 +26,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/assenthq/assent/action"
-	"github.com/assenthq/assent/evidence"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
@@ -125,8 +124,8 @@ type Reviews interface {
 type Log interface {
 	// Checkpoint is the newest signed tree head (C2SP tlog-checkpoint), nil before the first.
 	Checkpoint() []byte
-	// Proof proves record index to be in that tree.
-	Proof(ctx context.Context, r audit.Reader, index int64) (*evidence.Proof, error)
+	// Proof proves record index to be in that tree (C2SP tlog-proof).
+	Proof(ctx context.Context, index int64) ([]byte, error)
 }
 
 // server holds what handlers need. Nothing in it changes after New, but what

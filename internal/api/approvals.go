@@ -14,6 +14,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/enforce"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/policy"
 )
@@ -406,6 +407,9 @@ func engineProblem(err error) *Problem {
 // gateProblem maps the enforcer's refusal, whose words are for the asker.
 func gateProblem(err error) *Problem {
 	var denied *gate.Denied
+	if errors.Is(err, enforce.ErrNotHeld) {
+		return problem(http.StatusForbidden, "not-held", "Policy doesn't ask people about this action any more. Evaluate it again.")
+	}
 	if !errors.As(err, &denied) || denied.Status == gate.StatusNobody {
 		return nil
 	}

@@ -71,11 +71,11 @@ func (s *server) getProof(ctx context.Context, in *getProofIn) (*huma.StreamResp
 	if in.Index >= head.Size {
 		return nil, problem(http.StatusNotFound, "not-found", "The log has no such record.")
 	}
-	proof, err := s.Log.Proof(ctx, s.Audit, in.Index)
+	proof, err := s.Log.Proof(ctx, in.Index)
 	if err != nil {
 		return nil, err
 	}
-	return text(proof.Text()), nil
+	return text(proof), nil
 }
 
 func text(body []byte) *huma.StreamResponse {
