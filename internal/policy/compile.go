@@ -18,8 +18,9 @@ type cond func(in *Input, each string) Tri
 
 // An expression is a compiled condition.
 type expression struct {
-	test  cond
-	atoms []atom
+	source string
+	test   cond
+	atoms  []atom
 	// rowLimit is the row bound of a permitting condition, -1 when it has none.
 	rowLimit int64
 	reads    []*variable
@@ -83,7 +84,7 @@ func (c *compiler) compileCondition(source string, permitting bool, calendars ma
 			panic(r)
 		}
 	}()
-	b := &build{compiler: c, tree: checked.NativeRep(), permitting: permitting, calendars: calendars, out: &expression{rowLimit: -1}}
+	b := &build{compiler: c, tree: checked.NativeRep(), permitting: permitting, calendars: calendars, out: &expression{source: source, rowLimit: -1}}
 	b.out.test = b.condition(b.tree.Expr(), permitting)
 	return b.out, nil
 }

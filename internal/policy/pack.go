@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -333,14 +334,14 @@ func (d *decoder) rule(n *node, p *pack) *rule {
 			d.failAt(x, fmt.Sprintf("'%s' names what decides when no rule does", r.id), "choose another id")
 		}
 	}
-	if x := f["then"]; x != nil {
-		s, _ := d.one(x, "verdict", effectNames()...)
-		for i, name := range effectNames() {
-			if name == s {
-				r.then = effect(i)
-			}
-		}
+	if f["then"] == nil {
+		return r
 	}
+	then, ok := d.one(f["then"], "verdict", effectNames()...)
+	if !ok {
+		return r
+	}
+	r.then = effect(slices.Index(effectNames(), then))
 	d.mode(n, f, r)
 	if x := f["match"]; x != nil {
 		d.match(x, r)

@@ -21,4 +21,3 @@ func TestShippedPacksPass(t *testing.T) {
 		}
 	}
 }
-

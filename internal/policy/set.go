@@ -134,6 +134,9 @@ func LoadFiles(files map[string][]byte, o Options) (*Set, error) {
 		}
 	}
 	if len(errs) > 0 {
+		sort.SliceStable(errs, func(i, j int) bool {
+			return errs[i].File < errs[j].File || errs[i].File == errs[j].File && errs[i].Line < errs[j].Line
+		})
 		return nil, errs
 	}
 	if err := checkOptions(o); err != nil {
