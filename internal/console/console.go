@@ -1,0 +1,214 @@
+// Package console is where people decide: the web pages on which held actions
+// are read, approved and denied, and where the log can be watched.
+//
+// It promises that a decision carries the digest and version the person saw,
+// that everything an agent said is shown escaped and marked as a claim, and
+// that no page can be framed, scripted or posted to from elsewhere. It decides
+// nothing itself: every answer goes to the approval engine, and an answer that
+// can't be given for certain is refused.
+package console
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/identity"
+)
+
+// Approvals is what the console needs of the approval engine: to look, and to answer.
+type Approvals interface {
+	Get(ctx context.Context, id string) (*approval.Approval, error)
+	List(ctx context.Context, f approval.Filter) ([]*approval.Approval, error)
+	Subscribe(ctx context.Context) <-chan approval.Event
+	Reviewing
+}
+
+// Reviewing is the part of the engine that says who may review and takes their answers.
+type Reviewing interface {
+	Answer(ctx context.Context, in approval.Answer) (*approval.Approval, error)
+	MayReview(a *approval.Approval, p *identity.Person, assurance string) error
+	Progress(a *approval.Approval) []approval.Seat
+}
+
+// People resolves persons and groups. It is asked again on every request, so
+// that whoever leaves a group loses its rights at once.
+type People interface {
+	Person(id string) (identity.Person, bool)
+	Members(group string) []identity.Person
+}
+
+// About is what the settings page tells of the deployment.
+type About struct {
+	Version  string
+	Policy   string // digest of the loaded bundle
+	Packs    []string
+	Gates    []Gate
+	Storage  string // "SQLite, /var/lib/assent"
+	Shadow   string // not empty: which rules only watch, and until when
+	Problems []string
+}
+
+// Gate is one enforcement point as the settings page shows it.
+type Gate struct{ Name, Protocol, Listen, Upstream, Env, State string }
+
+// Verified is the last time the log was checked against its signed checkpoint.
+type Verified struct {
+	Size int64 // records covered
+	At   time.Time
+	Err  error // not nil: the check failed or never ran
+}
+
+// Options are what a Console is made from. Approvals, Log, People and PublicURL are required.
+type Options struct {
+	Approvals Approvals
+	Log       audit.Reader
+	People    People
+	// PublicURL is where browsers reach the console: https, or http on loopback.
+	PublicURL string
+	// Hosts are further host[:port] names under which it may be reached.
+	Hosts []string
+	// CheckToken tells whose a pasted reviewer token is; nil: links only.
+	CheckToken func(ctx context.Context, token string) (identity.Person, error)
+	// Sessions keeps who is signed in; nil: in memory, so that a restart signs everybody out.
+	Sessions Sessions
+	About    func(ctx context.Context) About
+	// Verified tells when the log was last verified; nil: the console claims nothing.
+	Verified func(ctx context.Context) Verified
+	// Checkpoint returns the newest signed checkpoint, a C2SP signed note.
+	Checkpoint func(ctx context.Context) ([]byte, error)
+	Clock      func() time.Time
+	Logger     *slog.Logger
+}
+
+// Console serves the pages. Make it with New.
+type Console struct {
+	o       Options
+	origins map[string]bool // allowed origins: scheme, host and port
+	hosts   map[string]bool // allowed values of Host
+	cookie  string          // name of the session cookie
+	secure  bool
+	links   *links
+	pages   *template.Template
+	assets  map[string]asset
+	streams chan struct{} // one token for each open event stream
+	handler http.Handler
+}
+
+// New checks the options and returns a Console, an http.Handler to be mounted at "/".
+func New(o Options) (*Console, error) {
+	if o.Approvals == nil || o.Log == nil || o.People == nil {
+		return nil, errors.New("console: approvals, log and people are required")
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Sessions == nil {
+		o.Sessions = newMemorySessions()
+	}
+	c := &Console{o: o, links: &links{byHash: map[[32]byte]link{}}, streams: make(chan struct{}, maxStreams)}
+	if err := c.setAddress(); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.assets, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	if c.pages, err = c.parsePages(); err != nil {
+		return nil, err
+	}
+	c.handler = c.guard(c.routes())
+	return c, nil
+}
+
+// setAddress derives from PublicURL which hosts and origins are ours. Plain
+// http is for loopback only: elsewhere the session cookie could be read.
+func (c *Console) setAddress() error {
+	u, err := url.Parse(c.o.PublicURL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("console: public URL %q: want https://name or http://localhost:port", c.o.PublicURL)
+	}
+	c.secure = u.Scheme == "https"
+	if !c.secure && !loopback(u.Hostname()) {
+		return fmt.Errorf("console: public URL %q is plain http on a name that is not loopback: use https", c.o.PublicURL)
+	}
+	c.o.PublicURL = u.Scheme + "://" + u.Host
+	c.hosts, c.origins = map[string]bool{}, map[string]bool{}
+	for _, h := range append([]string{u.Host}, c.o.Hosts...) {
+		h = strings.ToLower(h)
+		c.hosts[h], c.origins[u.Scheme+"://"+h] = true, true
+	}
+	// Cookies ignore ports: without one in its name, another console on this
+	// host would sign us out.
+	c.cookie = "assent-" + u.Port()
+	if c.secure {
+		c.cookie = "__Host-assent"
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// ServeHTTP implements http.Handler.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
+
+func (c *Console) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/approvals", http.StatusSeeOther)
+	})
+	mux.HandleFunc("GET /ui/{name...}", c.serveAsset)
+	mux.HandleFunc("GET /signin", c.showSignIn)
+	mux.HandleFunc("POST /signin", c.signIn)
+	mux.HandleFunc("POST /signout", c.signedIn(c.signOut))
+	mux.HandleFunc("GET /approvals", c.signedIn(c.showApprovals))
+	mux.HandleFunc("GET /approvals/{id}", c.signedIn(c.showApprovals))
+	mux.HandleFunc("POST /approvals/{id}/review", c.signedIn(c.review))
+	mux.HandleFunc("GET /activity", c.signedIn(c.showActivity))
+	mux.HandleFunc("GET /audit", c.signedIn(c.showAudit))
+	mux.HandleFunc("GET /audit/{index}", c.signedIn(c.showRecord))
+	mux.HandleFunc("GET /settings", c.signedIn(c.showSettings))
+	mux.HandleFunc("GET /events", c.signedIn(c.events))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		c.fail(w, r, http.StatusNotFound, "There is no such page.", "Go back to the approvals.")
+	})
+	return mux
+}
+
+// page renders a template completely before a byte is sent, so that an error
+// never leaves half a card on the screen.
+func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	var b bytes.Buffer
+	if err := c.pages.ExecuteTemplate(&b, name, data); err != nil {
+		c.o.Logger.ErrorContext(r.Context(), "rendering a page", "page", name, "err", err)
+		http.Error(w, "The page could not be drawn. Nothing was decided.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}
+
+// fail tells a person what went wrong and what to try next; inner detail stays in the log.
+func (c *Console) fail(w http.ResponseWriter, r *http.Request, status int, what, next string) {
+	c.page(w, r, status, "message", message{Theme: theme(r), Title: what, Next: next})
+}
+
+// message is the page that tells one thing.
+type message struct{ Theme, Title, Next string }

@@ -1,0 +1,520 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/policy"
+)
+
+// detail answers one reader's questions about one approval, from top to bottom.
+type detail struct {
+	A        *approval.Approval
+	CSRF     string
+	Risk     riskScore
+	State    stateView
+	Ring     ring
+	Title    []Piece
+	Chain    []Avatar // who, for whom, to what, where to
+	Digest   string
+	Lines    []Line
+	Cut      int // bytes of the statement that are not shown
+	Facts    []fact
+	Effects  []effect
+	Why      []Piece
+	Rules    []rule
+	Seats    []requirement
+	People   []reviewer
+	Timeline []moment
+	Session  []Piece
+	Claims   []claim
+	May      bool
+	MayNot   string // why this person may not review
+	Pending  bool
+	Decided  string // "Mira Kovač denied it"
+}
+
+// fact is one thing that is known, or known to be unknown.
+type fact struct{ Value, Name, Class string }
+
+// effect is one sentence about what would happen. Class tells known from unknown.
+type effect struct {
+	Class string
+	Text  []Piece
+}
+
+type rule struct {
+	Then, Class, Name, Pack string
+	Atoms                   []atom
+}
+
+type atom struct {
+	Class, Sign string
+	Expr, Value []Piece
+}
+
+// requirement is one rule's demand and how far it is met.
+type requirement struct {
+	Text   string
+	Filled int
+	All    int
+}
+
+// reviewer is a person in the quorum's card.
+type reviewer struct {
+	Avatar
+	Status, Class string
+	When          time.Time
+	Reason        []Piece
+}
+
+// moment is one line of the timeline.
+type moment struct {
+	Index  int64
+	Time   time.Time
+	Class  string
+	Kind   string
+	Text   []Piece
+	Result string
+	Now    bool
+}
+
+type claim struct {
+	Name string
+	Text []Piece
+}
+
+func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, now time.Time) (*detail, error) {
+	risk := riskOf(a)
+	d := &detail{
+		A: a, CSRF: p.Session.CSRF, Risk: risk, State: stateOf(a), Ring: ringOf(a, risk.Class, now), Title: visible(a.Title, maxTitle),
+		Chain: c.chainOf(a, risk.Class), Digest: a.Digest.String(), Facts: factsOf(a), Effects: effectsOf(a),
+		Why: visible(a.Reason, maxClaim), Rules: rulesView(a.Rules), Claims: claimsOf(&a.Claims),
+		Pending: a.State == approval.Pending,
+	}
+	d.Lines, d.Cut = statementLines(a.Statement, a.Masked)
+	d.Seats = requirementsOf(a, c.o.Approvals.Progress(a))
+	err := c.o.Approvals.MayReview(a, &p.Person, assurance)
+	d.May, d.MayNot = err == nil && d.Pending, explain(err)
+	d.People = c.peopleOf(a, p, d.May)
+	d.Decided = decidedBy(a)
+	var err2 error
+	d.Timeline, d.Session, err2 = c.timeline(ctx, a)
+	return d, err2
+}
+
+// chainOf is the sentence at the top: who, for whom, to what, where to.
+func (c *Console) chainOf(a *approval.Approval, class string) []Avatar {
+	var out []Avatar
+	for i, l := range a.Asker.Chain {
+		v := Avatar{Name: visible(label(l.ID), maxTitle), Initials: strings.ToLower(initials(label(l.ID))), Class: class, Title: plain(l.ID, maxTitle)}
+		under := l.Type
+		if i > 0 {
+			under += " · calls it"
+		}
+		if l.Model != "" {
+			under += " · " + l.Model
+		}
+		v.Under = visible(under, maxTitle)
+		out = append(out, v)
+	}
+	under := "on behalf of"
+	if a.Asker.Subject.ID == "" {
+		under = "no person is known"
+	}
+	s := human(subjectName(a), under, "")
+	s.Title = plain(a.Asker.Subject.ID, maxTitle)
+	out = append(out, s)
+	target := a.Target
+	if target == "" {
+		target = a.Resource.Env
+	}
+	out = append(out, Avatar{
+		Name: visible(resourceName(a), maxTitle), Initials: short2(a.Resource.Type), Class: "sys",
+		Under: visible(strings.Join(nonEmpty(target, a.Verb, a.Resource.Env), " · "), maxTitle), Title: plain(a.Resource.URN, maxTitle),
+	})
+	if dst := a.Data.Destination; dst != "" && dst != "client" {
+		v := Avatar{Name: visible(dst, maxTitle), Initials: short2(dst), Class: "sys", Under: visible("destination", maxTitle)}
+		switch a.Data.DestinationTrust {
+		case "external":
+			v.Class, v.Under = "out", visible("outside, as configured", maxTitle)
+		case "internal":
+			v.Under = visible("inside, as configured", maxTitle)
+		default:
+			v.Class, v.Under = "out", visible("not a known place", maxTitle)
+		}
+		out = append(out, v)
+	} else if dst == "client" {
+		out = append(out, Avatar{Name: visible("back to the asker", maxTitle), Initials: "↩", Class: "sys", Under: visible("destination", maxTitle)})
+	}
+	return out
+}
+
+func short2(s string) string {
+	known := map[string]string{"postgres": "pg", "mysql": "my", "kubernetes": "k8", "http": "ht", "s3": "s3", "aws": "aw"}
+	if k, ok := known[s]; ok {
+		return k
+	}
+	return strings.ToLower(initials(s))
+}
+
+func nonEmpty(in ...string) []string {
+	var out []string
+	for _, s := range in {
+		if s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// factsOf are the figures under the statement: a number, "unknown", or none at
+// all. Unknown is never shown as zero.
+func factsOf(a *approval.Approval) []fact {
+	count := func(n action.Count, name string) fact {
+		if !n.Known {
+			return fact{"unknown", name, "unk"}
+		}
+		return fact{thousands(n.N), name, ""}
+	}
+	out := []fact{count(a.Data.Rows, "rows")}
+	if a.Data.Bytes.Known {
+		out = append(out, count(a.Data.Bytes, "bytes"))
+	}
+	return out
+}
+
+func effectsOf(a *approval.Approval) []effect {
+	var out []effect
+	say := func(class, format string, args ...any) {
+		out = append(out, effect{class, visible(fmt.Sprintf(format, args...), maxClaim)})
+	}
+	if n := a.Data.Rows; n.Known {
+		say("known", "%s %s rows of %s", verbOf(a), thousands(n.N), targetOf(a))
+	} else {
+		say("unk", "%s %s; how many rows is not known before it runs", verbOf(a), targetOf(a))
+	}
+	if a.RowLimit.Known {
+		say("bound", "Stops after %s rows, whatever the statement says", thousands(a.RowLimit.N))
+	}
+	for _, class := range sortedKeys(a.Masks) {
+		say("bound", "%s comes back masked (%s)", class, a.Masks[class])
+	}
+	switch {
+	case a.Data.Unscanned:
+		say("unk", "Part of it could not be decoded, so it was not scanned for sensitive data")
+	case !a.Data.ClassesKnown:
+		say("unk", "It may touch more sensitive data than is listed")
+	}
+	if a.Data.Inferred {
+		say("unk", "Masked values can be inferred from it: they stand in a condition or an order")
+	}
+	if a.OpenTransaction {
+		say("warn", "The asker waits inside an open transaction and holds its locks")
+	}
+	if a.AskerGone {
+		say("warn", "The asker has gone away. The same action asked again finds this answer")
+	}
+	if a.Repeats > 0 {
+		say("warn", "Denied %d times in the last hour, and asked again: it needs one seat more", a.Repeats)
+	}
+	if a.Window > 0 {
+		say("bound", "Usable once, within %s of the approval", minutes(a.Window))
+	}
+	return out
+}
+
+func verbOf(a *approval.Approval) string {
+	switch worstKind(a.Kinds) {
+	case action.DataExport:
+		return "Exports"
+	case action.DataRead:
+		return "Reads"
+	case action.DataDelete:
+		return "Deletes"
+	case action.DataWrite:
+		return "Writes"
+	case action.SchemaChange:
+		return "Changes the schema:"
+	case action.PrivilegeChange, action.IdentityChange:
+		return "Changes who may do what:"
+	}
+	return "Does " + a.Verb + " on"
+}
+
+func targetOf(a *approval.Approval) string {
+	if a.Target != "" {
+		return a.Target
+	}
+	return resourceName(a)
+}
+
+func minutes(d time.Duration) string {
+	if d%time.Minute == 0 {
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	}
+	return d.Round(time.Second).String()
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+func rulesView(hits []policy.Hit) []rule {
+	classes := map[string]string{"deny": "bad", "review": "warn", "mask": "info", "allow": "ok"}
+	signs := map[policy.Tri]atom{policy.Yes: {Class: "yes", Sign: "holds"}, policy.No: {Class: "no", Sign: "does not hold"}, policy.DontKnow: {Class: "unk", Sign: "unknown"}}
+	var out []rule
+	for _, h := range hits {
+		r := rule{Then: h.Then, Class: classes[h.Then], Name: h.Rule, Pack: h.Pack}
+		for _, at := range h.Atoms {
+			v := signs[at.Holds]
+			v.Expr, v.Value = visible(at.Expr, maxTitle), visible(at.Value, maxTitle)
+			r.Atoms = append(r.Atoms, v)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// requirementsOf says each demand in words: "2 of data-owners".
+func requirementsOf(a *approval.Approval, seats []approval.Seat) []requirement {
+	var out []requirement
+	for i, q := range a.Requirements {
+		r := requirement{}
+		groups := map[string]bool{}
+		var from []string
+		for _, s := range seats {
+			if s.Requirement != i {
+				continue
+			}
+			r.All++
+			if s.Person != "" {
+				r.Filled++
+			}
+			for _, g := range s.Groups {
+				if !groups[g] {
+					groups[g], from = true, append(from, label(g))
+				}
+			}
+		}
+		r.Text = fmt.Sprintf("%d of %s", r.All, strings.Join(from, " or "))
+		if q.Rule != "" {
+			r.Text += ", asks " + q.Rule
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+const maxWaiting = 8 // people still asked that a card names
+
+// peopleOf lists who has reviewed, who may, and who may not and why.
+func (c *Console) peopleOf(a *approval.Approval, p *who, may bool) []reviewer {
+	var out []reviewer
+	seen := map[string]bool{}
+	for _, r := range a.Reviews {
+		v := reviewer{Avatar: c.person(r.Person, r.Name, p, ""), When: r.Time, Reason: visible(r.Reason, maxClaim)}
+		v.Status, v.Class = "approved", "ok"
+		if r.Decision != approval.Approve {
+			v.Status, v.Class = "denied", "bad"
+		}
+		v.Under = visible("by "+r.Channel, maxTitle)
+		out, seen[r.Person] = append(out, v), true
+	}
+	if may {
+		v := reviewer{Avatar: c.person(p.ID, p.Name, p, ""), Status: "waiting", Class: "wait"}
+		v.Under = visible(strings.Join(labels(a.Eligible[p.ID]), ", "), maxTitle)
+		out, seen[p.ID] = append(out, v), true
+	}
+	if a.State == approval.Pending {
+		waiting := 0
+		for _, id := range sortedIDs(a.Eligible) {
+			if _, excluded := a.Excluded[id]; seen[id] || excluded || waiting == maxWaiting {
+				continue
+			}
+			v := reviewer{Avatar: c.person(id, "", p, ""), Status: "asked", Class: "dim"}
+			v.Under = visible(strings.Join(labels(a.Eligible[id]), ", "), maxTitle)
+			out, seen[id], waiting = append(out, v), true, waiting+1
+		}
+	}
+	for _, id := range sortedKeys(a.Excluded) {
+		if person, ok := c.o.People.Person(id); ok && !seen[person.ID] {
+			v := reviewer{Avatar: c.person(person.ID, person.Name, p, "off"), Status: "may not", Class: "dim"}
+			v.Under = visible("cannot review: "+excludedWhy(a.Excluded[id]), maxTitle)
+			out, seen[person.ID] = append(out, v), true
+		}
+	}
+	return out
+}
+
+func excludedWhy(why string) string {
+	if why == "subject" {
+		return "it is asked on their behalf"
+	}
+	return why
+}
+
+func labels(ids []string) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = label(id)
+	}
+	return out
+}
+
+func sortedIDs(m map[string][]string) []string {
+	ids := make([]string, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	sort.Strings(ids)
+	return ids
+}
+
+func (c *Console) person(id, name string, p *who, class string) Avatar {
+	if found, ok := c.o.People.Person(id); ok && name == "" {
+		name = personName(&found)
+	}
+	if name == "" {
+		name = label(id)
+	}
+	v := human(name, "", class)
+	if id == p.ID {
+		v.Name, v.Class = visible("You", maxTitle), "hum me"
+	}
+	v.Title = plain(id, maxTitle)
+	return v
+}
+
+func personName(p *identity.Person) string {
+	if p.Name != "" {
+		return p.Name
+	}
+	return label(p.ID)
+}
+
+func decidedBy(a *approval.Approval) string {
+	var yes []string
+	for _, r := range a.Reviews {
+		name := plain(r.Name, maxTitle)
+		if name == "" {
+			name = plain(label(r.Person), maxTitle)
+		}
+		if r.Decision != approval.Approve {
+			return name + " denied it"
+		}
+		yes = append(yes, name)
+	}
+	if len(yes) == 0 || a.State == approval.Pending {
+		return ""
+	}
+	return strings.Join(yes, " and ") + " approved it"
+}
+
+func claimsOf(k *action.Claims) []claim {
+	var out []claim
+	for _, x := range []struct{ name, text string }{
+		{"reason", k.Reason}, {"ticket", k.Ticket}, {"intent", k.Intent}, {"session", k.Session},
+	} {
+		if x.text != "" {
+			out = append(out, claim{x.name, visible(x.text, maxClaim)})
+		}
+	}
+	if k.BreakGlass {
+		out = append(out, claim{"break-glass", visible("asked for; it permits nothing by itself", maxClaim)})
+	}
+	return out
+}
+
+// explain puts the engine's refusal into words for the person it concerns.
+func explain(err error) string {
+	var excluded approval.ErrExcluded
+	var level approval.ErrAssurance
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &excluded):
+		return "You can't review this: " + plain(excludedWhy(excluded.Why), maxTitle) + "."
+	case errors.As(err, &level):
+		return "This review must be given with a " + plain(level.Need, maxTitle) + "; a signed-in browser is not enough."
+	case errors.Is(err, approval.ErrNotEligible):
+		return "You are not among those who were asked. You can watch."
+	case errors.Is(err, approval.ErrReviewed):
+		return "You have reviewed this. It waits for others."
+	case errors.Is(err, approval.ErrDecided):
+		return "This is already decided."
+	case errors.Is(err, approval.ErrExpired):
+		return "This has expired: nobody decided in time."
+	case errors.Is(err, approval.ErrChanged), errors.Is(err, approval.ErrConflict):
+		return "It changed while you were looking. Read it again before you decide."
+	}
+	return "It can't be reviewed right now."
+}
+
+const (
+	leadTime  = 24 * time.Hour
+	leadMost  = 10 // records before the request
+	afterMost = 20 // records of the approval itself
+)
+
+// timeline is what the actor did before, this request, and what became of it.
+func (c *Console) timeline(ctx context.Context, a *approval.Approval) ([]moment, []Piece, error) {
+	own, err := c.o.Log.Search(ctx, audit.Query{Approval: a.ID, Limit: afterMost})
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the records of %s: %w", a.ID, err)
+	}
+	q := audit.Query{Types: []string{audit.TypeRequest}, Since: a.Created.Add(-leadTime), Limit: leadMost}
+	for _, r := range own {
+		if r.Type == audit.TypeRequest {
+			q.Before, q.Session = r.Index, r.Session
+		}
+	}
+	if q.Before == 0 {
+		q.Until = a.Created
+	}
+	if len(a.Asker.Chain) > 0 {
+		q.Actor = a.Asker.Chain[0].ID
+	}
+	if q.Actor == "" && q.Session == "" {
+		return moments(nil, own, a), nil, nil
+	}
+	before, err := c.o.Log.Search(ctx, q)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading what led up to %s: %w", a.ID, err)
+	}
+	return moments(before, own, a), visible(q.Session, 40), nil
+}
+
+// moments turns records, newest first, into lines in the order they happened.
+func moments(before, own []audit.Record, a *approval.Approval) []moment {
+	var out []moment
+	for i := len(before) - 1; i >= 0; i-- {
+		out = append(out, momentOf(&before[i]))
+	}
+	asked := false
+	for i := len(own) - 1; i >= 0; i-- {
+		m := momentOf(&own[i])
+		if own[i].Type == audit.TypeRequest && !asked {
+			m.Now, m.Result, asked = true, stateOf(a).Name, true
+			m.Class = "wait"
+		}
+		out = append(out, m)
+	}
+	if !asked {
+		out = append(out, moment{Index: -1, Time: a.Created, Class: "wait", Kind: string(worstKind(a.Kinds)), Text: visible("this request", maxTitle), Result: stateOf(a).Name, Now: true})
+	}
+	return out
+}

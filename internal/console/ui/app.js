@@ -1,0 +1,401 @@
+// The console's one script. Pages are drawn on the server; this asks for the
+// same page again when something changed and moves the differences over, node by
+// node, so that focus, scroll and half-typed reasons stay. No markup is ever made
+// from text: documents are parsed by the browser (XMLHttpRequest), never by us.
+const doc = document, root = doc.documentElement, page = doc.body.dataset.page;
+const $ = (q, el = doc) => el.querySelector(q), $$ = (q, el = doc) => [...el.querySelectorAll(q)];
+const csrf = doc.body.dataset.csrf, ARM = 700, wide = matchMedia('(min-width: 781px)');
+
+// ---- asking and morphing ------------------------------------------------
+
+function ask(url) {
+  return new Promise((done, fail) => {
+    const x = new XMLHttpRequest();
+    x.open('GET', url);
+    x.responseType = 'document';
+    x.onload = () => x.status === 200 && x.response && new URL(x.responseURL).pathname !== '/signin' ? done(x.response) : fail(x);
+    x.onerror = x.ontimeout = () => fail(x);
+    x.timeout = 15000;
+    x.send();
+  });
+}
+
+const keyOf = n => n.nodeType === 1 ? n.id || n.dataset?.key || '' : '';
+
+function morph(from, to) {
+  if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName || keyOf(from) !== keyOf(to)) {
+    from.replaceWith(doc.adoptNode(to));
+    return;
+  }
+  if (from.nodeType !== 1) {
+    if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
+    return;
+  }
+  if (from.hasAttribute('data-keep')) return;
+  for (const a of [...from.attributes]) {
+    if (!to.hasAttribute(a.name) && a.name !== 'open') from.removeAttribute(a.name);
+  }
+  for (const a of [...to.attributes]) {
+    if (a.name === 'disabled' && from.hasAttribute('data-arm')) continue; // arming owns it
+    if (from.getAttribute(a.name) !== a.value) from.setAttribute(a.name, a.value);
+  }
+  children(from, to);
+}
+
+function children(from, to) {
+  const keyed = new Map();
+  for (const n of from.childNodes) if (keyOf(n)) keyed.set(keyOf(n), n);
+  let at = from.firstChild;
+  for (const want of [...to.childNodes]) {
+    const k = keyOf(want), have = k ? keyed.get(k) : null;
+    if (have && have.nodeName === want.nodeName) {
+      if (have !== at) from.insertBefore(have, at); else at = at.nextSibling;
+      keyed.delete(k);
+      morph(have, want);
+    } else if (!k && at && !keyOf(at) && at.nodeName === want.nodeName) {
+      const next = at.nextSibling;
+      morph(at, want);
+      at = next;
+    } else {
+      from.insertBefore(doc.adoptNode(want), at);
+    }
+  }
+  while (at) { const next = at.nextSibling; at.remove(); at = next; }
+}
+
+let running = null, again = false;
+// refresh asks for this page and moves what changed. Calls while one runs make one more.
+async function refresh() {
+  if (running) { again = true; return running; }
+  running = (async () => {
+    do {
+      again = false;
+      const url = location.href;
+      try {
+        const next = await ask(url);
+        if (url === location.href) apply(next); else again = true;
+      } catch (x) {
+        if (x.status === 401 || x.status === 200) { location.assign('/signin'); return; }
+      }
+    } while (again);
+  })();
+  await running;
+  running = null;
+}
+
+function apply(next) {
+  const rows = $('#rows'), sel = $('.row.sel'), was = sel ? sel.getBoundingClientRect().top : 0;
+  const known = new Set($$('.row').map(r => r.dataset.id)), fresh = rows && known.size;
+  for (const part of $$('[data-live]')) {
+    const n = $(`[data-live="${part.dataset.live}"]`, next);
+    if (n) morph(part, n);
+  }
+  doc.title = next.title;
+  readClock($('.rail', next) ?? $('.rail'));
+  decorate();
+  if (rows) {
+    const still = $('.row.sel'); // the row under the eye and the key stays where it is
+    if (sel && still && still.dataset.id === sel.dataset.id) rows.scrollTop += still.getBoundingClientRect().top - was;
+    const came = $$('.row').filter(r => fresh && !known.has(r.dataset.id));
+    came.forEach(r => r.classList.add('came'));
+    if (came.length) say(`${came.length} new: ${$('.ttl', came[0]).textContent}`);
+  }
+}
+
+// decorate puts back what only this browser knows: local times, the filter, marks, arming.
+function decorate() {
+  times();
+  filter();
+  mark();
+  settle();
+}
+
+// ---- time ------------------------------------------------------------------
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const hm = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+const day = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'medium' });
+let skew = 0; // server's clock minus ours, in ms; small differences are the network's
+
+function readClock(nav) {
+  const d = nav ? Date.parse(nav.dataset.now) - Date.now() : 0;
+  skew = Math.abs(d) > 3000 ? d : 0;
+}
+
+function ago(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 5) return 'now';
+  if (s < 60) return `${s} s ago`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ago`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h ago`;
+  return `${Math.floor(s / 86400)} days ago`;
+}
+
+const set = (el, text) => { if (el.textContent !== text) el.textContent = text; };
+
+function times() {
+  const now = Date.now() + skew;
+  for (const t of $$('time[data-as]')) {
+    const at = new Date(t.dateTime), as = t.dataset.as;
+    set(t, as === 'ago' ? ago(now - at) : as === 'clock' ? clock.format(at) : day.format(at));
+  }
+  for (const t of $$('[data-tick]')) set(t, hm.format(new Date(t.dataset.tick)));
+  for (const z of $$('#zone')) set(z, zone);
+  for (const r of $$('.ring')) {
+    const end = Date.parse(r.dataset.expires), begin = Date.parse(r.dataset.begins), left = Math.max(0, end - now);
+    const s = Math.round(left / 1000), two = n => String(n).padStart(2, '0');
+    set($('b', r), s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`);
+    $('.ring-v', r).setAttribute('stroke-dasharray', `${Math.max(0, 100 * left / Math.max(1, end - begin)).toFixed(1)} 100`);
+    r.classList.toggle('late', s < 60);
+    if (s === 0 && !r.dataset.over) { r.dataset.over = '1'; later(refresh, 1200); }
+  }
+}
+
+// ---- list ------------------------------------------------------------------
+
+const marked = new Set();
+const shownRows = () => $$('.row').filter(r => !r.classList.contains('hidden'));
+const selected = () => $('.row.sel');
+
+function filter() {
+  const box = $('#filter');
+  if (!box) return;
+  const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let any = false;
+  for (const g of $$('.grp')) {
+    let n = 0;
+    for (const r of $$('.row', g)) {
+      const hit = words.every(w => r.dataset.search.includes(w));
+      r.classList.toggle('hidden', !hit);
+      n += hit;
+    }
+    g.classList.toggle('hidden', !n);
+    any ||= n > 0;
+  }
+  $('#nothing').classList.toggle('hidden', any || !$('.row'));
+}
+
+function mark() {
+  if (!$('#bulk')) return;
+  for (const id of marked) if (!$(`#r-${CSS.escape(id)}[data-may]`)) marked.delete(id);
+  for (const r of $$('.row')) r.classList.toggle('marked', marked.has(r.dataset.id));
+  $('#marks').textContent = marked.size;
+  $('#bulk').classList.toggle('hidden', !marked.size);
+  $('#keys').classList.toggle('hidden', !!marked.size);
+}
+
+function move(step) {
+  const rows = shownRows(), i = rows.indexOf(selected());
+  const to = rows[i < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, i + step))];
+  if (to && to !== selected()) pick(to);
+}
+
+// pick selects a row at once; its detail follows. The address names it, so that a reload shows the same.
+function pick(row) {
+  for (const r of $$('.row.sel')) { r.classList.remove('sel'); $('a', r).removeAttribute('aria-current'); }
+  row.classList.add('sel');
+  $('a', row).setAttribute('aria-current', 'true');
+  row.scrollIntoView({ block: 'nearest' });
+  history.replaceState(null, '', $('a', row).getAttribute('href'));
+  disarm();
+  refresh();
+}
+
+// ---- deciding ----------------------------------------------------------------
+
+let armed = '', settling = '', timer = 0;
+const now = () => $('.card-page')?.dataset.settle ?? '';
+
+function disarm() {
+  armed = settling = '';
+  clearTimeout(timer);
+  for (const b of $$('[data-arm]')) { b.disabled = true; b.classList.remove('arming'); }
+}
+
+// settle arms approving once the card shown is the one selected and has not changed for 700 ms.
+function settle() {
+  const key = now(), row = selected();
+  if (!key || row && row.dataset.id !== $('.card-page').dataset.id) return disarm();
+  if (key === armed || key === settling) {
+    for (const b of $$('[data-arm]')) b.disabled = key !== armed;
+    return;
+  }
+  const reason = $('#reason');
+  if (reason && reason.dataset.of !== $('.card-page').dataset.id) { reason.dataset.of = $('.card-page').dataset.id; reason.value = ''; }
+  disarm();
+  settling = key;
+  $('#approve')?.classList.add('arming');
+  timer = setTimeout(() => {
+    if (now() !== key) return;
+    armed = key;
+    for (const b of $$('[data-arm]')) { b.disabled = false; b.classList.remove('arming'); }
+  }, ARM);
+}
+
+async function post(url, fields) {
+  try {
+    const r = await fetch(url, { method: 'POST', body: new URLSearchParams(fields), headers: { 'X-CSRF-Token': csrf }, redirect: 'error' });
+    return { ok: r.ok, text: (await r.text()).slice(0, 300) };
+  } catch {
+    return { ok: false, text: 'The server did not answer. Nothing is known to be decided; look at the card.' };
+  }
+}
+
+let sending = false;
+async function decide(decision, confirmed) {
+  const form = $('#decide'), reason = $('#reason');
+  if (!form || !reason || sending) return;
+  if (decision === 'approve') {
+    if (!armed || armed !== now()) return;
+    const ask = $('#confirm');
+    if (ask && !confirmed) {
+      ask.showModal();
+      const yes = $('#confirm-yes');
+      yes.disabled = true;
+      yes.classList.add('arming');
+      setTimeout(() => { yes.classList.remove('arming'); yes.disabled = armed !== now(); if (ask.open && !yes.disabled) yes.focus(); }, ARM);
+      return;
+    }
+  } else if (!reason.value.trim()) {
+    form.classList.add('denying');
+    reason.placeholder = 'Why is it denied? Enter denies, Esc goes back';
+    reason.focus();
+    toast('A denial needs a reason.', true);
+    return;
+  }
+  sending = true;
+  const fields = { decision, reason: reason.value, digest: form.elements.digest.value, version: form.elements.version.value };
+  if (confirmed) fields.confirmed = 'yes';
+  $('#confirm')?.close();
+  const r = await post(form.getAttribute('action'), fields);
+  sending = false;
+  toast(r.text, !r.ok);
+  if (r.ok) { reason.value = ''; calm(); }
+  refresh();
+}
+
+function calm() {
+  $('#decide')?.classList.remove('denying');
+  const reason = $('#reason');
+  if (reason) reason.placeholder = 'Reason, kept in the audit log';
+}
+
+async function denyMarked(reason) {
+  const rows = [...marked].map(id => $(`#r-${CSS.escape(id)}`)).filter(Boolean);
+  let done = 0, last = '';
+  for (const r of rows) {
+    const a = await post(`/approvals/${encodeURIComponent(r.dataset.id)}/review`, { decision: 'deny', reason, digest: r.dataset.digest, version: r.dataset.version });
+    if (a.ok) { done++; marked.delete(r.dataset.id); } else last = a.text;
+  }
+  toast(done === rows.length ? `${done} denied.` : `${done} of ${rows.length} denied. ${last}`, done !== rows.length);
+  refresh();
+}
+
+// ---- telling -----------------------------------------------------------------
+
+let gone = 0;
+function toast(text, bad) {
+  const t = $('#toast');
+  t.textContent = text;
+  t.classList.toggle('bad', !!bad);
+  t.classList.add('up');
+  clearTimeout(gone);
+  gone = setTimeout(() => t.classList.remove('up'), bad ? 6000 : 3200);
+}
+const say = text => { $('#say').textContent = text; };
+
+const timers = new Map();
+function later(f, ms) { if (!timers.has(f)) timers.set(f, setTimeout(() => { timers.delete(f); f(); }, ms)); }
+
+// ---- events ------------------------------------------------------------------
+
+function listen() {
+  const es = new EventSource('/events'), pip = $('#pip');
+  const light = (on, title) => { if (pip) { pip.classList.toggle('on', on); pip.classList.toggle('off', !on); pip.title = title; } };
+  let first = true;
+  es.onopen = () => { light(true, 'live'); if (!first) refresh(); first = false; };
+  es.onerror = () => { light(false, 'reconnecting'); if (es.readyState === 2) setTimeout(listen, 5000); };
+  es.addEventListener('approval', e => {
+    const ev = JSON.parse(e.data);
+    if (page === 'approvals' || page === 'activity') later(refresh, 60); else later(refresh, 1000);
+    const row = $(`#r-${CSS.escape(ev.id)}`);
+    if (row && row.dataset.state !== ev.state) say(`${$('.ttl', row).textContent}: ${ev.state}`);
+  });
+  es.addEventListener('head', e => {
+    const n = JSON.parse(e.data).size.toLocaleString('en-US');
+    for (const h of $$('[data-head]')) set(h, n);
+    if (page === 'activity' || page === 'audit') later(refresh, 900);
+  });
+  es.addEventListener('signedout', () => { es.close(); location.assign('/signin'); });
+  addEventListener('pagehide', () => es.close());
+}
+
+// ---- keys and clicks -----------------------------------------------------------
+
+const keys = {
+  j: () => move(1), arrowdown: () => move(1), k: () => move(-1), arrowup: () => move(-1),
+  a: () => decide('approve'), d: () => marked.size ? $('#bulk input').focus() : decide('deny'),
+  x: () => { const r = selected(); if (!r) return; if (!('may' in r.dataset)) return toast('Only what waits for you can be marked.', true); const id = r.dataset.id; marked.has(id) ? marked.delete(id) : marked.add(id); mark(); },
+  '/': () => $('#filter')?.focus(), '?': () => $('#help').showModal(),
+  enter: () => { const r = selected(); if (r && !wide.matches) location.assign($('a', r).href); else { $('#main')?.focus(); $('.card-page')?.scrollTo(0, 0); } },
+  escape: () => { marked.clear(); mark(); const f = $('#filter'); if (f?.value) { f.value = ''; filter(); } },
+  1: () => $('[data-tab=needs]')?.click(), 2: () => $('[data-tab=watching]')?.click(), 3: () => $('[data-tab=decided]')?.click(),
+};
+
+doc.addEventListener('keydown', e => {
+  if (e.metaKey || e.ctrlKey || e.altKey || e.isComposing) return;
+  const k = e.key.toLowerCase(), el = e.target;
+  if (el.closest('dialog')) return;
+  if (el.closest('input, textarea, select')) {
+    if (k === 'escape') { if (el.id === 'filter') { el.value = ''; filter(); } calm(); el.blur(); e.preventDefault(); }
+    if (k === 'enter' && el.id === 'filter') { el.blur(); const r = shownRows()[0]; if (r) pick(r); e.preventDefault(); }
+    return;
+  }
+  if (k === 'enter' && el.closest('a, button, summary')) { if (!el.closest('.row')) return; }
+  if (page !== 'approvals' && k !== '?') return;
+  const f = keys[k];
+  if (!f || e.repeat && 'adx/?'.includes(k)) return;
+  e.preventDefault();
+  f();
+});
+
+doc.addEventListener('click', e => {
+  const el = e.target.closest('a, button');
+  if (!el) return;
+  if (el.id === 'theme') {
+    const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+    root.dataset.theme = dark ? 'light' : 'dark';
+    doc.cookie = `assent-theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=strict${location.protocol === 'https:' ? '; secure' : ''}`;
+  } else if (el.id === 'helpb') $('#help').showModal();
+  else if (el.id === 'confirm-no') $('#confirm').close();
+  else if (el.id === 'confirm-yes') decide('approve', true);
+  else if (el.closest('.row') && wide.matches && !e.metaKey && !e.ctrlKey && !e.shiftKey) { e.preventDefault(); pick(el.closest('.row')); }
+});
+
+doc.addEventListener('submit', e => {
+  const f = e.target;
+  if (f.id === 'decide') {
+    e.preventDefault();
+    // Enter in the field answers only a denial that was begun with D: it must never guess.
+    const typed = doc.activeElement?.id === 'reason' && e.submitter?.value === 'deny' && !clicked;
+    if (typed && !f.classList.contains('denying')) return toast('Press Deny or Approve: Enter alone decides nothing.', true);
+    decide(e.submitter?.value === 'approve' ? 'approve' : 'deny');
+  } else if (f.id === 'bulk') {
+    e.preventDefault();
+    const r = f.elements.reason.value.trim();
+    if (!r) return toast('A denial needs a reason.', true);
+    f.elements.reason.value = '';
+    denyMarked(r);
+  }
+});
+let clicked = false; // a pointer pressed the button that submits, Enter did not
+doc.addEventListener('pointerdown', e => { clicked = !!e.target.closest('#decide button'); }, true);
+doc.addEventListener('keydown', e => { if (e.key === 'Enter') clicked = !!e.target.closest('#decide button'); }, true);
+doc.addEventListener('input', e => { if (e.target.id === 'filter') filter(); });
+doc.addEventListener('visibilitychange', () => { if (!doc.hidden) refresh(); });
+
+readClock($('.rail'));
+decorate();
+listen();
+setInterval(times, 1000);
