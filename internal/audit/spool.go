@@ -284,6 +284,13 @@ func (s *Spool) begin() error {
 	if s.number == maxSegments {
 		return s.die(errors.New("no segment number is left"))
 	}
+	if s.fresh {
+		// Only the newest segment may be one that a power cut takes away whole:
+		// a hole among the numbers always means that somebody made it.
+		if err := s.o.disk.syncDir(s.o.Dir); err != nil {
+			return s.die(err)
+		}
+	}
 	f, err := s.o.disk.create(filepath.Join(s.o.Dir, fmt.Sprintf(segmentName, s.number+1)))
 	if err != nil {
 		return s.die(err)

@@ -263,12 +263,15 @@ func (v *verifier) spool() error {
 	if err != nil {
 		_ = v.problem(-1, "%v", err)
 	}
-	next, open := int64(0), int64(0)
+	next, open, torn := int64(0), int64(0), false
 	for _, g := range segments {
-		if g.First != next {
+		switch {
+		case g.First > next && torn:
+			v.line("gap: traffic records %d to %d were lost in a crash", next, g.First-1)
+		case g.First != next:
 			_ = v.problem(-1, "spool segment %d begins with record %d instead of %d", g.Segment, g.First, next)
 		}
-		next = g.First + g.Count
+		next, torn = g.First+g.Count, !g.Clean
 		v.SpoolRecords += g.Count
 		seal, sealed := v.seals[g.Segment]
 		delete(v.seals, g.Segment)
