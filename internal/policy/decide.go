@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/assenthq/assent/action"
@@ -13,11 +14,10 @@ import (
 type kindSet uint32
 
 const (
-	kindCount            = 24
-	everyKind            = kindSet(1)<<(kindCount+1) - 1
-	noKind       kindSet = 1 << kindCount       // an action that has no kinds
-	kindUnknown  kindSet = 1 << (kindCount - 1) // action.Unknown
-	deepestIndex         = 8
+	kindCount           = 24
+	everyKind           = kindSet(1)<<(kindCount+1) - 1
+	noKind      kindSet = 1 << kindCount       // an action that has no kinds
+	kindUnknown kindSet = 1 << (kindCount - 1) // action.Unknown
 )
 
 // kindBit is k's bit. What is not on the list is unknown.
@@ -97,6 +97,7 @@ type kindIndex struct {
 type bucket struct {
 	rules    []*rule // without a resource pattern, or with one that begins with a wildcard
 	byPrefix map[string][]*rule
+	lengths  []int // of those prefixes, each once: a lookup for a length nobody has is saved
 }
 
 func (s *Set) build() {
@@ -147,6 +148,9 @@ func (b *bucket) add(r *rule) {
 		b.byPrefix = map[string][]*rule{}
 	}
 	b.byPrefix[prefix] = append(b.byPrefix[prefix], r)
+	if !slices.Contains(b.lengths, len(prefix)) {
+		b.lengths = append(b.lengths, len(prefix))
+	}
 }
 
 func (r *rule) line(name string) *line {
@@ -159,7 +163,7 @@ func (r *rule) line(name string) *line {
 }
 
 // commonPrefix is what every URN that one of the patterns matches begins with,
-// up to and with a separator. It has at most deepestIndex separators.
+// up to and with a separator.
 func commonPrefix(patterns []string) string {
 	out := ""
 	for i, p := range patterns {
@@ -175,13 +179,7 @@ func commonPrefix(patterns []string) string {
 		}
 		out = p
 	}
-	end, seen := 0, 0
-	for i := 0; i < len(out) && seen < deepestIndex; i++ {
-		if separator(out[i]) {
-			end, seen = i+1, seen+1
-		}
-	}
-	return out[:end]
+	return out[:strings.LastIndexAny(out, ":/")+1]
 }
 
 func separator(c byte) bool { return c == ':' || c == '/' }
@@ -226,16 +224,10 @@ func (s *Set) visit(k *kindIndex, bit kindSet, in *Input, d *Decision, t *tally)
 
 func (s *Set) visitBucket(b *bucket, bit kindSet, in *Input, d *Decision, t *tally) {
 	s.judge(b.rules, bit, in, d, t)
-	if b.byPrefix == nil {
-		return
-	}
 	urn := in.Action.Resource.URN
-	for i, seen := 0, 0; i < len(urn) && seen < deepestIndex; i++ {
-		if separator(urn[i]) {
-			seen++
-			if rules := b.byPrefix[urn[:i+1]]; rules != nil {
-				s.judge(rules, bit, in, d, t)
-			}
+	for _, n := range b.lengths {
+		if n <= len(urn) && separator(urn[n-1]) {
+			s.judge(b.byPrefix[urn[:n]], bit, in, d, t)
 		}
 	}
 }
