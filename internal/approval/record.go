@@ -121,28 +121,3 @@ func (a *Approval) event() Event { return Event{ID: a.ID, Version: a.Version, St
 func sameAsker(a, b *identity.Asker) bool {
 	return a.Credential == b.Credential && a.Subject.ID == b.Subject.ID && slices.Equal(a.Links(), b.Links())
 }
-
-// TokenRecorder appends the token.changed record of a credential to the
-// transaction that changes it. The store's transaction has to be the log's as well.
-func TokenRecorder(log Log) func(context.Context, identity.TokenTx, identity.TokenChange) error {
-	return func(ctx context.Context, tx identity.TokenTx, c identity.TokenChange) error {
-		logTx, ok := tx.(audit.Tx)
-		if !ok {
-			return errors.New("recording a token: this store keeps tokens and log apart")
-		}
-		r := &audit.Record{
-			Type: audit.TypeToken, Subject: c.Token.Subject, Decision: c.What,
-			Detail: map[string]string{
-				"token": c.Token.ID, "kind": c.Token.Kind, "by": c.By,
-				"scopes": fmt.Sprint(c.Token.Scopes), "expires": c.Token.Expires.UTC().Format("2006-01-02T15:04:05Z"),
-			},
-		}
-		for _, a := range c.Token.Chain {
-			r.Chain = append(r.Chain, a.ID)
-		}
-		if len(r.Chain) > 0 {
-			r.Actor = r.Chain[0]
-		}
-		return log.Append(ctx, logTx, r)
-	}
-}
