@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/client"
+	"github.com/assenthq/assent/internal/server"
 	"github.com/spf13/cobra"
 )
 
@@ -49,7 +50,7 @@ type app struct {
 	out, err io.Writer
 	json     bool
 	url      string
-	tokenEnv string
+	data     string
 }
 
 // Main runs one command and returns the exit status.
@@ -114,10 +115,11 @@ and who you are.`,
 	root.SetErr(a.err)
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
 	root.PersistentFlags().StringVar(&a.url, "url", "", "server to talk to (default $ASSENT_URL or http://127.0.0.1:8720)")
+	root.PersistentFlags().StringVar(&a.data, "data", "./assent-data", "data directory of a server on this machine")
 	root.AddCommand(
 		a.serveCmd(), a.demoCmd(),
 		a.listCmd(), a.showCmd(), a.reviewCmd("approve"), a.reviewCmd("deny"), a.tailCmd(),
-		a.verifyCmd(), a.policyCmd(), a.tokenCmd(), a.signinCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
+		a.verifyCmd(), a.policyCmd(), a.tokenCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
 	)
 	return root
 }
@@ -130,22 +132,33 @@ func Version() string {
 	return "development"
 }
 
-// client is a client for the configured server.
-func (a *app) client() (*client.Client, error) {
-	url := a.url
+// client talks to the configured server as the caller. Commands that only read
+// or administer may fall back to the credential a server beside leaves in its
+// data directory; reviewing never does.
+func (a *app) client(operator bool) (*client.Client, error) {
+	url, token := a.url, os.Getenv("ASSENT_TOKEN")
 	if url == "" {
 		url = os.Getenv("ASSENT_URL")
+	}
+	if token == "" && operator {
+		o, err := server.ReadOperator(a.data)
+		if err != nil {
+			return nil, failf(exitUsage, "no credential: set ASSENT_TOKEN, or name a running server's data directory with --data (%w)", err)
+		}
+		token = o.Token
+		if url == "" {
+			url = o.URL
+		}
+	}
+	if token == "" {
+		return nil, failf(exitUsage, "no credential: set ASSENT_TOKEN to a reviewer's token (an operator makes one with assent token mint --person NAME --scope review)")
 	}
 	if url == "" {
 		url = "http://127.0.0.1:8720"
 	}
-	token := os.Getenv("ASSENT_TOKEN")
-	if token == "" {
-		return nil, failf(exitUsage, "no credential: set ASSENT_TOKEN (an operator makes one with assent token mint)")
-	}
-	c, err := client.New(url, token)
+	c, err := client.New(url, token, nil)
 	if err != nil {
-		return nil, failf(exitUsage, "%w", err)
+		return nil, &exitError{exitUsage, err}
 	}
 	return c, nil
 }

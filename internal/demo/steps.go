@@ -214,7 +214,7 @@ func (s *story) approve(ctx context.Context, a *approval.Approval) error {
 	if err != nil {
 		return err
 	}
-	if _, err := own.Review(ctx, a.ID, client.Review{Decision: "approve", Reason: "it is my agent", Digest: a.Digest.String(), Version: a.Version}); err == nil {
+	if err := review(ctx, own, a.ID, "approve", "it is my agent"); err == nil {
 		return errors.New("the owner of the agent could approve what it asks")
 	}
 	s.refused("Dana, who owns the agent, tries to approve it: refused, whoever asked may not answer")
@@ -223,7 +223,7 @@ func (s *story) approve(ctx context.Context, a *approval.Approval) error {
 		if err != nil {
 			return err
 		}
-		if _, err := mira.Review(ctx, a.ID, client.Review{Decision: "approve", Reason: "planned migration", Digest: a.Digest.String(), Version: a.Version}); err != nil {
+		if err := review(ctx, mira, a.ID, "approve", "planned migration"); err != nil {
 			return fmt.Errorf("the approval by Mira: %w", err)
 		}
 		s.good("Mira Kovac of data-owners approves, over the API")
@@ -265,7 +265,17 @@ func (s *story) as(ctx context.Context, person string) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(s.srv.URL(), token)
+	return client.New(s.srv.URL(), token, nil)
+}
+
+// review reads an approval and answers it as it was read.
+func review(ctx context.Context, c *client.Client, id, decision, reason string) error {
+	a, err := c.Approval(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, err = c.Review(ctx, a, decision, reason)
+	return err
 }
 
 // resumed checks what the export brought after the approval.
@@ -350,7 +360,7 @@ func (s *story) again(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := mira.Review(ctx, a.ID, client.Review{Decision: "deny", Reason: "one export was agreed", Digest: a.Digest.String(), Version: a.Version}); err != nil {
+	if err := review(ctx, mira, a.ID, "deny", "one export was agreed"); err != nil {
 		return fmt.Errorf("the denial by Mira: %w", err)
 	}
 	got := <-done

@@ -45,13 +45,13 @@ type Recorder interface {
 
 // Spool is the traffic lane: written when Append returns, durable within 50 ms.
 type Spool interface {
-	Append(rec *audit.Record) error
+	Append(rec *audit.Record) (seq int64, err error)
 }
 
 // Ledger adds up what a person's actors have read.
 type Ledger interface {
 	AddRows(ctx context.Context, subject, class, resource string, at time.Time, rows, bytes int64) error
-	SumRows(ctx context.Context, subject, resource string, since time.Time) (rows int64, err error)
+	SumRows(ctx context.Context, subject, resource string, since time.Time) (rows, bytes int64, err error)
 }
 
 // Options are the parts an Enforcer is made of. All but Metrics are needed.
@@ -81,8 +81,9 @@ type Metrics interface {
 
 // An Enforcer decides. It is safe for concurrent use.
 type Enforcer struct {
-	o     Options
-	rates *rates
+	o      Options
+	rates  *rates
+	ledger *ledger
 
 	mu       sync.Mutex
 	sessions map[*session]struct{} // owned by mu
@@ -96,7 +97,7 @@ func New(o Options) (*Enforcer, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Enforcer{o: o, rates: newRates(o.Now), sessions: map[*session]struct{}{}}, nil
+	return &Enforcer{o: o, rates: newRates(o.Now), ledger: newLedger(o.Ledger, o.Now), sessions: map[*session]struct{}{}}, nil
 }
 
 // CutCredential ends every open session of a credential, and returns how many there were.
@@ -155,15 +156,18 @@ func (e *Enforcer) judge(ctx context.Context, a *action.Action, asker *identity.
 	if set == nil {
 		return nil, errors.New("no policy is loaded")
 	}
-	j.decision = set.Explain(&j.input)
+	set.Decide(&j.input, &j.decision)
+	if j.decision.Verdict != policy.Allow {
+		j.decision = set.Explain(&j.input) // reasons are for people and the log; what flows needs none
+	}
 	return j, nil
 }
 
 // findData scans the request itself and asks the catalogue about its columns.
 func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	a := j.action
-	j.statement, j.spans, j.findings = mask.Statement(e.o.Detect, a.Statement)
-	j.title, _, _ = mask.Statement(e.o.Detect, a.Title)
+	j.statement, j.spans, j.findings = mask.MaskStatement(a.Statement, e.o.Detect)
+	j.title, _, _ = mask.MaskStatement(a.Title, e.o.Detect)
 	for class, n := range payloadFindings(e.o.Detect, a) {
 		if n > j.findings[class] {
 			j.findings[class] = n
@@ -187,9 +191,9 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	if !slices.Contains(a.Kinds, action.DataRead) {
 		return nil
 	}
-	rows, err := e.o.Ledger.SumRows(ctx, ledgerKey(j.asker), a.Resource.URN, e.o.Now().Add(-time.Hour))
+	rows, err := e.ledger.sum(ctx, ledgerKey(j.asker), a.Resource.URN)
 	if err != nil {
-		return fmt.Errorf("reading the ledger: %w", err)
+		return err
 	}
 	j.read = rows
 	if rows >= e.o.ExportAfterRows && !slices.Contains(a.Kinds, action.DataExport) {
@@ -274,7 +278,7 @@ func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
 	rec := e.request(j)
 	var err error
 	if harmless(j.action.Kinds) {
-		err = e.o.Spool.Append(rec)
+		_, err = e.o.Spool.Append(rec)
 	} else {
 		err = e.o.Record.Record(ctx, rec)
 	}

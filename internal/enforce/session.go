@@ -52,7 +52,7 @@ func (t *authority) Login(ctx context.Context, v gate.Verifier, from gate.Peer) 
 		return nil, errors.New("opening a session: the credential names no actor")
 	}
 	s := &session{e: t.e, asker: asker, gate: t.name, res: t.res, id: "ses_" + randomID(), cut: make(chan struct{})}
-	if err := t.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "opened", "from": from.Address, "credential": asker.Credential})); err != nil {
+	if _, err := t.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "opened", "from": from.Address, "credential": asker.Credential})); err != nil {
 		return nil, t.e.unwritable(err)
 	}
 	if !asker.Expires.IsZero() {
@@ -110,7 +110,7 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, held func(gate.
 }
 
 func (s *session) Refused(_ context.Context, detail string) {
-	if err := s.e.o.Spool.Append(s.record(audit.TypeRefused, map[string]string{"what": cut(detail, 500)})); err != nil {
+	if _, err := s.e.o.Spool.Append(s.record(audit.TypeRefused, map[string]string{"what": cut(detail, 500)})); err != nil {
 		s.e.o.Logger.Error("recording a refusal", "gate", s.gate, "err", err)
 	}
 }
@@ -138,7 +138,7 @@ func (s *session) Close() {
 		s.e.mu.Lock()
 		delete(s.e.sessions, s)
 		s.e.mu.Unlock()
-		if err := s.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "closed"})); err != nil {
+		if _, err := s.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "closed"})); err != nil {
 			s.e.o.Logger.Error("recording the end of a session", "gate", s.gate, "err", err)
 		}
 	})
@@ -231,13 +231,11 @@ func (p *permit) done(o gate.Outcome) {
 		p.e.o.Metrics.Masked(c, n)
 	}
 	if p.rows > 0 {
-		if err := p.e.o.Ledger.AddRows(ctx, ledgerKey(p.j.asker), "", p.j.action.Resource.URN, p.e.o.Now(), p.rows, p.bytes); err != nil {
-			log.Error("adding to the ledger", "err", err)
-		}
+		p.e.ledger.add(ledgerKey(p.j.asker), p.j.action.Resource.URN, p.rows, p.bytes)
 	}
 	rec := p.outcome(o, masked)
 	if p.approval == "" {
-		if err := p.e.o.Spool.Append(rec); err != nil {
+		if _, err := p.e.o.Spool.Append(rec); err != nil {
 			log.Error("recording an outcome", "gate", p.j.where.Gate, "err", err)
 		}
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/internal/api"
@@ -137,12 +138,18 @@ func (s *Server) ProofOfExecution(ctx context.Context) (string, error) {
 	return string(text), err
 }
 
-// Verifier is the public key of a data directory's log, from its key file.
-func Verifier(data string, c *Config) (string, error) {
-	if _, err := os.Stat(logKeyFile(data)); err != nil {
-		return "", fmt.Errorf("no log key in %s: is it a data directory?", data)
+// Verifier is the public key of a data directory's log, from its key file. The
+// checkpoint beside it says under which name.
+func Verifier(data string) (string, error) {
+	cp, err := os.ReadFile(headFile(data))
+	if err != nil {
+		return "", fmt.Errorf("reading the checkpoint: %w", err)
 	}
-	k, err := audit.LoadOrCreateKey(logKeyFile(data), origin(c))
+	name, _, _ := strings.Cut(string(cp), "\n")
+	if _, err := os.Stat(logKeyFile(data)); err != nil {
+		return "", fmt.Errorf("no log key in %s", data)
+	}
+	k, err := audit.LoadOrCreateKey(logKeyFile(data), name)
 	if err != nil {
 		return "", err
 	}

@@ -162,6 +162,7 @@ func directory(c *Config) (*identity.Static, error) {
 		}
 		people = append(people, ip)
 	}
+	people = append(people, identity.Person{ID: operatorPerson, Name: "operator of this server"})
 	var actors []identity.Actor
 	for _, a := range c.Actors {
 		ia := identity.Actor{ID: a.Type + ":" + a.ID, Type: a.Type, Model: a.Model, Trust: a.Trust}
@@ -258,6 +259,11 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.signLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() {
+		if err := s.enforcer.Run(run); err != nil {
+			s.log.Error("the ledger's last counts are lost", "err", err)
+		}
+	})
+	s.work.Go(func() {
 		if err := s.engine.Run(run); err != nil && run.Err() == nil {
 			s.fail("timers", err)
 		}
@@ -267,6 +273,9 @@ func (s *Server) Start(ctx context.Context) error {
 			s.fail("console and API", err)
 		}
 	})
+	if err := s.writeOperator(ctx); err != nil {
+		return fmt.Errorf("leaving a credential for commands on this machine: %w", err)
+	}
 	return s.startGates(run)
 }
 
@@ -404,3 +413,12 @@ func resourceOf(g *GateConfig) action.Resource {
 }
 
 func portOf(n int) string { return strconv.Itoa(n) }
+
+// GateAddrs is where each gate listens.
+func (s *Server) GateAddrs() map[string]string {
+	out := map[string]string{}
+	for _, g := range s.gates {
+		out[g.cfg.Name] = s.GateAddr(g.cfg.Name)
+	}
+	return out
+}

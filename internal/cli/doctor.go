@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/assenthq/assent/client"
+	"github.com/assenthq/assent/internal/pgcluster"
+	"github.com/assenthq/assent/internal/server"
+	"github.com/spf13/cobra"
+)
+
+// A finding of the doctor. OK is "ok", "problem" or "unknown": what could not be checked is said.
+type finding struct {
+	What   string `json:"what"`
+	State  string `json:"state"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+func (a *app) doctorCmd() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "doctor", Short: "Look at configuration, data directory and running server, and say what to do", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			found := a.examine(cmd.Context(), file)
+			bad := 0
+			for _, f := range found {
+				if f.State == "problem" {
+					bad++
+				}
+			}
+			if a.json {
+				if err := a.printJSON(found); err != nil {
+					return err
+				}
+			} else {
+				for _, f := range found {
+					a.printf("%-8s %s\n", f.State, printable(f.What))
+					if f.Remedy != "" {
+						a.printf("         %s\n", printable(f.Remedy))
+					}
+				}
+			}
+			if bad > 0 {
+				return failf(exitFailed, "%d problems", bad)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration file to check as well")
+	return c
+}
+
+func (a *app) examine(ctx context.Context, file string) []finding {
+	var out []finding
+	add := func(state, remedy, format string, args ...any) {
+		out = append(out, finding{fmt.Sprintf(format, args...), state, remedy})
+	}
+	if file != "" {
+		if cfg, err := server.ReadConfig(file); err != nil {
+			add("problem", "", "configuration: %v", err)
+		} else {
+			add("ok", "", "configuration %s: %d gates, %d people, %d actors", file, len(cfg.Gates), len(cfg.People), len(cfg.Actors))
+			out = append(out, a.examinePeople(cfg)...)
+		}
+	}
+	out = append(out, a.examineData()...)
+	out = append(out, a.examineServer(ctx)...)
+	if _, err := pgcluster.Find(); err != nil {
+		add("ok", "install PostgreSQL to see the demo with the real one", "the demo uses its embedded database here")
+	}
+	add("unknown", "make sure by network rules and by rotating old credentials that agents have no other way to the systems behind the gates", "whether agents can reach the systems without Assent can't be checked from here")
+	return out
+}
+
+func (a *app) examinePeople(cfg *server.Config) []finding {
+	var out []finding
+	for _, actor := range cfg.Actors {
+		if actor.Owner == "" {
+			out = append(out, finding{"actor " + actor.ID + " has no owner: it may do only what policy allows outright", "problem", "name the person behind it: owner: in the configuration"})
+		}
+	}
+	return out
+}
+
+func (a *app) examineData() []finding {
+	info, err := os.Stat(a.data)
+	if err != nil {
+		return []finding{{"data directory " + a.data + " is not there", "unknown", "name it with --data"}}
+	}
+	var out []finding
+	if info.Mode().Perm()&0o077 != 0 {
+		out = append(out, finding{"others may look into the data directory " + a.data, "problem", "chmod 700 " + a.data})
+	}
+	files, _ := filepath.Glob(filepath.Join(a.data, "keys", "*"))
+	for _, f := range append(files, filepath.Join(a.data, "operator.json")) {
+		if i, err := os.Stat(f); err == nil && i.Mode().Perm()&0o077 != 0 {
+			out = append(out, finding{"others may read " + f, "problem", "chmod 600 it and consider it known: rotate"})
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, finding{"data directory " + a.data + " and its keys are its owner's alone", "ok", ""})
+	}
+	return out
+}
+
+func (a *app) examineServer(ctx context.Context) []finding {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	c, err := a.client(true)
+	if err != nil {
+		return []finding{{"no server to ask", "unknown", "start one with assent serve, or set ASSENT_URL and ASSENT_TOKEN"}}
+	}
+	var ready *client.Readiness
+	if ready, err = c.Ready(ctx); err != nil {
+		return []finding{{"the server does not answer: " + err.Error(), "problem", "is assent serve running? --url names another"}}
+	}
+	var out []finding
+	for _, check := range ready.Checks {
+		f := finding{"server: " + check.Name, "ok", ""}
+		if !check.OK {
+			f.State, f.Remedy = "problem", "the server's own log says why"
+		}
+		out = append(out, f)
+	}
+	return out
+}

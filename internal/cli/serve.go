@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/assenthq/assent/internal/server"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) serveCmd() *cobra.Command {
+	var file string
+	var signin []string
+	c := &cobra.Command{
+		Use:   "serve --config assent.yaml",
+		Short: "Run gates, console and API",
+		Long: `Run gates, console and API from one configuration and one data directory.
+
+SIGHUP reloads the policy packs: all of them, or the last good ones stay.
+SIGINT and SIGTERM stop: what runs may end, what waits is found again later.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := server.ReadConfig(file)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			return a.serve(cmd.Context(), cfg, signin)
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "assent.yaml", "configuration file")
+	c.Flags().StringSliceVar(&signin, "sign-in", nil, "print a one-time sign-in link for this person once the console is up")
+	return c
+}
+
+func (a *app) serve(ctx context.Context, cfg *server.Config, signin []string) error {
+	start := time.Now()
+	log := a.logger(cfg)
+	s, err := server.New(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	if err := s.Start(ctx); err != nil {
+		_ = s.Close(context.WithoutCancel(ctx))
+		return err
+	}
+	// The line a supervisor or a test waits for.
+	log.Info("ready", "console", s.URL(), "gates", s.GateAddrs(), "after", time.Since(start).Round(time.Microsecond).String())
+	for _, p := range signin {
+		link := s.SignInLink("person:" + p)
+		if link == "" {
+			_ = s.Close(context.WithoutCancel(ctx))
+			return failf(exitUsage, "--sign-in: there is no person %q in the configuration", p)
+		}
+		// To the terminal of whoever started it, never to the log.
+		a.printf("sign in as %s (once, within ten minutes): %s\n", p, link)
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-hup:
+			if err := s.ReloadPolicy(ctx); err != nil {
+				fmt.Fprintln(a.err, "assent: the policy was not reloaded; the last good one stays:", err)
+			}
+		case <-ctx.Done():
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+			defer cancel()
+			log.Info("stopping")
+			return s.Close(stop)
+		}
+	}
+}
+
+func (a *app) logger(cfg *server.Config) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // checked when the configuration was read
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.Log.Format == "text" {
+		return slog.New(slog.NewTextHandler(a.err, o))
+	}
+	return slog.New(slog.NewJSONHandler(a.err, o))
+}

@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/assenthq/assent/client"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) tokenCmd() *cobra.Command {
+	c := &cobra.Command{Use: "token", Short: "Mint, list and revoke credentials"}
+	c.AddCommand(a.tokenMintCmd(), a.tokenListCmd(), a.tokenRevokeCmd())
+	return c
+}
+
+func (a *app) tokenMintCmd() *cobra.Command {
+	var actor, typ, person string
+	var scopes []string
+	var life time.Duration
+	c := &cobra.Command{
+		Use: "mint --actor NAME | --person NAME --scope review", Args: cobra.NoArgs,
+		Short: "Make a credential; its text is printed once and stored nowhere",
+		Long: `Make a credential; its text is printed once and stored nowhere.
+
+An actor's token is the password of user NAME at a database gate, and its bearer
+token at the API. It can ask and nothing else: no setting gives it review scope.
+A person's token carries the scopes named: review, read, admin.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (actor == "") == (person == "") {
+				return failf(exitUsage, "name one of --actor and --person")
+			}
+			r := client.TokenRequest{Kind: "actor", Actors: []string{typ + ":" + strings.TrimPrefix(actor, typ+":")}, Life: life}
+			if person != "" {
+				if len(scopes) == 0 {
+					return failf(exitUsage, "a person's token needs --scope: review, read or admin")
+				}
+				r = client.TokenRequest{Kind: "person", Subject: "person:" + strings.TrimPrefix(person, "person:"), Scopes: scopes, Life: life}
+			} else if len(scopes) > 0 {
+				return failf(exitUsage, "an actor's token takes no --scope: it can ask, and nothing else")
+			}
+			c, err := a.client(true)
+			if err != nil {
+				return err
+			}
+			secret, t, err := c.CreateToken(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]any{"token": secret, "info": t})
+			}
+			a.printf("%s\n", secret)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&actor, "actor", "", "actor of the configuration")
+	c.Flags().StringVar(&typ, "type", "agent", "type of the actor: agent, pipeline or service")
+	c.Flags().StringVar(&person, "person", "", "person of the configuration")
+	c.Flags().StringSliceVar(&scopes, "scope", nil, "scope of a person's token: review, read, admin")
+	c.Flags().DurationVar(&life, "ttl", 8*time.Hour, "how long it is good for")
+	return c
+}
+
+func (a *app) tokenListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "Credentials, without their secrets", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client(true)
+			if err != nil {
+				return err
+			}
+			list, err := c.Tokens(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(list)
+			}
+			w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+			for _, t := range list {
+				state := "expires in " + span(time.Until(t.Expires))
+				if !t.Revoked.IsZero() {
+					state = "revoked"
+				} else if time.Now().After(t.Expires) {
+					state = "expired"
+				}
+				_, _ = w.Write([]byte(strings.Join([]string{t.ID, t.Kind, strings.Join(append(t.Actors, t.Subject), " for "), strings.Join(t.Scopes, ","), state}, "\t") + "\n"))
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func (a *app) tokenRevokeCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke ID", Short: "End a credential and its open connections at once", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client(true)
+			if err != nil {
+				return err
+			}
+			if err := c.RevokeToken(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			a.printf("%s is revoked\n", args[0])
+			return nil
+		},
+	}
+}

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/server"
+	"github.com/assenthq/assent/internal/store/sqlite"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) verifyCmd() *cobra.Command {
+	var key string
+	c := &cobra.Command{
+		Use:   "verify --data DIR",
+		Short: "Verify the log of a data directory, offline",
+		Long: `Rehash every record of a data directory, check the tree, the signed checkpoint,
+the copy of it kept outside the database and the traffic spool, and say what holds.
+
+It needs no server and changes nothing; a running server may keep running.
+--key takes the log's public key (a C2SP verifier key) from elsewhere: with the
+key in the data directory itself, whoever wrote the directory could have signed it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.verify(cmd, a.data, key) },
+	}
+	c.Flags().StringVar(&key, "key", "", "the log's verifier key, for example from /v1/audit/checkpoint's documentation")
+	return c
+}
+
+func (a *app) verify(cmd *cobra.Command, data, key string) error {
+	if _, err := os.Stat(data); err != nil {
+		return failf(exitUsage, "%s is no data directory (--data names one)", data)
+	}
+	checkpoint, err := os.ReadFile(filepath.Join(data, "checkpoint"))
+	if err != nil {
+		return failf(exitUsage, "%s holds no checkpoint: %w", data, err)
+	}
+	if key == "" {
+		if key, err = server.Verifier(data); err != nil {
+			return failf(exitUsage, "%w (or give the public key by --key)", err)
+		}
+	}
+	store, err := sqlite.OpenReadOnly(cmd.Context(), data)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	progress := func(int64, int64) {}
+	if isTerminal(a.err) {
+		progress = func(done, total int64) { fmt.Fprintf(a.err, "\r%d of %d records", done, total) }
+	}
+	r, err := audit.Verify(cmd.Context(), audit.VerifyOptions{Reader: store, Verifiers: []string{key}, Checkpoint: checkpoint, SpoolDir: filepath.Join(data, "spool"), Progress: progress})
+	if isTerminal(a.err) {
+		fmt.Fprint(a.err, "\r\x1b[K")
+	}
+	if err != nil {
+		if a.json {
+			_ = a.printJSON(map[string]any{"verified": false, "problem": err.Error()})
+		}
+		return failf(exitFailed, "NOT VERIFIED: %w", err)
+	}
+	if a.json {
+		return a.printJSON(map[string]any{"verified": true, "report": r})
+	}
+	for _, l := range r.Lines() {
+		a.printf("%s\n", l)
+	}
+	return nil
+}
