@@ -66,6 +66,9 @@ func VerifyCheckpoint(signed []byte, vkeys ...string) (*Checkpoint, error) {
 	}
 	own := false
 	for _, s := range n.Sigs {
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+			return nil, errors.New("checkpoint: a signature isn't written the one way") // note is more lenient
+		}
 		cp.Signers = append(cp.Signers, s.Name)
 		own = own || s.Name == cp.Origin
 	}

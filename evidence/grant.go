@@ -187,7 +187,6 @@ func strictJSON(b []byte, v any) error {
 
 func (g *Grant) check(audience string, now time.Time) error {
 	d := g.Details[0]
-	life := time.Duration(g.Expires-g.Issued) * time.Second
 	hexDigest, ok := strings.CutPrefix(d.Digest, "sha256:")
 	sum, err := hex.DecodeString(hexDigest)
 	switch {
@@ -199,7 +198,8 @@ func (g *Grant) check(audience string, now time.Time) error {
 		return errors.New("it has no action digest")
 	case d.Bounds.Rows != nil && *d.Bounds.Rows < 0:
 		return errors.New("its row bound is negative")
-	case g.Expires-g.Issued > int64(MaxGrantLife/time.Second) || life <= 0 || g.Earliest < g.Issued:
+	case g.Issued < 0 || g.Expires <= g.Issued || g.Earliest < g.Issued, // in this order the next line can't wrap
+		g.Expires-g.Issued > int64(MaxGrantLife/time.Second):
 		return errors.New("its times don't fit together")
 	case !now.Before(time.Unix(g.Expires, 0)):
 		return errors.New("it has expired")
