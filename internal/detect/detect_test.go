@@ -385,4 +385,3 @@ func TestScanAllocates(t *testing.T) {
 		t.Errorf("%v allocations a scan", n)
 	}
 }
-

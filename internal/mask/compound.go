@@ -195,12 +195,18 @@ func (c *column) jsonBody(k kind, v []byte) (body, version []byte, err error) {
 
 // json masks the strings and numbers of a document. What stands under a key that
 // names a class is masked as a whole, as in a column of that name; keys are
-// scanned like any other text.
+// scanned like any other text. So is a token in which only the document around it
+// tells a value ("password": "…").
 func (r *Rows) json(v []byte) ([]byte, error) {
 	if !json.Valid(v) {
 		return nil, errMalformed
 	}
 	w := jsonWalk{rows: r, in: v}
+	for _, f := range r.set.engine.Scan(v, nil) {
+		if _, ok := r.set.rules[f.Class]; ok {
+			w.found = append(w.found, f)
+		}
+	}
 	if err := w.value(column{}); err != nil {
 		return nil, err
 	}
@@ -217,6 +223,18 @@ type jsonWalk struct {
 	in, out []byte
 	at      int
 	changed bool
+	found   []detect.Finding // in the document as text
+}
+
+// spotted returns the first finding that reaches into the token ending at w.at.
+func (w *jsonWalk) spotted(token []byte) (detect.Class, bool) {
+	for len(w.found) > 0 && w.found[0].End <= w.at-len(token) {
+		w.found = w.found[1:]
+	}
+	if len(w.found) > 0 && w.found[0].Start < w.at {
+		return w.found[0].Class, true
+	}
+	return "", false
 }
 
 // copySpace copies white space and separators.
@@ -295,30 +313,28 @@ func (w *jsonWalk) text(under column, token []byte) {
 		return
 	}
 	masked := w.rows.free(plain)
-	if len(plain) == 0 || len(masked) > 0 && &masked[0] == &plain[0] {
-		w.out = append(w.out, token...)
+	if len(plain) > 0 && (len(masked) == 0 || &masked[0] != &plain[0]) {
+		w.changed = true
+		w.out = append(w.out, jsonString(string(masked))...)
 		return
 	}
-	w.changed = true
-	w.out = append(w.out, jsonString(string(masked))...)
+	if class, ok := w.spotted(token); ok {
+		w.replace(class, jsonString(w.rows.set.rules[class].value(class, plain)))
+		return
+	}
+	w.out = append(w.out, token...)
 }
 
 // scalar copies a number or word. A masked one becomes 0, or stays null.
 func (w *jsonWalk) scalar(under column, token []byte) {
 	number := token[0] == '-' || token[0] >= '0' && token[0] <= '9'
-	switch {
-	case !number:
-	case under.known:
-		w.replace(under.class, []byte("0"))
+	class, ok := under.class, under.known
+	if !ok {
+		class, ok = w.spotted(token)
+	}
+	if number && ok {
+		w.replace(class, []byte("0"))
 		return
-	default:
-		var few [4]detect.Finding
-		for _, f := range w.rows.set.engine.Scan(token, few[:0]) {
-			if _, ok := w.rows.set.rules[f.Class]; ok {
-				w.replace(f.Class, []byte("0"))
-				return
-			}
-		}
 	}
 	w.out = append(w.out, token...)
 }

@@ -21,7 +21,7 @@ type Column struct {
 // Errors of values that cannot be masked. They never hold the value.
 var (
 	errMalformed = errors.New("value does not have the form of its type")
-	errOpaque    = errors.New("value of this type cannot be masked in binary format")
+	errOpaque    = errors.New("a value of this type cannot be masked")
 	errColumn    = errors.New("no such column")
 )
 
@@ -30,9 +30,9 @@ var (
 // A value whose column has a class (by catalogue, source, name, type or an
 // earlier value) is masked as a whole; in any other, what is found in it is
 // masked. A column never loses a class. Masked values are valid values of their
-// type: numbers become 0, dates 2000-01-01, UUIDs zero, addresses 0.0.0.0. For a
-// type this package does not know, text format is masked as text, and binary
-// format only where it is text; otherwise the value is refused.
+// type: numbers become 0, dates 2000-01-01, UUIDs zero, addresses 0.0.0.0. Types
+// made by users are masked as text, in binary format only where that is text; what
+// has no masked form (geometry, bit strings, multiranges…) is refused.
 type Rows struct {
 	set    *Set
 	cols   []column
@@ -61,9 +61,6 @@ func (s *Set) Rows(cols []Column) *Rows {
 		if holds == kindArray {
 			holds = col.elem
 		}
-		if holds == kindInet {
-			r.learn(&col, detect.IP)
-		}
 		for _, src := range c.Sources {
 			if class, _ := s.engine.Column("", []string{src}); class != "" && (c.Derived || fits(class, holds)) {
 				r.learn(&col, class)
@@ -71,6 +68,9 @@ func (s *Set) Rows(cols []Column) *Rows {
 		}
 		if class, _ := s.engine.Column(c.Name, nil); class != "" && fits(class, holds) {
 			r.learn(&col, class)
+		}
+		if holds == kindInet {
+			r.learn(&col, detect.IP)
 		}
 		r.cols = append(r.cols, col)
 	}
@@ -160,17 +160,14 @@ func (c *column) whole(k kind, v []byte) ([]byte, error) {
 		}
 		return append(version, jsonString(c.rule.value(c.class, unquoted(body)))...), nil
 	case kindOther:
-		if c.Binary && !isText(v) {
+		if c.Type > 0 && c.Type < firstUserType || c.Binary && !isText(v) {
 			return nil, errOpaque
 		}
 		return []byte(text()), nil
 	case kindRecord:
 		return []byte("(" + tag(c.class) + ")"), nil
 	case kindOpaque:
-		if c.Binary {
-			return nil, errOpaque
-		}
-		return []byte(text()), nil
+		return nil, errOpaque
 	}
 	z := zeros[k]
 	if c.Binary {

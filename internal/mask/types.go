@@ -48,7 +48,7 @@ func (k kind) isTime() bool { return k >= kindDate && k <= kindInterval }
 // kindOf maps the OIDs of pg_type.dat, which never change.
 func kindOf(oid uint32) kind {
 	switch oid {
-	case 25, 1043, 1042, 19, 142, 705:
+	case 25, 1043, 1042, 19, 142, 705, 2275:
 		return kindText
 	case 18:
 		return kindChar
@@ -207,6 +207,9 @@ var zeros = map[kind]struct {
 	kindMAC8:        {"00:00:00:00:00:00:00:00", make([]byte, 8)},
 	kindRange:       {"empty", []byte{1}},
 }
+
+// firstUserType is the first OID that CREATE TYPE gives out (FirstNormalObjectId).
+const firstUserType = 16384
 
 // isText reports whether bytes of an unknown type are text, as of an enum or citext.
 func isText(v []byte) bool {
