@@ -58,14 +58,15 @@ func LoadDir(dir string, o Options) (*Set, error) { return LoadPaths([]string{di
 
 // LoadPaths loads files, and the *.yaml and *.yml files of directories.
 func LoadPaths(paths []string, o Options) (*Set, error) {
-	files, err := readPaths(paths)
+	files, err := ReadPaths(paths)
 	if err != nil {
 		return nil, err
 	}
 	return LoadFiles(files, o)
 }
 
-func readPaths(paths []string) (map[string][]byte, error) {
+// ReadPaths reads pack files, and the *.yaml and *.yml files of directories, for LoadFiles.
+func ReadPaths(paths []string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, path := range paths {
 		names := []string{path}

@@ -69,12 +69,12 @@ type GateConfig struct {
 
 // An UpstreamConfig is the system behind a gate and the credential the gate holds for it.
 type UpstreamConfig struct {
-	Host     string `yaml:"host" doc:"Host name or address; a path is a Unix socket directory."`
+	Host     string `yaml:"host" doc:"Host name or address."`
 	Port     int    `yaml:"port" doc:"Port." default:"5432"`
 	Database string `yaml:"database" doc:"Database. Agents can't choose another."`
 	User     string `yaml:"user" doc:"Role the gate logs in as."`
 	Password Secret `yaml:"password" doc:"The real credential; agents never see it."`
-	TLS      string `yaml:"tls" doc:"verify-full, or off (loopback and Unix sockets only)." default:"verify-full"`
+	TLS      string `yaml:"tls" doc:"verify-full, or off (loopback only)." default:"verify-full"`
 	CA       string `yaml:"ca" doc:"Certificate authorities that may sign the upstream's certificate (PEM). Unset: the system's."`
 }
 
@@ -337,9 +337,9 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 	}
 	switch {
 	case u.TLS == "verify-full":
-	case u.TLS == "off" && (strings.HasPrefix(u.Host, "/") || isLoopback(u.Host)):
+	case u.TLS == "off" && isLoopback(u.Host):
 	case u.TLS == "off":
-		k.fail(at+".upstream.tls", "off is for loopback and Unix sockets only", "use verify-full, with ca: if the certificate is your own")
+		k.fail(at+".upstream.tls", "off is for loopback only", "use verify-full, with ca: if the certificate is your own")
 	default:
 		k.fail(at+".upstream.tls", fmt.Sprintf("mode %q", u.TLS), "write verify-full or off")
 	}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,7 +31,6 @@ type runningGate struct {
 	cfg      *GateConfig
 	gate     gate.Config
 	listener net.Listener
-	state    string
 }
 
 func (s *Server) makeGates() error {
@@ -41,8 +40,6 @@ func (s *Server) makeGates() error {
 		if err != nil {
 			return fmt.Errorf("gate %s: %w", g.Name, err)
 		}
-		c.Name, c.Authority, c.Log = g.Name, s.enforcer.Gate(g.Name, resourceOf(g)), s.log
-		c.Refused = s.refusedAt(g)
 		s.gates = append(s.gates, &runningGate{cfg: g, gate: c})
 	}
 	return nil
@@ -84,12 +81,30 @@ func postgresGate(s *Server, g *GateConfig) (gate.Config, error) {
 	if err != nil {
 		return gate.Config{}, err
 	}
-	return postgres.New(postgres.Config{
-		Name: g.Name, Host: g.Upstream.Host, Port: g.Upstream.Port, Database: g.Upstream.Database, User: g.Upstream.User,
-		Password:  func(ctx context.Context) ([]byte, error) { return g.Upstream.Password.Read(ctx, s.cfg) },
-		ClientTLS: client, UpstreamTLS: up, Resource: resourceOf(g), Classifier: sql.New(sql.Options{}),
-		TransactionWait: s.cfg.Limits.TransactionWait,
+	pg, err := postgres.New(postgres.Config{
+		Name: g.Name, Authority: s.enforcer.Gate(g.Name, resourceOf(g)), Classifier: sql.New(sql.Options{}),
+		Upstream: postgres.Upstream{
+			Host: g.Upstream.Host, Port: g.Upstream.Port, Database: g.Upstream.Database, User: g.Upstream.User,
+			Password: func(ctx context.Context) ([]byte, error) { return g.Upstream.Password.Read(ctx, s.cfg) },
+			TLS:      up, Plain: g.Upstream.TLS == "off",
+		},
+		ClientTLS: client, RequireClientTLS: client != nil, Sensitive: s.sensitive,
+		TransactionWait: s.cfg.Limits.TransactionWait, Refused: s.refusedAt(g), Log: s.log,
 	})
+	if err != nil {
+		return gate.Config{}, err
+	}
+	return pg.Config(), nil
+}
+
+// sensitive reports whether a source column has a class, by catalogue or by name.
+func (s *Server) sensitive(source string) bool {
+	name := source
+	if i := strings.LastIndexByte(source, '.'); i >= 0 {
+		name = source[i+1:]
+	}
+	class, _ := s.detect.Column(name, []string{source})
+	return class != ""
 }
 
 func clientTLS(c *Config, pair *KeyPair) (*tls.Config, error) {
@@ -109,9 +124,6 @@ func upstreamTLS(c *Config, u *UpstreamConfig) (*tls.Config, error) {
 		return nil, nil
 	}
 	t := &tls.Config{ServerName: u.Host, MinVersion: tls.VersionTLS12}
-	if strings.HasPrefix(u.Host, "/") {
-		return nil, errors.New("a Unix socket has no TLS: write tls: off")
-	}
 	if u.CA == "" {
 		return t, nil
 	}
@@ -130,11 +142,7 @@ func upstreamTLS(c *Config, u *UpstreamConfig) (*tls.Config, error) {
 func reach(ctx context.Context, u *UpstreamConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	network, addr := "tcp", net.JoinHostPort(u.Host, portOf(u.Port))
-	if strings.HasPrefix(u.Host, "/") {
-		network, addr = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", u.Host, u.Port)
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Host, strconv.Itoa(u.Port)))
 	if err != nil {
 		return err
 	}

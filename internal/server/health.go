@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func (s *Server) about(ctx context.Context) console.About {
 		if g.listener != nil {
 			listen = g.listener.Addr().String()
 		}
-		a.Gates = append(a.Gates, console.Gate{Name: g.cfg.Name, Protocol: g.cfg.Type, Listen: listen, Upstream: g.cfg.Upstream.Host + ":" + portOf(g.cfg.Upstream.Port), Env: g.cfg.Env, State: state})
+		a.Gates = append(a.Gates, console.Gate{Name: g.cfg.Name, Protocol: g.cfg.Type, Listen: listen, Upstream: g.cfg.Upstream.Host + ":" + strconv.Itoa(g.cfg.Upstream.Port), Env: g.cfg.Env, State: state})
 	}
 	if err := s.policy.Err(); err != nil {
 		a.Problems = append(a.Problems, "the newest policy packs did not load; the last good ones decide")

@@ -3,7 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
-	"strings"
+	"maps"
 
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/policy"
@@ -20,35 +20,29 @@ func (s *Server) loadPolicy() (*policy.Set, error) {
 	return LoadPolicy(s.cfg, o)
 }
 
-// LoadPolicy loads the packs a configuration names.
+// LoadPolicy loads the packs a configuration names; none: the built-in one.
 func LoadPolicy(c *Config, o policy.Options) (*policy.Set, error) {
+	names := c.Policy
+	if len(names) == 0 {
+		names = []string{"builtin:default"}
+	}
 	files := map[string][]byte{}
 	var paths []string
-	for _, p := range c.Policy {
-		if name, ok := strings.CutPrefix(p, "builtin:"); ok {
-			text, err := policy.Builtin(name)
-			if err != nil {
-				return nil, fmt.Errorf("configuration, policy: %w", err)
-			}
-			files[p] = text
-			continue
+	for _, p := range names {
+		switch p {
+		case "builtin:default":
+			files["assent:default.yaml"] = policy.DefaultPack()
+		case "builtin:demo":
+			files["assent:demo.yaml"] = policy.DemoPack()
+		default:
+			paths = append(paths, c.path(p))
 		}
-		paths = append(paths, c.path(p))
-	}
-	if len(c.Policy) == 0 {
-		text, err := policy.Builtin("default")
-		if err != nil {
-			return nil, err
-		}
-		files["builtin:default"] = text
 	}
 	read, err := policy.ReadPaths(paths)
 	if err != nil {
 		return nil, fmt.Errorf("configuration, policy: %w", err)
 	}
-	for k, v := range read {
-		files[k] = v
-	}
+	maps.Copy(files, read)
 	return policy.LoadFiles(files, o)
 }
 

@@ -16,7 +16,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -411,8 +410,6 @@ func (s *Server) personOf(ctx context.Context, token string) (identity.Person, e
 func resourceOf(g *GateConfig) action.Resource {
 	return action.Resource{URN: g.Type + ":" + g.Name + "/" + g.Upstream.Database, Type: g.Type, Env: g.Env, Labels: g.Labels}
 }
-
-func portOf(n int) string { return strconv.Itoa(n) }
 
 // GateAddrs is where each gate listens.
 func (s *Server) GateAddrs() map[string]string {
