@@ -1,0 +1,237 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"strings"
+
+	"github.com/assenthq/assent/gate"
+)
+
+// A field is one column of a RowDescription.
+type field struct {
+	name      string
+	table     uint32 // OID of the relation it comes from, or 0
+	attribute int
+	typ       uint32
+	binary    bool
+}
+
+var errRow = errors.New("upstream sent a malformed row")
+
+func readFields(f frame) ([]field, error) {
+	w := walker{b: f.body()}
+	n := w.u16()
+	fields := make([]field, 0, min(n, 1664)) // the server's own bound on columns
+	for range n {
+		fd := field{name: w.str(), table: w.u32(), attribute: w.u16(), typ: w.u32()}
+		w.u16() // size
+		w.u32() // modifier
+		format := w.u16()
+		if w.bad || format > 1 {
+			return nil, errRow
+		}
+		fd.binary = format == 1
+		fields = append(fields, fd)
+	}
+	if !w.done() {
+		return nil, errRow
+	}
+	return fields, nil
+}
+
+// appendFields relays a row description. A column may be named after a value, so names are masked as text.
+func (c *codec) appendFields(out []byte, f frame, fields []field, mask func([]byte) []byte) []byte {
+	changed := false
+	names := make([][]byte, len(fields))
+	for i, fd := range fields {
+		names[i] = mask([]byte(fd.name))
+		changed = changed || string(names[i]) != fd.name
+	}
+	if !changed {
+		return append(out, f...)
+	}
+	body := binary.BigEndian.AppendUint16(nil, uint16(len(fields)))
+	w := walker{b: f.body()}
+	w.u16()
+	for i := range fields {
+		w.str()
+		body = append(append(append(body, names[i]...), 0), w.take(18)...)
+	}
+	return appendFrame(out, 'T', body)
+}
+
+// columns says of each column where it comes from: on the parser's word, by
+// position where both sides agree on the number, and on the server's provenance.
+// Where they disagree every column may come from every source.
+func (c *codec) columns(run *run, fields []field) []gate.Column {
+	parsed := run.st.Columns
+	agree := len(parsed) == len(fields)
+	var all []string
+	for _, p := range parsed {
+		all = append(all, p.Sources...)
+		agree = agree && p.Name != "*" && !strings.HasSuffix(p.Name, ".*")
+	}
+	out := make([]gate.Column, len(fields))
+	for i, f := range fields {
+		col := gate.Column{Name: f.name, Type: f.typ, Binary: f.binary}
+		source, known := "", false
+		if f.table != 0 && f.attribute > 0 {
+			source, known = c.g.catalog.source(c.ctx, c.database, f.table, f.attribute)
+		}
+		switch {
+		case agree:
+			col.Sources, col.Derived = append([]string(nil), parsed[i].Sources...), parsed[i].Derived
+		case !known:
+			col.Sources, col.Derived = append([]string(nil), all...), true
+		}
+		if known {
+			col.Sources = append(col.Sources, source)
+		}
+		out[i] = col
+	}
+	return out
+}
+
+// appendRow relays a DataRow with its values masked. Without a mask that
+// changes something the bytes go on as they came.
+func (c *codec) appendRow(out []byte, f frame, fields []field, rows gate.Rows) ([]byte, error) {
+	w := walker{b: f.body()}
+	n := w.u16()
+	if n != len(fields) {
+		return out, errRow // a value that no column describes is not shown
+	}
+	start := len(out)
+	changed := false
+	out = append(out, 'D', 0, 0, 0, 0)
+	out = binary.BigEndian.AppendUint16(out, uint16(n))
+	for i := range n {
+		v := w.value()
+		if w.bad {
+			return out[:start], errRow
+		}
+		shown, err := c.value(i, v, fields[i], rows)
+		if err != nil {
+			return out[:start], err
+		}
+		if v == nil {
+			shown = nil
+		}
+		changed = changed || !bytes.Equal(shown, v)
+		if shown == nil {
+			changed = changed || v != nil
+			out = binary.BigEndian.AppendUint32(out, 0xffffffff)
+			continue
+		}
+		out = binary.BigEndian.AppendUint32(out, uint32(len(shown)))
+		out = append(out, shown...)
+	}
+	if !w.done() {
+		return out[:start], errRow
+	}
+	if !changed {
+		return append(out[:start], f...), nil
+	}
+	binary.BigEndian.PutUint32(out[start+1:], uint32(len(out)-start-1))
+	return out, nil
+}
+
+// value masks one value. Rows of a harmless statement have no masks of their own:
+// they are scanned as text.
+func (c *codec) value(i int, v []byte, fd field, rows gate.Rows) ([]byte, error) {
+	switch {
+	case v == nil:
+		return nil, nil
+	case rows != nil:
+		return rows.Value(i, v)
+	case !fd.binary || textual(fd.typ):
+		return c.text(v), nil
+	}
+	return v, nil
+}
+
+// errorCode returns the SQLSTATE and severity of an ErrorResponse or NoticeResponse body.
+func errorCode(body []byte) (code, severity string) {
+	code = "XX000"
+	w := walker{b: body}
+	for {
+		k := w.u8()
+		if k == 0 {
+			return code, severity
+		}
+		v := w.str()
+		switch {
+		case k == 'C' && len(v) == 5:
+			code = v
+		case k == 'V':
+			severity = v
+		}
+	}
+}
+
+// appendReport relays an ErrorResponse or NoticeResponse: an allow-list of
+// fields, each masked. Detail, context and internal query show values of rows,
+// so they stay here; the SQLSTATE is kept.
+func (c *codec) appendReport(out []byte, f frame, mask func([]byte) []byte) []byte {
+	code, _ := errorCode(f.body())
+	var body []byte
+	w := walker{b: f.body()}
+	for {
+		k := w.u8()
+		if k == 0 {
+			break
+		}
+		v := []byte(w.str())
+		switch k {
+		case 'S', 'V', 'C', 'P':
+		case 'M':
+			v = mask(withoutValues(code, v))
+		case 'H', 's', 't', 'c', 'd', 'n':
+			v = mask(v)
+		case 'D':
+			v = []byte("The detail is withheld by the gate.")
+		default:
+			continue
+		}
+		body = append(append(append(body, k), v...), 0)
+	}
+	return appendFrame(out, f.kind(), body, []byte{0})
+}
+
+// withoutValues removes from a data exception (class 22) what it quotes: a cast
+// made to fail prints the value (SELECT ssn::int).
+func withoutValues(code string, text []byte) []byte {
+	if !strings.HasPrefix(code, "22") && !strings.HasPrefix(code, "P0") && !strings.HasPrefix(code, "XX") {
+		return text
+	}
+	first, last := bytes.IndexByte(text, '"'), bytes.LastIndexByte(text, '"')
+	if first < 0 {
+		return text
+	}
+	if first == last {
+		last = len(text) - 1
+	}
+	return append(append(bytes.Clone(text[:first]), "(withheld)"...), text[last+1:]...)
+}
+
+func errorFrame(severity, code, message, detail, hint string) []byte {
+	return report('E', severity, code, message, detail, hint)
+}
+
+func noticeFrame(code, message, hint string) []byte {
+	return report('N', "NOTICE", code, message, "", hint)
+}
+
+func report(kind byte, severity, code, message, detail, hint string) []byte {
+	var body []byte
+	for _, f := range []struct {
+		k byte
+		v string
+	}{{'S', severity}, {'V', severity}, {'C', code}, {'M', message}, {'D', detail}, {'H', hint}} {
+		if f.v != "" {
+			body = append(append(append(body, f.k), strings.ReplaceAll(f.v, "\x00", "")...), 0)
+		}
+	}
+	return appendFrame(nil, kind, body, []byte{0})
+}

@@ -1,0 +1,566 @@
+package postgres
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/classify/sql"
+)
+
+// A batch is one request: a simple query, or extended messages up to a Sync,
+// a Flush, or a point where the session's state may change under what follows.
+type batch struct {
+	raw     []byte
+	steps   []step
+	actions []*action.Action
+	refusal *refused // the first; the rest of the batch is only read
+	synced  bool     // ends with Sync, or is a simple query
+	local   bool     // answered here: upstream was synchronised when we denied
+
+	prepared map[string]*prepared // as it will be if upstream accepts; nil: closed
+	portals  map[string]*portal
+	cursors  map[string]*cursor
+	shifted  bool // an earlier statement of this request changes what gives later ones their meaning
+}
+
+type stepKind uint8
+
+const (
+	stepQuery stepKind = iota
+	stepParse
+	stepBind
+	stepDescribeStatement
+	stepDescribePortal
+	stepExecute
+	stepCloseStatement
+	stepClosePortal
+	stepSync
+)
+
+// A step is one message sent, with the reply it will have.
+type step struct {
+	kind     stepKind
+	hidden   bool // ours: the client must not see the reply
+	name     string
+	prepared *prepared
+	portal   *portal
+	runs     []run
+	loose    bool // upstream may see other statements than the parser did
+}
+
+// A run is one statement that will run.
+type run struct {
+	st      *sql.Statement
+	action  int // in the request; -1: harmless, or under an older permit
+	text    string
+	cursor  *cursor // FETCH and MOVE: runs under its permit
+	declare *cursor
+	copy    *copyFormat
+}
+
+type param struct {
+	value  []byte // nil: NULL
+	binary bool
+}
+
+// ReadRequest reads one batch and makes its actions.
+func (c *codec) ReadRequest(conn *gate.Conn) (*gate.Request, error) {
+	if c.pinned != nil {
+		return nil, c.fatal(conn, c.pinned)
+	}
+	b := &batch{prepared: map[string]*prepared{}, portals: map[string]*portal{}, cursors: map[string]*cursor{}}
+	for {
+		f, err := readFrame(conn.In, nil, c.g.cfg.MaxMessage)
+		if err != nil {
+			return nil, err
+		}
+		if len(b.raw)+len(f) > c.g.cfg.MaxMessage {
+			return nil, fmt.Errorf("a batch of more than %d bytes: %w", c.g.cfg.MaxMessage, gate.ErrUnreadable)
+		}
+		if f.kind() == 'X' {
+			return nil, io.EOF
+		}
+		if c.skip != skipNothing && f.kind() != 'S' {
+			continue // as the server does after an error
+		}
+		end, err := c.add(conn, b, f)
+		if err != nil {
+			return nil, err
+		}
+		if end {
+			return c.request(b)
+		}
+	}
+}
+
+func (c *codec) request(b *batch) (*gate.Request, error) {
+	r := &gate.Request{Raw: b.raw, Actions: b.actions, State: b}
+	if b.refusal != nil {
+		return r, &gate.Denied{Status: gate.StatusDenied, Reason: b.refusal.text}
+	}
+	if len(r.Actions) == 0 {
+		r.Harmless = "statements without effect"
+	}
+	for _, a := range r.Actions {
+		if c.status == inTx || c.unsynced {
+			a.Wait = c.g.cfg.TransactionWait
+		}
+	}
+	return r, nil
+}
+
+// add takes one message into the batch. It reports whether the batch ends with it.
+func (c *codec) add(conn *gate.Conn, b *batch, f frame) (end bool, err error) {
+	switch f.kind() {
+	case 'Q':
+		if len(b.steps) > 0 || c.unsynced {
+			return false, fmt.Errorf("a simple query inside an extended batch: %w", gate.ErrUnreadable)
+		}
+		b.synced = true
+		return true, c.addQuery(conn, b, f)
+	case 'F':
+		b.refuse("0A000", "function calls by the fastpath protocol are not let through")
+		b.synced = true
+		return true, nil
+	case 'S':
+		b.synced = true
+		b.local = c.skip == skipHere
+		c.skip = skipNothing
+		if !b.local {
+			b.raw = append(b.raw, f...)
+			b.steps = append(b.steps, step{kind: stepSync})
+		}
+		return true, nil
+	case 'H':
+		b.raw = append(b.raw, f...)
+		return len(b.steps) > 0 || b.refusal != nil, nil
+	case 'd', 'c', 'f': // what a client had under way when its COPY failed; the server drops it too
+		return false, nil
+	case 'P', 'B', 'D', 'E', 'C':
+	default:
+		return false, fmt.Errorf("message %q from the client: %w", f.kind(), gate.ErrUnreadable)
+	}
+	if b.refusal != nil {
+		return false, nil
+	}
+	return c.addExtended(conn, b, f)
+}
+
+func (b *batch) refuse(code, text string) {
+	if b.refusal == nil {
+		b.refusal = &refused{code: code, text: text}
+	}
+}
+
+func malformed(f frame) error {
+	return fmt.Errorf("malformed message %q: %w", f.kind(), gate.ErrUnreadable)
+}
+
+func (c *codec) addExtended(conn *gate.Conn, b *batch, f frame) (end bool, err error) {
+	w := walker{b: f.body()}
+	switch f.kind() {
+	case 'P':
+		name, p := w.str(), &prepared{text: w.str()}
+		for range w.u16() {
+			p.types = append(p.types, w.u32())
+		}
+		if !w.done() {
+			return false, malformed(f)
+		}
+		if strings.HasPrefix(name, ownName) || !utf8.ValidString(name) || !utf8.ValidString(p.text) {
+			b.refuse("22021", "statement names and texts must be UTF-8 and not begin with "+ownName)
+			return false, nil
+		}
+		b.prepared[name] = p
+		b.push(f, step{kind: stepParse, name: name, prepared: p})
+	case 'B':
+		return false, c.addBind(conn, b, f)
+	case 'E':
+		return c.addExecute(b, f)
+	case 'D', 'C':
+		what, name := w.u8(), w.str()
+		if !w.done() || what != 'S' && what != 'P' || strings.HasPrefix(name, ownName) {
+			return false, malformed(f)
+		}
+		c.addAbout(b, f, what, name)
+	}
+	return false, nil
+}
+
+func (b *batch) push(f frame, s step) {
+	b.raw = append(b.raw, f...)
+	b.steps = append(b.steps, s)
+}
+
+// addAbout takes a Describe or a Close.
+func (c *codec) addAbout(b *batch, f frame, what byte, name string) {
+	s := step{name: name}
+	switch {
+	case f.kind() == 'D' && what == 'S':
+		s.kind, s.prepared = stepDescribeStatement, c.lookup(b, name)
+	case f.kind() == 'D':
+		s.kind, s.portal = stepDescribePortal, c.portal(b, name)
+		if s.portal != nil {
+			s.portal.known = true
+		}
+	case what == 'S':
+		s.kind = stepCloseStatement
+		b.prepared[name] = nil
+	default:
+		s.kind, s.portal = stepClosePortal, c.portal(b, name)
+		b.portals[name] = nil
+	}
+	b.push(f, s)
+}
+
+func (c *codec) lookup(b *batch, name string) *prepared {
+	if p, is := b.prepared[name]; is {
+		return p
+	}
+	return c.prepared[name]
+}
+
+func (c *codec) portal(b *batch, name string) *portal {
+	if p, is := b.portals[name]; is {
+		return p
+	}
+	return c.portals[name]
+}
+
+func (c *codec) cursor(b *batch, name string) *cursor {
+	if cur, is := b.cursors[name]; is {
+		return cur
+	}
+	return c.cursors[name]
+}
+
+// addBind decides a portal's action: text and parameters meet here.
+func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
+	w := walker{b: f.body()}
+	name, statement := w.str(), w.str()
+	tail := w.b
+	params, ok := readParams(&w)
+	if !ok {
+		return malformed(f)
+	}
+	p := c.lookup(b, statement)
+	switch {
+	case strings.HasPrefix(name, ownName):
+		b.refuse("42602", "portal names must not begin with "+ownName)
+		return nil
+	case p == nil || p.bySQL:
+		b.refuse("26000", "the gate knows no such prepared statement; prepare it again")
+		return nil
+	}
+	for _, v := range params {
+		if !v.binary && !utf8.Valid(v.value) {
+			b.refuse("22021", "parameters must be UTF-8")
+			return nil
+		}
+	}
+	if err := c.settle(conn); err != nil {
+		return err
+	}
+	res := c.g.cfg.Classifier.Classify(p.text, c.sqlState())
+	if len(res.Statements) != 1 {
+		b.refuse("42601", "a prepared statement holds one statement")
+		return nil
+	}
+	payload := append(append([]byte(p.text), 0), tail...)
+	r, err := c.plan(conn, b, &res.Statements[0], p.text, payload)
+	if err != nil || b.refusal != nil {
+		return err
+	}
+	if r.action >= 0 {
+		a := b.actions[r.action]
+		a.State["parameter_types"] = fmt.Sprint(p.types)
+		types := p.types
+		if len(p.actual) > 0 {
+			types = p.actual
+		}
+		a.Statement += describeParams(params, types)
+	}
+	po := &portal{name: name, run: r}
+	b.portals[name] = po
+	b.push(f, step{kind: stepBind, name: name, portal: po})
+	return nil
+}
+
+// readParams reads a Bind's formats, parameters and result formats to its end.
+func readParams(w *walker) ([]param, bool) {
+	formats := make([]int, 0, 8)
+	for range w.u16() {
+		if formats = append(formats, w.u16()); w.bad || formats[len(formats)-1] > 1 {
+			return nil, false
+		}
+	}
+	n := w.u16()
+	if w.bad || len(formats) > 1 && len(formats) != n {
+		return nil, false
+	}
+	params := make([]param, 0, min(n, 1024))
+	for i := range n {
+		p := param{value: w.value()}
+		switch {
+		case len(formats) == 1:
+			p.binary = formats[0] == 1
+		case i < len(formats):
+			p.binary = formats[i] == 1
+		}
+		if w.bad {
+			return nil, false
+		}
+		params = append(params, p)
+	}
+	for range w.u16() {
+		if w.u16() > 1 {
+			return nil, false
+		}
+	}
+	return params, w.done()
+}
+
+// describeParams writes parameters for people to read.
+func describeParams(params []param, types []uint32) string {
+	var s strings.Builder
+	for i, p := range params {
+		oid := uint32(0)
+		if i < len(types) {
+			oid = types[i]
+		}
+		fmt.Fprintf(&s, "\n-- $%d = %s", i+1, showParam(p, oid))
+	}
+	return s.String()
+}
+
+func showParam(p param, oid uint32) string {
+	switch {
+	case p.value == nil:
+		return "NULL"
+	case !p.binary || textual(oid) && utf8.Valid(p.value):
+		return strconv.Quote(string(p.value))
+	}
+	switch len(p.value) {
+	case 1, 2, 4, 8:
+		if oid == 16 || oid == 20 || oid == 21 || oid == 23 || oid == 26 {
+			var n int64
+			for i, x := range p.value {
+				if i == 0 {
+					n = int64(int8(x))
+					continue
+				}
+				n = n<<8 | int64(x)
+			}
+			return strconv.FormatInt(n, 10)
+		}
+	}
+	return "\\x" + hex.EncodeToString(p.value)
+}
+
+// textual types have the same bytes in text and binary format.
+func textual(oid uint32) bool {
+	return slices.Contains([]uint32{0, 18, 19, 25, 114, 142, 705, 1042, 1043}, oid)
+}
+
+// addExecute lets a decided portal run. Where that may change how the server
+// reads what follows, the batch ends here, with a Flush of our own.
+func (c *codec) addExecute(b *batch, f frame) (end bool, err error) {
+	w := walker{b: f.body()}
+	name, _ := w.str(), w.u32()
+	if !w.done() {
+		return false, malformed(f)
+	}
+	po := c.portal(b, name)
+	if po == nil {
+		b.refuse("34000", "the gate knows no such portal")
+		return false, nil
+	}
+	if !po.known && po.run.copy == nil {
+		b.push(appendFrame(nil, 'D', []byte{'P'}, cstr(name)), step{kind: stepDescribePortal, hidden: true, portal: po})
+		po.known = true
+	}
+	b.push(f, step{kind: stepExecute, portal: po})
+	if shifts(po.run.st) {
+		b.raw = appendFrame(b.raw, 'H')
+		return true, nil
+	}
+	return false, nil
+}
+
+// shifts reports whether a statement may change what gives later ones their meaning.
+func shifts(st *sql.Statement) bool {
+	switch st.Tx.Op {
+	case sql.TxNone, sql.TxBegin, sql.TxSavepoint, sql.TxRelease:
+	default:
+		return true
+	}
+	return len(st.Session) > 0 || st.Has(action.Execute) || st.Has(action.Unknown) || st.Has(action.SchemaChange)
+}
+
+// addQuery takes a simple query: every statement is decided, the whole message waits.
+func (c *codec) addQuery(conn *gate.Conn, b *batch, f frame) error {
+	w := walker{b: f.body()}
+	text := w.str()
+	if !w.done() {
+		return malformed(f)
+	}
+	if !utf8.ValidString(text) {
+		b.refuse("22021", "a query must be UTF-8")
+		return nil
+	}
+	if err := c.settle(conn); err != nil {
+		return err
+	}
+	res := c.g.cfg.Classifier.Classify(text, c.sqlState())
+	s := step{kind: stepQuery, loose: res.ParseError}
+	for i := range res.Statements {
+		r, err := c.plan(conn, b, &res.Statements[i], text, []byte(text))
+		if err != nil || b.refusal != nil {
+			return err
+		}
+		s.runs = append(s.runs, r)
+		b.shifted = b.shifted || shiftsText(&res.Statements[i], c.touched || b.shifted)
+	}
+	b.push(f, s)
+	return nil
+}
+
+// shiftsText is shifts for one text, which the server parses as a whole before
+// it runs any of it: only names can change their meaning.
+func shiftsText(st *sql.Statement, touched bool) bool {
+	switch st.Tx.Op {
+	case sql.TxCommit, sql.TxRollback, sql.TxRollbackTo, sql.TxPrepare:
+		return touched
+	}
+	for _, e := range st.Session {
+		switch {
+		case e.Kind == sql.SessionRole, e.Kind == sql.SessionAuthorization, e.Kind == sql.SessionSearchPath, e.Kind == sql.SessionDiscard:
+			return true
+		case e.Name == "*" || e.Name == "role" || e.Name == "session_authorization" || e.Name == "search_path":
+			return true
+		}
+	}
+	return false
+}
+
+// plan says how one statement runs: as an action of its own, under the permit
+// of its cursor, or as harmless.
+func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, payload []byte) (run, error) {
+	r := run{st: st, action: -1, text: st.Text(text)}
+	if c.status == failed && st.Tx.Op == sql.TxNone {
+		// What the session is once the transaction has ended is not known yet,
+		// so nothing may stand behind its end in one message.
+		b.refuse("25P02", "current transaction is aborted, commands ignored until end of transaction block")
+		return r, nil
+	}
+	for _, e := range st.Session {
+		if want, is := pins[strings.ToLower(e.Name)]; is && e.Kind != sql.SessionReset && (!e.Known || !samePin(e.Value, want)) {
+			b.refuse("22023", strings.ToLower(e.Name)+" is pinned to "+want+" by this gate")
+			return r, nil
+		}
+	}
+	if done, err := c.planNamed(b, &r); done || err != nil || b.refusal != nil {
+		return r, err
+	}
+	if cp := r.st.Copy; cp != nil && cp.Out && !cp.File && !cp.Program {
+		format, err := c.planCopy(conn, r.text, cp)
+		var no *refused
+		if errors.As(err, &no) {
+			b.refuse(no.code, no.text)
+			return r, nil
+		}
+		if err != nil {
+			return r, err
+		}
+		r.copy = format
+	}
+	if len(r.st.Kinds) == 0 && r.st.Harmless != "" {
+		return r, nil
+	}
+	r.action = len(b.actions)
+	b.actions = append(b.actions, c.describe(b, r.st, text, payload))
+	return r, nil
+}
+
+func samePin(value, want string) bool {
+	v := strings.ToLower(strings.Trim(value, "'\""))
+	if want == "UTF8" {
+		return v == "utf8" || v == "utf-8" || v == "unicode"
+	}
+	return v == want || v == "true" || v == "1" || v == "yes"
+}
+
+// planNamed resolves what runs by name: EXECUTE, FETCH and MOVE, and notes
+// what DECLARE makes. An unknown name is refused.
+func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
+	st := r.st
+	switch {
+	case st.Prepare != nil:
+		b.prepared[st.Prepare.Name] = &prepared{text: r.text, bySQL: true}
+	case st.Execute != "":
+		p := c.lookup(b, st.Execute)
+		if p == nil {
+			b.refuse("26000", "the gate knows no such prepared statement; prepare it again")
+			return true, nil
+		}
+		inner := &c.g.cfg.Classifier.Classify(p.text, c.sqlState()).Statements[0]
+		if p.bySQL {
+			if inner.Prepare == nil {
+				b.refuse("26000", "the prepared statement is not understood")
+				return true, nil
+			}
+			inner = inner.Prepare.Inner
+		}
+		resolved := st.Resolve(inner)
+		r.st, r.text = &resolved, p.text
+	case st.Cursor == nil:
+	case st.Cursor.Op == sql.CursorDeclare:
+		r.declare = &cursor{inner: st.Cursor.Inner, hold: st.Cursor.Hold}
+		b.cursors[st.Cursor.Name] = r.declare
+	case st.Cursor.Op == sql.CursorFetch || st.Cursor.Op == sql.CursorMove:
+		r.cursor = c.cursor(b, st.Cursor.Name)
+		if r.cursor == nil {
+			b.refuse("34000", "the gate knows no such cursor")
+			return true, nil
+		}
+		resolved := st.Resolve(r.cursor.inner)
+		r.st = &resolved
+		return true, nil // under the permit it was declared with
+	case st.Cursor.Op == sql.CursorClose && st.Cursor.Name != "*":
+		b.cursors[st.Cursor.Name] = nil
+	}
+	return false, nil
+}
+
+// describe makes the action of a statement.
+func (c *codec) describe(b *batch, st *sql.Statement, text string, payload []byte) *action.Action {
+	a := &action.Action{
+		Kinds: slices.Clone(st.Kinds), Verb: st.Verb, Target: st.Target, Title: st.Title, Shape: st.Shape, Reversible: st.Reversible,
+		Objects: st.Objects, Columns: st.Columns, Payload: payload, Statement: text, State: c.actionState(),
+	}
+	if len(a.Kinds) == 0 {
+		a.Kinds = []action.Kind{action.Unknown}
+	}
+	if b.shifted {
+		// What it means depends on a statement before it that has not run yet.
+		if !slices.Contains(a.Kinds, action.Unknown) {
+			a.Kinds = append(a.Kinds, action.Unknown)
+		}
+		a.State["after"] = "a change of role, search_path or transaction in the same message"
+	}
+	if st.ReadOnly() && st.Limit.Known {
+		a.Data.Rows = st.Limit
+	}
+	a.Data.Inferred = slices.ContainsFunc(st.Inferred, func(source string) bool {
+		return c.g.cfg.Sensitive == nil || c.g.cfg.Sensitive(source)
+	})
+	return a
+}

@@ -1,0 +1,399 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/classify/sql"
+)
+
+// Transaction statuses of ReadyForQuery.
+const (
+	idle   = 'I'
+	inTx   = 'T'
+	failed = 'E'
+)
+
+// A codec is one client's session. It belongs to the goroutine that serves
+// the connection, but for conn, ctx and upstreamKey, which are set before
+// the session can be found by its cancel key.
+type codec struct {
+	g           *Gate
+	conn        *gate.Conn
+	ctx         context.Context
+	key         cancelKey
+	upstreamKey []byte
+
+	user, database string
+	minor          uint32
+	claims         map[string]string // accepted start-up parameters
+
+	// What the session is, on the server's word only.
+	status     byte
+	role       string // "none", or what SET ROLE made it
+	auth       string // session authorization
+	searchPath string
+	reported   map[string]string // ParameterStatus
+	known      bool              // role, auth and searchPath were read back since anything may have changed them
+	touched    bool              // something in this transaction may have changed them: its end may change them back
+	prepared   map[string]*prepared
+	portals    map[string]*portal
+	cursors    map[string]*cursor
+	temp       []sql.Temp
+	pinned     error // a parameter left its pin: the session ends before the next statement
+	unsynced   bool  // messages went up since the last Sync
+	skip       skipping
+	last       gate.Permit // newest permit: it masks what belongs to no action
+
+	// What waits to be written to the client. Rows in it are counted first.
+	out   []byte
+	rows  int64
+	mark  int // where the uncounted rows begin in out
+	limit gate.Permit
+	buf   []byte // of the frame being copied
+}
+
+// skipping says who discards what the client sends up to its Sync.
+type skipping uint8
+
+const (
+	skipNothing  skipping = iota
+	skipUpstream          // the server does: it is waiting for Sync
+	skipHere              // we do: the server has been synchronised
+)
+
+// prepared is a statement that the server acknowledged, or will if it accepts this batch.
+type prepared struct {
+	text   string
+	bySQL  bool     // by PREPARE: text is the whole PREPARE statement
+	types  []uint32 // parameter types as declared
+	actual []uint32 // as the server resolved them
+}
+
+// portal is a bound statement. Planning at Bind can already run functions, so
+// its action is decided before Bind goes upstream, and every Execute of it
+// runs under that one permit.
+type portal struct {
+	name   string
+	run    run
+	permit gate.Permit // once it outlives the request that bound it
+	fields []field
+	known  bool // fields were described
+}
+
+// cursor is an SQL-level cursor with the permit it was declared under.
+type cursor struct {
+	inner  *sql.Statement
+	permit gate.Permit // nil when the query is harmless
+	hold   bool
+	rows   int64
+}
+
+func newCodec(g *Gate) *codec {
+	return &codec{
+		g: g, claims: map[string]string{}, reported: map[string]string{},
+		prepared: map[string]*prepared{}, portals: map[string]*portal{}, cursors: map[string]*cursor{},
+	}
+}
+
+// parameterStatus notes what the server reports and ends the session when a
+// parameter that decides how text is read has left its pin: the parser would
+// see other statements than the server runs (GBK, backslash escapes).
+func (c *codec) parameterStatus(conn *gate.Conn, f frame) error {
+	w := walker{b: f.body()}
+	name, value := w.str(), w.str()
+	if !w.done() {
+		return errors.New("upstream sent a malformed parameter status")
+	}
+	c.reported[name] = value
+	if want, is := pins[name]; is && value != want {
+		c.pinned = refuse("22023", name+" left the value this gate depends on; the connection ends", nil)
+	}
+	masked := c.text([]byte(value))
+	if string(masked) == value {
+		c.out = append(c.out, f...)
+	} else {
+		c.out = appendFrame(c.out, 'S', cstr(name), masked, []byte{0})
+	}
+	return nil
+}
+
+// pins are the parameters that decide how the server reads a text.
+var pins = map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": "on", "server_encoding": "UTF8"}
+
+// text masks what upstream says outside any action. Before the first permit
+// of a session nothing of the resource can have been read by it.
+func (c *codec) text(b []byte) []byte {
+	if c.last == nil {
+		return b
+	}
+	return noNUL(c.last.Text(b))
+}
+
+// noNUL keeps a mask from ending a C string early.
+func noNUL(b []byte) []byte {
+	if slices.Contains(b, 0) {
+		return []byte("(withheld)")
+	}
+	return b
+}
+
+// sqlState is what gives a text its meaning, for the classifier.
+func (c *codec) sqlState() sql.State {
+	version := 0
+	var major, minor int
+	if n, _ := fmt.Sscanf(c.reported["server_version"], "%d.%d", &major, &minor); n >= 1 {
+		version = major*10000 + minor
+	}
+	return sql.State{
+		Database: c.database, Role: c.effectiveRole(), SearchPath: c.searchPath, ServerVersion: version,
+		Key: c.auth + "\x00" + c.reported["DateStyle"], Temp: c.temp,
+	}
+}
+
+func (c *codec) effectiveRole() string {
+	if c.role == "" || c.role == "none" {
+		return c.auth
+	}
+	return c.role
+}
+
+// actionState is the same for the digest.
+func (c *codec) actionState() map[string]string {
+	var settings, temp []string
+	for _, name := range []string{"DateStyle", "IntervalStyle", "TimeZone", "default_transaction_read_only", "is_superuser"} {
+		settings = append(settings, name+"="+c.reported[name])
+	}
+	for _, t := range c.temp {
+		temp = append(temp, t.Name+"<"+strings.Join(t.Sources, ",")+">")
+	}
+	return map[string]string{
+		"database": c.database, "role": c.effectiveRole(), "session_user": c.auth, "search_path": c.searchPath,
+		"settings": strings.Join(settings, ";"), "temp": strings.Join(temp, ";"),
+	}
+}
+
+// settle reads role, authorization and search path back from the server when
+// something may have changed them. SHOW takes no snapshot, so it may stand before
+// SET TRANSACTION; a Flush instead of a Sync keeps an implicit transaction open.
+func (c *codec) settle(conn *gate.Conn) error {
+	if c.known || c.status == failed {
+		return nil
+	}
+	shown, err := c.show(conn, "SHOW role", "SHOW session_authorization", "SHOW search_path")
+	if err != nil {
+		return fmt.Errorf("reading the session's state back: %w", err)
+	}
+	c.role, c.auth, c.searchPath, c.known = shown[0], shown[1], shown[2], true
+	return nil
+}
+
+// Recheck reads the state again after a hold and compares: the session itself
+// could not change it, but an administrator could have.
+func (c *codec) Recheck(conn *gate.Conn, r *gate.Request) error {
+	before := c.actionState()
+	c.known = false
+	if err := c.settle(conn); err != nil {
+		return err
+	}
+	if !maps.Equal(before, c.actionState()) {
+		return &gate.Denied{Status: gate.StatusDenied, Reason: "the session's state changed while the statement waited", Hint: "ask again: it will be decided in the new state"}
+	}
+	return nil
+}
+
+// ownName marks statements and portals of the gate's own; clients may not use it.
+const ownName = "_assent"
+
+// show runs SHOW statements of our own and returns their values. Named
+// statements leave the client's unnamed one alone.
+func (c *codec) show(conn *gate.Conn, queries ...string) ([]string, error) {
+	var m []byte
+	for _, q := range queries {
+		m = appendFrame(m, 'P', cstr(ownName), cstr(q), []byte{0, 0})
+		m = appendFrame(m, 'B', cstr(ownName), cstr(ownName), make([]byte, 6))
+		m = appendFrame(m, 'E', cstr(ownName), make([]byte, 4))
+		m = appendFrame(m, 'C', []byte{'P'}, cstr(ownName))
+		m = appendFrame(m, 'C', []byte{'S'}, cstr(ownName))
+	}
+	closes := 2 * len(queries)
+	end := byte('S')
+	if c.unsynced {
+		end = 'H'
+	}
+	if err := conn.Send(appendFrame(m, end)); err != nil {
+		return nil, err
+	}
+	var values []string
+	for {
+		f, err := c.next(conn)
+		if err != nil {
+			return nil, err
+		}
+		switch f.kind() {
+		case 'D':
+			w := walker{b: f.body()}
+			w.u16()
+			values = append(values, string(w.value()))
+		case 'E':
+			code, _ := errorCode(f.body())
+			return nil, fmt.Errorf("upstream error %s", code)
+		case '3':
+			if closes--; closes == 0 && end == 'H' {
+				return c.shown(values, len(queries))
+			}
+		case 'Z':
+			c.ready(f)
+			return c.shown(values, len(queries))
+		case '1', '2', 'C', 'n', 'T':
+		default:
+			return nil, fmt.Errorf("upstream sent message %q", f.kind())
+		}
+	}
+}
+
+func (c *codec) shown(values []string, n int) ([]string, error) {
+	if len(values) != n {
+		return nil, errors.New("upstream did not answer")
+	}
+	return values, nil
+}
+
+// next reads upstream's next message and deals with those that may come at any time.
+func (c *codec) next(conn *gate.Conn) (frame, error) {
+	for {
+		if len(c.out) > 0 && !complete(conn.Up) {
+			if err := c.flush(conn); err != nil {
+				return nil, err
+			}
+		}
+		f, err := readFrame(conn.Up, c.buf, c.g.cfg.MaxMessage)
+		if err != nil {
+			return nil, err
+		}
+		if cap(f) <= 1<<20 { // one huge row must not stay with an idle connection
+			c.buf = f[:0]
+		}
+		done, err := c.async(conn, f)
+		if err != nil {
+			return nil, err
+		}
+		if !done {
+			return f, nil
+		}
+	}
+}
+
+// async handles the messages that upstream may send at any time.
+func (c *codec) async(conn *gate.Conn, f frame) (bool, error) {
+	switch f.kind() {
+	case 'S':
+		return true, c.parameterStatus(conn, f)
+	case 'N':
+		c.out = c.appendReport(c.out, f, c.text)
+		return true, nil
+	case 'A':
+		w := walker{b: f.body()}
+		pid, channel, payload := w.u32(), w.str(), w.str()
+		if !w.done() {
+			return false, errors.New("upstream sent a malformed notification")
+		}
+		c.out = appendFrame(c.out, 'A', binary.BigEndian.AppendUint32(nil, pid), c.text([]byte(channel)), []byte{0}, c.text([]byte(payload)), []byte{0})
+		return true, nil
+	}
+	return false, nil
+}
+
+// Idle copies what the server says between requests. An error there is its
+// last word (shutdown, time-out), so the connection ends with it.
+func (c *codec) Idle(conn *gate.Conn) error {
+	for conn.Up.Buffered() > 0 {
+		f, err := readFrame(conn.Up, nil, c.g.cfg.MaxMessage)
+		if err != nil {
+			return err
+		}
+		if f.kind() == 'E' {
+			c.out = c.appendReport(c.out, f, c.text)
+			return errors.Join(c.flush(conn), errors.New("upstream ended the session"))
+		}
+		done, err := c.async(conn, f)
+		if err != nil {
+			return err
+		}
+		if !done {
+			return fmt.Errorf("upstream sent message %q unasked", f.kind())
+		}
+	}
+	if c.pinned != nil {
+		return c.fatal(conn, c.pinned)
+	}
+	return c.flush(conn)
+}
+
+// ready takes a ReadyForQuery: the true transaction status, and what ends with a transaction.
+func (c *codec) ready(f frame) {
+	c.status, c.unsynced = failed, false
+	if len(f.body()) == 1 {
+		c.status = f.body()[0]
+	}
+	if c.status != idle {
+		return
+	}
+	for _, p := range c.portals {
+		p.finish()
+	}
+	clear(c.portals)
+	for name, cur := range c.cursors {
+		if !cur.hold {
+			cur.finish()
+			delete(c.cursors, name)
+		}
+	}
+	if c.touched {
+		c.known, c.touched = false, false
+	}
+}
+
+func (p *portal) finish() {
+	if p.permit != nil {
+		p.permit.Done(gate.Outcome{State: gate.Executed})
+		p.permit = nil
+	}
+}
+
+func (cur *cursor) finish() {
+	if cur.permit != nil {
+		cur.permit.Done(gate.Outcome{State: gate.Executed, Rows: cur.rows})
+		cur.permit = nil
+	}
+}
+
+// abort makes an open transaction fail, so that COMMIT cannot keep half of what
+// was asked for. The text is no statement: the server refuses it and the status becomes E.
+func (c *codec) abort(conn *gate.Conn) error {
+	m := appendFrame(nil, 'P', cstr(ownName), cstr("denied by the gate"), []byte{0, 0})
+	if err := conn.Send(appendFrame(m, 'S')); err != nil {
+		return err
+	}
+	return c.drain(conn)
+}
+
+// drain discards replies up to ReadyForQuery.
+func (c *codec) drain(conn *gate.Conn) error {
+	for {
+		f, err := c.next(conn)
+		if err != nil {
+			return err
+		}
+		if f.kind() == 'Z' {
+			c.ready(f)
+			return nil
+		}
+	}
+}
