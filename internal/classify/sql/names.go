@@ -33,7 +33,7 @@ var valueNodes = words(`A_ArrayExpr A_Const A_Expr A_Indices A_Star Alias Boolea
 	TypeCast SQLValueFunction SetToDefault JoinExpr MultiAssignRef`)
 
 // definitionNodes are the other nodes that a parse tree may hold below a statement.
-var definitionNodes = words(`AccessPriv CollateClause ColumnDef CommonTableExpr Constraint CreateOpClassItem CTECycleClause
+var definitionNodes = words(`AccessPriv AlterTableCmd CollateClause ColumnDef CommonTableExpr Constraint CreateOpClassItem CTECycleClause
 	CTESearchClause CurrentOfExpr DefElem FunctionParameter GroupingFunc GroupingSet IndexElem InferClause IntoClause
 	JsonAggConstructor JsonArgument JsonArrayAgg JsonArrayConstructor JsonArrayQueryConstructor JsonBehavior JsonFormat
 	JsonFuncExpr JsonIsPredicate JsonKeyValue JsonObjectAgg JsonObjectConstructor JsonOutput JsonParseExpr JsonReturning

@@ -654,27 +654,36 @@ func (sc *scope) resolve(ref *pg.ColumnRef) (sources []string, plain bool) {
 func (sc *scope) bare(name string) (sources []string, plain bool) {
 	candidates := 0
 	for s := sc; s != nil; s = s.parent {
+		if found, sure := s.surely(name); sure { // in a neighbour too it would be ambiguous
+			return append(sources, found...), false
+		}
 		for _, r := range s.rels {
 			if r.alias == name {
 				sources = append(sources, r.all()...)
 				candidates += 2 // a whole row is no plain column
-			}
-			if r.table != "" && r.alias == name {
 				continue
 			}
-			found, maybe := r.column(name)
-			if !maybe {
-				continue
-			}
-			sources = append(sources, found...)
-			candidates++
-			plain = r.table != "" && !r.renamed
-			if r.table == "" && !hasStar(r.cols) {
-				return sources, false // surely this one
+			if found, maybe := r.column(name); maybe {
+				sources = append(sources, found...)
+				candidates++
+				plain = r.table != "" && !r.renamed
 			}
 		}
 	}
 	return sources, plain && candidates == 1
+}
+
+// surely finds a derived relation with a column of that name.
+func (s *scope) surely(name string) ([]string, bool) {
+	for _, r := range s.rels {
+		for _, c := range r.cols {
+			if c.Name == name && name != "*" {
+				found, _ := r.column(name)
+				return found, true
+			}
+		}
+	}
+	return nil, false
 }
 
 func derived(name string, sources []string) action.Column {
