@@ -78,3 +78,43 @@ func BenchmarkScan(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkStream(b *testing.B) {
+	e, err := detect.New(detect.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	text := rows(1 << 20)
+	for _, chunk := range []int{256, 16 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("chunk=%d", chunk), func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			dst := make([]detect.Finding, 0, 4096)
+			for b.Loop() {
+				st := e.Stream()
+				out := dst
+				for at := 0; at < len(text); at += chunk {
+					out = st.Write(text[at:min(at+chunk, len(text))], out)
+				}
+				st.Close(out)
+			}
+		})
+	}
+}
+
+// BenchmarkWorst scans what a hostile client would send: endless candidates.
+func BenchmarkWorst(b *testing.B) {
+	e, err := detect.New(detect.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, unit := range []string{"a@", "1 ", "%41", "%25", "\\u0041", "eyJa.", "://a:", "password='", "aB3/", "１", "a:", "=", "fe80:", "aGVsbG8g", "+1", "GB29 NWBK 6016 ", "-----BEGIN PRIVATE KEY-----", "415-555-2671 "} {
+		text := []byte(strings.Repeat(unit, 1+(1<<18)/len(unit)))
+		b.Run(fmt.Sprintf("%q", unit), func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			var dst []detect.Finding
+			for b.Loop() {
+				dst = e.Scan(text, dst[:0])
+			}
+		})
+	}
+}

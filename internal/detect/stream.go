@@ -19,10 +19,15 @@ func (e *Engine) Stream() *Stream {
 // offsets from the beginning of the stream. It keeps a copy of what is not: the
 // longest open candidate, at most 4 KiB, and a few bytes of context.
 func (st *Stream) Write(p []byte, dst []Finding) []Finding {
-	st.s.t = append(st.s.t, p...)
-	st.s.steps()
-	dst = st.flush(dst, st.s.openLeft(st.s.i))
-	st.compact()
+	for len(p) > 0 {
+		// In portions, so that what is not certain yet stays short.
+		n := min(len(p), maxCandidate)
+		st.s.t = append(st.s.t, p[:n]...)
+		p = p[n:]
+		st.s.steps()
+		dst = st.flush(dst, st.s.openLeft(st.s.i))
+		st.compact()
+	}
 	return dst
 }
 
