@@ -75,9 +75,11 @@ func (f *osFile) Sync() error { return fdatasync(f.File) }
 type Spool struct {
 	o      SpoolOptions
 	wake   chan struct{} // something was written
-	urgent chan struct{} // somebody waits for it to be durable
+	urgent chan struct{} // a segment was closed: don't wait
 	quit   chan struct{} // closed by Close
 	done   chan struct{} // closed when the sync goroutine has ended
+
+	syncing sync.Mutex // held by whoever syncs and closes files; taken before mu
 
 	mu      sync.Mutex // guards what follows
 	dead    error
@@ -94,6 +96,7 @@ type Spool struct {
 	last    time.Time
 	round   chan struct{} // closed at the end of each sync
 	seals   []Seal
+	untold  []Seal // those OnSeal hasn't heard of
 	buf     []byte
 }
 
@@ -232,6 +235,8 @@ func (s *Spool) Sync(ctx context.Context) error {
 	return s.waitFor(ctx, target)
 }
 
+// waitFor syncs by itself when nobody else does: a lone writer then waits for
+// the disk only, not for another goroutine.
 func (s *Spool) waitFor(ctx context.Context, target int64) error {
 	for {
 		s.mu.Lock()
@@ -240,28 +245,18 @@ func (s *Spool) waitFor(ctx context.Context, target int64) error {
 		switch {
 		case ok:
 			return nil
-		case dead != nil && !errors.Is(dead, errSpoolClosed):
+		case errors.Is(dead, ErrSpoolDead):
 			return dead
+		case s.syncing.TryLock():
+			s.flush()
+			continue
 		}
-		signal(s.urgent)
 		select {
 		case <-round:
-		case <-s.done:
-			return s.after(target)
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the spool to be durable: %w", ctx.Err())
 		}
 	}
-}
-
-// after tells, once nothing more will be synced, whether target was.
-func (s *Spool) after(target int64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.synced >= target {
-		return nil
-	}
-	return s.dead
 }
 
 // Rotate closes the current segment, so that its seal reaches the log now. An empty one stays.
@@ -336,16 +331,15 @@ func (s *Spool) die(err error) error {
 	return s.dead
 }
 
-// run is the one goroutine that syncs and closes files.
+// run syncs what nobody waits for, and tells of sealed segments.
 func (s *Spool) run() {
 	defer close(s.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for {
+	for ending := false; !ending; {
 		select {
 		case <-s.quit:
-			s.flush()
-			return
+			ending = true
 		case <-s.urgent:
 		case <-s.wake:
 			timer.Reset(s.o.SyncEvery)
@@ -355,50 +349,55 @@ func (s *Spool) run() {
 			case <-s.quit:
 			}
 		}
+		s.syncing.Lock()
 		s.flush()
+		s.tell()
 	}
 }
 
-// flush makes everything written so far durable.
+// tell calls OnSeal for the segments sealed since.
+func (s *Spool) tell() {
+	s.mu.Lock()
+	seals := s.untold
+	s.untold = nil
+	s.mu.Unlock()
+	if s.o.OnSeal == nil {
+		return
+	}
+	for _, seal := range seals {
+		s.o.OnSeal(seal)
+	}
+}
+
+// flush makes everything written so far durable. The caller holds s.syncing,
+// which flush gives back before it wakes the waiters, so that one of them can have it.
 func (s *Spool) flush() {
 	s.mu.Lock()
-	closed, current, fresh, upTo := s.closing, s.current, s.fresh, s.next
+	closed, current, fresh, upTo, number := s.closing, s.current, s.fresh, s.next, s.number
 	alive := s.dead == nil || errors.Is(s.dead, errSpoolClosed)
 	idle := len(closed) == 0 && s.synced == upTo
-	s.closing, s.fresh = nil, false
+	s.closing = nil
 	s.mu.Unlock()
-	if !alive {
-		s.endRound() // who waits must hear of it
-		return
+	var err error
+	if alive && !idle {
+		err = s.sync(closed, current, fresh)
 	}
-	if idle {
-		return
-	}
-	err := s.sync(closed, current, fresh)
 
 	s.mu.Lock()
-	if err != nil {
+	switch {
+	case err != nil:
 		_ = s.die(err) // told to every caller from now on
-	} else {
-		s.synced = upTo
+	case alive:
+		s.synced, s.fresh = upTo, s.fresh && s.number != number
 		for _, c := range closed {
-			s.seals = append(s.seals, c.seal)
+			s.seals, s.untold = append(s.seals, c.seal), append(s.untold, c.seal)
+			signal(s.urgent)
 		}
 	}
-	s.mu.Unlock()
-	s.endRound()
-	if err == nil && s.o.OnSeal != nil {
-		for _, c := range closed {
-			s.o.OnSeal(c.seal)
-		}
-	}
-}
-
-func (s *Spool) endRound() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.syncing.Unlock()
 	close(s.round)
 	s.round = make(chan struct{})
+	s.mu.Unlock()
 }
 
 func (s *Spool) sync(closed []closing, current file, fresh bool) error {
