@@ -100,7 +100,8 @@ func (c *compiler) check(source string) (*cel.Ast, *celError) {
 
 func firstIssue(issues *cel.Issues) *celError {
 	for _, e := range issues.Errors() {
-		return &celError{line: e.Location.Line(), column: e.Location.Column(), msg: e.Message}
+		msg, _, _ := strings.Cut(e.Message, " expecting {") // the parser's list of tokens helps nobody
+		return &celError{line: e.Location.Line(), column: e.Location.Column(), msg: msg}
 	}
 	return &celError{line: 1, msg: issues.Err().Error()}
 }

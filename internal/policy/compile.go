@@ -65,7 +65,11 @@ type failure struct{ err *celError }
 
 func (b *build) fail(e ast.Expr, remedy, format string, args ...any) {
 	at := b.tree.SourceInfo().GetStartLocation(e.ID())
-	panic(failure{&celError{line: at.Line(), column: at.Column(), msg: fmt.Sprintf(format, args...), remedy: remedy}})
+	column := at.Column()
+	if v := b.variable(e); v != nil { // cel-go's place of a dotted name is its last dot
+		column -= max(0, strings.LastIndexByte(v.name, '.'))
+	}
+	panic(failure{&celError{line: at.Line(), column: max(0, column), msg: fmt.Sprintf(format, args...), remedy: remedy}})
 }
 
 // compileCondition compiles source. In a permitting rule a claimed variable is

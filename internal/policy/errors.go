@@ -97,6 +97,9 @@ func printable(line string) string {
 func didYouMean(word string, known []string) string {
 	best, distance := "", 1+max(2, len(word)/3)
 	for _, k := range known {
+		if len(k) > 2 && strings.HasPrefix(word, k) && best == "" { // monday, mon
+			best = k
+		}
 		if d := editDistance(strings.ToLower(word), k); d < distance {
 			best, distance = k, d
 		}

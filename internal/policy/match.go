@@ -94,7 +94,7 @@ func anyOf(fact func(*Input) []string) func(*Input, []string) Tri {
 				return Yes
 			}
 		}
-		return decided(false, in.Action.Data.ClassesKnown)
+		return decided(false, scanned(&in.Action.Data))
 	}
 }
 

@@ -358,18 +358,18 @@ func (d *decoder) rule(n *node, p *pack) *rule {
 	if x := f["reason"]; x != nil {
 		d.reason(x, r)
 	}
+	if r.then == thenAllow && f["match"] == nil && f["when"] == nil {
+		d.failAt(n, "a rule that permits everything", "say under `match` or `when` what it permits")
+	}
 	d.finish(n, r)
 	return r
 }
 
-// finish refuses what would permit more than anyone can have meant.
+// finish fits the kinds to the verdict and prepares what decisions copy.
 func (d *decoder) finish(n *node, r *rule) {
 	if r.then == thenAllow {
-		if len(r.lines) == 0 && r.kinds == everyKind && r.when == nil {
-			d.failAt(n, "a rule that permits everything", "say under `match` or `when` what it permits")
-		}
 		r.kinds &^= kindUnknown | noKind // what nobody understood is never permitted outright
-		if r.kinds == 0 {
+		if r.kinds == 0 && len(d.errs) == 0 {
 			d.failAt(n, "a rule can't permit the kind 'unknown'", "let people decide: `then: review`")
 		}
 	}
@@ -465,14 +465,23 @@ func (d *decoder) inside(n *node, e *celError) place {
 		if line > len(d.lines) {
 			return d.place(n.line, n.column)
 		}
-		text := d.lines[line-1]
-		column = len(text) - len(strings.TrimLeft(text, " ")) + e.column + 1
+		column = d.indent(n.line) + e.column + 1
 	case e.line > 1:
 		column = n.column
 	case n.quoted:
 		column++
 	}
 	return d.place(line, column)
+}
+
+// indent is that of the block whose | or > stands on line, which its first text sets.
+func (d *decoder) indent(line int) int {
+	for _, text := range d.lines[line:] {
+		if trimmed := strings.TrimLeft(text, " "); strings.TrimSpace(trimmed) != "" {
+			return len(text) - len(trimmed)
+		}
+	}
+	return 0
 }
 
 func (d *decoder) reason(n *node, r *rule) {

@@ -141,21 +141,20 @@ func actionVariables() []variable {
 }
 
 func dataVariables() []variable {
-	complete := func(in *Input) bool { return in.Action.Data.ClassesKnown }
 	return []variable{
 		number("data.rows", observed, "Rows read, written or carried.", func(in *Input) action.Count { return in.Action.Data.Rows }),
 		number("data.bytes", observed, "Bytes read, written or carried.", func(in *Input) action.Count { return in.Action.Data.Bytes }),
 		list("data.classes", observed, "Classes of sensitive data. While incomplete, a class that is not in it is unknown.",
-			func(in *Input) (int, bool) { return len(in.Action.Data.Classes), complete(in) },
+			func(in *Input) (int, bool) { return len(in.Action.Data.Classes), scanned(&in.Action.Data) },
 			func(in *Input, i int) string { return in.Action.Data.Classes[i] }, classNames()...),
 		list("data.groups", observed, "Groups of those classes. While incomplete, a group that is not in it is unknown.",
-			func(in *Input) (int, bool) { return len(in.Action.Data.Groups), complete(in) },
+			func(in *Input) (int, bool) { return len(in.Action.Data.Groups), scanned(&in.Action.Data) },
 			func(in *Input, i int) string { return in.Action.Data.Groups[i] }, groupNames()...),
 		{
-			name: "data.finding_counts", typ: countMap, vouch: observed, doc: "Findings in the request itself, by class.",
+			name: "data.finding_counts", typ: countMap, vouch: observed, doc: "Findings in the request itself, by class. Unknown when something was not scanned.",
 			count: func(in *Input, k string) (int64, bool) {
-				n, ok := in.Action.Data.Findings[k]
-				return n, ok || complete(in)
+				d := &in.Action.Data
+				return d.Findings[k], !d.Unscanned && (d.Findings != nil || d.ClassesKnown)
 			},
 		},
 		truth("data.unscanned", observed, "Something was not fully decoded, so not fully scanned.", func(in *Input) Tri { return tri(in.Action.Data.Unscanned) }),
@@ -168,6 +167,9 @@ func dataVariables() []variable {
 		},
 	}
 }
+
+// scanned says whether the classes and groups of d are all there are.
+func scanned(d *action.Data) bool { return d.ClassesKnown && !d.Unscanned }
 
 func contextVariables() []variable {
 	reason := claim("context.reason", "Why, in the asker's words. Never rendered into a reason.", func(in *Input) string { return in.Action.Claims.Reason })
@@ -259,7 +261,7 @@ func summary(d *action.Data) string {
 		}
 		parts = append(parts, class)
 	}
-	if !d.ClassesKnown {
+	if !scanned(d) {
 		parts = append(parts, "contents not fully known")
 	}
 	if len(parts) == 0 {
