@@ -60,11 +60,9 @@ const (
 // belongs to "secret", so that policy treats it as the worst.
 func GroupOf(c Class) []string {
 	switch c {
-	case Email, USSSN, Phone, IP:
+	case Email, USSSN, Phone, IP, IBAN:
 		return []string{PII}
 	case Card:
-		return []string{PCI, PII}
-	case IBAN:
 		return []string{PCI, PII}
 	case Sensitive:
 		return []string{PII, Secret}

@@ -105,7 +105,7 @@ func numerals(v *big.Int, radix, n int) []uint16 {
 }
 
 // format encrypts the digits of v in place, so that it keeps length and
-// separators. A card that passes Luhn still does. An address keeps its domain.
+// separators. A card that passes Luhn still does.
 func (r rule) format(c detect.Class, v []byte) (string, bool) {
 	switch c {
 	case detect.Card, detect.USSSN, detect.Phone:
@@ -119,7 +119,7 @@ func (r rule) format(c detect.Class, v []byte) (string, bool) {
 	for k := range d {
 		d[k] -= '0'
 	}
-	// With the last digit following from the others, a card's own is encrypted away.
+	// The check digit follows from the others: it is computed, not encrypted.
 	body, luhn := d, c == detect.Card && detect.Luhn(d)
 	if luhn {
 		body = d[:len(d)-1]
@@ -128,7 +128,7 @@ func (r rule) format(c detect.Class, v []byte) (string, bool) {
 	for k, b := range body {
 		x[k] = uint16(b)
 	}
-	y, err := ff1(r.ff1, []byte(c), 10, x)
+	y, err := ff1(r.ff1, []byte(string(c)+" "+r.origin()), 10, x)
 	if err != nil {
 		return "", false
 	}

@@ -119,6 +119,34 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// A literal of the client never shares a mask with a stored value, so that
+// selecting a guess confirms nothing.
+func TestLiteralsAndStoredValuesDiffer(t *testing.T) {
+	for _, method := range []string{mask.Hash, mask.Token, mask.Format} {
+		s := masker(t).For("agent:a", all(method))
+		guess := "4242424242424242"
+		stored := col(t, s, mask.Column{Name: "x", Type: 25, Sources: []string{"c.card_number"}}, guess)
+		again := col(t, s, mask.Column{Name: "y", Type: 25, Sources: []string{"d.card_number"}}, guess)
+		if diff := cmp.Diff(stored, again); diff != "" {
+			t.Errorf("%s: an actor can't join its own results: %s", method, diff)
+		}
+		for name, c := range map[string]mask.Column{
+			"literal":                   {Name: "?column?", Type: 25, Derived: true},
+			"literal, named":            {Name: "card_number", Type: 25},
+			"coalesce(guess, card)":     {Name: "x", Type: 25, Derived: true, Sources: []string{"c.card_number"}},
+			"unknown where it is from":  {Name: "x", Type: 25},
+			"a number in free text too": {Name: "note", Type: 25},
+		} {
+			if got := col(t, s, c, guess); got[0] == stored[0] {
+				t.Errorf("%s: %s has the mask of the stored value", method, name)
+			}
+		}
+		if got := string(s.Text([]byte(guess))); got == stored[0] {
+			t.Errorf("%s: text has the mask of the stored value", method)
+		}
+	}
+}
+
 func TestFormatPreserving(t *testing.T) {
 	s := masker(t).For("agent:a", all(mask.Format))
 	out := string(s.Text([]byte("4242-4242-4242-4242")))

@@ -96,6 +96,7 @@ func (r *Rows) learn(c *column, class detect.Class) {
 	if !ok {
 		return
 	}
+	rule.stored = !c.Derived && len(c.Sources) > 0
 	if c.Derived && (rule.method == Partial || rule.method == Format) {
 		rule.method = Redact // the last four of reverse(card) are its first
 	}

@@ -24,6 +24,18 @@ type rule struct {
 	method string
 	key    []byte // HMAC key of hash and tokenize
 	ff1    cipher.Block
+	// stored: the value comes straight out of a column of the upstream. What the
+	// client may have written itself never shares a token with what is stored,
+	// or SELECT 'guess' would confirm a guess.
+	stored bool
+}
+
+// origin keeps stored values and others apart under one key.
+func (r rule) origin() string {
+	if r.stored {
+		return "stored"
+	}
+	return "other"
 }
 
 // For returns the set of an actor. methods maps class to method; a group
@@ -146,10 +158,11 @@ func (r rule) value(c detect.Class, v []byte) string {
 	return tag(c)
 }
 
-// mac is keyed for deployment, class and actor. Values that mean the same have
+// mac is keyed for deployment, class and actor, and differs by origin. Values that mean the same have
 // the same: separators and case don't count where a class has them.
 func (r rule) mac(c detect.Class, v []byte) []byte {
 	h := hmac.New(sha256.New, r.key)
+	h.Write([]byte(r.origin() + "\x00"))
 	h.Write(canonical(c, v))
 	return h.Sum(nil)
 }
