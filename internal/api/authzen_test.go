@@ -1,0 +1,320 @@
+package api_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/assenthq/assent/internal/api"
+)
+
+const customers = "postgres:shop/customers"
+
+func (w *world) evaluate(token string, q map[string]any) api.Decision {
+	w.t.Helper()
+	a := w.call("POST", "/access/v1/evaluation", token, q)
+	if a.status != 200 {
+		w.t.Fatalf("%d %s", a.status, a.body)
+	}
+	var d api.Decision
+	a.json(w.t, &d)
+	return d
+}
+
+func TestEvaluation(t *testing.T) {
+	w := newWorld(t)
+	if d := w.evaluate(w.agent, question("data.read", "postgres:shop/orders", "select 1")); !d.Decision || d.Context.Reason != "allowed" || d.Context.EvaluationID == "" {
+		t.Errorf("a plain read: %+v", d)
+	}
+	// Masks that only the agent would apply are no masks.
+	if d := w.evaluate(w.agent, question("data.read", customers, "select email from customers")); d.Decision || d.Context.Reason != "obligations" {
+		t.Errorf("a masked read by an agent: %+v", d.Context)
+	}
+	d := w.evaluate(w.gate, question("data.read", customers, "select email from customers"))
+	if !d.Decision || d.Context.Obligations == nil || d.Context.Obligations.Mask["email"] != "redact" {
+		t.Errorf("a masked read by a gate: %+v", d.Context)
+	}
+	if d := w.evaluate(w.agent, question("privilege.change", customers, "grant all")); d.Decision || d.Context.Reason != "policy_denied" || d.Context.NextAction != "none" || d.Context.AccessRequest != nil {
+		t.Errorf("no rule matches: %+v", d.Context)
+	}
+}
+
+func TestApprovedActionIsReevaluatedOnce(t *testing.T) {
+	w := newWorld(t)
+	const sql = "copy customers to stdout"
+	id := w.hold(w.agent, sql)
+	if again := w.hold(w.agent, sql); again != id {
+		t.Fatalf("the same action asked again made %s beside %s", again, id)
+	}
+	if a := w.review(w.mira, id, "approve", "quarterly"); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	var task api.TaskResponse
+	w.call("GET", "/access/v1/requests/"+id, w.agent, nil).json(t, &task)
+	if task.Task.Status != "approved" || task.Result == nil || task.Result.Mode != "reevaluate" || task.Result.Approval.State == "" {
+		t.Fatalf("%+v", task)
+	}
+	with := func(q map[string]any, ref any) map[string]any {
+		q = maps.Clone(q)
+		q["context"] = map[string]any{"approval": ref}
+		return q
+	}
+	q := question("data.export", customers, sql)
+	ref := task.Result.Approval
+
+	other := question("data.export", customers, sql+" ")
+	if d := w.evaluate(w.agent, with(other, ref)); d.Decision {
+		t.Error("one more space ran on the approval")
+	}
+	forged := ref
+	forged.State = ref.State[:len(ref.State)-4] + "AAAA"
+	if d := w.evaluate(w.agent, with(q, forged)); d.Decision || d.Context.Reason != "approval_unverifiable" {
+		t.Errorf("a forged state: %+v", d.Context)
+	}
+	second := w.mint(newActorToken())
+	if d := w.evaluate(second, with(q, ref)); d.Decision || d.Context.Reason != "approval_unverifiable" {
+		t.Errorf("another credential of the same agent: %+v", d.Context)
+	}
+	if d := w.evaluate(w.agent, q); d.Decision {
+		t.Error("it ran without the approval's reference")
+	}
+	if d := w.evaluate(w.agent, with(q, ref)); !d.Decision || d.Context.Reason != "approved" || d.Context.Grant != "" {
+		t.Errorf("the approved action: %+v", d.Context)
+	}
+	if d := w.evaluate(w.agent, with(q, ref)); d.Decision {
+		t.Error("it ran twice")
+	}
+	var after api.TaskResponse
+	w.call("GET", "/access/v1/requests/"+id, w.agent, nil).json(t, &after)
+	if after.Task.Status != "approved" || after.Task.Execution != "executing" || after.Result.Approval.State != "" {
+		t.Errorf("after its use: %+v", after)
+	}
+}
+
+func TestRequestIsBoundToItsDenial(t *testing.T) {
+	w := newWorld(t)
+	q := question("data.export", customers, "copy customers to stdout")
+	sub := w.deny(w.agent, q)
+	change := func(fn func(map[string]any)) map[string]any {
+		var c map[string]any
+		mustDecode(t, must(json.Marshal(sub))(t), &c)
+		fn(c)
+		return c
+	}
+	props := func(c map[string]any) map[string]any {
+		return c["action"].(map[string]any)["properties"].(map[string]any)
+	}
+	denial := func(c map[string]any) map[string]any { return c["denial"].(map[string]any) }
+	for name, bad := range map[string]map[string]any{
+		"another payload":  change(func(c map[string]any) { props(c)["payload"] = "copy cards to stdout" }),
+		"another state":    change(func(c map[string]any) { props(c)["state"] = map[string]string{"role": "admin"} }),
+		"another kind":     change(func(c map[string]any) { props(c)["kinds"] = []string{"data.read"} }),
+		"another resource": change(func(c map[string]any) { c["resource"].(map[string]any)["id"] = "postgres:shop/cards" }),
+		"another expiry":   change(func(c map[string]any) { denial(c)["expires_at"] = time.Now().Add(time.Hour) }),
+		"another question": change(func(c map[string]any) { denial(c)["evaluation_id"] = "eval_other" }),
+		"no token":         change(func(c map[string]any) { denial(c)["binding_token"] = "" }),
+	} {
+		a := w.call("POST", "/access/v1/requests", w.agent, bad)
+		if a.status != 400 || !strings.Contains(string(a.body), "error:invalid_denial_binding") {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	stale := change(func(c map[string]any) { denial(c)["expires_at"] = time.Now().Add(-time.Second) })
+	w.call("POST", "/access/v1/requests", w.agent, stale).problem(t, 400, "expired_denial")
+	second := w.mint(newActorToken())
+	w.call("POST", "/access/v1/requests", second, sub).problem(t, 400, "invalid_denial_binding")
+	if found := must(w.engine.List(t.Context(), allApprovals()))(t); len(found) != 0 {
+		t.Fatalf("%d approvals came of it", len(found))
+	}
+}
+
+func TestTasksAreTheirAskersOnly(t *testing.T) {
+	w := newWorld(t)
+	id := w.hold(w.agent, "copy customers to stdout")
+	path := "/access/v1/requests/" + id
+	for _, token := range []string{w.other, w.gate} {
+		w.call("GET", path, token, nil).problem(t, 404, "unknown_task")
+		w.call("POST", path+"/cancel", token, nil).problem(t, 404, "unknown_task")
+	}
+	w.call("GET", "/access/v1/requests/apr_0000000000000000", w.agent, nil).problem(t, 404, "unknown_task")
+	renewed := w.mint(newActorToken())
+	if a := w.call("GET", path, renewed, nil); a.status != 200 {
+		t.Fatalf("a renewed token lost its request: %d", a.status)
+	}
+	var task api.TaskResponse
+	a := w.call("POST", path+"/cancel", w.agent, nil)
+	a.json(t, &task)
+	if a.status != 200 || task.Task.Status != "cancelled" || w.state(id) != "withdrawn" {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	w.call("POST", path+"/cancel", w.agent, nil).problem(t, 409, "decided")
+}
+
+func TestAnAgentSeesNoFigureNorFinding(t *testing.T) {
+	w := newWorld(t)
+	q := question("data.export", customers, "select * from customers where email = 'mia.wong@example.com' or card = '4111111111111111'")
+	sub := w.deny(w.agent, q)
+	a := w.call("POST", "/access/v1/requests", w.agent, sub)
+	var task api.TaskResponse
+	a.json(t, &task)
+	review := w.review(w.mira, task.Task.ID, "deny", "has 1 card in it")
+	if review.status != 200 {
+		t.Fatalf("%s", review.body)
+	}
+	for _, body := range []string{
+		string(w.call("POST", "/access/v1/evaluation", w.agent, q).body), string(a.body),
+		string(w.call("GET", "/access/v1/requests/"+task.Task.ID, w.agent, nil).body),
+	} {
+		for _, word := range []string{"email", "card", "4111", "mia.wong", "findings", "classes", "Mira", "person:mira", "has 1"} {
+			if strings.Contains(body, word) {
+				t.Errorf("an agent reads %q in %s", word, body)
+			}
+		}
+	}
+	seen := string(w.call("GET", "/v1/approvals/"+task.Task.ID, w.mira, nil).body)
+	if !strings.Contains(seen, `"email":1`) || strings.Contains(seen, "4111111111111111") || strings.Contains(seen, "mia.wong") {
+		t.Errorf("a reviewer sees %s", seen)
+	}
+}
+
+func TestOnlyGatesAssertSubjectsAndFacts(t *testing.T) {
+	w := newWorld(t)
+	path := "/access/v1/evaluation"
+	edit := func(fn func(q map[string]any)) map[string]any {
+		q := question("data.read", "postgres:shop/orders", "select 1")
+		fn(q)
+		return q
+	}
+	subject := func(s map[string]any) map[string]any { return edit(func(q map[string]any) { q["subject"] = s }) }
+	w.call("POST", path, w.agent, subject(map[string]any{"type": "agent", "id": "agent:other"})).problem(t, 403, "subject")
+	w.call("POST", path, w.agent, subject(map[string]any{"type": "person", "id": "person:mira"})).problem(t, 403, "subject")
+	w.call("POST", path, w.agent, subject(map[string]any{"type": "person", "id": "person:lena", "properties": map[string]any{"act": []string{"agent:other"}}})).problem(t, 403, "subject")
+	if d := w.evaluate(w.agent, subject(map[string]any{"type": "person", "id": "person:lena"})); !d.Decision {
+		t.Errorf("its own subject: %+v", d)
+	}
+	env := edit(func(q map[string]any) { q["resource"].(map[string]any)["properties"] = map[string]any{"env": "dev"} })
+	w.call("POST", path, w.agent, env).problem(t, 403, "facts")
+	data := edit(func(q map[string]any) {
+		q["context"] = map[string]any{"data": map[string]any{"rows": 1, "scanned": true}}
+	})
+	w.call("POST", path, w.agent, data).problem(t, 403, "facts")
+
+	if d := w.evaluate(w.gate, env); !d.Decision {
+		t.Errorf("a gate states the environment: %+v", d)
+	}
+	if d := w.evaluate(w.gate, data); !d.Decision {
+		t.Errorf("a gate states facts: %+v", d)
+	}
+	for name, s := range map[string]map[string]any{
+		"unknown actor":  {"type": "agent", "id": "agent:ghost"},
+		"unknown person": {"type": "person", "id": "person:ghost"},
+		"unknown act":    {"type": "person", "id": "person:lena", "properties": map[string]any{"act": []string{"agent:ghost"}}},
+		"wrong type":     {"type": "service", "id": "agent:other"},
+	} {
+		if a := w.call("POST", path, w.gate, subject(s)); a.status != 400 {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+}
+
+func TestBadQuestionsAreRefused(t *testing.T) {
+	w := newWorld(t)
+	edit := func(fn func(q, props map[string]any)) map[string]any {
+		q := question("data.read", "postgres:shop/orders", "select 1")
+		fn(q, q["action"].(map[string]any)["properties"].(map[string]any))
+		return q
+	}
+	for name, q := range map[string]map[string]any{
+		"unknown kind":          edit(func(_, p map[string]any) { p["kinds"] = []string{"data.peek"} }),
+		"no kind":               edit(func(_, p map[string]any) { p["kinds"] = []string{} }),
+		"unknown property":      edit(func(_, p map[string]any) { p["rows"] = 1 }),
+		"empty payload":         edit(func(_, p map[string]any) { p["payload"] = "" }),
+		"two payloads":          edit(func(_, p map[string]any) { p["payload_base64"] = "YQ==" }),
+		"bad base64":            edit(func(_, p map[string]any) { delete(p, "payload"); p["payload_base64"] = "YQ=" }),
+		"loose base64":          edit(func(_, p map[string]any) { delete(p, "payload"); p["payload_base64"] = "YR==" }),
+		"unknown context":       edit(func(q, _ map[string]any) { q["context"] = map[string]any{"ip": "10.0.0.1"} }),
+		"unknown subject type":  edit(func(q, _ map[string]any) { q["subject"] = map[string]any{"type": "user", "id": "x"} }),
+		"no resource":           edit(func(q, _ map[string]any) { delete(q, "resource") }),
+		"upper-case verb":       edit(func(q, _ map[string]any) { q["action"].(map[string]any)["name"] = "SELECT" }),
+		"unknown at the top":    edit(func(q, _ map[string]any) { q["options"] = map[string]any{} }),
+		"an approval of no one": edit(func(q, _ map[string]any) { q["context"] = map[string]any{"approval": map[string]any{"id": "apr_1"}} }),
+	} {
+		a := w.call("POST", "/access/v1/evaluation", w.agent, q)
+		if a.status != 400 && a.status != 422 {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+			continue
+		}
+		a.problem(t, a.status, "invalid")
+	}
+}
+
+func TestEvaluations(t *testing.T) {
+	w := newWorld(t)
+	yes, no := question("data.read", "postgres:shop/orders", "select 1"), question("privilege.change", customers, "grant all")
+	ask := func(semantic string, items ...map[string]any) api.Decisions {
+		body := map[string]any{"subject": yes["subject"], "evaluations": items}
+		if semantic != "" {
+			body["options"] = map[string]any{"evaluations_semantic": semantic}
+		}
+		a := w.call("POST", "/access/v1/evaluations", w.agent, body)
+		if a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		var d api.Decisions
+		a.json(t, &d)
+		return d
+	}
+	bare := func(q map[string]any) map[string]any { q = maps.Clone(q); delete(q, "subject"); return q }
+	yes, no = bare(yes), bare(no)
+	yes["subject"] = question("", "", "")["subject"]
+	for semantic, want := range map[string]int{"": 3, "execute_all": 3, "deny_on_first_deny": 2, "permit_on_first_permit": 1} {
+		d := ask(semantic, yes, no, yes)
+		if len(d.Evaluations) != want || !d.Evaluations[0].Decision || want > 1 && d.Evaluations[1].Decision {
+			t.Errorf("%q: %d answers", semantic, len(d.Evaluations))
+		}
+	}
+	one := w.call("POST", "/access/v1/evaluations", w.agent, yes)
+	var d api.Decisions
+	one.json(t, &d)
+	if d.Decision == nil || !*d.Decision || d.Evaluations != nil {
+		t.Errorf("without items: %s", one.body)
+	}
+	many := make([]map[string]any, 51)
+	for i := range many {
+		many[i] = yes
+	}
+	w.call("POST", "/access/v1/evaluations", w.agent, map[string]any{"evaluations": many}).problem(t, 422, "invalid")
+	w.call("POST", "/access/v1/evaluations", w.agent, map[string]any{"evaluations": []any{map[string]any{}}}).problem(t, 400, "invalid")
+}
+
+func TestAGateGetsTheGrant(t *testing.T) {
+	w := newWorld(t)
+	q := question("data.export", customers, "copy customers to stdout")
+	a := w.call("POST", "/access/v1/requests", w.gate, w.deny(w.gate, q))
+	var task api.TaskResponse
+	a.json(t, &task)
+	if a := w.review(w.mira, task.Task.ID, "approve", ""); a.status != http.StatusOK {
+		t.Fatalf("%s", a.body)
+	}
+	w.call("GET", "/access/v1/requests/"+task.Task.ID, w.gate, nil).json(t, &task)
+	q["context"] = map[string]any{"approval": task.Result.Approval}
+	d := w.evaluate(w.gate, q)
+	if !d.Decision || strings.Count(d.Context.Grant, ".") != 2 {
+		t.Fatalf("%+v", d.Context)
+	}
+	if strings.Contains(w.logs.String(), d.Context.Grant) {
+		t.Fatal("the log holds a grant")
+	}
+}
+
+func TestUndecidedIsNo(t *testing.T) {
+	w := newWorld(t)
+	if err := w.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a := w.call("POST", "/access/v1/evaluation", w.agent, question("data.read", "postgres:shop/orders", "select 1"))
+	a.problem(t, 401, "credential") // not even the credential can be checked
+}

@@ -1,0 +1,161 @@
+package api_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayCall says, apart from the table in ops.go, which credentials each
+// operation is open to. A new operation that isn't here fails the test.
+var mayCall = map[string]string{
+	"POST /access/v1/evaluation":             "agent gate",
+	"POST /access/v1/evaluations":            "agent gate",
+	"POST /access/v1/requests":               "agent gate",
+	"GET /access/v1/requests/{id}":           "agent gate",
+	"POST /access/v1/requests/{id}/cancel":   "agent gate",
+	"GET /v1/approvals":                      "reviewer reader admin",
+	"GET /v1/approvals/{id}":                 "reviewer reader admin",
+	"POST /v1/approvals/{id}/review":         "reviewer",
+	"POST /v1/approvals/{id}/withdraw":       "reviewer admin",
+	"GET /v1/audit/records":                  "reader admin",
+	"GET /v1/audit/checkpoint":               "reviewer reader admin",
+	"GET /v1/audit/proof":                    "reader admin",
+	"GET /v1/events":                         "reviewer reader admin",
+	"POST /v1/tokens":                        "admin",
+	"GET /v1/tokens":                         "admin",
+	"DELETE /v1/tokens/{id}":                 "admin",
+	"GET /v1/whoami":                         "agent gate reviewer reader admin",
+	"GET /metrics":                           "reader admin",
+	"GET /healthz":                           "nobody agent gate reviewer reader admin forged",
+	"GET /readyz":                            "nobody agent gate reviewer reader admin forged",
+	"GET /.well-known/authzen-configuration": "nobody agent gate reviewer reader admin forged",
+	"GET /.well-known/jwks.json":             "nobody agent gate reviewer reader admin forged",
+}
+
+// specOperations lists "METHOD /path" of all operations in openapi.json.
+func (w *world) specOperations() []string {
+	var spec struct {
+		OpenAPI string                    `json:"openapi"`
+		Paths   map[string]map[string]any `json:"paths"`
+	}
+	a := w.call("GET", "/openapi.json", "", nil)
+	mustDecode(w.t, a.body, &spec)
+	if a.status != 200 || !strings.HasPrefix(spec.OpenAPI, "3.1") {
+		w.t.Fatalf("openapi.json: %d, version %q", a.status, spec.OpenAPI)
+	}
+	var out []string
+	for path, item := range spec.Paths {
+		for method := range item {
+			out = append(out, strings.ToUpper(method)+" "+path)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestEveryOperationWithEveryCredential(t *testing.T) {
+	w := newWorld(t)
+	forged := w.mira[:len(w.mira)-1] + "0"
+	if forged == w.mira {
+		forged = w.mira[:len(w.mira)-1] + "1"
+	}
+	tokens := map[string]string{"nobody": "", "agent": w.agent, "gate": w.gate, "reviewer": w.jonas, "reader": w.reader, "admin": w.admin, "forged": forged}
+	ops := w.specOperations()
+	if len(ops) != len(mayCall) {
+		t.Errorf("openapi.json has %d operations, the test knows %d", len(ops), len(mayCall))
+	}
+	for _, op := range ops {
+		open, known := mayCall[op]
+		if !known {
+			t.Errorf("%s: nobody said who may call it", op)
+			continue
+		}
+		method, path, _ := strings.Cut(op, " ")
+		path = strings.ReplaceAll(path, "{id}", "apr_0000000000000000")
+		for who, token := range tokens {
+			got := w.knock(method, path, token)
+			want := "open"
+			if !slices.Contains(strings.Fields(open), who) {
+				want = "scope"
+				if who == "nobody" || who == "forged" {
+					want = "credential"
+				}
+			}
+			if got != want {
+				t.Errorf("%s as %s: %s, want %s", op, who, got, want)
+			}
+		}
+	}
+}
+
+// knock says how far a credential comes: "credential" and "scope" are closed
+// doors, everything behind them is "open".
+func (w *world) knock(method, path, token string) string {
+	var body any
+	if method == http.MethodPost {
+		body = "{}"
+	}
+	a := w.open(method, path, token, body)
+	switch a.status {
+	case http.StatusUnauthorized:
+		if a.header.Get("WWW-Authenticate") == "" {
+			w.t.Errorf("%s %s: 401 without WWW-Authenticate", method, path)
+		}
+		a.problem(w.t, 401, "credential")
+		return "credential"
+	case http.StatusForbidden:
+		a.problem(w.t, 403, "scope")
+		return "scope"
+	case http.StatusInternalServerError:
+		w.t.Errorf("%s %s: %s", method, path, a.body)
+	}
+	return "open"
+}
+
+func TestAgentsNeverReachReviewing(t *testing.T) {
+	w := newWorld(t)
+	id := w.hold(w.agent, "copy customers to stdout")
+	for _, token := range []string{w.agent, w.other, w.gate} {
+		for _, path := range []string{"/review", "/withdraw"} {
+			a := w.call("POST", "/v1/approvals/"+id+path, token, map[string]any{"decision": "approve", "digest": "sha256:" + strings.Repeat("0", 64), "version": 1, "reason": "x"})
+			a.problem(t, 403, "scope")
+		}
+		w.call("GET", "/v1/approvals/"+id, token, nil).problem(t, 403, "scope")
+	}
+	w.call("POST", "/v1/tokens", w.admin, map[string]any{"kind": "actor", "actors": []string{"agent:other"}, "scopes": []string{"review"}}).problem(t, 403, "token-scope")
+	w.call("POST", "/v1/tokens", w.admin, map[string]any{"kind": "gate", "scopes": []string{"gate", "review"}}).problem(t, 403, "token-scope")
+	if got := w.state(id); got != "pending" {
+		t.Fatalf("the approval is %s", got)
+	}
+}
+
+func TestTokens(t *testing.T) {
+	w := newWorld(t)
+	var made struct {
+		Token string         `json:"token"`
+		Info  map[string]any `json:"info"`
+	}
+	a := w.call("POST", "/v1/tokens", w.admin, map[string]any{"kind": "person", "subject": "person:mira", "scopes": []string{"review"}, "expires_in": 60})
+	if a.status != 201 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	a.json(t, &made)
+	w.call("GET", "/v1/approvals", made.Token, nil)
+	if a := w.call("GET", "/v1/tokens", w.admin, nil); strings.Contains(string(a.body), made.Token) || strings.Contains(string(a.body), "stored_key") || a.status != 200 {
+		t.Fatalf("the list shows too much: %d", a.status)
+	}
+	id := made.Info["id"].(string)
+	if a := w.call("DELETE", "/v1/tokens/"+id, w.admin, nil); a.status != 204 || len(a.body) != 0 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	w.call("GET", "/v1/approvals", made.Token, nil).problem(t, 401, "credential")
+	w.call("DELETE", "/v1/tokens/0123456789ab", w.admin, nil).problem(t, 404, "not-found")
+	w.call("POST", "/v1/tokens", w.admin, map[string]any{"kind": "person", "subject": "person:nobody", "scopes": []string{"read"}}).problem(t, 400, "invalid")
+	w.call("POST", "/v1/tokens", w.admin, map[string]any{"kind": "person", "subject": "person:mira"}).problem(t, 400, "invalid")
+	w.call("POST", "/v1/tokens", w.admin, map[string]any{"kind": "wizard"}).problem(t, 422, "invalid")
+	if strings.Contains(w.logs.String(), made.Token) {
+		t.Fatal("the log holds a token")
+	}
+}
