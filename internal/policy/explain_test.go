@@ -1,0 +1,204 @@
+package policy
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/assenthq/assent/action"
+)
+
+func TestExplainShowsValues(t *testing.T) {
+	s := load(t, `  - id: a
+    match: { kind: data.export, env: [prod] }
+    when: data.rows > 1000 && "pii" in data.groups
+    then: review
+    approval: { from: [group:x] }
+    reason: "{{data.rows}} rows with {{data.summary}} leave {{resource.urn}} for {{data.destination}}"
+  - { id: b, match: { kind: data.export }, when: 'data.rows <= 1000 && resource.labels["x"] == ""', then: allow }
+`)
+	in := with(rows(4821))
+	d := s.Explain(in)
+	var got []string
+	for _, h := range append(d.Rules, d.Considered...) {
+		for _, a := range h.Atoms {
+			got = append(got, h.Rule+": "+a.Value)
+		}
+	}
+	want := []string{
+		"a: env (prod) in [prod] ✓",
+		"a: data.rows (4821) > 1000 ✓",
+		`a: "pii" in data.groups (pii) ✓`,
+		"b: data.rows (4821) <= 1000 ✗",
+		`b: resource.labels (1 labels)["x"] == "" ✓`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if want := "4821 rows with 2 email leave postgres:billing/prod/customers for client"; d.Reason != want || d.Requirements[0].Reason != want {
+		t.Errorf("reason %q and %q", d.Reason, d.Requirements[0].Reason)
+	}
+	d = s.Explain(with(noRows))
+	if len(d.Rules) != 2 || d.Rules[1].Atoms[0].Value != "data.rows (unknown) <= 1000 ✓, enforced as a limit" || d.Rules[0].Atoms[1].Value != "data.rows (unknown) > 1000 ?" {
+		t.Errorf("%+v", d.Rules)
+	}
+}
+
+func TestReasonNamesTheKindNobodyCovers(t *testing.T) {
+	s := load(t, "  - { id: a, match: { kind: data.export }, then: review, "+reviewers+" }\n")
+	d := s.Explain(with(kinds(action.DataRead, action.DataExport)))
+	if d.Verdict != Deny || d.Reason != "no rule permits data.read" {
+		t.Errorf("%v: %q", d.Verdict, d.Reason)
+	}
+}
+
+func TestWhatTheAskerSaysStaysOut(t *testing.T) {
+	s := load(t, `  - { id: a, when: 'context.reason != "x" && context.ticket != "y"', then: deny, reason: "ticket {{context.ticket}}" }
+`)
+	d := s.Explain(with(func(in *Input) {
+		in.Action.Claims.Reason = "my card is 4111111111111111"
+		in.Action.Claims.Ticket = "T-1\x1b[2J\n" + strings.Repeat("z", 500)
+	}))
+	text := d.Reason
+	for _, a := range d.Rules[0].Atoms {
+		text += a.Value
+	}
+	if strings.Contains(text, "4111") || strings.ContainsAny(text, "\x1b\n") || len(text) > 700 {
+		t.Errorf("it comes out as %q", text)
+	}
+}
+
+func TestCalendars(t *testing.T) {
+	s, err := LoadFiles(map[string][]byte{"p.yaml": []byte(header + `calendars:
+  evening: { tz: Europe/Berlin, days: [tue, thu], from: "20:00", to: "22:00" }
+  night: { tz: UTC, days: [sat], from: "23:00", to: "01:30" }
+  day: { tz: UTC, days: [sun], from: "00:00", to: "24:00" }
+rules:
+  - { id: a, then: deny }
+`)}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		calendar, at string
+		want         Tri
+	}{
+		{"evening", "2026-11-24T20:00:00+01:00", Yes},
+		{"evening", "2026-11-24T19:00:00Z", Yes},
+		{"evening", "2026-11-24T21:59:59+01:00", Yes},
+		{"evening", "2026-11-24T22:00:00+01:00", No},
+		{"evening", "2026-11-25T20:30:00+01:00", No},
+		{"evening", "2026-07-21T18:30:00Z", Yes}, // summer time
+		{"evening", "2026-07-21T20:30:00Z", No},
+		{"night", "2026-11-28T23:00:00Z", Yes},
+		{"night", "2026-11-29T01:29:00Z", Yes},
+		{"night", "2026-11-29T01:30:00Z", No},
+		{"night", "2026-11-28T01:00:00Z", No},
+		{"day", "2026-11-29T23:59:59Z", Yes},
+		{"day", "2026-11-30T00:00:00Z", No},
+		{"day", "", DontKnow},
+	} {
+		var at time.Time
+		if c.at != "" {
+			if at, err = time.Parse(time.RFC3339, c.at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := s.packs[0].calendars[c.calendar].open(at); got != c.want {
+			t.Errorf("%s at %s: %v, want %v", c.calendar, c.at, got, c.want)
+		}
+	}
+}
+
+func TestQuorumOfATest(t *testing.T) {
+	pack := func(approval, reviews, want string) []TestResult {
+		return load(t, "  - { id: a, match: { kind: deploy }, then: review, approval: "+approval+" }\ntests:\n"+
+			"  - { name: x, given: { kind: deploy, actor: bot, owner: olga, subject: sam }, reviews: "+reviews+", want: "+want+" }\n").Test()
+	}
+	for _, c := range []struct{ approval, reviews, want string }{
+		{"{ from: [group:a], count: 2 }", "[bob, eve]", "{ granted: true, missing: 0, refused: {} }"},
+		{"{ from: [group:a], count: 2 }", "[bob, bob]", "{ granted: false, missing: 1, refused: { bob: already reviewed } }"},
+		{"{ from: [group:a] }", "[olga, bot, sam]", "{ granted: false, refused: { olga: owner, bot: actor, sam: subject } }"},
+		{"{ from: [group:a] }", "[{ by: bob, groups: [group:b] }]", "{ granted: false, refused: { bob: not in the group } }"},
+		{"{ all_of: [{ group: a }, { group: b }] }", "[{ by: bob, groups: [group:a, group:b] }]", "{ granted: false, missing: 1 }"},
+		{"{ all_of: [{ group: a }, { group: b }] }", "[{ by: bob, groups: [group:a, group:b] }, { by: eve, groups: [group:a] }]", "{ granted: true }"},
+	} {
+		if r := pack(c.approval, c.reviews, c.want); !r[0].Passed {
+			t.Errorf("%s by %s: %v", c.approval, c.reviews, r[0].Failures)
+		}
+	}
+	if r := pack("{ from: [group:a], count: 2 }", "[bob]", "{ granted: true }"); r[0].Passed {
+		t.Error("one of two is a quorum")
+	}
+}
+
+func TestHolderKeepsTheLastGood(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	closed, open := load(t, "  - { id: a, then: deny }\n"), load(t, "  - { id: a, match: { env: prod }, then: allow }\n")
+	h := NewHolder(closed)
+	for _, load := range []func() (*Set, error){
+		func() (*Set, error) { return nil, errors.New("disk is gone") },
+		func() (*Set, error) { return nil, nil },
+		func() (*Set, error) { return LoadFiles(map[string][]byte{"p.yaml": []byte("rules: [")}, Options{}) },
+	} {
+		if err := h.Reload(load); err == nil || h.Err() == nil || h.Current() != closed {
+			t.Errorf("after a failed reload: %v, %v", err, h.Err())
+		}
+	}
+	if err := h.Reload(func() (*Set, error) { return open, nil }); err != nil || h.Err() != nil || h.Current() != open {
+		t.Errorf("after a good reload: %v, %v", err, h.Err())
+	}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			var d Decision
+			for range 200 {
+				if i == 0 {
+					_ = h.Reload(func() (*Set, error) { return closed, nil })
+					_ = h.Reload(func() (*Set, error) { return open, nil })
+				}
+				h.Decide(knownInput(), &d)
+				if (d.Verdict == Allow) != (d.set == open) {
+					t.Error("a decision of two policies")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestMaskSetsAreSafeTogether(t *testing.T) {
+	s := load(t, `  - { id: a, match: { env: prod }, then: mask, mask: { email: partial } }
+  - { id: b, match: { verb: copy }, then: mask, mask: { card: redact } }
+  - { id: c, match: { actor: agent }, then: mask, mask: { phone: hash } }
+`)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			in := with(func(in *Input) {
+				if i&1 != 0 {
+					in.Action.Resource.Env = "dev"
+				}
+				if i&2 != 0 {
+					in.Action.Verb = "select"
+				}
+				if i&4 != 0 {
+					in.ActorType = "human"
+				}
+			})
+			_, want := model(s, in)
+			var d Decision
+			for range 50 {
+				if s.Decide(in, &d); len(d.Masks) != len(want) {
+					t.Errorf("masks %v, want %v", d.Masks, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
