@@ -13,8 +13,8 @@ type number struct {
 	end    [24]int  // offset after each digit
 	group  [24]bool // this digit ends a group
 	n      int
-	sizes  [10]uint8 // digits in each group
-	seps   [10]byte  // separator before each group
+	sizes  [20]uint8 // digits in each group
+	seps   [20]byte  // separator before each group
 	groups int
 	plus   bool // begins with '+' or '('
 }
@@ -172,7 +172,7 @@ func (s *scan) card(num *number) int {
 		if longest == 0 {
 			longest = n
 		}
-		if issuer(num.d[:n]) && Luhn(num.d[:n]) {
+		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) {
 			s.add(num.start, num.end[n-1], Card, 0.95)
 			return num.end[n-1]
 		}
@@ -181,11 +181,27 @@ func (s *scan) card(num *number) int {
 		return 0
 	}
 	end := num.end[longest-1]
-	if s.context(num.start, end, Card) {
+	if num.written(longest) && s.context(num.start, end, Card) {
 		s.add(num.start, end, Card, 0.5)
 		return end
 	}
 	return 0
+}
+
+// written reports whether the first n digits are put as a card number is:
+// dots and slashes stand in decimals and addresses too, so with them all groups
+// but the last must have four digits.
+func (num *number) written(n int) bool {
+	plain := true
+	for g, at := 0, 0; at < n; g++ {
+		size := int(num.sizes[g])
+		at += size
+		plain = plain && (num.seps[g] != '.' && num.seps[g] != '/')
+		if !plain && (num.sizes[0] != 4 || size != 4 && at < n) {
+			return false
+		}
+	}
+	return true
 }
 
 // Luhn reports whether digits (0 to 9, not ASCII) satisfy the check of ISO/IEC 7812-1 annex B.
@@ -288,13 +304,18 @@ func phoneGroups(num *number) bool {
 	return num.sizes[g] == 3 && num.sizes[g+1] == 3 && num.sizes[g+2] == 4
 }
 
-// date reports 2026-01-15 or 15.01.2026, which are no telephone numbers.
+// date reports 2026-01-15, 15.01.2026 and 2007-2009, and the postal code
+// 02110-1301, which are no telephone numbers.
 func (s *scan) date(num *number) bool {
-	if num.groups < 3 || num.plus || num.seps[1] != num.seps[2] {
+	a, b, c := num.sizes[0], num.sizes[1], num.sizes[2]
+	if num.groups < 2 || num.plus {
 		return false
 	}
-	a, b, c := num.sizes[0], num.sizes[1], num.sizes[2]
-	return a == 4 && b <= 2 && c <= 2 || a <= 2 && b <= 2 && c == 4
+	year := func(at int) bool { return num.d[at] == 2 && num.d[at+1] == 0 || num.d[at] == 1 && num.d[at+1] == 9 }
+	if num.seps[1] == '-' && (a == 5 && b == 4 || a == 4 && b == 4 && year(0) && year(4)) {
+		return true
+	}
+	return num.groups >= 3 && num.seps[1] == num.seps[2] && (a == 4 && b <= 2 && c <= 2 || a <= 2 && b <= 2 && c == 4)
 }
 
 // ip6 tries an address that begins with a word before a colon. Eight groups, or
