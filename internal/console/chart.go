@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"sort"
 	"time"
-
-	"github.com/assenthq/assent/internal/audit"
 )
 
 // chart is the hour's decisions, a stacked bar a minute, in the units of its viewBox.
@@ -44,17 +42,17 @@ func series() []legend {
 const minutesShown = 60
 
 // chartOf counts requests by minute and outcome.
-func chartOf(records []audit.Record, now time.Time) chart {
+func chartOf(records []entry, now time.Time) chart {
 	end := now.Truncate(time.Minute)
 	c := chart{W: 720, H: 168, Legend: series()}
 	var counts [minutesShown][4]int
 	for i := range records {
 		r := &records[i]
 		age := int(end.Sub(r.Time.Truncate(time.Minute)) / time.Minute)
-		if r.Type != audit.TypeRequest || age < 0 || age >= minutesShown {
+		if age < 0 || age >= minutesShown {
 			continue
 		}
-		class, _ := outcomeOf(r)
+		class, _ := outcomeOf(&r.Record)
 		for k := range c.Legend {
 			if c.Legend[k].Class == class {
 				counts[minutesShown-1-age][k]++
@@ -67,7 +65,7 @@ func chartOf(records []audit.Record, now time.Time) chart {
 }
 
 func (c *chart) draw(counts [minutesShown][4]int, end time.Time) {
-	const top, base, step, width = 8.0, 146.0, 12.0, 8.0
+	const top, base, step, width, left = 14.0, 146.0, 11.4, 8.0, 30.0
 	most := 0
 	for _, m := range counts {
 		most = max(most, m[0]+m[1]+m[2]+m[3])
@@ -82,13 +80,13 @@ func (c *chart) draw(counts [minutesShown][4]int, end time.Time) {
 			h := (base - top) * float64(n) / float64(scale)
 			y -= h
 			c.Bars = append(c.Bars, bar{
-				X: float64(i) * step, Y: y, W: width, H: h, Class: c.Legend[k].Class,
+				X: left + float64(i)*step, Y: y, W: width, H: h, Class: c.Legend[k].Class,
 				Title: fmt.Sprintf("%d %s at %s UTC", n, c.Legend[k].Name, end.Add(time.Duration(i-minutesShown+1)*time.Minute).UTC().Format("15:04")),
 			})
 		}
 	}
 	for i, at := range []int{0, 15, 30, 45, 59} {
-		c.Ticks = append(c.Ticks, tick{At: float64(at)*step + width/2, Time: end.Add(time.Duration(at-minutesShown+1) * time.Minute), Anchor: []string{"start", "middle", "middle", "middle", "end"}[i]})
+		c.Ticks = append(c.Ticks, tick{At: left + float64(at)*step + width/2, Time: end.Add(time.Duration(at-minutesShown+1) * time.Minute), Anchor: []string{"start", "middle", "middle", "middle", "end"}[i]})
 	}
 	c.Lines = []tick{{At: top, Text: fmt.Sprint(scale)}, {At: (top + base) / 2, Text: half(scale)}, {At: base}}
 	c.Says = fmt.Sprintf("Actions per minute in the last hour: %d allowed, %d masked, %d held, %d denied; at most %d in a minute",
@@ -127,18 +125,17 @@ type ribbon struct{ Path, Class, Title string }
 const flowNodes = 6 // in a column; the rest is one node "others"
 
 // flowOf draws who reached what, and what came of it. Widths are counts.
-func flowOf(records []audit.Record) flow {
+func flowOf(records []entry) flow {
 	type path struct{ actor, resource, class string }
 	counts := map[path]int{}
 	actors, resources := map[string]int{}, map[string]int{}
 	for i := range records {
-		if r := &records[i]; r.Type == audit.TypeRequest {
-			class, _ := outcomeOf(r)
-			p := path{label(firstOf(r.Actor, r.Subject, "nobody")), firstOf(r.Resource, r.Gate, "unnamed"), class}
-			counts[p]++
-			actors[p.actor]++
-			resources[p.resource]++
-		}
+		r := &records[i]
+		class, _ := outcomeOf(&r.Record)
+		p := path{label(firstOf(r.Actor, r.Subject, "nobody")), firstOf(r.Resource, r.Gate, "unnamed"), class}
+		counts[p]++
+		actors[p.actor]++
+		resources[p.resource]++
 	}
 	if len(counts) == 0 {
 		return flow{}

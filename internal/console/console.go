@@ -78,6 +78,9 @@ type Options struct {
 	PublicURL string
 	// Hosts are further host[:port] names under which it may be reached.
 	Hosts []string
+	// Traffic remembers the newest records of the traffic lane; nil: the
+	// activity page and what led up to an approval show the log's records only.
+	Traffic *Traffic
 	// CheckToken tells whose a pasted reviewer token is; nil: links only.
 	CheckToken func(ctx context.Context, token string) (identity.Person, error)
 	// Sessions keeps who is signed in; nil: in memory, so that a restart signs everybody out.

@@ -64,6 +64,7 @@ type atom struct {
 // requirement is one rule's demand and how far it is met.
 type requirement struct {
 	Text   string
+	Rule   string
 	Filled int
 	All    int
 }
@@ -78,7 +79,8 @@ type reviewer struct {
 
 // moment is one line of the timeline.
 type moment struct {
-	Index  int64
+	Index  int64 // of the record; -1: it has no page of its own
+	Key    string
 	Time   time.Time
 	Class  string
 	Kind   string
@@ -181,13 +183,13 @@ func nonEmpty(in ...string) []string {
 func factsOf(a *approval.Approval) []fact {
 	count := func(n action.Count, name string) fact {
 		if !n.Known {
-			return fact{"unknown", name, "unk"}
+			return fact{"unknown", name + "s", "unk"}
 		}
-		return fact{thousands(n.N), name, ""}
+		return fact{thousands(n.N), strings.TrimPrefix(plural(n.N, name), thousands(n.N)+" "), ""}
 	}
-	out := []fact{count(a.Data.Rows, "rows")}
+	out := []fact{count(a.Data.Rows, "row")}
 	if a.Data.Bytes.Known {
-		out = append(out, count(a.Data.Bytes, "bytes"))
+		out = append(out, count(a.Data.Bytes, "byte"))
 	}
 	return out
 }
@@ -198,12 +200,12 @@ func effectsOf(a *approval.Approval) []effect {
 		out = append(out, effect{class, visible(fmt.Sprintf(format, args...), maxClaim)})
 	}
 	if n := a.Data.Rows; n.Known {
-		say("known", "%s %s rows of %s", verbOf(a), thousands(n.N), targetOf(a))
+		say("known", "%s %s of %s", verbOf(a), plural(n.N, "row"), targetOf(a))
 	} else {
 		say("unk", "%s %s; how many rows is not known before it runs", verbOf(a), targetOf(a))
 	}
 	if a.RowLimit.Known {
-		say("bound", "Stops after %s rows, whatever the statement says", thousands(a.RowLimit.N))
+		say("bound", "Stops after %s, whatever the statement says", plural(a.RowLimit.N, "row"))
 	}
 	for _, class := range sortedKeys(a.Masks) {
 		say("bound", "%s comes back masked (%s)", class, a.Masks[class])
@@ -289,7 +291,7 @@ func rulesView(hits []policy.Hit) []rule {
 	return out
 }
 
-// requirementsOf says each demand in words: "2 of data-owners".
+// requirementsOf says of each demand who may fill its seats and how many are filled.
 func requirementsOf(a *approval.Approval, seats []approval.Seat) []requirement {
 	var out []requirement
 	for i, q := range a.Requirements {
@@ -310,10 +312,7 @@ func requirementsOf(a *approval.Approval, seats []approval.Seat) []requirement {
 				}
 			}
 		}
-		r.Text = fmt.Sprintf("%d of %s", r.All, strings.Join(from, " or "))
-		if q.Rule != "" {
-			r.Text += ", asks " + q.Rule
-		}
+		r.Text, r.Rule = strings.Join(from, " or "), q.Rule
 		out = append(out, r)
 	}
 	return out
@@ -466,7 +465,7 @@ func explain(err error) string {
 
 const (
 	leadTime  = 24 * time.Hour
-	leadMost  = 10 // records before the request
+	leadMost  = 8  // records before the request
 	afterMost = 20 // records of the approval itself
 )
 
@@ -476,14 +475,11 @@ func (c *Console) timeline(ctx context.Context, a *approval.Approval) ([]moment,
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the records of %s: %w", a.ID, err)
 	}
-	q := audit.Query{Types: []string{audit.TypeRequest}, Since: a.Created.Add(-leadTime), Limit: leadMost}
+	q := audit.Query{Types: []string{audit.TypeRequest, audit.TypeOutcome}, Since: a.Created.Add(-leadTime), Until: a.Created, Limit: 4 * leadMost}
 	for _, r := range own {
 		if r.Type == audit.TypeRequest {
 			q.Before, q.Session = r.Index, r.Session
 		}
-	}
-	if q.Before == 0 {
-		q.Until = a.Created
 	}
 	if len(a.Asker.Chain) > 0 {
 		q.Actor = a.Asker.Chain[0].ID
@@ -491,22 +487,23 @@ func (c *Console) timeline(ctx context.Context, a *approval.Approval) ([]moment,
 	if q.Actor == "" && q.Session == "" {
 		return moments(nil, own, a), nil, nil
 	}
-	before, err := c.o.Log.Search(ctx, q)
+	before, _, err := c.recent(ctx, q)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading what led up to %s: %w", a.ID, err)
 	}
-	return moments(before, own, a), visible(q.Session, 40), nil
+	before = requests(before)
+	return moments(before[:min(len(before), leadMost)], own, a), visible(q.Session, 40), nil
 }
 
 // moments turns records, newest first, into lines in the order they happened.
-func moments(before, own []audit.Record, a *approval.Approval) []moment {
+func moments(before []entry, own []audit.Record, a *approval.Approval) []moment {
 	var out []moment
 	for i := len(before) - 1; i >= 0; i-- {
 		out = append(out, momentOf(&before[i]))
 	}
 	asked := false
 	for i := len(own) - 1; i >= 0; i-- {
-		m := momentOf(&own[i])
+		m := momentOf(&entry{Record: own[i]})
 		if own[i].Type == audit.TypeRequest && !asked {
 			m.Now, m.Result, asked = true, stateOf(a).Name, true
 			m.Class = "wait"

@@ -38,6 +38,7 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request, _ *who) {
 		return err == nil && out.Flush() == nil
 	}
 	size, _ := c.logSize(r)
+	passed := c.o.Traffic.total()
 	if _, err := fmt.Fprint(w, "retry: 2000\n\n"); err != nil || !send("head", map[string]int64{"size": size}) {
 		return
 	}
@@ -58,8 +59,9 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request, _ *who) {
 				send("signedout", struct{}{})
 				return
 			}
-			if now, err := c.logSize(r); err == nil && now != size {
-				size, quiet = now, 0
+			now, err := c.logSize(r)
+			if seen := c.o.Traffic.total(); err == nil && (now != size || seen != passed) {
+				size, passed, quiet = now, seen, 0
 				ok = send("head", map[string]int64{"size": size})
 			} else if quiet++; quiet >= aliveEvery {
 				quiet, ok = 0, send("alive", struct{}{})

@@ -32,7 +32,9 @@ type house struct {
 	engine  *approval.Engine
 	console *Console
 	people  *directory
+	traffic *Traffic
 	url     string
+	back    time.Duration // how far in the past the log's clock stands
 }
 
 // directory is the static one, except that a test can send a person away.
@@ -76,7 +78,7 @@ func newHouse(t testing.TB) *house {
 	t.Cleanup(func() { _ = h.store.Close() })
 	key, err := audit.LoadOrCreateKey(filepath.Join(dir, "log.key"), "assent.test/log")
 	must(err)
-	h.log, err = audit.New(audit.Options{Origin: "assent.test/log", Keys: []*audit.Key{key}})
+	h.log, err = audit.New(audit.Options{Origin: "assent.test/log", Keys: []*audit.Key{key}, Now: func() time.Time { return time.Now().Add(-h.back) }})
 	must(err)
 	must(h.log.Open(ctx, h.store))
 	minter, err := grant.NewMinter(filepath.Join(dir, "grant.key"), "assent.test")

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -16,29 +17,31 @@ import (
 )
 
 // momentOf is one record as a line: what happened, and how it ended.
-func momentOf(r *audit.Record) moment {
-	m := moment{Index: r.Index, Time: r.Time, Kind: r.Type, Class: "dim", Result: firstOf(r.Outcome, r.Decision)}
+func momentOf(r *entry) moment {
+	m := moment{Index: r.Index, Key: strconv.FormatInt(r.Index, 10), Time: r.Time, Kind: r.Type, Class: "dim", Result: firstOf(r.Outcome, r.Decision)}
+	if r.Traffic {
+		m.Index, m.Key = -1, "t"+m.Key
+	}
 	if len(r.Kinds) > 0 {
 		m.Kind = r.Kinds[0]
 	}
 	text := firstOf(r.Title, strings.TrimSpace(r.Verb+" "+r.Target), r.Resource)
 	switch r.Type {
 	case audit.TypeRequest:
-		m.Class, m.Result = outcomeOf(r)
+		m.Class, m.Result = outcomeOf(&r.Record)
+		text += rowsOf(r)
 	case audit.TypeReview:
-		m.Kind, text = "review", label(r.Person)+" answered"
+		m.Kind, text = "review", firstOf(r.Title, "an answer")
 		m.Class = map[string]string{"approve": "ok", "deny": "bad"}[r.Decision]
 		m.Result = map[string]string{"approve": "approved", "deny": "denied"}[r.Decision]
 	case audit.TypeApproval:
-		m.Kind, text = "approval", "the approval is now "+firstOf(r.Outcome, r.Decision)
+		m.Kind, text = "approval", "it is now "+firstOf(r.Outcome, r.Decision)
 		m.Class = stateOf(&approval.Approval{State: approval.State(firstOf(r.Outcome, r.Decision))}).Class
 	case audit.TypeStarted:
 		m.Kind, m.Class, m.Result, text = "grant", "info", "running", firstOf(text, "the grant was used")
 	case audit.TypeOutcome:
 		m.Kind, m.Class = "outcome", map[string]string{"executed": "ok", "failed": "bad"}[r.Outcome]
-		if r.Rows != nil {
-			text = strings.TrimSpace(text + " · " + thousands(*r.Rows) + " rows")
-		}
+		text += rowsOf(r)
 	case audit.TypeRefused, audit.TypeAlarm:
 		m.Class, m.Result = "bad", r.Type
 	}
@@ -50,6 +53,21 @@ func momentOf(r *audit.Record) moment {
 	}
 	m.Text, m.Result = visible(text, maxTitle), plain(m.Result, 40)
 	return m
+}
+
+func rowsOf(r *entry) string {
+	if r.Rows == nil {
+		return ""
+	}
+	return " · " + plural(*r.Rows, "row")
+}
+
+// plural is "1 row", "2 rows".
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return thousands(n) + " " + noun + "s"
 }
 
 // outcomeOf names what was decided about a request. Anything but a plain allow
@@ -114,12 +132,12 @@ const (
 
 func (c *Console) showActivity(w http.ResponseWriter, r *http.Request, p *who) {
 	ctx, now := r.Context(), c.o.Clock()
-	newest, err := c.o.Log.Search(ctx, audit.Query{Limit: streamed})
+	newest, _, err := c.recent(ctx, audit.Query{Limit: streamed})
 	if err != nil {
 		c.broken(w, r, "reading the newest records", err)
 		return
 	}
-	hour, err := c.o.Log.Search(ctx, audit.Query{Since: now.Add(-countedIn), Limit: counted})
+	hour, whole, err := c.recent(ctx, since(now, countedIn, counted))
 	if err != nil {
 		c.broken(w, r, "reading the last hour", err)
 		return
@@ -129,14 +147,25 @@ func (c *Console) showActivity(w http.ResponseWriter, r *http.Request, p *who) {
 		c.broken(w, r, "listing the last hour's approvals", err)
 		return
 	}
+	asked := requests(hour)
 	page := activityPage{
 		Shell: c.shellOf(r, p, "activity", "Activity", -1), Cards: cardsOf(hour, decided),
-		Chart: chartOf(hour, now), Flow: flowOf(hour), Records: c.recordRows(newest), Shown: len(newest), Partial: len(hour) == counted,
+		Chart: chartOf(asked, now), Flow: flowOf(asked), Records: c.recordRows(newest), Shown: len(newest), Partial: !whole,
 	}
 	c.page(w, r, http.StatusOK, "activity", page)
 }
 
-func (c *Console) recordRows(in []audit.Record) []recordRow {
+// recent searches both lanes; whole is false when there was more than the limit.
+func (c *Console) recent(ctx context.Context, q audit.Query) (out []entry, whole bool, err error) {
+	log, err := c.o.Log.Search(ctx, q)
+	if err != nil {
+		return nil, false, err
+	}
+	traffic, whole := c.o.Traffic.search(q)
+	return merge(log, traffic, q.Limit), whole && (q.Limit == 0 || len(log) < q.Limit), nil
+}
+
+func (c *Console) recordRows(in []entry) []recordRow {
 	out := make([]recordRow, len(in))
 	for i := range in {
 		r := &in[i]
@@ -153,11 +182,11 @@ func (c *Console) recordRows(in []audit.Record) []recordRow {
 }
 
 // cardsOf are the hour's figures.
-func cardsOf(hour []audit.Record, approvals []*approval.Approval) []card {
+func cardsOf(hour []entry, approvals []*approval.Approval) []card {
 	var asked, flowed, held, denied, masked, replies int64
 	for i := range hour {
 		r := &hour[i]
-		if n := total(r.Masked); n > 0 {
+		if n := total(r.Masked); n > 0 && r.Type == audit.TypeOutcome {
 			masked, replies = masked+n, replies+1
 		}
 		if r.Type != audit.TypeRequest {
@@ -198,11 +227,18 @@ func cardsOf(hour []audit.Record, approvals []*approval.Approval) []card {
 	}
 	return []card{
 		{"Actions", thousands(asked), share, ""},
-		{"Masked values", thousands(masked), "in " + thousands(replies) + " records", ""},
+		{"Masked values", thousands(masked), "in " + repliesOf(replies), ""},
 		{"Sent for approval", thousands(held), "held until people decide", ""},
 		{"Median time to decide", median, slow, ""},
 		{"Denied", thousands(denied + byPeople), thousands(denied) + " by policy, " + thousands(byPeople) + " by people", class},
 	}
+}
+
+func repliesOf(n int64) string {
+	if n == 1 {
+		return "1 reply"
+	}
+	return thousands(n) + " replies"
 }
 
 func spell(d time.Duration) string {
@@ -255,7 +291,7 @@ func (c *Console) showAudit(w http.ResponseWriter, r *http.Request, p *who) {
 		records = records[:perPage]
 		page.Older = records[perPage-1].Index
 	}
-	page.Records = c.recordRows(records)
+	page.Records = c.recordRows(merge(records, nil, 0))
 	if c.o.Checkpoint != nil {
 		note, err := c.o.Checkpoint(r.Context())
 		if err != nil {

@@ -20,16 +20,23 @@ func furnished(t *testing.T) (*house, *approval.Approval) {
 	outcomes := []string{"allow", "allow", "allow", "allow", "allow", "review", "allow", "deny", "allow"}
 	targets := []string{"public.orders", "public.customers", "public.invoices", "public.flags"}
 	for i := range 160 {
+		h.back = time.Duration(160-i) * 19 * time.Second // the log's clock never runs back, so the past is written in order
 		r := &audit.Record{
-			Type: audit.TypeRequest, Actor: actors[i*7%3].ID, Subject: dana.ID, Gate: "orders-db", Env: "prod", Session: "9c41",
+			Type: audit.TypeRequest, Actor: actors[i*7%3].ID, Subject: dana.ID, Gate: "orders-db", Env: "prod", Session: "9c41", Shape: fmt.Sprint(i),
 			Resource: []string{"postgres:shop/prod", "postgres:shop/prod", "postgres:flags/staging"}[i%3],
 			Kinds:    []string{"data.read"}, Verb: "select", Target: targets[i%4], Title: "Read " + targets[i%4], Decision: outcomes[i*5%9],
 		}
-		if i%4 == 1 && r.Decision == "allow" {
-			r.Masked = map[string]int64{"email": int64(12 + i), "card": int64(i % 9)}
-		}
 		h.records(r)
+		if r.Decision == "allow" {
+			rows := int64(i*13%90 + 1)
+			done := &audit.Record{Type: audit.TypeOutcome, Actor: r.Actor, Session: r.Session, Shape: r.Shape, Title: r.Title, Kinds: r.Kinds, Outcome: "executed", Rows: &rows}
+			if i%4 == 1 {
+				done.Masked = map[string]int64{"email": rows, "card": rows}
+			}
+			h.records(done)
+		}
 	}
+	h.back = 0
 	a := h.ask(nil)
 	h.answer(a, mira, approval.Approve, "Checked with the partner desk.")
 	h.ask(high)

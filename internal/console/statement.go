@@ -34,7 +34,7 @@ func statementLines(text string, masked []approval.Span) (lines []Line, cut int)
 		for pos < end {
 			stop, chip := cutAt(spans, pos, end)
 			if chip != nil {
-				add(Piece{"mask", plain(text[pos:stop], maxTitle), chip.Class})
+				add(Piece{"mask", maskText(text[pos:stop], chip.Class), plain(chip.Class, 40)})
 			} else {
 				for _, p := range escapes(text[pos:stop], class) {
 					add(oddLetters(p))
@@ -44,6 +44,15 @@ func statementLines(text string, masked []approval.Span) (lines []Line, cut int)
 		}
 	}
 	return lines, cut
+}
+
+// maskText is what stands in a chip beside the class: dots for a value of
+// which nothing is left, else what is left of it.
+func maskText(s, class string) string {
+	if s == "[masked:"+class+"]" {
+		return "••••"
+	}
+	return plain(s, maxTitle)
 }
 
 // sortedSpans returns the spans that lie inside a text of n bytes and don't overlap.
@@ -189,10 +198,10 @@ var keywords = wordSet(`select insert update delete copy from where and or not i
  into values set join left right full inner outer cross lateral on using group by order having limit offset fetch
  distinct all any as asc desc union intersect except with recursive returning case when then else end cast
  create alter drop truncate table view materialized index schema database role user function procedure trigger
- sequence type extension policy grant revoke to program stdout stdin format csv header begin commit rollback
+ sequence type extension policy grant revoke to program stdout stdin format begin commit rollback
  savepoint release transaction declare cursor for close execute prepare deallocate discard explain analyze verbose
  vacuum lock listen notify do call show reset only if cascade restrict default primary key references unique check
- constraint add column rename owner superuser login password option admin public true false interval timestamp
+ constraint add column rename owner superuser login password option admin true false interval timestamp
  window over partition rows range filter within merge matched nothing conflict security definer invoker language
  returns replace temp temporary unlogged local session authorization refresh reassign owned comment import foreign server`)
 

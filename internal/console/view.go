@@ -145,6 +145,7 @@ func ringOf(a *approval.Approval, class string, now time.Time) ring {
 func viewFuncs() template.FuncMap {
 	return template.FuncMap{
 		"thousands": thousands,
+		"plural":    func(n int, noun string) string { return plural(int64(n), noun) },
 		"show":      func(s string) []Piece { return visible(s, maxTitle) },
 		"plain":     func(s string) string { return plain(s, maxTitle) },
 		"label":     label,
