@@ -1,0 +1,172 @@
+package gatetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/gate"
+)
+
+// The one credential that an Authority knows.
+const (
+	User  = "agent"
+	Token = "conformance-token-7f21"
+)
+
+// An Authority decides by a function and remembers what it was asked. The zero
+// value permits everything.
+type Authority struct {
+	Decide func(ctx context.Context, a *action.Action, held func(gate.Held)) error
+	Mask   func(v []byte) []byte // of values and free text; nil: as they are
+
+	mu       sync.Mutex
+	asked    []*action.Action
+	refused  []string
+	outcomes []gate.Outcome
+	open     int
+	twice    int
+	sessions int
+	cut      chan struct{}
+}
+
+// Verifier knows User only.
+func (a *Authority) Verifier(_ context.Context, user string) (gate.Verifier, error) {
+	if user != User {
+		return gate.Verifier{}, errors.New("no such user")
+	}
+	salt := []byte("gatetest's salt.")
+	salted, err := pbkdf2.Key(sha256.New, Token, salt, 4096, sha256.Size)
+	if err != nil {
+		return gate.Verifier{}, err
+	}
+	key := func(what string) []byte {
+		m := hmac.New(sha256.New, salted)
+		m.Write([]byte(what))
+		return m.Sum(nil)
+	}
+	stored := sha256.Sum256(key("Client Key"))
+	return gate.Verifier{Credential: "cred_gatetest", Salt: salt, Iterations: 4096, StoredKey: stored[:], ServerKey: key("Server Key")}, nil
+}
+
+// Login opens a session.
+func (a *Authority) Login(_ context.Context, v gate.Verifier, _ gate.Peer) (gate.Session, error) {
+	if v.Credential != "cred_gatetest" {
+		return nil, errors.New("no such credential")
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sessions++
+	return &session{a}, nil
+}
+
+// Actions are what was asked so far.
+func (a *Authority) Actions() []*action.Action {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]*action.Action(nil), a.asked...)
+}
+
+// Refusals are what codecs refused by themselves.
+func (a *Authority) Refusals() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]string(nil), a.refused...)
+}
+
+// Outcomes are how permits were completed, in order.
+func (a *Authority) Outcomes() []gate.Outcome {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]gate.Outcome(nil), a.outcomes...)
+}
+
+// Cut ends every session.
+func (a *Authority) Cut() { close(a.cut) }
+
+// check reports what must never be, once every connection has ended.
+func (a *Authority) check(t *testing.T) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.open != 0 {
+		t.Errorf("%d permits were never completed", a.open)
+	}
+	if a.twice != 0 {
+		t.Errorf("%d permits were completed twice", a.twice)
+	}
+	if a.sessions != 0 {
+		t.Errorf("%d sessions were never closed", a.sessions)
+	}
+}
+
+type session struct{ a *Authority }
+
+func (s *session) Describe(a *action.Action) {
+	a.Resource = action.Resource{URN: "gatetest:upstream", Type: "gatetest", Env: "test"}
+}
+
+func (s *session) Enforce(ctx context.Context, a *action.Action, held func(gate.Held)) (gate.Permit, error) {
+	s.a.mu.Lock()
+	s.a.asked = append(s.a.asked, a)
+	s.a.mu.Unlock()
+	if _, err := a.Digest(action.Salt{}); err != nil {
+		return nil, err
+	}
+	if s.a.Decide != nil {
+		if err := s.a.Decide(ctx, a, held); err != nil {
+			return nil, err
+		}
+	}
+	s.a.mu.Lock()
+	s.a.open++
+	s.a.mu.Unlock()
+	return &permit{a: s.a}, nil
+}
+
+func (s *session) Refused(_ context.Context, detail string) {
+	s.a.mu.Lock()
+	defer s.a.mu.Unlock()
+	s.a.refused = append(s.a.refused, detail)
+}
+
+func (s *session) Cut() <-chan struct{} { return s.a.cut }
+
+func (s *session) Close() {
+	s.a.mu.Lock()
+	defer s.a.mu.Unlock()
+	s.a.sessions--
+}
+
+type permit struct {
+	a    *Authority
+	done bool
+}
+
+func (p *permit) Rows([]gate.Column) gate.Rows          { return p }
+func (p *permit) Value(_ int, v []byte) ([]byte, error) { return p.Text(v), nil }
+func (p *permit) Count(int64, int64) error              { return nil }
+func (p *permit) Bound() int64                          { return -1 }
+func (p *permit) Text(b []byte) []byte {
+	if p.a.Mask == nil || b == nil {
+		return b
+	}
+	return p.a.Mask(bytes.Clone(b))
+}
+
+func (p *permit) Done(o gate.Outcome) {
+	p.a.mu.Lock()
+	defer p.a.mu.Unlock()
+	if p.done {
+		p.a.twice++
+		return
+	}
+	p.done = true
+	p.a.open--
+	p.a.outcomes = append(p.a.outcomes, o)
+}
