@@ -1,6 +1,7 @@
 package mask
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type Rows struct {
 	set    *Set
 	cols   []column
 	counts map[string]int64
+	found  []detect.Finding // reused from value to value
 }
 
 type column struct {
@@ -216,17 +218,21 @@ func (r *Rows) content(c *column, k kind, v []byte) ([]byte, error) {
 	return v, nil // types that hold none of the classes: dates, UUIDs, booleans
 }
 
+// sure is the score from which a value that is wholly of a class gives it to its column.
+const sure = 0.8
+
 // text masks findings in text. When the whole value is one, the column has that
 // class from now on.
 func (r *Rows) text(c *column, v []byte) []byte {
-	class, sure := r.set.engine.Value(v, "")
-	if class != "" && sure >= 0.8 {
-		if r.learn(c, class); c.known {
+	found := r.set.engine.Scan(v, r.found[:0])
+	r.found = found
+	if len(found) == 1 && found[0].Score >= sure && len(bytes.TrimSpace(v)) <= found[0].End-found[0].Start {
+		if r.learn(c, found[0].Class); c.known {
 			r.counts[string(c.class)]++
 			return []byte(c.rule.value(c.class, v))
 		}
 	}
-	out, counts := r.set.TextCounted(v)
+	out, counts := r.set.replace(v, found)
 	for class, n := range counts {
 		r.counts[class] += n
 	}
@@ -243,8 +249,8 @@ func (r *Rows) number(c *column, k kind, v []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	var few [4]detect.Finding
-	for _, f := range r.set.engine.Scan(text, few[:0]) {
+	r.found = r.set.engine.Scan(text, r.found[:0])
+	for _, f := range r.found {
 		if _, ok := r.set.rules[f.Class]; ok {
 			r.learn(c, f.Class)
 			r.counts[string(c.class)]++

@@ -87,8 +87,13 @@ func (s *Set) TextCounted(b []byte) (out []byte, counts map[string]int64) {
 		return b, nil
 	}
 	var few [16]detect.Finding
+	return s.replace(b, s.engine.Scan(b, few[:0]))
+}
+
+// replace masks the findings in b.
+func (s *Set) replace(b []byte, found []detect.Finding) (out []byte, counts map[string]int64) {
 	at := 0
-	for _, f := range s.engine.Scan(b, few[:0]) {
+	for _, f := range found {
 		r, ok := s.rules[f.Class]
 		if !ok {
 			continue
