@@ -33,11 +33,8 @@ func (a *app) verify(cmd *cobra.Command, data, key string) error {
 	if _, err := os.Stat(data); err != nil {
 		return failf(exitUsage, "%s is no data directory (--data names one)", data)
 	}
-	checkpoint, err := os.ReadFile(filepath.Join(data, "checkpoint"))
-	if err != nil {
-		return failf(exitUsage, "%s holds no checkpoint: %w", data, err)
-	}
 	if key == "" {
+		var err error
 		if key, err = server.Verifier(data); err != nil {
 			return failf(exitUsage, "%w (or give the public key by --key)", err)
 		}
@@ -51,21 +48,41 @@ func (a *app) verify(cmd *cobra.Command, data, key string) error {
 	if isTerminal(a.err) {
 		progress = func(done, total int64) { fmt.Fprintf(a.err, "\r%d of %d records", done, total) }
 	}
-	r, err := audit.Verify(cmd.Context(), audit.VerifyOptions{Reader: store, Verifiers: []string{key}, Checkpoint: checkpoint, SpoolDir: filepath.Join(data, "spool"), Progress: progress})
+	r, err := audit.Verify(cmd.Context(), store, audit.VerifyOptions{VKeys: []string{key}, HeadFile: filepath.Join(data, "checkpoint"), SpoolDir: filepath.Join(data, "spool"), Progress: progress})
 	if isTerminal(a.err) {
 		fmt.Fprint(a.err, "\r\x1b[K")
 	}
 	if err != nil {
-		if a.json {
-			_ = a.printJSON(map[string]any{"verified": false, "problem": err.Error()})
-		}
-		return failf(exitFailed, "NOT VERIFIED: %w", err)
+		return fmt.Errorf("verifying %s: %w", data, err)
 	}
 	if a.json {
-		return a.printJSON(map[string]any{"verified": true, "report": r})
+		if err := a.printJSON(r); err != nil {
+			return err
+		}
+	} else {
+		for _, l := range r.Lines {
+			a.printf("%s\n", l)
+		}
 	}
-	for _, l := range r.Lines() {
-		a.printf("%s\n", l)
+	if !r.OK() {
+		return a.problems(r)
 	}
 	return nil
+}
+
+// problems tells what is not as it was written, first things first.
+func (a *app) problems(r *audit.Report) error {
+	const most = 20
+	for i, p := range r.Problems {
+		if i == most {
+			fmt.Fprintf(a.err, "… and %d more\n", len(r.Problems)-most)
+			break
+		}
+		if p.Index >= 0 {
+			fmt.Fprintf(a.err, "record %d: %s\n", p.Index, p.What)
+		} else {
+			fmt.Fprintf(a.err, "%s\n", p.What)
+		}
+	}
+	return failf(exitFailed, "NOT VERIFIED: %d problems; keep this directory as it is, it is evidence", len(r.Problems))
 }

@@ -33,7 +33,7 @@ func (s *Server) checks() []api.Check {
 			return err
 		}},
 		{Name: "log", Run: func(context.Context) error { return s.auditLog.Err() }},
-		{Name: "spool", Run: func(context.Context) error { return s.spool.Err() }},
+		{Name: "spool", Run: func(context.Context) error { return s.spool.Status().Err }},
 		{Name: "policy", Run: func(context.Context) error { return s.policy.Err() }},
 		{Name: "parts", Run: func(context.Context) error {
 			s.mu.Lock()
@@ -82,7 +82,7 @@ func (s *Server) verifyLoop(ctx context.Context) {
 		}
 		v := console.Verified{At: time.Now(), Err: err}
 		if r != nil {
-			v.Size = r.Size
+			v.Size = r.Records
 		}
 		s.mu.Lock()
 		s.verified = v
@@ -114,7 +114,15 @@ func (s *Server) verify(ctx context.Context) (*audit.Report, error) {
 	if _, err := s.auditLog.Sign(ctx, head); err != nil && s.auditLog.Signed().Size < head.Size {
 		return nil, err
 	}
-	return audit.Verify(ctx, audit.VerifyOptions{Reader: s.store, Verifiers: s.auditLog.Verifiers(), Checkpoint: s.auditLog.Checkpoint(), SpoolDir: spoolDir(s.cfg.path(s.cfg.Data))})
+	data := s.cfg.path(s.cfg.Data)
+	r, err := audit.Verify(ctx, s.store, audit.VerifyOptions{VKeys: s.auditLog.Verifiers(), HeadFile: headFile(data), SpoolDir: spoolDir(data)})
+	if err != nil {
+		return nil, err
+	}
+	if !r.OK() {
+		return r, fmt.Errorf("record %d: %s", r.Problems[0].Index, r.Problems[0].What)
+	}
+	return r, nil
 }
 
 // VerifyLog checks the log now and tells in lines for people.
@@ -123,7 +131,7 @@ func (s *Server) VerifyLog(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.Lines(), nil
+	return r.Lines, nil
 }
 
 // ProofOfExecution proves the newest start of an approved action, as a C2SP tlog-proof.

@@ -35,6 +35,20 @@ func (s *Server) recordSeal(seal audit.Seal) {
 	}
 }
 
+// sealLeftovers records the segments that an earlier run closed, or a crash cut off, and the log doesn't know.
+func (s *Server) sealLeftovers(ctx context.Context) error {
+	seals, err := audit.Unsealed(ctx, s.store, s.spool.Seals())
+	if err != nil {
+		return err
+	}
+	for _, seal := range seals {
+		if err := s.record(ctx, seal.Record()); err != nil {
+			return fmt.Errorf("recording a spool segment of an earlier run: %w", err)
+		}
+	}
+	return nil
+}
+
 // recordToken puts the change of a credential into the log, in the same transaction.
 func (s *Server) recordToken(ctx context.Context, tx identity.TokenTx, c identity.TokenChange) error {
 	atx, ok := tx.(audit.Tx)
@@ -142,7 +156,7 @@ func (p proving) Proof(ctx context.Context, index int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return proof.Text()
+	return proof.Text(), nil
 }
 
 // apiEnforcer gives the API the enforcer's answers in its own terms.

@@ -73,45 +73,45 @@ func spoolDir(data string) string   { return filepath.Join(data, "spool") }
 func grantFile(data string) string  { return filepath.Join(data, "keys", "grant.jwks") }
 
 // New makes every part and opens the data directory; nothing listens yet.
-func New(ctx context.Context, cfg *Config, log *slog.Logger) (s *Server, err error) {
-	s = &Server{cfg: cfg, log: log, head: make(chan audit.Head, 1), registry: prometheus.NewRegistry()}
-	defer func() {
-		if err != nil {
-			s.release()
-		}
-	}()
-	data := cfg.path(cfg.Data)
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data directory: %w", err)
-	}
-	if s.dir, err = directory(cfg); err != nil {
+func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
+	s := &Server{cfg: cfg, log: log, head: make(chan audit.Head, 1), registry: prometheus.NewRegistry()}
+	if err := s.make(ctx); err != nil {
+		_ = s.release()
 		return nil, err
 	}
-	if s.detect, err = detect.New(detect.Options{Columns: classes(cfg.Columns)}); err != nil {
-		return nil, fmt.Errorf("configuration, columns: %w", err)
+	return s, nil
+}
+
+func (s *Server) make(ctx context.Context) error {
+	data := s.cfg.path(s.cfg.Data)
+	if err := os.MkdirAll(filepath.Join(data, "keys"), 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	var err error
+	if s.dir, err = directory(s.cfg); err != nil {
+		return err
+	}
+	if s.detect, err = detect.New(detect.Options{Columns: classes(s.cfg.Columns)}); err != nil {
+		return fmt.Errorf("configuration, columns: %w", err)
 	}
 	set, err := s.loadPolicy()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.policy = policy.NewHolder(set)
 	if err := s.openData(ctx, data); err != nil {
-		return nil, err
+		return err
 	}
 	k, err := loadKeys(filepath.Join(data, "keys"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.makeEngine(k); err != nil {
-		return nil, err
+	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, s.makeHTTP} {
+		if err := step(k); err != nil {
+			return err
+		}
 	}
-	if err := s.makeEnforcer(k); err != nil {
-		return nil, err
-	}
-	if err := s.makeHTTP(k); err != nil {
-		return nil, err
-	}
-	return s, s.makeGates()
+	return s.makeGates()
 }
 
 // openData opens store, log and spool, and refuses a data directory that went back in time.
@@ -242,6 +242,9 @@ func (s *Server) makeHTTP(k *keys) error {
 // Start recovers what a crash left, then listens: gates, API and console.
 func (s *Server) Start(ctx context.Context) error {
 	if err := s.engine.Recover(ctx); err != nil {
+		return err
+	}
+	if err := s.sealLeftovers(ctx); err != nil {
 		return err
 	}
 	if err := s.record(ctx, &audit.Record{Type: audit.TypeStart, Policy: s.policy.Current().Bundle(), Detail: map[string]string{"version": buildVersion()}}); err != nil {
