@@ -30,7 +30,7 @@ func (d *decoder) consequences(n *node, f map[string]*node, r *rule) {
 
 // unless is the only way past a deny, and it leads to people.
 func (d *decoder) unless(n *node) *Requirement {
-	f := d.mapping(n, "unless", "break_glass", "approval")
+	f := d.mapping(n, "unless", unlessKeys()...)
 	d.require(n, f, "unless", "break_glass", "approval")
 	if x := f["break_glass"]; x != nil && !d.flag(x, "break_glass") {
 		d.failAt(x, "break_glass must be true", "without `unless` the deny stands")
@@ -44,7 +44,7 @@ func (d *decoder) unless(n *node) *Requirement {
 func assurances() []string { return []string{"token", "chat", "console", "passkey"} }
 
 func (d *decoder) approval(n *node) *Requirement {
-	f := d.mapping(n, "approval", "from", "all_of", "count", "expires", "use_within", "assurance", "escalate", "notify", "wait")
+	f := d.mapping(n, "approval", approvalKeys()...)
 	q := &Requirement{Count: 1, Expires: defaultExpires, UseWithin: defaultUseWithin}
 	switch {
 	case f == nil:

@@ -60,7 +60,7 @@ func (d *decoder) tests(n *node, p *pack) {
 }
 
 func (d *decoder) testCase(n *node) *testCase {
-	f := d.mapping(n, "a test", "name", "given", "reviews", "want")
+	f := d.mapping(n, "a test", testKeys()...)
 	if f == nil {
 		return nil
 	}
@@ -321,7 +321,7 @@ func (d *decoder) reviewers(n *node) []reviewer {
 }
 
 func (d *decoder) want(n *node) expectation {
-	f := d.mapping(n, "want", "decision", "rule", "count", "expires", "mask", "limit", "granted", "missing", "refused")
+	f := d.mapping(n, "want", wantKeys()...)
 	want := expectation{missing: -1}
 	if len(f) == 0 {
 		d.failAt(n, "a test that wants nothing can't fail", "want: { decision: deny }")

@@ -197,6 +197,10 @@ type tally struct {
 // once d has grown to its size. d.Reason stays empty until RenderReason.
 func (s *Set) Decide(in *Input, d *Decision) {
 	d.Reset()
+	if s == nil { // a Holder that never held a policy
+		d.Rules = append(d.Rules, Hit{Rule: RuleDefault, Then: Deny.String()})
+		return
+	}
 	d.Bundle, d.set = s.bundle, s
 	if in == nil || in.Action == nil {
 		d.Rules = append(d.Rules, s.defaults.hits[Deny])

@@ -22,7 +22,7 @@ func (s *Set) rule(pack, id string) *rule {
 func (s *Set) Explain(in *Input) Decision {
 	var d Decision
 	s.Decide(in, &d)
-	if in == nil || in.Action == nil {
+	if s == nil || in == nil || in.Action == nil {
 		return d
 	}
 	d.RenderReason(in)

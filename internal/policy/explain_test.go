@@ -139,6 +139,12 @@ func TestQuorumOfATest(t *testing.T) {
 
 func TestHolderKeepsTheLastGood(t *testing.T) {
 	defer goleak.VerifyNone(t)
+	var nothing Holder
+	var d Decision
+	nothing.Decide(knownInput(), &d)
+	if d.Verdict != Deny || nothing.Current().Explain(knownInput()).Verdict != Deny {
+		t.Error("without a policy something is allowed")
+	}
 	closed, open := load(t, "  - { id: a, then: deny }\n"), load(t, "  - { id: a, match: { env: prod }, then: allow }\n")
 	h := NewHolder(closed)
 	for _, load := range []func() (*Set, error){

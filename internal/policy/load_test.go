@@ -71,6 +71,7 @@ func TestErrorsNamePlaceAndRemedy(t *testing.T) {
 		{"negative duration", rule("then: review", "approval: { from: [group:x], use_within: -5m }"), "p.yaml:7:46", "no duration", ""},
 		{"assurance", rule("then: review", "approval: { from: [group:x], assurance: chatt }"), "p.yaml:7:45", "'chatt' is no assurance", "'chat'"},
 		{"notify", rule("then: deny", "notify: ['irc:#x']"), "p.yaml:7", "nobody to notify", ""},
+		{"notify a secret", rule("then: deny", "notify: ['webhook:https://hooks.example/T0KEN']"), "p.yaml:7:13: a URL is nobody", "webhook:NAME", ""},
 		{"show", rule("then: review", approval, "show: [statement]"), "p.yaml:8:12", "'statement' is no show", ""},
 		{"mask method", rule("then: mask", "mask: { email: hide }"), "p.yaml:7:20", "'hide' is no mask method", ""},
 		{"mask class", rule("then: mask", "mask: { e-mail: redact }"), "p.yaml:7:13", "no key 'e-mail'", "'email'"},
@@ -110,7 +111,7 @@ func TestErrorsNamePlaceAndRemedy(t *testing.T) {
 				t.Fatalf("it loaded, or the error has no place: %v", err)
 			}
 			text := err.Error()
-			if !strings.HasPrefix(text, c.at) || !strings.Contains(text, c.want) || !strings.Contains(text, c.remedy) {
+			if !strings.HasPrefix(text, c.at) || !strings.Contains(text, c.want) || !strings.Contains(text, c.remedy) || strings.Contains(text, "T0KEN") {
 				t.Errorf("want %s: …%s… %s, got:\n%s", c.at, c.want, c.remedy, text)
 			}
 		})

@@ -199,7 +199,7 @@ func (d *decoder) pack(data []byte) *pack {
 	if root == nil || len(d.errs) > 0 {
 		return nil
 	}
-	f := d.mapping(root, "a pack", "apiVersion", "kind", "metadata", "calendars", "locked", "rules", "tests")
+	f := d.mapping(root, "a pack", packKeys()...)
 	if f == nil {
 		return nil
 	}
@@ -241,7 +241,7 @@ func (d *decoder) require(at *node, f map[string]*node, what string, keys ...str
 }
 
 func (d *decoder) metadata(n *node, p *pack) {
-	f := d.mapping(n, "metadata", "name", "version", "owner")
+	f := d.mapping(n, "metadata", metadataKeys()...)
 	d.require(n, f, "metadata", "name", "version")
 	if x := f["name"]; x != nil {
 		p.name, p.at = d.name(x, "a pack"), d.place(x.line, x.column)
@@ -269,7 +269,7 @@ func (d *decoder) calendars(n *node, p *pack) {
 
 func (d *decoder) calendar(n *node) *calendar {
 	c := &calendar{zone: time.UTC}
-	f := d.mapping(n, "a calendar", "tz", "days", "from", "to")
+	f := d.mapping(n, "a calendar", calendarKeys()...)
 	d.require(n, f, "a calendar", "tz", "days", "from", "to")
 	if x := f["tz"]; x != nil {
 		s, ok := d.scalar(x, "tz")
@@ -322,7 +322,7 @@ func (d *decoder) rules(n *node, p *pack) {
 }
 
 func (d *decoder) rule(n *node, p *pack) *rule {
-	f := d.mapping(n, "a rule", "id", "mode", "until", "match", "when", "then", "approval", "unless", "mask", "show", "notify", "reason")
+	f := d.mapping(n, "a rule", ruleKeys()...)
 	if f == nil {
 		return nil
 	}
@@ -387,7 +387,7 @@ func (d *decoder) finish(n *node, r *rule) {
 
 func (d *decoder) mode(n *node, f map[string]*node, r *rule) {
 	if x := f["mode"]; x != nil {
-		s, _ := d.one(x, "mode", "enforce", "shadow", "off")
+		s, _ := d.one(x, "mode", modeNames()...)
 		r.mode = map[string]mode{"shadow": shadow, "off": off}[s]
 	}
 	x := f["until"]
@@ -509,8 +509,13 @@ func (d *decoder) list(n *node, key string) []string {
 	list := d.words(n, key)
 	for _, s := range list {
 		channel, target, ok := strings.Cut(s, ":")
-		if channels := []string{"slack", "teams", "email", "webhook"}; !ok || target == "" || !contains(channels, channel) {
-			d.failAt(n, fmt.Sprintf("'%s' is nobody to notify", clip(s)), `write "slack:#incidents"; channels are `+strings.Join(channels, ", "))
+		switch {
+		case strings.Contains(s, "://"): // such a URL is a secret: the error doesn't repeat it
+			p := d.place(n.line, n.column)
+			p.source = ""
+			d.fail(p, "a URL is nobody to notify", "name the target as the deployment's configuration does: webhook:NAME")
+		case !ok || target == "" || !contains(channelNames(), channel):
+			d.failAt(n, fmt.Sprintf("'%s' is nobody to notify", clip(s)), `write "slack:#incidents"; channels are `+strings.Join(channelNames(), ", "))
 		}
 	}
 	return list

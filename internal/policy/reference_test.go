@@ -8,24 +8,30 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const referencePage = "../../docs/policy-reference.md"
+var update = flag.Bool("update", false, "write the generated pages under docs")
 
-var update = flag.Bool("update", false, "write docs/policy-reference.md")
+//go:generate go test -run TestGeneratedPagesAreCurrent . -update
 
-//go:generate go test -run TestReferenceIsCurrent . -update
-
-func TestReferenceIsCurrent(t *testing.T) {
-	want := Reference()
-	if *update {
-		if err := os.WriteFile(referencePage, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(referencePage)
+func TestGeneratedPagesAreCurrent(t *testing.T) {
+	schema, err := Schema()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("the page isn't current, run go generate ./internal/policy (-want +got):\n%s", diff)
+	for page, want := range map[string]string{
+		"../../docs/policy-reference.md": Reference(),
+		"../../docs/policy-schema.json":  string(schema),
+	} {
+		if *update {
+			if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("%s isn't current, run go generate ./internal/policy (-want +got):\n%s", page, diff)
+		}
 	}
 }

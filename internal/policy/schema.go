@@ -1,0 +1,111 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// The keys of each mapping in a pack: the loader refuses others, and the schema
+// for editors lists them.
+
+func packKeys() []string {
+	return []string{"apiVersion", "kind", "metadata", "calendars", "locked", "rules", "tests"}
+}
+func metadataKeys() []string { return []string{"name", "version", "owner"} }
+func calendarKeys() []string { return []string{"tz", "days", "from", "to"} }
+
+func ruleKeys() []string {
+	return []string{"id", "mode", "until", "match", "when", "then", "approval", "unless", "mask", "show", "notify", "reason"}
+}
+func modeNames() []string    { return []string{"enforce", "shadow", "off"} }
+func unlessKeys() []string   { return []string{"break_glass", "approval"} }
+func channelNames() []string { return []string{"slack", "teams", "email", "webhook"} }
+
+func approvalKeys() []string {
+	return []string{"from", "all_of", "count", "expires", "use_within", "assurance", "escalate", "notify", "wait"}
+}
+func testKeys() []string { return []string{"name", "given", "reviews", "want"} }
+
+func wantKeys() []string {
+	return []string{"decision", "rule", "count", "expires", "mask", "limit", "granted", "missing", "refused"}
+}
+
+type schema = map[string]any
+
+func object(keys, required []string, known schema) schema {
+	props := schema{}
+	for _, k := range keys {
+		props[k] = schema{}
+		if s, ok := known[k]; ok {
+			props[k] = s
+		}
+	}
+	out := schema{"type": "object", "properties": props, "additionalProperties": false}
+	if len(required) > 0 {
+		out["required"] = required
+	}
+	return out
+}
+
+func enum(words []string) schema { return schema{"enum": words} }
+
+// oneOrMore is a value or a list of them.
+func oneOrMore(item schema) schema {
+	return schema{"oneOf": []schema{item, {"type": "array", "items": item, "minItems": 1}}}
+}
+
+// Schema is a JSON Schema (2020-12) of packs, for editors: completion and early
+// errors. It knows the words; the loader knows what they mean, and decides.
+func Schema() ([]byte, error) {
+	word, number := schema{"type": "string"}, schema{"type": "integer", "minimum": 1}
+	match := schema{"kind": oneOrMore(enum(kindNames()))}
+	lines := []string{"kind"}
+	for _, s := range lineSpecs() {
+		lines = append(lines, s.key)
+		match[s.key] = oneOrMore(word)
+		if len(s.enum) > 0 {
+			match[s.key] = oneOrMore(enum(s.enum))
+		}
+	}
+	approval := object(approvalKeys(), nil, schema{
+		"from": oneOrMore(word), "count": number, "expires": word, "use_within": word, "wait": word,
+		"assurance": enum(assurances()), "notify": oneOrMore(word),
+		"all_of":   schema{"type": "array", "items": object([]string{"group", "count"}, []string{"group"}, schema{"group": word, "count": number})},
+		"escalate": schema{"type": "array", "items": object([]string{"after", "to"}, []string{"after", "to"}, schema{"after": word, "to": oneOrMore(word)})},
+	})
+	masks := schema{}
+	maskable := append(classNames(), groupNames()...)
+	for _, name := range maskable {
+		masks[name] = enum(maskNames())
+	}
+	rule := object(ruleKeys(), []string{"id", "then"}, schema{
+		"id": word, "mode": enum(modeNames()), "until": word, "match": object(lines, nil, match), "when": word,
+		"then": enum(effectNames()), "approval": approval, "mask": object(maskable, nil, masks), "reason": word,
+		"unless": object(unlessKeys(), unlessKeys(), schema{"break_glass": schema{"const": true}, "approval": approval}),
+		"show":   oneOrMore(enum(shown())), "notify": oneOrMore(word),
+	})
+	given := []string{}
+	for _, f := range facts() {
+		given = append(given, f.key)
+	}
+	test := object(testKeys(), []string{"name", "given", "want"}, schema{
+		"name": word, "given": object(given, nil, nil), "reviews": schema{"type": "array"},
+		"want": object(wantKeys(), nil, schema{"decision": enum([]string{"allow", "deny", "review"})}),
+	})
+	root := object(packKeys(), []string{"apiVersion", "kind", "metadata", "rules"}, schema{
+		"apiVersion": schema{"const": "assent/v1"}, "kind": schema{"const": "PolicyPack"}, "locked": schema{"type": "boolean"},
+		"metadata": object(metadataKeys(), []string{"name", "version"}, nil),
+		"calendars": schema{"type": "object", "additionalProperties": object(calendarKeys(), calendarKeys(), schema{
+			"days": oneOrMore(enum(dayNames())), "tz": word, "from": word, "to": word,
+		})},
+		"rules": schema{"type": "array", "items": rule, "minItems": 1},
+		"tests": schema{"type": "array", "items": test},
+	})
+	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	root["title"] = "Assent policy pack"
+	b, err := json.MarshalIndent(root, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("writing the schema of packs: %w", err)
+	}
+	return append(b, '\n'), nil
+}
