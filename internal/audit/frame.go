@@ -216,7 +216,7 @@ func readSegment(path string, fn func(int64, []byte) error) (Segment, error) {
 		return Segment{}, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	s, err := scanSegment(bufio.NewReaderSize(f, 1<<20), fn)
+	s, err := scanSegment(bufio.NewReaderSize(f, 64<<10), fn)
 	if err != nil {
 		return s, fmt.Errorf("segment %d: %w", n, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -65,6 +66,11 @@ func (r *Report) problem(index int64, format string, args ...any) error {
 // indexes and times, tiles, head, checkpoint, and the spool against its seals.
 // What it finds is in the report; an error means that it couldn't look.
 func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
+	// First what was signed, then what is stored: a log in use grows in between.
+	note, err := readHeadFile(o.HeadFile)
+	if err != nil {
+		return nil, fmt.Errorf("verifying audit log: %w", err)
+	}
 	head, err := r.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
@@ -73,9 +79,7 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	if head.Size == 0 {
 		v.Root = emptyRoot()
 	}
-	if err := v.readCheckpoint(); err != nil && err != errEnough {
-		return nil, fmt.Errorf("verifying audit log: %w", err)
-	}
+	v.checkpoint(note)
 	if err := v.scan(ctx); err != nil && err != errEnough {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
@@ -102,29 +106,34 @@ type verifier struct {
 	seals map[int64]Seal // by segment
 }
 
-func (v *verifier) readCheckpoint() error {
-	if v.o.HeadFile == "" {
-		return nil
+// readHeadFile returns nil when there is none.
+func readHeadFile(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
 	}
-	b, err := os.ReadFile(v.o.HeadFile)
-	if os.IsNotExist(err) {
-		if v.head.Size == 0 {
-			return nil
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
+}
+
+func (v *verifier) checkpoint(note []byte) {
+	if note == nil {
+		if v.o.HeadFile != "" && v.head.Size > 0 {
+			_ = v.problem(-1, "the head file %s is gone", v.o.HeadFile)
 		}
-		return v.problem(-1, "the head file %s is gone", v.o.HeadFile)
+		return
 	}
+	cp, err := evidence.VerifyCheckpoint(note, v.o.VKeys...)
 	if err != nil {
-		return err
-	}
-	cp, err := evidence.VerifyCheckpoint(b, v.o.VKeys...)
-	if err != nil {
-		return v.problem(-1, "head file: %v", err)
+		_ = v.problem(-1, "head file: %v", err)
+		return
 	}
 	v.Checkpoint = cp
 	if cp.Size > v.head.Size {
-		return v.problem(-1, "the log was cut: %d records are stored, %d were signed", v.head.Size, cp.Size)
+		_ = v.problem(-1, "the log was cut: %d records are stored, %d were signed", v.head.Size, cp.Size)
 	}
-	return nil
 }
 
 func (v *verifier) describeCheckpoint() {

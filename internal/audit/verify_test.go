@@ -282,3 +282,51 @@ func TestProgress(t *testing.T) {
 		t.Errorf("ended at %d, %v", done, err)
 	}
 }
+
+// A log that is written and signed meanwhile is no tampered log.
+func TestVerifyBesideAWriter(t *testing.T) {
+	b := newBench(t)
+	b.append(t, 250)
+	dir := filepath.Join(b.dir, "spool")
+	s, err := audit.OpenSpool(audit.SpoolOptions{Dir: dir, Node: "n1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- func() error {
+			for {
+				select {
+				case <-stop:
+					return s.Close()
+				default:
+				}
+				err := b.store.Update(func(tx *audittest.Tx) error {
+					return b.Append(context.Background(), tx, &audit.Record{Type: audit.TypeRequest})
+				})
+				if err != nil {
+					return err
+				}
+				head, err := b.store.Head(context.Background())
+				if err != nil {
+					return err
+				}
+				if _, err := b.Sign(context.Background(), head); err != nil {
+					return err
+				}
+				if _, err := s.Append(&audit.Record{Type: audit.TypeRequest}); err != nil {
+					return err
+				}
+			}
+		}()
+	}()
+	for range 40 {
+		if rep := verifyAll(t, b, dir); !rep.OK() {
+			t.Error(rep.Problems)
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
