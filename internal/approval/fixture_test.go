@@ -111,19 +111,32 @@ func newHouse(tb testing.TB, tune func(*approval.Options)) *house {
 
 func (h *house) open() {
 	h.Helper()
+	must(h.TB, h.start())
+}
+
+// start opens what a server opens. A log or an engine that refuses is an error.
+func (h *house) start() error {
+	h.Helper()
 	ctx := context.Background()
 	var err error
-	h.store, err = sqlite.Open(ctx, filepath.Join(h.dir, "data"))
-	must(h.TB, err)
+	if h.store, err = sqlite.Open(ctx, filepath.Join(h.dir, "data")); err != nil {
+		return err
+	}
 	key, err := audit.LoadOrCreateKey(filepath.Join(h.dir, "log.key"), "test/log")
 	must(h.TB, err)
 	h.log, err = audit.New(audit.Options{Origin: "test/log", Keys: []*audit.Key{key}, HeadFile: filepath.Join(h.dir, "head"), Now: h.clock.now})
 	must(h.TB, err)
-	must(h.TB, h.log.Open(ctx, h.store))
 	h.minter, err = grant.NewMinter(filepath.Join(h.dir, "grant.key"), "https://assent.test")
 	must(h.TB, err)
 	h.engine = h.another()
-	must(h.TB, h.engine.Recover(ctx))
+	err = h.log.Open(ctx, h.store)
+	if err == nil {
+		err = h.engine.Recover(ctx)
+	}
+	if err != nil {
+		must(h.TB, h.store.Close())
+	}
+	return err
 }
 
 // another is a second engine on the same store, as a replica would be.
@@ -263,6 +276,9 @@ func (h *house) verify() {
 	must(h.TB, err)
 	_, err = h.log.Sign(ctx, head)
 	must(h.TB, err)
-	_, err = audit.Verify(ctx, h.store, audit.VerifyOptions{VKeys: h.log.Verifiers(), HeadFile: filepath.Join(h.dir, "head")})
+	report, err := audit.Verify(ctx, h.store, audit.VerifyOptions{VKeys: h.log.Verifiers(), HeadFile: filepath.Join(h.dir, "head")})
 	must(h.TB, err)
+	if len(report.Problems) > 0 {
+		h.Fatalf("the log has problems: %+v", report.Problems)
+	}
 }

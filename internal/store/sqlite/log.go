@@ -74,11 +74,11 @@ func (s *Store) Search(ctx context.Context, q audit.Query) (out []audit.Record, 
 		}
 		w.in("type", types)
 	}
-	w.equal("actor", q.Actor)
+	w.equalIndexed("actor", q.Actor)
 	w.equal("person", q.Person)
-	w.equal("approval", q.Approval)
+	w.equalIndexed("approval", q.Approval)
 	w.equal("resource", q.Resource)
-	w.equal("session", q.Session)
+	w.equalIndexed("session", q.Session)
 	if q.Kind != "" {
 		w.add("instr(kinds, ?) > 0", ","+q.Kind+",")
 	}

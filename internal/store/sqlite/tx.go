@@ -361,6 +361,14 @@ func (w *where) equal(column, to string) {
 	}
 }
 
+// equalIndexed is equal for a column whose index leaves out the empty string:
+// the query must say so for SQLite to use it.
+func (w *where) equalIndexed(column, to string) {
+	if to != "" {
+		w.add(column+" = ? AND "+column+" <> ''", to)
+	}
+}
+
 func (w *where) since(column string, t time.Time) {
 	if !t.IsZero() {
 		w.add(column+" >= ?", micros(t))

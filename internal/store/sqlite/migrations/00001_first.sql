@@ -17,11 +17,11 @@ CREATE TABLE approval (
     mac        BLOB    NOT NULL
 ) STRICT;
 CREATE INDEX approval_created ON approval (created);
-CREATE INDEX approval_match ON approval (match);
+CREATE INDEX approval_match ON approval (match, state, decided);
 CREATE INDEX approval_due ON approval (due) WHERE due > 0;
 CREATE INDEX approval_actor ON approval (actor, state);
-CREATE INDEX approval_denied ON approval (shape, decided) WHERE state = 'denied';
-CREATE INDEX approval_executing ON approval (id) WHERE state = 'executing';
+CREATE INDEX approval_shape ON approval (shape, state, decided);
+CREATE INDEX approval_state ON approval (state, created);
 
 CREATE TABLE review (
     id       TEXT PRIMARY KEY,
