@@ -194,7 +194,7 @@ log: { level: error, format: text }
 	if err != nil {
 		return err
 	}
-	if s.srv, err = server.New(ctx, cfg, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
+	if s.srv, err = server.New(ctx, cfg, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
 	if err := s.srv.Start(ctx); err != nil {

@@ -75,6 +75,8 @@ func (e *embedded) parse(ctx context.Context, q wire.Query) (wire.PreparedStatem
 		return wire.Prepared(wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error { return w.Empty() })), nil
 	case "BEGIN", "COMMIT", "ROLLBACK", "SET", "DEALLOCATE", "DISCARD":
 		return wire.Prepared(wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error { return w.Complete(verb) })), nil
+	case "SHOW":
+		return show(ctx, strings.ToLower(strings.TrimSpace(text[len("SHOW"):])))
 	case "SELECT", "WITH", "VALUES":
 		return e.query(ctx, text)
 	case "INSERT", "UPDATE", "DELETE":
@@ -92,6 +94,23 @@ func (e *embedded) parse(ctx context.Context, q wire.Query) (wire.PreparedStatem
 		}, wire.WithParameters(wire.ParseParameters(text)))), nil
 	}
 	return nil, pgerror.WithCode(fmt.Errorf("the embedded demo database does not know %s; install PostgreSQL for the real thing", verb), codes.FeatureNotSupported)
+}
+
+// show answers the settings that the gate reads back to know the session's state.
+func show(ctx context.Context, name string) (wire.PreparedStatements, error) {
+	value, ok := map[string]string{
+		"role": "none", "session_authorization": wire.AuthenticatedUsername(ctx), "search_path": `"$user", public`,
+		"standard_conforming_strings": "on", "client_encoding": "UTF8", "server_version": "15.0", "transaction_isolation": "serializable",
+	}[name]
+	if !ok {
+		return nil, pgerror.WithCode(errors.New("the embedded demo database does not know this setting"), codes.UndefinedObject)
+	}
+	return wire.Prepared(wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
+		if err := w.Row([]any{value}); err != nil {
+			return err
+		}
+		return w.Complete("SHOW")
+	}, wire.WithColumns(wire.Columns{{Name: name, Oid: pgtype.TextOID, Width: -1}}))), nil
 }
 
 func (e *embedded) query(ctx context.Context, text string) (wire.PreparedStatements, error) {
