@@ -93,10 +93,10 @@ func (c *chart) draw(counts [minutesShown][4]int, end time.Time) {
 		c.Legend[0].N, c.Legend[1].N, c.Legend[2].N, c.Legend[3].N, most)
 }
 
-// niceCeil is the next of 2, 4, 10, 20, 40, 100, … so that half of it is whole.
+// niceCeil is the next of 2, 4, 6, 8, 10, 20, 40, … so that half of it is whole.
 func niceCeil(n int) int {
 	for unit := 1; ; unit *= 10 {
-		for _, m := range []int{2, 4, 10} {
+		for _, m := range []int{2, 4, 6, 8, 10} {
 			if n <= m*unit {
 				return m * unit
 			}
