@@ -272,6 +272,8 @@ func TestDecisions(t *testing.T) {
 		{"a pattern with another beginning", "  - { id: a, match: { kind: data.export, resource: ['postgres:billing/dev/*'] }, then: allow }\n", with(), "deny default"},
 		{"a pattern cut inside a word", "  - { id: a, match: { kind: data.export, resource: ['postgres:bill*'] }, then: allow }\n", with(), "allow a"},
 		{"an exact resource", "  - { id: a, match: { kind: data.export, resource: 'postgres:billing/prod/customers' }, then: allow }\n", with(), "allow a"},
+		{"a verb's first word", "  - { id: a, match: { kind: data.export, verb: copy }, then: allow }\n", with(func(in *Input) { in.Action.Verb = "copy to" }), "allow a"},
+		{"not its first letters", "  - { id: a, match: { kind: data.export, verb: cop }, then: allow }\n", with(), "deny default"},
 		{"no action", "  - { id: a, match: { env: prod }, then: allow }\n", &Input{}, "deny default"},
 		{"no input", "  - { id: a, match: { env: prod }, then: allow }\n", nil, "deny default"},
 		{"division by zero permits nothing", "  - { id: a, match: { env: prod }, when: data.rows / (data.rows - 10) != 5, then: allow }\n", with(), "deny default"},

@@ -35,7 +35,7 @@ func TestExplainShowsValues(t *testing.T) {
 		"a: data.rows (4821) > 1000 ✓",
 		`a: "pii" in data.groups (pii) ✓`,
 		"b: data.rows (4821) <= 1000 ✗",
-		`b: resource.labels (1 labels)["x"] == "" ✓`,
+		`b: resource.labels["x"] ("") == "" ✓`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -54,6 +54,23 @@ func TestReasonNamesTheKindNobodyCovers(t *testing.T) {
 	d := s.Explain(with(kinds(action.DataRead, action.DataExport)))
 	if d.Verdict != Deny || d.Reason != "no rule permits data.read" {
 		t.Errorf("%v: %q", d.Verdict, d.Reason)
+	}
+}
+
+func TestMapEntriesAndLinksInWords(t *testing.T) {
+	s := load(t, `  - { id: a, when: 'resource.labels.tier == "gold" && data.finding_counts["email"] > 1 && has(resource.labels.tier)', then: deny, reason: "to {{data.destination}}" }
+`)
+	d := s.Explain(with(func(in *Input) { in.Action.Data.Destination = "https://u:pw@x.example/b/k?X-Amz-Signature=abc#f" }))
+	var got []string
+	for _, a := range d.Rules[0].Atoms {
+		got = append(got, a.Value)
+	}
+	want := []string{`resource.labels.tier ("gold") == "gold" ✓`, `data.finding_counts["email"] (2) > 1 ✓`, `has(resource.labels.tier ("gold")) ✓`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if d.Reason != "to https://x.example/b/k" {
+		t.Error(d.Reason)
 	}
 }
 

@@ -49,7 +49,7 @@ type lineSpec struct {
 func lineSpecs() []lineSpec {
 	return []lineSpec{
 		{key: "env", fact: "resource.env", doc: "environment", test: one(func(in *Input) string { return in.Action.Resource.Env })},
-		{key: "verb", fact: "action.verb", doc: "verb, in lower case", test: one(func(in *Input) string { return in.Action.Verb })},
+		{key: "verb", fact: "action.verb", doc: "verb, in lower case; `drop` matches `drop table` too", test: matchVerb},
 		{key: "actor", fact: "actor.type", doc: "type of the actor", enum: actorTypes(), test: one(func(in *Input) string { return in.ActorType })},
 		{key: "resource", fact: "resource.urn", doc: "URN; `*` stands for any characters, `?` for one", test: globbed(func(in *Input) string { return in.Action.Resource.URN })},
 		{key: "type", fact: "resource.type", doc: "type of the resource", test: one(func(in *Input) string { return in.Action.Resource.Type })},
@@ -68,6 +68,21 @@ func one(fact func(*Input) string) func(*Input, []string) Tri {
 		s := fact(in)
 		return decided(slices.Contains(values, s), s != "")
 	}
+}
+
+// matchVerb takes a value for the whole verb or for its first words, so that a
+// rule about drop also sees the "drop table" of a finer parser.
+func matchVerb(in *Input, values []string) Tri {
+	verb := in.Action.Verb
+	if verb == "" {
+		return DontKnow
+	}
+	for _, v := range values {
+		if strings.HasPrefix(verb, v) && (len(verb) == len(v) || verb[len(v)] == ' ') {
+			return Yes
+		}
+	}
+	return No
 }
 
 func globbed(fact func(*Input) string) func(*Input, []string) Tri {

@@ -19,7 +19,6 @@ type pack struct {
 	calendars            map[string]*calendar
 	rules                []*rule
 	tests                []*testCase
-	warnings             []*Error
 	raw                  any // for the bundle's digest
 }
 

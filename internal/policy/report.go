@@ -41,8 +41,7 @@ func check(paths []string, strict, mutate bool) Report {
 // Report tests s. See Check and CheckMutants.
 func (s *Set) Report(strict, mutate bool) Report {
 	r := Report{Bundle: s.Bundle(), Packs: s.Packs(), Rules: len(s.rules), Tests: s.Test()}
-	r.Warnings = append(r.Warnings, s.warnings...)
-	r.Warnings = append(r.Warnings, s.unreached(r.Tests)...)
+	r.Warnings = s.unreached(r.Tests)
 	if strict {
 		r.Errors, r.Warnings = r.Warnings, nil
 	}

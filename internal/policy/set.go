@@ -25,11 +25,10 @@ type Options struct {
 
 // A Set is every loaded pack, compiled. It is immutable and safe for concurrent use.
 type Set struct {
-	packs    []*pack
-	rules    []*rule // in canonical order: pack, then place in the pack
-	options  Options
-	bundle   string
-	warnings []*Error
+	packs   []*pack
+	rules   []*rule // in canonical order: pack, then place in the pack
+	options Options
+	bundle  string
 
 	index    index
 	masks    maskSets
@@ -48,9 +47,6 @@ func (s *Set) Packs() []string {
 	}
 	return out
 }
-
-// Warnings are what Load accepts and a strict check refuses.
-func (s *Set) Warnings() []*Error { return s.warnings }
 
 // LoadDir loads every *.yaml and *.yml file of dir, not of its subdirectories.
 // All packs load or none does. The error is an Errors when a pack is at fault.
@@ -148,7 +144,6 @@ func LoadFiles(files map[string][]byte, o Options) (*Set, error) {
 	}
 	for _, p := range s.packs {
 		s.rules = append(s.rules, p.rules...)
-		s.warnings = append(s.warnings, p.warnings...)
 	}
 	s.build()
 	return s, nil

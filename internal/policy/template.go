@@ -2,13 +2,29 @@ package policy
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
-// A part is literal text, or a variable.
+// A part is literal text and the variable after it, with the key when it is a map's entry.
 type part struct {
 	text     string
 	variable *variable
+	key      string
+}
+
+func (p *part) render(in *Input) string {
+	switch v := p.variable; {
+	case p.key == "":
+		return v.render(in)
+	case v.texts != nil:
+		return strconv.Quote(clip(v.texts(in, p.key)))
+	default:
+		if n, ok := v.count(in, p.key); ok {
+			return strconv.FormatInt(n, 10)
+		}
+	}
+	return "unknown"
 }
 
 // parts finds the variables in the text of an atom, outside its quoted strings.
@@ -31,13 +47,37 @@ func (c *compiler) parts(text string) []part {
 				end++
 			}
 			if v, length := c.longest(text[i:end]); v != nil {
-				out = append(out, part{text: text[from : i+length], variable: v})
-				from = i + length
+				key, past := entry(v, text[i+length:])
+				end = max(end, i+length+past)
+				out = append(out, part{text: text[from : i+length+past], variable: v, key: key})
+				from = i + length + past
 			}
 			i = end - 1
 		}
 	}
 	return append(out, part{text: text[from:]})
+}
+
+// entry is the key of the map's entry that rest goes on to name, as ["key"] or
+// .key, and how long that is.
+func entry(v *variable, rest string) (key string, length int) {
+	if v.texts == nil && v.count == nil {
+		return "", 0
+	}
+	if strings.HasPrefix(rest, `["`) {
+		if n := strings.Index(rest, `"]`); n > 2 && !strings.Contains(rest[2:n], "\\") {
+			return rest[2:n], n + 2
+		}
+		return "", 0
+	}
+	n := 1
+	for n < len(rest) && rest[0] == '.' && wordByte(rest[n]) {
+		n++
+	}
+	if n == 1 {
+		return "", 0
+	}
+	return rest[1:n], n
 }
 
 func wordByte(c byte) bool {
@@ -60,7 +100,7 @@ func (a *atom) explain(in *Input) Atom {
 	for _, p := range a.parts {
 		b.WriteString(p.text)
 		if p.variable != nil {
-			b.WriteString(" (" + p.variable.render(in) + ")")
+			b.WriteString(" (" + p.render(in) + ")")
 		}
 	}
 	holds := a.test(in, "")
@@ -108,7 +148,7 @@ func (t template) render(in *Input) string {
 	for _, p := range t {
 		b.WriteString(p.text)
 		if p.variable != nil {
-			b.WriteString(p.variable.render(in))
+			b.WriteString(p.render(in))
 		}
 	}
 	return b.String()

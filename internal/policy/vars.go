@@ -45,6 +45,7 @@ type variable struct {
 	enum    []string // the values it can have, when they are a closed list
 	reason  bool     // may be used in a reason only
 	private bool     // free text of the asker: never rendered into a reason or an atom
+	url     bool     // rendered without what may be a secret in it
 
 	str   func(*Input) (string, bool)
 	num   func(*Input) (int64, bool)
@@ -141,6 +142,8 @@ func actionVariables() []variable {
 }
 
 func dataVariables() []variable {
+	destination := text("data.destination", observed, "Where the data goes; `client` when only to the asker.", func(in *Input) string { return in.Action.Data.Destination })
+	destination.url = true
 	return []variable{
 		number("data.rows", observed, "Rows read, written or carried.", func(in *Input) action.Count { return in.Action.Data.Rows }),
 		number("data.bytes", observed, "Bytes read, written or carried.", func(in *Input) action.Count { return in.Action.Data.Bytes }),
@@ -159,7 +162,7 @@ func dataVariables() []variable {
 		},
 		truth("data.unscanned", observed, "Something was not fully decoded, so not fully scanned.", func(in *Input) Tri { return tri(in.Action.Data.Unscanned) }),
 		truth("data.inferred", observed, "A classed column stands outside a plain output list, where its value can be inferred.", func(in *Input) Tri { return tri(in.Action.Data.Inferred) }),
-		text("data.destination", observed, "Where the data goes; `client` when only to the asker.", func(in *Input) string { return in.Action.Data.Destination }),
+		destination,
 		text("data.destination_trust", observed, "How far the configuration trusts the destination.", func(in *Input) string { return in.Action.Data.DestinationTrust }, "internal", "external"),
 		{
 			name: "data.summary", typ: stringVar, vouch: observed, reason: true, doc: "Classes and counts in words, for reasons only: `2 card, 1 email`.",
@@ -281,7 +284,9 @@ func (v *variable) render(in *Input) string {
 		}
 		return in.Time.UTC().Format(time.RFC3339)
 	case v.str != nil:
-		if s, ok := v.str(in); ok {
+		if s, ok := v.str(in); ok && v.url {
+			return clip(withoutSecrets(s))
+		} else if ok {
 			return clip(s)
 		}
 	case v.num != nil:
@@ -317,6 +322,20 @@ func (l *listGetter) render(in *Input) string {
 		return "none"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// withoutSecrets is a URL without user, password, query and fragment: a
+// presigned link is a credential.
+func withoutSecrets(s string) string {
+	s, _, _ = strings.Cut(s, "?")
+	s, _, _ = strings.Cut(s, "#")
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		return s
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	host = host[strings.LastIndexByte(host, '@')+1:]
+	return scheme + "://" + host + "/" + path
 }
 
 // clip keeps what an asker may have chosen short and on one line.
