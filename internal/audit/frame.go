@@ -74,7 +74,7 @@ func readFrame(r io.Reader, buf []byte) (frame, error) {
 	}
 	f.payload = buf[:length]
 	if _, err := io.ReadFull(r, f.payload); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF // the header promised more
 		}
 		return frame{}, torn(err)
@@ -87,7 +87,7 @@ func readFrame(r io.Reader, buf []byte) (frame, error) {
 }
 
 func torn(err error) error {
-	if err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return errBadFrame
 	}
 	return err
@@ -145,7 +145,7 @@ func scanSegment(r io.Reader, fn func(seq int64, leaf []byte) error) (Segment, e
 	buf := make([]byte, MaxLeaf)
 	for !s.Clean {
 		f, err := readFrame(r, buf)
-		if err == io.EOF || err == errBadFrame {
+		if errors.Is(err, io.EOF) || errors.Is(err, errBadFrame) {
 			break
 		}
 		if err != nil {
@@ -158,9 +158,8 @@ func scanSegment(r io.Reader, fn func(seq int64, leaf []byte) error) (Segment, e
 			break
 		}
 		if f.trailer {
-			var t Seal
-			s.Root = tree.root()
-			if json.Unmarshal(f.payload, &t) != nil || t.Count != tree.size || t.First != s.First || t.Root != s.Root {
+			t, ok := trailerOf(f.payload, s.First, &tree)
+			if !ok {
 				break
 			}
 			s.Node, s.Segment, s.Clean = t.Node, t.Segment, true
@@ -176,6 +175,13 @@ func scanSegment(r io.Reader, fn func(seq int64, leaf []byte) error) (Segment, e
 	}
 	s.Count, s.Root, s.Bytes = tree.size, tree.root(), good
 	return s, nil
+}
+
+// trailerOf reads the seal in a trailer, which must be the seal of the records before it.
+func trailerOf(payload []byte, first int64, tree *frontier) (Seal, bool) {
+	var t Seal
+	err := json.Unmarshal(payload, &t)
+	return t, err == nil && t.First == first && t.Count == tree.size && t.Root == tree.root()
 }
 
 // ReadSpool reads every record of the spool in dir in order. It may run beside
@@ -208,7 +214,10 @@ func ReadSpool(dir string, fn func(seq int64, leaf []byte) error) ([]Segment, er
 
 func readSegment(path string, fn func(int64, []byte) error) (Segment, error) {
 	n, err := strconv.ParseInt(strings.TrimSuffix(filepath.Base(path), ".spool"), 10, 64)
-	if err != nil || filepath.Base(path) != fmt.Sprintf(segmentName, n) {
+	if err != nil {
+		return Segment{}, fmt.Errorf("%s isn't named like a segment: %w", path, err)
+	}
+	if filepath.Base(path) != fmt.Sprintf(segmentName, n) {
 		return Segment{}, fmt.Errorf("%s isn't named like a segment", path)
 	}
 	f, err := os.Open(path)

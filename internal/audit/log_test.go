@@ -174,7 +174,7 @@ func TestAppendAgainstModel(t *testing.T) {
 						}
 						return nil
 					})
-					if err != nil && err != errUndo {
+					if err != nil && !errors.Is(err, errUndo) {
 						return err
 					}
 					if !undo {
@@ -186,11 +186,9 @@ func TestAppendAgainstModel(t *testing.T) {
 				}
 				return nil
 			})
-			switch err {
-			case nil:
+			if err == nil {
 				model += kept
-			case errUndo:
-			default:
+			} else if !errors.Is(err, errUndo) {
 				t.Fatal(err)
 			}
 			if rapid.Bool().Draw(t, "sign") {

@@ -171,7 +171,7 @@ func texts(t testing.TB, dir string) ([]string, []Segment) {
 	segments, err := ReadSpool(dir, func(seq int64, leaf []byte) error {
 		var r Record
 		if err := json.Unmarshal(leaf, &r); err != nil || r.Index != seq {
-			return fmt.Errorf("record %d bears %d: %v", seq, r.Index, err)
+			return fmt.Errorf("record %d bears %d: %w", seq, r.Index, err)
 		}
 		out = append(out, r.Detail["text"])
 		return nil

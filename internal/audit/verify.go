@@ -80,12 +80,12 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 		v.Root = emptyRoot()
 	}
 	v.checkpoint(note)
-	if err := v.scan(ctx); err != nil && err != errEnough {
+	if err := v.scan(ctx); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
 	v.line("%d records, indexes without a gap, root %s", head.Size, v.Root)
 	v.describeCheckpoint()
-	if err := v.spool(); err != nil && err != errEnough {
+	if err := v.spool(); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying spool: %w", err)
 	}
 	if !v.OK() {
@@ -238,8 +238,11 @@ func (v *verifier) noteSeal(index int64, leaf []byte) error {
 		return nil
 	}
 	var rec Record
-	if err := json.Unmarshal(leaf, &rec); err != nil || rec.Type != TypeSpoolSeal {
-		return nil // the words stood in a text; a leaf that isn't JSON was noted already
+	if err := json.Unmarshal(leaf, &rec); err != nil {
+		return v.problem(index, "the record isn't JSON")
+	}
+	if rec.Type != TypeSpoolSeal {
+		return nil // the words stood in a text
 	}
 	seal, err := sealOf(&rec)
 	if err != nil {
@@ -267,7 +270,7 @@ func (v *verifier) spool() error {
 		last = t
 		return nil
 	})
-	if err == errEnough {
+	if errors.Is(err, errEnough) {
 		return err
 	}
 	if err != nil {

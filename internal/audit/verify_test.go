@@ -330,3 +330,15 @@ func TestVerifyBesideAWriter(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestTooManyProblemsEndIt(t *testing.T) {
+	b := newBench(t)
+	b.append(t, 300)
+	b.sign(t)
+	for i, leaf := range b.store.State.Leaves {
+		b.store.State.Leaves[i] = append([]byte(" "), leaf...)
+	}
+	if rep := b.verify(t); rep.OK() || len(rep.Problems) > 110 {
+		t.Errorf("%d problems", len(rep.Problems))
+	}
+}
