@@ -269,6 +269,9 @@ func (t *Tokens) load(ctx context.Context, id string) (tok *Token, err error) {
 // ByUser returns the newest live credential of the actor whose name is user,
 // with the keys a SCRAM exchange needs. Two actors of one name have none.
 func (t *Tokens) ByUser(ctx context.Context, user string) (*Token, error) {
+	if user == "" { // the name of those that have none
+		return nil, ErrBadToken
+	}
 	var rows []TokenRow
 	err := t.o.Store.ViewTokens(ctx, func(tx TokenTx) (err error) {
 		rows, err = tx.TokensByUser(ctx, user)
@@ -283,7 +286,7 @@ func (t *Tokens) ByUser(ctx context.Context, user string) (*Token, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !tok.live(t.o.Clock()) {
+		if tok.Kind != KindActor || !tok.live(t.o.Clock()) {
 			continue
 		}
 		if newest != nil && newest.Chain[0].ID != tok.Chain[0].ID {
