@@ -194,3 +194,18 @@ func (a *activation) ResolveName(name string) (any, bool) {
 	}
 	return nil, false
 }
+
+// BenchmarkLoad reads, checks and compiles 1,000 rules, most of them with a condition.
+func BenchmarkLoad(b *testing.B) {
+	var pack strings.Builder
+	pack.WriteString(header + "rules:\n")
+	for i := range 50 {
+		fmt.Fprintf(&pack, twenty, i, fmt.Sprintf("postgres:team%d/prod", i))
+	}
+	files := map[string][]byte{"p.yaml": []byte(pack.String())}
+	for b.Loop() {
+		if _, err := LoadFiles(files, Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

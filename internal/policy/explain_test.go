@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -224,4 +225,69 @@ func TestMaskSetsAreSafeTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Every key of `given:` sets the fact that a condition then reads.
+func TestGivenSetsEveryFact(t *testing.T) {
+	given := map[string][2]string{
+		"kind":                {"[data.read, data.export]", `"data.export" in action.kinds`},
+		"verb":                {"drop", `action.verb == "drop"`},
+		"target":              {"t", `action.target == "t"`},
+		"shape":               {"s", `action.shape == "s"`},
+		"harmless":            {"h", `action.harmless == "h"`},
+		"reversible":          {"true", "action.reversible"},
+		"env":                 {"dev", `resource.env == "dev"`},
+		"resource":            {"a:b/c", `resource.urn == "a:b/c"`},
+		"type":                {"s3", `resource.type == "s3"`},
+		"labels":              {"{ team: x }", `resource.labels["team"] == "x"`},
+		"rows":                {"3", "data.rows == 3"},
+		"bytes":               {"4", "data.bytes == 4"},
+		"classes":             {"[card, email]", `"pci" in data.groups && "email" in data.classes`},
+		"groups":              {"[phi]", `"phi" in data.groups && !("pii" in data.groups)`},
+		"findings":            {"{ card: 2 }", `data.finding_counts["card"] == 2`},
+		"unscanned":           {"true", "data.unscanned"},
+		"inferred":            {"true", "data.inferred"},
+		"destination":         {"d", `data.destination == "d"`},
+		"destination_trust":   {"external", `data.destination_trust == "external"`},
+		"subject":             {"sam", `subject.id == "sam"`},
+		"subject_groups":      {"[group:a]", `"group:a" in subject.groups`},
+		"actor":               {"bot", `actor.id == "bot" && actor.type == "agent" && delegation.exists(x, x == "bot")`},
+		"owner":               {"o", `actor.owner == "o"`},
+		"model":               {"m", `actor.model == "m"`},
+		"trust":               {"low", `actor.trust == "low"`},
+		"time":                {`"2026-11-24T20:00:00+01:00"`, `context.hour == 19 && context.weekday == "tue"`},
+		"ticket":              {"t", `context.ticket == "t"`},
+		"reason":              {"r", `context.reason == "r"`},
+		"session":             {"s", `context.session == "s"`},
+		"break_glass":         {"true", "context.break_glass"},
+		"intent_named_target": {"true", "context.intent_named_target"},
+		"novel_shape":         {"true", "context.novel_shape"},
+		"novel_target":        {"false", "!context.novel_target"},
+		"tainted":             {"true", "context.tainted"},
+		"rate_1h":             {"1", "context.rate_1h == 1"},
+		"rate_24h":            {"2", "context.rate_24h == 2"},
+		"preview_rows":        {"1", "preview.rows == 1"},
+		"preview_objects":     {"2", "preview.objects == 2"},
+		"preview_creates":     {"3", "preview.creates == 3"},
+		"preview_changes":     {"4", "preview.changes == 4"},
+		"preview_destroys":    {"5", "preview.destroys == 5"},
+		"risk":                {"6", "risk.score == 6"},
+	}
+	for _, f := range facts() {
+		c, ok := given[f.key]
+		if !ok {
+			t.Errorf("%s has no case", f.key)
+			continue
+		}
+		other := ", kind: deploy"
+		if f.key == "kind" {
+			other = ""
+		}
+		// An unknown fact would match both rules.
+		s := load(t, fmt.Sprintf("  - { id: no, when: '!(%[1]s)', then: deny }\n  - { id: yes, when: '%[1]s', then: review, %[2]s }\ntests:\n  - { name: x, given: { %[3]s: %[4]s%[5]s }, want: { decision: review } }\n",
+			c[1], reviewers, f.key, c[0], other))
+		if r := s.Test()[0]; !contains(r.Rules, "yes") || contains(r.Rules, "no") {
+			t.Errorf("%s: matched %v", f.key, r.Rules)
+		}
+	}
 }
