@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -157,6 +158,9 @@ func TestAuditOverTheAPI(t *testing.T) {
 	if cp := w.call("GET", "/v1/audit/checkpoint", w.reader, nil); cp.status != 200 || !strings.HasPrefix(string(cp.body), "localhost/assent/log\n") {
 		t.Fatalf("%d %s", cp.status, cp.body)
 	}
+	unsigned := newWorld(t, func(o *api.Options) { o.Log = neverSigned{} })
+	unsigned.call("GET", "/v1/audit/proof?index=0", unsigned.reader, nil).problem(t, 503, "not-signed")
+	unsigned.call("GET", "/v1/audit/checkpoint", unsigned.reader, nil).problem(t, 404, "not-found")
 	w.call("GET", "/v1/audit/proof?index=100000", w.reader, nil).problem(t, 404, "not-found")
 	w.call("GET", "/v1/audit/proof", w.reader, nil).problem(t, 422, "invalid")
 	w.call("GET", "/v1/audit/records?since=yesterday", w.reader, nil).problem(t, 422, "invalid")
@@ -177,3 +181,9 @@ func TestAskingAgainAfterTheEndIsAnotherRequest(t *testing.T) {
 		t.Errorf("it lives for %s", v.Expires.Sub(v.Created))
 	}
 }
+
+// neverSigned is a log whose signer is gone.
+type neverSigned struct{}
+
+func (neverSigned) Checkpoint() []byte                           { return nil }
+func (neverSigned) Proof(context.Context, int64) ([]byte, error) { return nil, errEnough }

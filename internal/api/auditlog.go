@@ -1,14 +1,19 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/assenthq/assent/internal/audit"
 )
+
+// signTime is how long a proof waits for the checkpoint it needs.
+const signTime = 2 * time.Second
 
 type listRecordsIn struct {
 	Type     []string  `query:"type" maxItems:"16" doc:"Several separated by commas"`
@@ -71,11 +76,49 @@ func (s *server) getProof(ctx context.Context, in *getProofIn) (*huma.StreamResp
 	if in.Index >= head.Size {
 		return nil, problem(http.StatusNotFound, "not-found", "The log has no such record.")
 	}
+	if err := s.covered(ctx, in.Index); err != nil {
+		return nil, err
+	}
 	proof, err := s.Log.Proof(ctx, in.Index)
 	if err != nil {
 		return nil, err
 	}
 	return text(proof), nil
+}
+
+// covered waits a moment for a checkpoint that covers the record: it is signed
+// just after the commit that made the record visible.
+func (s *server) covered(ctx context.Context, index int64) error {
+	ctx, cancel := context.WithTimeout(ctx, signTime)
+	defer cancel()
+	tick := time.NewTicker(signTime / 100)
+	defer tick.Stop()
+	for {
+		if index < checkpointSize(s.Log.Checkpoint()) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			p := problem(http.StatusServiceUnavailable, "not-signed", "The record is in the log, but no signed checkpoint covers it yet.")
+			p.retryAfter = time.Second
+			return p
+		case <-tick.C:
+		}
+	}
+}
+
+// checkpointSize is the second line of our own log's note (C2SP
+// tlog-checkpoint); 0 when there is none.
+func checkpointSize(note []byte) int64 {
+	lines := bytes.SplitN(note, []byte("\n"), 3)
+	if len(lines) < 3 {
+		return 0
+	}
+	size, err := strconv.ParseInt(string(lines[1]), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return size
 }
 
 func text(body []byte) *huma.StreamResponse {

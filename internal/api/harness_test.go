@@ -63,7 +63,6 @@ type world struct {
 	tokens *identity.Tokens
 	store  *sqlite.Store
 	logs   *syncBuffer
-	head   chan audit.Head
 
 	agent, other, gate, mira, jonas, lena, reader, admin string // tokens
 	vkeys                                                []string
@@ -167,11 +166,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 		t.Fatal(err)
 	}
 	w.vkeys = log.Verifiers()
-	w.store.OnCommit(func(h audit.Head) {
-		if _, err := log.Sign(context.WithoutCancel(ctx), h); err != nil {
-			t.Errorf("signing: %v", err)
-		}
-	})
+	w.signing(log)
 	spool := must(audit.OpenSpool(audit.SpoolOptions{Dir: filepath.Join(dir, "spool"), Node: "test"}))(t)
 	t.Cleanup(func() { _ = spool.Close() })
 	minter := must(grant.NewMinter(filepath.Join(dir, "grant.json"), "http://localhost:8720"))(t)
@@ -198,6 +193,35 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	t.Cleanup(w.server.Close)
 	w.mintAll()
 	return w
+}
+
+// signing signs heads as they become durable, until the test ends.
+func (w *world) signing(log *audit.Log) {
+	heads, stop := make(chan audit.Head, 1), make(chan struct{})
+	w.store.OnCommit(func(h audit.Head) {
+		for {
+			select {
+			case heads <- h:
+				return
+			case <-heads: // an older one: the newer covers it
+			}
+		}
+	})
+	var loop sync.WaitGroup
+	ctx := context.WithoutCancel(w.t.Context())
+	loop.Go(func() {
+		for {
+			select {
+			case h := <-heads:
+				if _, err := log.Sign(ctx, h); err != nil && w.store.Err() == nil {
+					w.t.Logf("signing: %v", err)
+				}
+			case <-stop:
+				return
+			}
+		}
+	})
+	w.t.Cleanup(func() { close(stop); loop.Wait() })
 }
 
 func (w *world) mint(m identity.MintRequest) string {
