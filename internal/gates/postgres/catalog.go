@@ -6,98 +6,273 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/assenthq/assent/internal/classify/sql"
 )
 
-// A catalog knows the names behind the relation OIDs that the server's row
-// descriptions carry. It reads them over connections of its own, so it never
-// disturbs a session, and never sees what another transaction has not committed.
+// A catalog knows what stands behind names and OIDs: the columns of a relation,
+// and for a view where each of its columns comes from. It reads over connections of its
+// own, so it never disturbs a session and never sees what has not been committed.
 type catalog struct {
-	load func(ctx context.Context, database string, table uint32) (map[int]string, error)
+	g *Gate
 
 	mu   sync.Mutex
 	seen map[catalogKey]catalogEntry
+	// changed counts schema changes through this gate: what was loaded while one
+	// happened is not kept.
+	changed int
 }
 
+// A catalogKey is a relation by OID, or by name as a statement wrote it.
 type catalogKey struct {
-	database string
-	table    uint32
+	database, name string
+	oid            uint32
 }
 
 type catalogEntry struct {
-	columns map[int]string // attribute number → schema.table.column
-	until   time.Time
+	relations []*relation // several when schemas share a name
+	until     time.Time
 }
 
-// How long names are believed, and that there are none. A renamed column keeps
-// its old name this long; its class comes from its values meanwhile.
+// A relation is a table or view with the sources of its columns.
+type relation struct {
+	name    string // schema.name
+	columns []string
+	numbers map[int]string
+	sources map[string][]string // of a view's columns
+}
+
+// catalogFor is how long a definition is believed that another way than this
+// gate may have changed; catalogDepth how deep views over views are followed.
 const (
-	catalogFor   = time.Minute
-	catalogMiss  = 5 * time.Second
+	catalogFor   = 30 * time.Second
 	catalogLimit = 10_000
+	catalogDepth = 12
 )
 
-// source names a column, or reports that it can't.
-func (c *catalog) source(ctx context.Context, database string, table uint32, attribute int) (string, bool) {
-	key := catalogKey{database, table}
+// forget drops everything: a schema change went through this gate.
+func (c *catalog) forget() {
 	c.mu.Lock()
-	entry, is := c.seen[key]
+	c.seen = nil
+	c.changed++
 	c.mu.Unlock()
-	if _, found := entry.columns[attribute]; !is || time.Now().After(entry.until) || !found && time.Now().Add(catalogMiss).Before(entry.until) && len(entry.columns) > 0 {
-		columns, err := c.load(ctx, database, table)
-		entry = catalogEntry{columns, time.Now().Add(catalogFor)}
-		if err != nil || len(columns) == 0 {
-			entry.until = time.Now().Add(catalogMiss)
-		}
-		c.mu.Lock()
-		if c.seen == nil || len(c.seen) >= catalogLimit {
-			c.seen = map[catalogKey]catalogEntry{}
-		}
-		c.seen[key] = entry
-		c.mu.Unlock()
-	}
-	name, ok := entry.columns[attribute]
-	return name, ok
 }
 
-// columnsOf reads the columns of one relation over a connection of its own.
-func (g *Gate) columnsOf(ctx context.Context, database string, table uint32) (map[int]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	conn, r, err := g.login(ctx, database)
+// source names a column that a row description carries as OID and number.
+func (c *catalog) source(ctx context.Context, database string, oid uint32, number int) ([]string, error) {
+	l := &loader{c: c, ctx: ctx, database: database}
+	defer l.close()
+	relations, err := l.get(catalogKey{database: database, oid: oid}, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range relations {
+		if name, ok := r.numbers[number]; ok {
+			return append([]string{r.name + "." + name}, r.sources[name]...), nil
+		}
+	}
+	return nil, nil
+}
+
+// resolve adds to each source ("customers.email", "customers.*") what stands behind it.
+func (c *catalog) resolve(ctx context.Context, database string, sources []string) ([]string, error) {
+	l := &loader{c: c, ctx: ctx, database: database}
+	defer l.close()
+	return l.resolve(sources, 0)
+}
+
+// A loader is one use of the catalogue, over at most one connection.
+type loader struct {
+	c        *catalog
+	ctx      context.Context // of the request that asks
+	database string
+	conn     net.Conn
+	r        *bufio.Reader
+}
+
+func (l *loader) close() {
+	if l.conn != nil {
+		_, _ = l.conn.Write(appendFrame(nil, 'X'))
+		_ = l.conn.Close()
+	}
+}
+
+func (l *loader) resolve(sources []string, depth int) ([]string, error) {
+	var out []string
+	for _, s := range sources {
+		out = append(out, s)
+		dot := strings.LastIndexByte(s, '.')
+		if dot <= 0 {
+			continue
+		}
+		relations, err := l.get(catalogKey{database: l.database, name: s[:dot]}, depth)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range relations {
+			for _, column := range r.columns {
+				if s[dot+1:] == "*" || s[dot+1:] == column {
+					out = append(append(out, r.name+"."+column), r.sources[column]...)
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+func (l *loader) get(key catalogKey, depth int) ([]*relation, error) {
+	l.c.mu.Lock()
+	entry, is := l.c.seen[key]
+	changed := l.c.changed
+	l.c.mu.Unlock()
+	if is && time.Now().Before(entry.until) {
+		return entry.relations, nil
+	}
+	if depth > catalogDepth {
+		return nil, errors.New("reading the catalogue: views are nested too deep")
+	}
+	relations, err := l.load(key, depth)
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalogue: %w", err)
 	}
-	defer conn.Close()
-	query := "SELECT a.attnum, n.nspname || '.' || c.relname || '.' || a.attname FROM pg_catalog.pg_attribute a " +
-		"JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace " +
-		"WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = " + strconv.FormatUint(uint64(table), 10)
-	m := appendFrame(nil, 'Q', cstr(query))
-	if _, err := conn.Write(appendFrame(m, 'X')); err != nil {
-		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	if len(relations) > 0 && changed == l.c.changed {
+		if l.c.seen == nil || len(l.c.seen) >= catalogLimit {
+			l.c.seen = map[catalogKey]catalogEntry{}
+		}
+		l.c.seen[key] = catalogEntry{relations, time.Now().Add(catalogFor)}
 	}
-	out := map[int]string{}
-	for {
-		f, err := readFrame(r, nil, g.cfg.MaxMessage)
+	return relations, nil
+}
+
+// load reads the relations behind key, and what the views among them are made of.
+func (l *loader) load(key catalogKey, depth int) ([]*relation, error) {
+	where := "c.oid = " + strconv.FormatUint(uint64(key.oid), 10)
+	if key.name != "" {
+		schema, name, qualified := strings.Cut(key.name, ".")
+		if !qualified {
+			schema, name = "", key.name
+		}
+		where = "c.relname = " + literal(name)
+		if schema == "pg_temp" {
+			where += " AND n.nspname LIKE 'pg\\_temp\\_%'"
+		} else if qualified {
+			where += " AND n.nspname = " + literal(schema)
+		}
+	}
+	rows, err := l.query("SELECT c.oid, n.nspname || '.' || c.relname, a.attnum, a.attname, " +
+		"CASE WHEN c.relkind IN ('v','m') THEN pg_catalog.pg_get_viewdef(c.oid) END FROM pg_catalog.pg_attribute a " +
+		"JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace " +
+		"WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','v','m','f','p') " +
+		"AND n.nspname NOT IN ('pg_catalog','information_schema','pg_toast') AND " + where + " ORDER BY c.oid, a.attnum")
+	if err != nil {
+		return nil, err
+	}
+	var out []*relation
+	definitions := map[*relation]string{}
+	last := ""
+	for _, row := range rows {
+		if len(row) != 5 {
+			return nil, errRow
+		}
+		number, err := strconv.Atoi(string(row[2]))
 		if err != nil {
-			return nil, fmt.Errorf("reading the catalogue: %w", err)
+			return nil, errRow
+		}
+		if oid := string(row[0]); oid != last {
+			last = oid
+			out = append(out, &relation{name: string(row[1]), numbers: map[int]string{}, sources: map[string][]string{}})
+			if row[4] != nil {
+				definitions[out[len(out)-1]] = string(row[4])
+			}
+		}
+		r := out[len(out)-1]
+		r.columns = append(r.columns, string(row[3]))
+		r.numbers[number] = string(row[3])
+	}
+	for r, definition := range definitions {
+		if err := l.view(r, definition, depth); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// view notes where the columns of a view come from: its definition is classified as
+// any other query. What does not come out column by column comes from everywhere in it.
+func (l *loader) view(r *relation, definition string, depth int) error {
+	st := l.c.g.cfg.Classifier.Classify(definition, sql.State{Database: l.database, SearchPath: "pg_catalog"}).Statements[0]
+	var all []string
+	agree := len(st.Columns) == len(r.columns)
+	for _, c := range st.Columns {
+		all = append(all, c.Sources...)
+	}
+	if !agree {
+		for _, o := range st.Objects {
+			all = append(all, o+".*")
+		}
+	}
+	for i, name := range r.columns {
+		sources := all
+		if agree {
+			sources = st.Columns[i].Sources
+		}
+		var err error
+		if r.sources[name], err = l.resolve(sources, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func literal(s string) string {
+	return "'" + strings.ReplaceAll(strings.ReplaceAll(s, "'", "''"), "\x00", "") + "'"
+}
+
+// query runs one simple query on the loader's connection.
+func (l *loader) query(text string) (rows [][][]byte, err error) {
+	if l.conn == nil {
+		ctx, cancel := context.WithTimeout(l.ctx, 10*time.Second)
+		defer cancel()
+		if l.conn, l.r, err = l.c.g.login(ctx, l.database); err != nil {
+			l.conn = nil
+			return nil, err
+		}
+	}
+	if _, err := l.conn.Write(appendFrame(nil, 'Q', cstr(text))); err != nil {
+		return nil, err
+	}
+	refused := false
+	for {
+		f, err := readFrame(l.r, nil, l.c.g.cfg.MaxMessage)
+		if err != nil {
+			return nil, err
 		}
 		switch f.kind() {
 		case 'D':
 			w := walker{b: f.body()}
-			w.u16()
-			number, name := w.value(), w.value()
-			n, err := strconv.Atoi(string(number))
-			if err != nil || !w.done() {
+			row := make([][]byte, w.u16())
+			for i := range row {
+				row[i] = w.value()
+			}
+			if !w.done() {
 				return nil, errRow
 			}
-			out[n] = string(name)
+			rows = append(rows, row)
 		case 'E':
-			return nil, errors.New("reading the catalogue: the system refused")
+			refused = true
 		case 'Z':
-			return out, nil
+			if refused {
+				return nil, errors.New("the system refused")
+			}
+			return rows, nil
 		}
 	}
 }
@@ -116,7 +291,7 @@ func (g *Gate) login(ctx context.Context, database string) (net.Conn, *bufio.Rea
 		return nil, nil, errors.Join(err, raw.Close())
 	}
 	r := bufio.NewReader(conn)
-	start := startupFrame("user", g.cfg.Upstream.User, "database", database, "client_encoding", "UTF8",
+	start := startupFrame("user", g.cfg.Upstream.User, "database", database, "client_encoding", "UTF8", "standard_conforming_strings", "on",
 		"application_name", "assent catalogue", "default_transaction_read_only", "on", "search_path", "pg_catalog")
 	if _, err = conn.Write(start); err == nil {
 		err = g.prove(ctx, conn, r)

@@ -249,7 +249,11 @@ func (c *codec) copyOut(conn *gate.Conn, run *run, permit gate.Permit, f frame) 
 		return 0, &gate.Denied{Status: gate.StatusDenied, Reason: "the gate cannot mask this COPY"}
 	}
 	c.out = append(c.out, f...)
-	masks := permit.Rows(c.columns(run, format.fields))
+	columns, err := c.columns(run, format.fields)
+	if err != nil {
+		return 0, &gate.Denied{Status: gate.StatusNobody, Reason: "the gate cannot tell where these columns come from"}
+	}
+	masks := permit.Rows(columns)
 	header := format.header
 	for {
 		m, err := c.next(conn)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +70,8 @@ type authority struct {
 	t      *testing.T
 	decide func(ctx context.Context, a *action.Action, held func(gate.Held)) error
 	limit  int64 // rows; 0: none
+	// classed are column names whose values are replaced as a whole.
+	classed []string
 
 	mu      sync.Mutex
 	asked   []*action.Action
@@ -167,9 +170,12 @@ type permit struct {
 }
 
 // rows masks planted values wherever they stand, and columns by the name of their source.
-type rows struct{ cols []gate.Column }
+type rows struct {
+	cols    []gate.Column
+	classed []string
+}
 
-func (p *permit) Rows(cols []gate.Column) gate.Rows { return &rows{cols} }
+func (p *permit) Rows(cols []gate.Column) gate.Rows { return &rows{cols, p.a.classed} }
 func (p *permit) Text(b []byte) []byte              { return planted.ReplaceAll(b, []byte("[masked]")) }
 func (p *permit) Bound() int64                      { return -1 }
 
@@ -198,6 +204,9 @@ func (r *rows) Value(i int, v []byte) ([]byte, error) {
 		return nil, nil
 	}
 	for _, s := range r.cols[i].Sources {
+		if slices.Contains(r.classed, s[strings.LastIndexByte(s, '.')+1:]) {
+			return []byte("[masked]"), nil
+		}
 		if strings.HasSuffix(s, ".secret_note") {
 			return bytes.Repeat([]byte("x"), min(len(v), 8)), nil
 		}
@@ -279,6 +288,34 @@ func TestBasic(t *testing.T) {
 			t.Errorf("%v: %d %q %v", mode, n, s, err)
 		}
 	}
+}
+
+// sensitive tells the gate which columns are classed.
+func sensitive(cfg *postgres.Config) {
+	cfg.Sensitive = func(source string) bool {
+		name := source[strings.LastIndexByte(source, '.')+1:]
+		return name == "ssn" || name == "email"
+	}
+}
+
+// connectRecording connects and keeps every byte the client receives.
+func connectRecording(t *testing.T, dsn string, heard *bytes.Buffer) *pgx.Conn {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := cfg.DialFunc
+	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		return &recorder{c, heard}, err
+	}
+	c, err := pgx.ConnectConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
 }
 
 // recorder keeps what the client receives.

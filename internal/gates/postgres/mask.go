@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/assenthq/assent/gate"
@@ -65,8 +66,8 @@ func (c *codec) appendFields(out []byte, f frame, fields []field, mask func([]by
 // columns says of each column where it comes from: on the parser's word, by
 // position where both sides agree on the number, and on the server's provenance.
 // Where they disagree every column may come from every source.
-func (c *codec) columns(run *run, fields []field) []gate.Column {
-	parsed := run.st.Columns
+func (c *codec) columns(run *run, fields []field) ([]gate.Column, error) {
+	parsed := run.columns
 	agree := len(parsed) == len(fields)
 	var all []string
 	for _, p := range parsed {
@@ -76,22 +77,24 @@ func (c *codec) columns(run *run, fields []field) []gate.Column {
 	out := make([]gate.Column, len(fields))
 	for i, f := range fields {
 		col := gate.Column{Name: f.name, Type: f.typ, Binary: f.binary}
-		source, known := "", false
+		var sources []string
 		if f.table != 0 && f.attribute > 0 {
-			source, known = c.g.catalog.source(c.ctx, c.database, f.table, f.attribute)
+			var err error
+			if sources, err = c.g.catalog.source(c.ctx, c.database, f.table, f.attribute); err != nil {
+				return nil, err
+			}
 		}
 		switch {
 		case agree:
-			col.Sources, col.Derived = append([]string(nil), parsed[i].Sources...), parsed[i].Derived
-		case !known:
-			col.Sources, col.Derived = append([]string(nil), all...), true
-		}
-		if known {
-			col.Sources = append(col.Sources, source)
+			col.Sources, col.Derived = slices.Concat(sources, parsed[i].Sources), parsed[i].Derived
+		case len(sources) > 0:
+			col.Sources = sources
+		default:
+			col.Sources, col.Derived = all, true
 		}
 		out[i] = col
 	}
-	return out
+	return out, nil
 }
 
 // appendRow relays a DataRow with its values masked. Without a mask that

@@ -107,7 +107,7 @@ func New(cfg Config) (*Gate, error) {
 	}
 	g := &Gate{cfg: cfg, keys: map[cancelKey]*codec{}}
 	_, _ = rand.Read(g.fake[:])
-	g.catalog.load = g.columnsOf
+	g.catalog.g = g
 	return g, nil
 }
 

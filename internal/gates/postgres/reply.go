@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/classify/sql"
 )
@@ -270,7 +271,11 @@ func (c *codec) copyRun(conn *gate.Conn, r *gate.Request, run *run, po *portal, 
 			c.out = c.appendFields(c.out, f, fields, c.text)
 		case 'D':
 			if rows == nil && permit != nil {
-				rows = permit.Rows(c.columns(run, fields))
+				columns, err := c.columns(run, fields)
+				if err != nil {
+					return false, &stopped{&gate.Denied{Status: gate.StatusNobody, Reason: "the gate cannot tell where these columns come from"}}
+				}
+				rows = permit.Rows(columns)
 			}
 			n++
 			if err := c.row(conn, f, fields, rows, permit); err != nil {
@@ -490,6 +495,9 @@ func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run) {
 				c.closeCursor(name)
 			}
 		}
+	}
+	if st.Has(action.SchemaChange) || st.Has(action.Execute) || st.Has(action.Unknown) || len(st.CreatesTemp) > 0 {
+		c.g.catalog.forget()
 	}
 	for _, t := range st.CreatesTemp {
 		// A rollback may uncover the relation that t hides, so t is also a source of itself.

@@ -64,6 +64,7 @@ type run struct {
 	cursor  *cursor // FETCH and MOVE: runs under its permit
 	declare *cursor
 	copy    *copyFormat
+	columns []action.Column // with everything behind their sources
 }
 
 type param struct {
@@ -485,9 +486,37 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 	if len(r.st.Kinds) == 0 && r.st.Harmless != "" {
 		return r, nil
 	}
-	r.action = len(b.actions)
-	b.actions = append(b.actions, c.describe(b, r.st, text, payload))
+	a := c.describe(b, r.st, text, payload)
+	if err := c.lineage(a, r.st); err != nil {
+		b.refuse("AS004", "the gate cannot tell where the columns of this statement come from; try again later")
+		return r, nil
+	}
+	r.action, r.columns = len(b.actions), a.Columns
+	if r.declare != nil {
+		r.declare.columns = a.Columns
+	}
+	b.actions = append(b.actions, a)
 	return r, nil
+}
+
+// lineage follows the statement's columns through views to their tables.
+func (c *codec) lineage(a *action.Action, st *sql.Statement) error {
+	a.Columns = slices.Clone(st.Columns)
+	for i, col := range a.Columns {
+		sources, err := c.g.catalog.resolve(c.ctx, c.database, col.Sources)
+		if err != nil {
+			return err
+		}
+		a.Columns[i].Sources = sources
+	}
+	inferred, err := c.g.catalog.resolve(c.ctx, c.database, st.Inferred)
+	if err != nil {
+		return err
+	}
+	a.Data.Inferred = slices.ContainsFunc(inferred, func(source string) bool {
+		return c.g.cfg.Sensitive == nil || c.g.cfg.Sensitive(source)
+	})
+	return nil
 }
 
 func samePin(value, want string) bool {
@@ -532,7 +561,7 @@ func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 			return true, nil
 		}
 		resolved := st.Resolve(r.cursor.inner)
-		r.st = &resolved
+		r.st, r.columns = &resolved, r.cursor.columns
 		return true, nil // under the permit it was declared with
 	case st.Cursor.Op == sql.CursorClose && st.Cursor.Name != "*":
 		b.cursors[st.Cursor.Name] = nil
@@ -544,7 +573,7 @@ func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 func (c *codec) describe(b *batch, st *sql.Statement, text string, payload []byte) *action.Action {
 	a := &action.Action{
 		Kinds: slices.Clone(st.Kinds), Verb: st.Verb, Target: st.Target, Title: st.Title, Shape: st.Shape, Reversible: st.Reversible,
-		Objects: st.Objects, Columns: st.Columns, Payload: payload, Statement: text, State: c.actionState(),
+		Objects: st.Objects, Payload: payload, Statement: text, State: c.actionState(),
 	}
 	if len(a.Kinds) == 0 {
 		a.Kinds = []action.Kind{action.Unknown}
@@ -559,8 +588,5 @@ func (c *codec) describe(b *batch, st *sql.Statement, text string, payload []byt
 	if st.ReadOnly() && st.Limit.Known {
 		a.Data.Rows = st.Limit
 	}
-	a.Data.Inferred = slices.ContainsFunc(st.Inferred, func(source string) bool {
-		return c.g.cfg.Sensitive == nil || c.g.cfg.Sensitive(source)
-	})
 	return a
 }

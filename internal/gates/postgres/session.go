@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/classify/sql"
 )
@@ -89,10 +90,11 @@ type portal struct {
 
 // cursor is an SQL-level cursor with the permit it was declared under.
 type cursor struct {
-	inner  *sql.Statement
-	permit gate.Permit // nil when the query is harmless
-	hold   bool
-	rows   int64
+	inner   *sql.Statement
+	columns []action.Column
+	permit  gate.Permit // nil when the query is harmless
+	hold    bool
+	rows    int64
 }
 
 func newCodec(g *Gate) *codec {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -411,20 +410,7 @@ func TestMasksInEveryMessage(t *testing.T) {
 	direct(t, "alter table "+tbl+" add constraint "+tbl+"_u unique (email)")
 	dsn := start(t, &authority{})
 	var wire bytes.Buffer
-	cfg, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dial := cfg.DialFunc
-	cfg.DialFunc = func(ctx context.Context, network, addr string) (c net.Conn, err error) {
-		c, err = dial(ctx, network, addr)
-		return &recorder{c, &wire}, err
-	}
-	c, err := pgx.ConnectConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
+	c := connectRecording(t, dsn, &wire)
 	for _, q := range []string{
 		"select email::int from " + tbl + " where id = 1",                       // an error that prints the value
 		"insert into " + tbl + " select 9, email from " + tbl + " where id = 1", // a unique violation with DETAIL
