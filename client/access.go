@@ -202,3 +202,16 @@ func (c *Client) request(ctx context.Context, method, path string, q url.Values,
 	}
 	return &out.Task, nil
 }
+
+// An Outcome is how an approved action ended: executed, failed or unknown.
+type Outcome struct {
+	State string `json:"state"`
+	Code  string `json:"code,omitempty"` // the protocol's own: an SQLSTATE, an HTTP status
+	Rows  int64  `json:"rows,omitempty"`
+	Bytes int64  `json:"bytes,omitempty"`
+}
+
+// ReportOutcome tells how an approved action ended. Gates only.
+func (c *Client) ReportOutcome(ctx context.Context, id string, o Outcome) (*Request, error) {
+	return c.request(ctx, http.MethodPost, "/access/v1/requests/"+url.PathEscape(id)+"/outcome", nil, o)
+}

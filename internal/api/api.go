@@ -104,12 +104,13 @@ type Evaluation struct {
 	Grant    string // compact JWS, after Redeem; shown to gates only
 }
 
-// Approvals are held actions, to look at and wait for.
+// Approvals are held actions: to look at, wait for, and close once they ran.
 type Approvals interface {
 	Get(ctx context.Context, id string) (*approval.Approval, error)
 	List(ctx context.Context, f approval.Filter) ([]*approval.Approval, error)
 	Wait(ctx context.Context, id string) (*approval.Approval, error)
 	Subscribe(ctx context.Context) <-chan approval.Event
+	Finish(ctx context.Context, id string, o approval.Outcome) error
 }
 
 // Reviews answers and ends approvals.
@@ -137,6 +138,7 @@ type server struct {
 	sealer  *sealer
 	metrics *metrics
 	streams chan struct{} // one slot for each open event stream
+	probes  []*probe
 	api     huma.API
 	mux     *http.ServeMux
 }
@@ -164,6 +166,9 @@ func New(o Options) (http.Handler, error) {
 	}
 	if s.metrics, err = newMetrics(o.Registry); err != nil {
 		return nil, fmt.Errorf("making the API: %w", err)
+	}
+	for _, c := range o.Ready {
+		s.probes = append(s.probes, &probe{check: c})
 	}
 	s.api = humago.New(s.mux, humaConfig(o.Version, s.base))
 	s.api.UseMiddleware(s.authorize)

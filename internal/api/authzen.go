@@ -196,8 +196,9 @@ func (s *server) conclude(d *Decision, c *identity.Caller, asker *identity.Asker
 	isGate := c.Kind == identity.KindGate
 	owes := len(ev.Masks) > 0 || ev.RowLimit.Known
 	switch {
-	case ev.Verdict == policy.Allow && owes && !isGate:
-		// Nobody trustworthy would mask: an agent's own word that it will is none.
+	case ev.Verdict != policy.Deny && owes && !isGate:
+		// Nobody trustworthy would mask: an agent's own word that it will is
+		// none. People aren't asked for what could not run afterwards.
 		d.Context.Reason, d.Context.NextAction = "obligations", "none"
 	case ev.Verdict == policy.Allow:
 		d.Decision = true

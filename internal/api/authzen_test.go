@@ -89,6 +89,8 @@ func TestApprovedActionIsReevaluatedOnce(t *testing.T) {
 	}
 	var after api.TaskResponse
 	w.call("GET", "/access/v1/requests/"+id, w.agent, nil).json(t, &after)
+	w.call("POST", "/access/v1/requests/"+id+"/outcome", w.agent, map[string]any{"state": "failed"}).problem(t, 403, "scope")
+	w.call("POST", "/access/v1/requests/"+id+"/outcome", w.gate, map[string]any{"state": "failed"}).problem(t, 404, "unknown_task")
 	if after.Task.Status != "approved" || after.Task.Execution != "executing" || after.Result.Approval.State != "" {
 		t.Errorf("after its use: %+v", after)
 	}
@@ -304,6 +306,13 @@ func TestAGateGetsTheGrant(t *testing.T) {
 	d := w.evaluate(w.gate, q)
 	if !d.Decision || strings.Count(d.Context.Grant, ".") != 2 {
 		t.Fatalf("%+v", d.Context)
+	}
+	var done api.TaskResponse
+	w.call("POST", "/access/v1/requests/"+task.Task.ID+"/outcome", w.gate, map[string]any{"state": "failed", "code": "57P01", "rows": 7}).json(t, &done)
+	again := w.call("POST", "/access/v1/requests/"+task.Task.ID+"/outcome", w.gate, map[string]any{"state": "executed"})
+	again.problem(t, 409, "decided")
+	if done.Task.Execution != "failed" || w.view(w.mira, task.Task.ID).State != "failed" {
+		t.Errorf("after its outcome: %+v", done)
 	}
 	if strings.Contains(w.logs.String(), d.Context.Grant) {
 		t.Fatal("the log holds a grant")

@@ -115,6 +115,7 @@ func TestClientSeesTheSameMembersAsTheServerWrites(t *testing.T) {
 		{reflect.TypeFor[api.Reply](), reflect.TypeFor[client.Review]()},
 		{reflect.TypeFor[api.Seat](), reflect.TypeFor[client.Seat]()},
 		{reflect.TypeFor[api.ApprovalRef](), reflect.TypeFor[client.ApprovalRef]()},
+		{reflect.TypeFor[api.OutcomeReport](), reflect.TypeFor[client.Outcome]()},
 	} {
 		if s, c := jsonNames(pair[0]), jsonNames(pair[1]); !slices.Equal(s, c) {
 			t.Errorf("%s has %v, %s has %v", pair[0], s, pair[1], c)

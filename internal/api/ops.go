@@ -44,6 +44,7 @@ func operations() map[string]*operation {
 		{id: "createRequest", method: "POST", path: "/access/v1/requests", scopes: []string{act, gateway}, status: 202, tag: forAskers, summary: "Ask people for an action that was denied but may be requested"},
 		{id: "getRequest", method: "GET", path: "/access/v1/requests/{id}", scopes: []string{act, gateway}, stream: true, tag: forAskers, summary: "How far is my request? Waits for a change when asked to"},
 		{id: "cancelRequest", method: "POST", path: "/access/v1/requests/{id}/cancel", scopes: []string{act, gateway}, tag: forAskers, summary: "Take my request back"},
+		{id: "reportOutcome", method: "POST", path: "/access/v1/requests/{id}/outcome", scopes: []string{gateway}, tag: forAskers, summary: "How the approved action ended"},
 
 		{id: "listApprovals", method: "GET", path: "/v1/approvals", scopes: []string{review, read, admin}, tag: forPeople, summary: "Approvals, newest first"},
 		{id: "getApproval", method: "GET", path: "/v1/approvals/{id}", scopes: []string{review, read, admin}, stream: true, tag: forPeople, summary: "One approval. Waits for a decision when asked to"},
@@ -80,6 +81,7 @@ func (s *server) register() {
 	add(s, ops["createRequest"], s.createRequest)
 	add(s, ops["getRequest"], s.getRequest)
 	add(s, ops["cancelRequest"], s.cancelRequest)
+	add(s, ops["reportOutcome"], s.reportOutcome)
 	add(s, ops["listApprovals"], s.listApprovals)
 	add(s, ops["getApproval"], s.getApproval)
 	add(s, ops["reviewApproval"], s.reviewApproval)

@@ -140,6 +140,37 @@ func (s *server) cancelRequest(ctx context.Context, in *cancelRequestIn) (*taskO
 	return s.task(&held.Asker, held)
 }
 
+// An OutcomeReport says how an approved action ended that was redeemed here.
+type OutcomeReport struct {
+	State string `json:"state" enum:"executed,failed,unknown"`
+	Code  string `json:"code,omitempty" maxLength:"64" pattern:"^[0-9A-Za-z_.-]*$" doc:"The protocol's own: an SQLSTATE, an HTTP status"`
+	Rows  int64  `json:"rows,omitempty" minimum:"0"`
+	Bytes int64  `json:"bytes,omitempty" minimum:"0"`
+}
+
+type outcomeIn struct {
+	ID   string `path:"id" maxLength:"64" pattern:"^apr_[0-9A-Za-z]+$"`
+	Body OutcomeReport
+}
+
+// reportOutcome closes an approval that a gate redeemed. An agent's word would
+// be none, and could cover what a gate saw: without a gate the outcome stays unknown.
+func (s *server) reportOutcome(ctx context.Context, in *outcomeIn) (*taskOut, error) {
+	held, err := s.own(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	b := &in.Body
+	err = s.Approvals.Finish(ctx, held.ID, approval.Outcome{State: approval.State(b.State), Code: b.Code, Rows: b.Rows, Bytes: b.Bytes})
+	if err != nil {
+		return nil, err
+	}
+	if held, err = s.Approvals.Get(ctx, held.ID); err != nil {
+		return nil, err
+	}
+	return s.task(&held.Asker, held)
+}
+
 // own finds an approval that the caller asked for. One that it didn't ask for
 // doesn't exist: an id that leaked tells nothing.
 func (s *server) own(ctx context.Context, id string) (*approval.Approval, error) {

@@ -48,18 +48,18 @@ type readyOut struct {
 
 // ready runs every check, all at once. No check at all is not ready: nobody knows.
 func (s *server) ready(ctx context.Context, _ *nothing) (*readyOut, error) {
-	out := &readyOut{Status: http.StatusOK, Body: Readiness{Ready: len(s.Ready) > 0, Checks: make([]CheckView, len(s.Ready))}}
-	errs := make([]error, len(s.Ready))
+	out := &readyOut{Status: http.StatusOK, Body: Readiness{Ready: len(s.probes) > 0, Checks: make([]CheckView, len(s.probes))}}
+	errs := make([]error, len(s.probes))
 	var wg sync.WaitGroup
-	for i, c := range s.Ready {
-		wg.Go(func() { errs[i] = runCheck(ctx, c) })
+	for i, p := range s.probes {
+		wg.Go(func() { errs[i] = p.run(ctx) })
 	}
 	wg.Wait()
-	for i, c := range s.Ready {
-		out.Body.Checks[i] = CheckView{Name: c.Name, OK: errs[i] == nil}
+	for i, p := range s.probes {
+		out.Body.Checks[i] = CheckView{Name: p.check.Name, OK: errs[i] == nil}
 		if errs[i] != nil {
 			out.Body.Ready = false
-			s.Logger.WarnContext(ctx, "not ready", "check", c.Name, "error", errs[i])
+			s.Logger.WarnContext(ctx, "not ready", "check", p.check.Name, "error", errs[i])
 		}
 	}
 	if !out.Body.Ready {
@@ -68,25 +68,56 @@ func (s *server) ready(ctx context.Context, _ *nothing) (*readyOut, error) {
 	return out, nil
 }
 
-// runCheck gives up on a check that hangs: a part that doesn't answer doesn't work.
-func runCheck(ctx context.Context, c Check) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		defer func() {
-			if p := recover(); p != nil {
-				done <- fmt.Errorf("check panicked: %T", p)
-			}
-		}()
-		done <- c.Run(ctx)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
+// A probe runs its check at most once at a time: everybody may ask for
+// /readyz, and a check that hangs must not hang once for each of them.
+type probe struct {
+	check Check
+
+	mu      sync.Mutex
+	running *probing // owned by mu; nil between runs
+}
+
+// A probing is one run; err is there once done is closed.
+type probing struct {
+	done    chan struct{}
+	expires time.Time
+	err     error
+}
+
+// run joins the run that is under way, or begins one. A part that doesn't
+// answer in time doesn't work.
+func (p *probe) run(ctx context.Context) error {
+	p.mu.Lock()
+	r := p.running
+	if r == nil {
+		r = &probing{done: make(chan struct{}), expires: time.Now().Add(checkTime)}
+		p.running = r
+		go p.begin(context.WithoutCancel(ctx), r)
 	}
+	p.mu.Unlock()
+	late := time.NewTimer(time.Until(r.expires))
+	defer late.Stop()
+	select {
+	case <-r.done:
+		return r.err
+	case <-late.C:
+		return fmt.Errorf("no answer within %s", checkTime)
+	}
+}
+
+func (p *probe) begin(ctx context.Context, r *probing) {
+	ctx, cancel := context.WithDeadline(ctx, r.expires)
+	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			r.err = fmt.Errorf("the check panicked: %T", v)
+		}
+		p.mu.Lock()
+		p.running = nil
+		p.mu.Unlock()
+		close(r.done)
+	}()
+	r.err = p.check.Run(ctx)
 }
 
 // scrape serves Prometheus. Gates put counts of findings there, so it takes a
