@@ -3,6 +3,7 @@ package policy
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -33,5 +34,22 @@ func TestGeneratedPagesAreCurrent(t *testing.T) {
 		if diff := cmp.Diff(want, string(got)); diff != "" {
 			t.Errorf("%s isn't current, run go generate ./internal/policy (-want +got):\n%s", page, diff)
 		}
+	}
+}
+
+// The pack that the user page begins with loads, and its tests pass.
+func TestThePackInTheDocsPasses(t *testing.T) {
+	page, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	pack, _, _ := strings.Cut(rest, "```")
+	s, err := LoadFiles(map[string][]byte{"docs/policy.md": []byte(pack)}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := s.Report(true, true); !r.OK {
+		t.Error(r.Human())
 	}
 }
