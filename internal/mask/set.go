@@ -113,35 +113,6 @@ func (s *Set) replace(b []byte, found []detect.Finding) (out []byte, counts map[
 	return append(out, b[at:]...), counts
 }
 
-// MaskStatement redacts every finding of any class, whatever policy says: for
-// cards, logs and records. spans are places in masked.
-func MaskStatement(text string, e *detect.Engine) (masked string, spans []Span, counts map[string]int64) {
-	var out strings.Builder
-	at := 0
-	for _, f := range e.ScanString(text, nil) {
-		if counts == nil {
-			counts = map[string]int64{}
-		}
-		counts[string(f.Class)]++
-		out.WriteString(text[at:f.Start])
-		start := out.Len()
-		out.WriteString(tag(f.Class))
-		spans = append(spans, Span{Start: start, End: out.Len(), Class: string(f.Class)})
-		at = f.End
-	}
-	if counts == nil {
-		return text, nil, nil
-	}
-	out.WriteString(text[at:])
-	return out.String(), spans, counts
-}
-
-// A Span is a place in a statement where a value was replaced.
-type Span struct {
-	Start, End int
-	Class      string
-}
-
 func tag(c detect.Class) string { return "[masked:" + string(c) + "]" }
 
 // value returns the mask of one value. What a method has no form for is redacted.

@@ -1,0 +1,131 @@
+package mask
+
+import (
+	"strings"
+
+	"github.com/assenthq/assent/internal/detect"
+)
+
+// A Span is a place in a statement where a value was replaced.
+type Span struct {
+	Start, End int
+	Class      string
+}
+
+// MaskStatement redacts every finding of any class, whatever policy says: for
+// cards, logs and records. Where the text names a column or option that holds
+// secrets (password, token, …), each literal in it is redacted: which of them is
+// the secret only a parser could tell, and a password looks like any word.
+// spans are places in masked.
+func MaskStatement(text string, e *detect.Engine) (masked string, spans []Span, counts map[string]int64) {
+	var out strings.Builder
+	at := 0
+	for _, f := range withLiterals(text, e, e.ScanString(text, nil)) {
+		if counts == nil {
+			counts = map[string]int64{}
+		}
+		counts[string(f.Class)]++
+		out.WriteString(text[at:f.Start])
+		start := out.Len()
+		out.WriteString(tag(f.Class))
+		spans = append(spans, Span{Start: start, End: out.Len(), Class: string(f.Class)})
+		at = f.End
+	}
+	if counts == nil {
+		return text, nil, nil
+	}
+	out.WriteString(text[at:])
+	return out.String(), spans, counts
+}
+
+// withLiterals adds the text's literals to found where a name in it speaks of secrets.
+// What was found inside a literal gives way to the whole of it.
+func withLiterals(text string, e *detect.Engine, found []detect.Finding) []detect.Finding {
+	literals, names := split(text)
+	secret := false
+	for _, n := range names {
+		if c, _ := e.Column(n, nil); c == detect.Sensitive {
+			secret = true
+		}
+	}
+	if !secret || len(literals) == 0 {
+		return found
+	}
+	var out []detect.Finding
+	for len(literals) > 0 || len(found) > 0 {
+		switch {
+		case len(literals) == 0 || len(found) > 0 && found[0].End <= literals[0].Start:
+			out, found = append(out, found[0]), found[1:]
+		case len(found) > 0 && found[0].Start < literals[0].End && found[0].Start < literals[0].Start:
+			// It begins before the literal: one span over both.
+			literals[0].Start, found = found[0].Start, found[1:]
+		case len(found) > 0 && found[0].Start < literals[0].End:
+			literals[0].End, found = max(literals[0].End, found[0].End), found[1:]
+		default:
+			out, literals = append(out, literals[0]), literals[1:]
+		}
+	}
+	return out
+}
+
+// split finds the insides of quoted literals, and the words outside of them. It
+// needs not be exact: a quote that doesn't end takes the rest of the text.
+func split(text string) (literals []detect.Finding, names []string) {
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case c == '\'':
+			end := literalEnd(text, i+1)
+			if end > i+1 {
+				literals = append(literals, detect.Finding{Start: i + 1, End: end, Class: detect.Sensitive})
+			}
+			i = end + 1
+		case c == '$':
+			tagEnd := strings.IndexByte(text[i+1:], '$')
+			if tagEnd < 0 || strings.ContainsAny(text[i+1:i+1+tagEnd], " \t\n'\"(),;") {
+				i++
+				continue
+			}
+			quote := text[i : i+tagEnd+2]
+			start := i + len(quote)
+			end := len(text)
+			if k := strings.Index(text[start:], quote); k >= 0 {
+				end = start + k
+			}
+			if end > start {
+				literals = append(literals, detect.Finding{Start: start, End: end, Class: detect.Sensitive})
+			}
+			i = min(end+len(quote), len(text))
+		case isWord(c):
+			start := i
+			for i < len(text) && isWord(text[i]) {
+				i++
+			}
+			names = append(names, text[start:i])
+		default:
+			i++
+		}
+	}
+	return literals, names
+}
+
+// literalEnd is where a literal that began before i ends: at a quote that is
+// neither doubled nor behind a backslash. Reading a backslash as an escape where
+// it is none only makes the literal longer.
+func literalEnd(text string, i int) int {
+	for i < len(text) {
+		switch {
+		case text[i] == '\\':
+			i++
+		case text[i] == '\'' && i+1 < len(text) && text[i+1] == '\'':
+			i++
+		case text[i] == '\'':
+			return i
+		}
+		i++
+	}
+	return len(text)
+}
+
+func isWord(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80
+}
