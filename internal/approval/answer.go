@@ -86,7 +86,7 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 		a.State, a.Decided = Approved, v.Time
 	}
 	if a.State != Pending {
-		records = append(records, transition(a, p.ID, ""))
+		records = append(records, e.transition(a, p.ID, ""))
 	}
 	if err := e.save(ctx, tx, a, Pending); err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (e *Engine) move(ctx context.Context, tx Tx, a *Approval, to State, by, why
 	if err := e.save(ctx, tx, a, from); err != nil {
 		return nil, err
 	}
-	return []Event{a.event()}, e.o.Log.Append(ctx, tx, transition(a, by, why))
+	return []Event{a.event()}, e.o.Log.Append(ctx, tx, e.transition(a, by, why))
 }
 
 func (e *Engine) expire(ctx context.Context, tx Tx, a *Approval) ([]Event, error) {

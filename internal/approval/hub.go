@@ -65,8 +65,12 @@ type subscriber struct {
 func (s *subscriber) push(ev Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, there := s.newest[ev.ID]; !there {
+	old, there := s.newest[ev.ID]
+	if !there {
 		s.order = append(s.order, ev.ID)
+	}
+	if there && old.Version > ev.Version { // two commits told in the wrong order
+		return
 	}
 	s.newest[ev.ID] = ev
 	select {

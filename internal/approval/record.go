@@ -54,17 +54,18 @@ func fill(r *audit.Record, a *Approval) {
 	}
 }
 
-// transition is the record of a's new state, brought about by whom and why.
-func transition(a *Approval, by, why string) *audit.Record {
+// transition is the record of a's new state, brought about by whom (a person,
+// an actor, or "" for the engine) and why.
+func (e *Engine) transition(a *Approval, by, why string) *audit.Record {
 	r := record(audit.TypeApproval, a)
 	r.Decision = string(a.State)
+	r.Detail = map[string]string{}
 	if why != "" {
-		r.Detail = map[string]string{"why": why}
+		r.Detail["why"] = why
 	}
-	if by != "" {
-		if r.Detail == nil {
-			r.Detail = map[string]string{}
-		}
+	if p, ok := e.o.Directory.Person(by); ok {
+		r.Person = p.ID
+	} else if by != "" {
 		r.Detail["by"] = by
 	}
 	return r

@@ -64,7 +64,9 @@ type Approvals interface {
 	ApprovalByID(ctx context.Context, id string) (Row, error)
 	// ListApprovals returns what s selects, newest first.
 	ListApprovals(ctx context.Context, s Selection) ([]Row, error)
-	CountPending(ctx context.Context, actor string) (int, error)
+	CountPending(ctx context.Context, actor string) (int, error) // "": of all actors
+	// Started reports whether the log holds an execution.started record of this approval.
+	Started(ctx context.Context, id string) (bool, error)
 }
 
 // Reviews are the verbs for reviews and for who is related to whom.

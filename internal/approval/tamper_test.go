@@ -237,6 +237,28 @@ func TestAReviewThatIsGoneVoidsTheApproval(t *testing.T) {
 	}
 }
 
+// The row of an approval that was used is put back as it was, seal and all.
+func TestAnOldRowPutBackIsNotUsedAgain(t *testing.T) {
+	h := newHouse(t, nil)
+	q := ask(agent("agent:x"), "copy")
+	a := h.ask(q)
+	h.approve(a.ID, "person:ana", "person:ben")
+	h.edit("CREATE TABLE kept AS SELECT * FROM approval")
+	_, err := h.engine.Use(context.Background(), a.ID, use(q))
+	must(t, err)
+	must(t, h.engine.Finish(context.Background(), a.ID, approval.Outcome{State: approval.Executed}))
+	if h.edit("INSERT OR REPLACE INTO approval SELECT * FROM kept") != 1 {
+		t.Fatal("the edit changed nothing")
+	}
+	h.state(a.ID, approval.Approved) // so it says
+	_, err = h.engine.Use(context.Background(), a.ID, use(q))
+	wantErr(t, err, approval.ErrNotApproved)
+	h.state(a.ID, approval.Withdrawn)
+	if len(h.records(audit.TypeAlarm)) != 1 {
+		t.Error("no alarm on record")
+	}
+}
+
 // A row that can't be believed must not keep others from expiring.
 func TestATamperedRowIsSetAside(t *testing.T) {
 	h := newHouse(t, nil)
@@ -245,6 +267,9 @@ func TestATamperedRowIsSetAside(t *testing.T) {
 	h.clock.add(time.Hour)
 	must(t, h.engine.Recover(context.Background()))
 	h.state(good.ID, approval.Expired)
+	if n := h.count(approval.Withdrawn) + h.count(approval.Expired); n != 1 {
+		t.Errorf("%d are listed, want the good one", n)
+	}
 	_, err := h.engine.Get(context.Background(), bad.ID)
 	wantErr(t, err, approval.ErrTampered)
 	if len(h.records(audit.TypeAlarm)) != 1 {

@@ -64,10 +64,13 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 		if a.Revision != seen.Revision {
 			return nil, ErrConflict
 		}
-		e.exclude(a, e.related(&a.Asker))
-		if !e.quorum(a) {
-			no = fmt.Errorf("its reviews do not fill the quorum: %w", ErrNotApproved)
-			return e.unfilled(ctx, tx, a)
+		why, err := e.unsound(ctx, tx, a)
+		if err != nil {
+			return nil, err
+		}
+		if why != "" {
+			no = fmt.Errorf("%s: %w", why, ErrNotApproved)
+			return e.void(ctx, tx, a, why)
 		}
 		used, err = e.start(ctx, tx, a, &u)
 		return []Event{a.event()}, err
@@ -76,6 +79,23 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 		return nil, err
 	}
 	return used, nil
+}
+
+// unsound says why "approved" is not to be believed; "" when it is.
+func (e *Engine) unsound(ctx context.Context, tx Tx, a *Approval) (string, error) {
+	// A sealed row can be put back as it once was; the log knows better.
+	started, err := tx.Started(ctx, a.ID)
+	if err != nil {
+		return "", err
+	}
+	if started {
+		return "the log says that it was used already", nil
+	}
+	e.exclude(a, e.related(&a.Asker))
+	if !e.quorum(a) {
+		return "the reviews on record do not fill the quorum", nil
+	}
+	return "", nil
 }
 
 // fits errs unless a is approved, for exactly this action and this credential.
@@ -114,10 +134,9 @@ func (e *Engine) redecided(ctx context.Context, id string, why error) error {
 	return fmt.Errorf("deciding again: %w", why)
 }
 
-// unfilled withdraws an approved approval whose reviews don't bear it out: one
-// is gone, or its person turned out to be related.
-func (e *Engine) unfilled(ctx context.Context, tx Tx, a *Approval) ([]Event, error) {
-	why := "the reviews on record do not fill the quorum"
+// void withdraws an approved approval that doesn't bear looking at: it was put
+// back, a review is gone, or a reviewer turned out to be related.
+func (e *Engine) void(ctx context.Context, tx Tx, a *Approval, why string) ([]Event, error) {
 	events, err := e.move(ctx, tx, a, Withdrawn, "", why)
 	if err != nil {
 		return nil, err

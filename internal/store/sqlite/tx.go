@@ -241,11 +241,26 @@ func (tx *Tx) ListApprovals(ctx context.Context, s approval.Selection) (out []ap
 
 // CountPending implements approval.Approvals.
 func (tx *Tx) CountPending(ctx context.Context, actor string) (n int, err error) {
-	_, err = tx.one(ctx, "SELECT count(*) FROM approval WHERE actor = $1 AND state = 'pending'", []any{actor}, &n)
+	query, args := "SELECT count(*) FROM approval WHERE state = 'pending'", []any(nil)
+	if actor != "" {
+		query, args = query+" AND actor = $1", []any{actor}
+	}
+	_, err = tx.one(ctx, query, args, &n)
 	if err != nil {
 		return 0, fmt.Errorf("counting pending approvals: %w", err)
 	}
 	return n, nil
+}
+
+// Started implements approval.Approvals.
+func (tx *Tx) Started(ctx context.Context, id string) (found bool, err error) {
+	var n int
+	found, err = tx.one(ctx, "SELECT 1 FROM log_record WHERE approval = $1 AND approval <> '' AND type = $2 LIMIT 1",
+		[]any{id, audit.TypeStarted}, &n)
+	if err != nil {
+		return false, fmt.Errorf("looking for a start of %s: %w", id, err)
+	}
+	return found, nil
 }
 
 // InsertReview implements approval.Reviews.

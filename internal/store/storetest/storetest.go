@@ -444,20 +444,29 @@ func (s *suite) search(t *testing.T) {
 		{Type: audit.TypeRequest, Actor: "agent:y", Session: "s2", Resource: "r1", Kinds: []string{"data.read", "data.export"}},
 		{Type: audit.TypeAlarm, Detail: map[string]string{"what": "%' OR 1=1 --"}},
 	}
+	recs = append(recs, &audit.Record{Type: audit.TypeStarted, Approval: "apr_2"})
 	must(t, st.Update(ctx, func(tx approval.Tx) error { return l.Append(ctx, tx, recs...) }))
-	last := recs[3].Time
+	must(t, st.View(ctx, func(tx approval.Tx) error {
+		for id, want := range map[string]bool{"apr_1": false, "apr_2": true, "": false} {
+			if got, err := tx.Started(ctx, id); got != want || err != nil {
+				t.Errorf("%q started: %v, %v", id, got, err)
+			}
+		}
+		return nil
+	}))
+	last := recs[4].Time
 	for name, x := range map[string]struct {
 		q    audit.Query
 		want []int64
 	}{
-		"everything": {audit.Query{}, []int64{3, 2, 1, 0}}, "limit": {audit.Query{Limit: 2}, []int64{3, 2}},
+		"everything": {audit.Query{}, []int64{4, 3, 2, 1, 0}}, "limit": {audit.Query{Limit: 2}, []int64{4, 3}},
 		"types": {audit.Query{Types: []string{audit.TypeReview, audit.TypeAlarm}}, []int64{3, 1}},
 		"actor": {audit.Query{Actor: "agent:x"}, []int64{1, 0}}, "person": {audit.Query{Person: "ana"}, []int64{1}},
 		"approval": {audit.Query{Approval: "apr_1"}, []int64{1}}, "resource": {audit.Query{Resource: "r1"}, []int64{2, 0}},
 		"session": {audit.Query{Session: "s2"}, []int64{2}}, "kind": {audit.Query{Kind: "data.export"}, []int64{2}},
 		"half a kind": {audit.Query{Kind: "data"}, nil}, "before": {audit.Query{Before: 2}, []int64{1, 0}},
 		"since": {audit.Query{Since: last.Add(time.Microsecond)}, nil}, "until": {audit.Query{Until: recs[0].Time}, nil},
-		"at": {audit.Query{Since: recs[0].Time, Until: last.Add(time.Microsecond)}, []int64{3, 2, 1, 0}},
+		"at": {audit.Query{Since: recs[0].Time, Until: last.Add(time.Microsecond)}, []int64{4, 3, 2, 1, 0}},
 	} {
 		found, err := st.Search(ctx, x.q)
 		must(t, err)
