@@ -33,12 +33,11 @@ func (c *compiler) parts(text string) []part {
 	quote, from := byte(0), 0
 	for i := 0; i < len(text); i++ {
 		switch ch := text[i]; {
+		case quote != 0 && ch == '\\':
+			i++
+		case quote != 0 && ch == quote:
+			quote = 0
 		case quote != 0:
-			if ch == '\\' {
-				i++
-			} else if ch == quote {
-				quote = 0
-			}
 		case ch == '"' || ch == '\'':
 			quote = ch
 		case wordByte(ch):
