@@ -54,31 +54,26 @@ func appendField(b []byte, s string) []byte {
 	return append(append(b, ':'), s...)
 }
 
-func (c *cache) exact(text string, st State) *Result {
+// lookup finds text, or one that differs only where it can't matter. It does
+// not allocate.
+func (c *cache) lookup(text string, st State) *Result {
 	if len(text) > maxCachedText {
 		return nil
 	}
 	p := c.bufs.Get().(*[]byte)
-	b := append(appendState((*p)[:0], &st), text...)
+	b := appendState((*p)[:0], &st)
+	head := len(b)
+	b = append(b, text...)
 	c.mu.RLock()
 	r := c.exacts[string(b)]
 	c.mu.RUnlock()
-	*p = b
-	c.bufs.Put(p)
-	return r
-}
-
-func (c *cache) similar(text string, st State) *Result {
-	if len(text) > maxCachedText {
-		return nil
-	}
-	p := c.bufs.Get().(*[]byte)
-	b, ok := appendNormal(appendState((*p)[:0], &st), text)
-	var r *Result
-	if ok {
-		c.mu.RLock()
-		r = c.shapes[string(b)]
-		c.mu.RUnlock()
+	if r == nil {
+		var ok bool
+		if b, ok = appendNormal(b[:head], text); ok {
+			c.mu.RLock()
+			r = c.shapes[string(b)]
+			c.mu.RUnlock()
+		}
 	}
 	*p = b
 	c.bufs.Put(p)

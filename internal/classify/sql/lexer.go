@@ -238,9 +238,11 @@ func appendNormal(b []byte, s string) (_ []byte, ok bool) {
 	}
 }
 
-// maxNesting bounds how deep the parser's tree can get, in tokens. Beyond it
-// libpg_query, which writes the tree by recursion, could run out of stack.
-const maxNesting = 4000
+// maxNesting bounds how deep the parser's tree can get, in tokens. libpg_query
+// writes its tree by recursion: SELECT 1+1+…+1 with 100,000 terms overflows the
+// C stack and kills the process, and from some 4,000 nested tokens on the
+// WebAssembly build traps.
+const maxNesting = 1500
 
 // tooDeep reports whether s may nest deeper than maxNesting. A comma never
 // deepens a tree, everything else might: so it adds up, over all open brackets,

@@ -596,21 +596,23 @@ func (r *rel) column(name string) (sources []string, maybe bool) {
 			return []string{r.table + "." + name}, true
 		}
 	}
-	for _, c := range r.cols {
-		switch c.Name {
-		case name:
+	for _, c := range r.cols { // a second column of that name would be ambiguous
+		if c.Name == name {
 			sources, maybe = append(sources, c.Sources...), true
-		case "*":
-			maybe = true
-			for _, s := range c.Sources {
-				if table, ok := strings.CutSuffix(s, ".*"); ok && !rowFunctions[name] {
-					s = table + "." + name
-				}
-				sources = append(sources, s)
-			}
 		}
 	}
-	return sources, maybe
+	for _, c := range r.cols {
+		if maybe || c.Name != "*" {
+			continue
+		}
+		for _, s := range c.Sources {
+			if table, ok := strings.CutSuffix(s, ".*"); ok && !rowFunctions[name] {
+				s = table + "." + name
+			}
+			sources = append(sources, s)
+		}
+	}
+	return sources, maybe || hasStar(r.cols)
 }
 
 // resolve returns where the value of ref may come from. plain: it is one

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
+	"strings"
 	"unicode/utf8"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -72,13 +73,8 @@ func (s shape) message(m protoreflect.Message, secret bool) {
 }
 
 func position(fd protoreflect.FieldDescriptor) bool {
-	switch fd.Name() {
-	case "location", "stmt_location", "stmt_len", "name_location":
-		return true
-	case "payload":
-		return true // of NOTIFY: a literal
-	}
-	return false
+	name := string(fd.Name())
+	return strings.HasSuffix(name, "location") || name == "stmt_len" || name == "payload" // of NOTIFY: a literal
 }
 
 func (s shape) field(v protoreflect.Value, fd protoreflect.FieldDescriptor, secret bool) {

@@ -262,10 +262,7 @@ func (c *Classifier) Classify(text string, st State) *Result {
 		r, _ := c.classify(text, st)
 		return r
 	}
-	if r := c.cache.exact(text, st); r != nil {
-		return r
-	}
-	if r := c.cache.similar(text, st); r != nil {
+	if r := c.cache.lookup(text, st); r != nil {
 		return r
 	}
 	r, literalsMatter := c.classify(text, st)

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"maps"
+	"math"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -342,7 +343,7 @@ func (a *analysis) cursor(m any) {
 		if n.Ismove {
 			s.Verb, s.Cursor.Op = "move", CursorMove
 		}
-		if n.HowMany >= 0 && n.HowMany < 1<<31 {
+		if n.HowMany >= 0 && n.HowMany < math.MaxInt32 { // ALL is LONG_MAX, which the two builds differ about
 			s.Limit = action.KnownCount(n.HowMany)
 		}
 		a.runs(a.cursors[n.Portalname], "what a cursor reads is known to the session only")
