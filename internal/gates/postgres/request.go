@@ -72,6 +72,9 @@ type param struct {
 	binary bool
 }
 
+// clientMessages are the types a client may send after its login.
+const clientMessages = "QPBDECHSXFdcf"
+
 // ReadRequest reads one batch and makes its actions.
 func (c *codec) ReadRequest(conn *gate.Conn) (*gate.Request, error) {
 	if c.pinned != nil {
@@ -79,6 +82,13 @@ func (c *codec) ReadRequest(conn *gate.Conn) (*gate.Request, error) {
 	}
 	b := &batch{prepared: map[string]*prepared{}, portals: map[string]*portal{}, cursors: map[string]*cursor{}}
 	for {
+		kind, err := conn.In.Peek(1)
+		if err != nil {
+			return nil, err
+		}
+		if strings.IndexByte(clientMessages, kind[0]) < 0 {
+			return nil, fmt.Errorf("message %q from the client: %w", kind[0], gate.ErrUnreadable)
+		}
 		f, err := readFrame(conn.In, nil, c.g.cfg.MaxMessage)
 		if err != nil {
 			return nil, err

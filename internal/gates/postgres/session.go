@@ -115,7 +115,7 @@ func (c *codec) parameterStatus(conn *gate.Conn, f frame) error {
 	}
 	c.reported[name] = value
 	if want, is := pins[name]; is && value != want {
-		c.pinned = refuse("22023", name+" left the value this gate depends on; the connection ends", nil)
+		c.pinned = leftPin(name)
 	}
 	masked := c.text([]byte(value))
 	if string(masked) == value {
@@ -128,6 +128,10 @@ func (c *codec) parameterStatus(conn *gate.Conn, f frame) error {
 
 // pins are the parameters that decide how the server reads a text.
 var pins = map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": "on", "server_encoding": "UTF8"}
+
+func leftPin(name string) error {
+	return refuse("22023", name+" left the value this gate depends on; the connection ends", nil)
+}
 
 // text masks what upstream says outside any action. Before the first permit
 // of a session nothing of the resource can have been read by it.
@@ -188,9 +192,17 @@ func (c *codec) settle(conn *gate.Conn) error {
 	if c.known || c.status == failed {
 		return nil
 	}
-	shown, err := c.show(conn, "SHOW role", "SHOW session_authorization", "SHOW search_path")
+	// The server reports a parameter that left its pin only at its next
+	// ReadyForQuery, too late for what is pipelined behind the change.
+	shown, err := c.show(conn, "SHOW role", "SHOW session_authorization", "SHOW search_path", "SHOW standard_conforming_strings", "SHOW client_encoding")
 	if err != nil {
 		return fmt.Errorf("reading the session's state back: %w", err)
+	}
+	if shown[3] != pins["standard_conforming_strings"] || shown[4] != pins["client_encoding"] {
+		c.pinned = leftPin("a parse-relevant setting")
+	}
+	if c.pinned != nil {
+		return c.fatal(conn, c.pinned)
 	}
 	c.role, c.auth, c.searchPath, c.known = shown[0], shown[1], shown[2], true
 	return nil
