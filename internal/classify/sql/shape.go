@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -55,6 +56,12 @@ func (s shape) message(m protoreflect.Message, secret bool) {
 			value, _ := constText(arg)
 			s.text(value)
 		}
+	case *pg.FetchStmt: // ALL is LONG_MAX, which the two builds differ about
+		s.text("fetch")
+		s.text(n.Portalname)
+		s.number(int64(n.Direction))
+		s.number(max(-math.MaxInt32, min(n.HowMany, math.MaxInt32)))
+		return
 	case *pg.DefElem:
 		s.text(n.Defname)
 		if secret && n.Arg.GetString_() != nil {
