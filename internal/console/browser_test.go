@@ -12,9 +12,11 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/assenthq/assent/internal/identity"
 )
@@ -124,14 +126,33 @@ func (b *browser) until(js string) {
 
 func (b *browser) goTo(url string) { b.t.Helper(); b.do(chromedp.Navigate(url)) }
 
-func (b *browser) key(keys string) { b.t.Helper(); b.do(chromedp.KeyEvent(keys)) }
+// key types as a keyboard does: the text belongs to the key that goes down, so
+// that a page which handles the key gets no letter of it as well.
+func (b *browser) key(keys string) {
+	b.t.Helper()
+	b.do(func(ctx context.Context, t *chromedp.Target) (v chromedp.Void, err error) {
+		for _, r := range keys {
+			events := kb.Encode(r)
+			down, up := events[0], events[len(events)-1]
+			if len(events) == 3 {
+				down.Text, down.UnmodifiedText = events[1].Text, events[1].UnmodifiedText
+			}
+			for _, e := range []*input.DispatchKeyEventParams{down, up} {
+				if _, err := cdp.Call(ctx, t, input.DispatchKeyEvent, *e); err != nil {
+					return v, err
+				}
+			}
+		}
+		return v, nil
+	})
+}
 
 // signIn goes in through a real one-time link.
 func (b *browser) signIn(h *house, p identity.Person) {
 	b.t.Helper()
 	b.goTo(h.console.SignInLink(p))
 	b.do(chromedp.Click(chromedp.CSS("button.primary")))
-	b.until(`location.pathname === "/approvals" && document.querySelector(".rows")`)
+	b.until(`location.pathname.startsWith("/approvals") && document.querySelector("#pip.on")`) // the script listens
 }
 
 func (b *browser) scheme(name string) {

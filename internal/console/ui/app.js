@@ -104,6 +104,7 @@ function apply(next) {
 
 // decorate puts back what only this browser knows: local times, the filter, marks, arming.
 function decorate() {
+  stay();
   times();
   filter();
   mark();
@@ -189,6 +190,13 @@ function move(step) {
   const rows = shownRows(), i = rows.indexOf(selected());
   const to = rows[i < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, i + step))];
   if (to && to !== selected()) pick(to);
+}
+
+// stay names the card that the server chose in the address, so that it stays
+// when it leaves the list: decided, by this person or another.
+function stay() {
+  const row = selected();
+  if (row && wide.matches && location.pathname === '/approvals') history.replaceState(null, '', $('a', row).getAttribute('href'));
 }
 
 // pick selects a row at once; its detail follows. The address names it, so that a reload shows the same.
