@@ -3,6 +3,8 @@ package postgres
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/classify/sql"
 )
 
@@ -45,6 +48,10 @@ type relation struct {
 	columns []string
 	numbers map[int]string
 	sources map[string][]string // of a view's columns
+
+	definition [32]byte      // SHA-256 of a view's; zero for a table
+	kinds      []action.Kind // what reading a view does beyond reading
+	under      []*relation   // what a view reads
 }
 
 // catalogFor is how long a definition is believed that another way than this
@@ -84,6 +91,40 @@ func (c *catalog) resolve(ctx context.Context, database string, sources []string
 	l := &loader{c: c, ctx: ctx, database: database}
 	defer l.close()
 	return l.resolve(sources, 0)
+}
+
+// behind says what stands behind objects besides tables: a digest of the view
+// definitions, and what they do beyond reading.
+func (c *catalog) behind(ctx context.Context, database string, objects []string) (digest string, kinds []action.Kind, err error) {
+	l := &loader{c: c, ctx: ctx, database: database}
+	defer l.close()
+	var all []*relation
+	for _, o := range objects {
+		relations, err := l.get(catalogKey{database: database, name: o}, 0)
+		if err != nil {
+			return "", nil, err
+		}
+		all = append(all, relations...)
+	}
+	sum := sha256.New()
+	for n := 0; len(all) > 0; n++ {
+		r := all[0]
+		all = append(all[1:], r.under...)
+		if n > catalogLimit {
+			return "", nil, errors.New("reading the catalogue: too many views")
+		}
+		if r.definition != [32]byte{} {
+			digest = "views"
+			sum.Write([]byte(r.name))
+			sum.Write(r.definition[:])
+			kinds = append(kinds, r.kinds...)
+		}
+	}
+	if digest != "" {
+		digest = hex.EncodeToString(sum.Sum(nil))
+	}
+	slices.Sort(kinds)
+	return digest, slices.Compact(kinds), nil
 }
 
 // A loader is one use of the catalogue, over at most one connection.
@@ -209,6 +250,17 @@ func (l *loader) load(key catalogKey, depth int) ([]*relation, error) {
 // any other query. What does not come out column by column comes from everywhere in it.
 func (l *loader) view(r *relation, definition string, depth int) error {
 	st := l.c.g.cfg.Classifier.Classify(definition, sql.State{Database: l.database, SearchPath: "pg_catalog"}).Statements[0]
+	r.definition = sha256.Sum256([]byte(definition))
+	if !st.ReadOnly() {
+		r.kinds = st.Kinds
+	}
+	for _, o := range st.Objects {
+		under, err := l.get(catalogKey{database: l.database, name: o}, depth+1)
+		if err != nil {
+			return err
+		}
+		r.under = append(r.under, under...)
+	}
 	var all []string
 	agree := len(st.Columns) == len(r.columns)
 	for _, c := range st.Columns {

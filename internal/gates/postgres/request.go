@@ -21,9 +21,10 @@ type batch struct {
 	raw     []byte
 	steps   []step
 	actions []*action.Action
-	refusal *refused // the first; the rest of the batch is only read
-	synced  bool     // ends with Sync, or is a simple query
-	local   bool     // answered here: upstream was synchronised when we denied
+	objects [][]string // of each action
+	refusal *refused   // the first; the rest of the batch is only read
+	synced  bool       // ends with Sync, or is a simple query
+	local   bool       // answered here: upstream was synchronised when we denied
 
 	prepared map[string]*prepared // as it will be if upstream accepts; nil: closed
 	portals  map[string]*portal
@@ -505,11 +506,12 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 	if r.declare != nil {
 		r.declare.columns = a.Columns
 	}
-	b.actions = append(b.actions, a)
+	b.actions, b.objects = append(b.actions, a), append(b.objects, r.st.Objects)
 	return r, nil
 }
 
-// lineage follows the statement's columns through views to their tables.
+// lineage follows the statement's columns through views to their tables, and
+// adds what those views do besides reading.
 func (c *codec) lineage(a *action.Action, st *sql.Statement) error {
 	a.Columns = slices.Clone(st.Columns)
 	for i, col := range a.Columns {
@@ -518,6 +520,16 @@ func (c *codec) lineage(a *action.Action, st *sql.Statement) error {
 			return err
 		}
 		a.Columns[i].Sources = sources
+	}
+	definitions, kinds, err := c.g.catalog.behind(c.ctx, c.database, st.Objects)
+	if err != nil {
+		return err
+	}
+	a.State["definitions"] = definitions
+	for _, k := range kinds {
+		if !slices.Contains(a.Kinds, k) {
+			a.Kinds = append(a.Kinds, k)
+		}
 	}
 	inferred, err := c.g.catalog.resolve(c.ctx, c.database, st.Inferred)
 	if err != nil {

@@ -208,16 +208,29 @@ func (c *codec) settle(conn *gate.Conn) error {
 	return nil
 }
 
-// Recheck reads the state again after a hold and compares: the session itself
-// could not change it, but an administrator could have.
+// Recheck reads the state again after a hold and compares. The session itself
+// could not change it, but an administrator could have, and anybody may have
+// replaced a view.
 func (c *codec) Recheck(conn *gate.Conn, r *gate.Request) error {
+	changed := &gate.Denied{Status: gate.StatusDenied, Reason: "what the statement means changed while it waited", Hint: "Ask again: it will be decided as it now is."}
 	before := c.actionState()
 	c.known = false
 	if err := c.settle(conn); err != nil {
 		return err
 	}
 	if !maps.Equal(before, c.actionState()) {
-		return &gate.Denied{Status: gate.StatusDenied, Reason: "the session's state changed while the statement waited", Hint: "ask again: it will be decided in the new state"}
+		return changed
+	}
+	c.g.catalog.forget()
+	b := r.State.(*batch)
+	for i, a := range b.actions {
+		definitions, _, err := c.g.catalog.behind(c.ctx, c.database, b.objects[i])
+		if err != nil {
+			return err
+		}
+		if a.State["definitions"] != definitions {
+			return changed
+		}
 	}
 	return nil
 }

@@ -583,3 +583,36 @@ func TestLogin(t *testing.T) {
 		}
 	}
 }
+
+func TestViewReplacedWhileHeld(t *testing.T) {
+	tbl := table(t)
+	d := direct(t, "drop view if exists held_view", "create view held_view as select id from "+tbl)
+	h := newHolding()
+	c := connect(t, start(t, &authority{decide: h.decide}))
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Exec(context.Background(), "insert into "+tbl+" select id + 100 from held_view")
+		done <- err
+	}()
+	<-h.waiting
+	if _, err := d.Exec(t.Context(), "create or replace view held_view as select id + 1000 as id from "+tbl); err != nil {
+		t.Fatal(err)
+	}
+	h.answer <- nil
+	if err := <-done; code(err) != "42501" {
+		t.Error(err)
+	}
+	// A view that does more than read is no read.
+	if _, err := d.Exec(t.Context(), "create or replace view held_view as select nextval('bypass_seq')::int as id"); err == nil {
+		t.Fatal("bypass_seq exists")
+	}
+	for _, s := range []string{"drop sequence if exists view_seq cascade", "create sequence view_seq", "create or replace view held_view as select nextval('view_seq')::int as id"} {
+		if _, err := d.Exec(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := connect(t, start(t, &authority{decide: readsOnly}))
+	if _, err := e.Exec(t.Context(), "select * from held_view"); code(err) != "42501" {
+		t.Error(err)
+	}
+}
