@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -106,6 +107,28 @@ func TestCacheIsBounded(t *testing.T) {
 	if n, m := len(c.cache.exacts), len(c.cache.shapes); n > 8 || m > 8 || n == 0 || m == 0 {
 		t.Errorf("%d exact and %d similar entries, want 1 to 8 of each", n, m)
 	}
+}
+
+// Many callers at once get what one gets.
+func TestConcurrentCallers(t *testing.T) {
+	all := texts(t)
+	plain, shared := New(Options{CacheEntries: -1}), New(Options{CacheEntries: 32})
+	want := make([]*Result, len(all))
+	for i, text := range all {
+		want[i] = plain.Classify(text, State{})
+	}
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			for i := range all {
+				j := (i + worker*50) % len(all)
+				if diff := cmp.Diff(want[j], shared.Classify(all[j], State{}), unexported); diff != "" {
+					t.Errorf("%q: (-alone +together)\n%s", all[j], diff)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func BenchmarkCacheHitSimilar(b *testing.B) {

@@ -257,7 +257,7 @@ func (a *analysis) innerText(text string, e env) {
 // ones: pg_catalog is searched first unless the path names it later.
 func catalogFirst(path string) bool {
 	for i, schema := range strings.Split(path, ",") {
-		if strings.Trim(schema, ` "`) == "pg_catalog" {
+		if strings.EqualFold(strings.Trim(schema, " \t\r\n\""), "pg_catalog") {
 			return i == 0
 		}
 	}
