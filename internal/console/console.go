@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/assenthq/assent/internal/approval"
@@ -106,6 +107,8 @@ type Console struct {
 	assets  map[string]asset
 	streams chan struct{} // one token for each open event stream
 	handler http.Handler
+	ended   chan struct{} // closed by Close
+	end     func()        // closes ended once
 }
 
 // New checks the options and returns a Console, an http.Handler to be mounted at "/".
@@ -122,7 +125,10 @@ func New(o Options) (*Console, error) {
 	if o.Sessions == nil {
 		o.Sessions = newMemorySessions()
 	}
-	c := &Console{o: o, links: &links{byHash: map[[32]byte]link{}}, streams: make(chan struct{}, maxStreams)}
+	c := &Console{
+		o: o, links: &links{byHash: map[[32]byte]link{}}, streams: make(chan struct{}, maxStreams), ended: make(chan struct{}),
+	}
+	c.end = sync.OnceFunc(func() { close(c.ended) })
 	if err := c.setAddress(); err != nil {
 		return nil, err
 	}
@@ -170,6 +176,10 @@ func loopback(host string) bool {
 
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
+
+// Close ends the open event streams, for http.Server.RegisterOnShutdown: a
+// graceful shutdown would wait for them for ever.
+func (c *Console) Close() { c.end() }
 
 func (c *Console) routes() http.Handler {
 	mux := http.NewServeMux()

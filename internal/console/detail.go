@@ -117,7 +117,7 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 func (c *Console) chainOf(a *approval.Approval, class string) []Avatar {
 	var out []Avatar
 	for i, l := range a.Asker.Chain {
-		v := Avatar{Name: visible(label(l.ID), maxTitle), Initials: strings.ToLower(initials(label(l.ID))), Class: class, Title: plain(l.ID, maxTitle)}
+		v := Avatar{Name: visible(label(l.ID), maxName), Initials: strings.ToLower(initials(label(l.ID))), Class: class, Title: plain(l.ID, maxTitle)}
 		under := l.Type
 		if i > 0 {
 			under += " · calls it"
@@ -140,11 +140,11 @@ func (c *Console) chainOf(a *approval.Approval, class string) []Avatar {
 		target = a.Resource.Env
 	}
 	out = append(out, Avatar{
-		Name: visible(resourceName(a), maxTitle), Initials: short2(a.Resource.Type), Class: "sys",
-		Under: visible(strings.Join(nonEmpty(target, a.Verb, a.Resource.Env), " · "), maxTitle), Title: plain(a.Resource.URN, maxTitle),
+		Name: visible(resourceName(a), maxName), Initials: short2(a.Resource.Type), Class: "sys",
+		Under: visible(strings.Join(nonEmpty(target, a.Verb, a.Resource.Env), " · "), maxName), Title: plain(a.Resource.URN, maxTitle),
 	})
 	if dst := a.Data.Destination; dst != "" && dst != "client" {
-		v := Avatar{Name: visible(dst, maxTitle), Initials: short2(dst), Class: "sys", Under: visible("destination", maxTitle)}
+		v := Avatar{Name: visible(dst, maxName), Initials: short2(dst), Class: "sys", Under: visible("destination", maxTitle)}
 		switch a.Data.DestinationTrust {
 		case "external":
 			v.Class, v.Under = "out", visible("outside, as configured", maxTitle)

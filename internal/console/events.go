@@ -49,6 +49,8 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request, _ *who) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-c.ended:
+			return
 		case e, open := <-changes:
 			if !open {
 				return // the engine ended: the browser comes back by itself

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
 )
 
@@ -396,6 +397,64 @@ func TestEventsTellOfChangesAndEndWithTheSession(t *testing.T) {
 	next("signedout")
 	if lines.Scan() && lines.Text() != "" {
 		t.Errorf("the stream goes on: %q", lines.Text())
+	}
+}
+
+func TestCloseEndsTheStreams(t *testing.T) {
+	h := newHouse(t)
+	c := newClient(h).signIn(sam)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", h.url+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	h.console.Close()
+	h.console.Close() // twice is once
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTrafficIsShown runs reads through the real traffic lane: they stand in
+// the activity room and in what led up to a held action.
+func TestTrafficIsShown(t *testing.T) {
+	h := newHouse(t)
+	spool, err := audit.OpenSpool(audit.SpoolOptions{Dir: t.TempDir(), Node: "n1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = spool.Close() })
+	h.console.o.Traffic = NewTraffic(spool)
+	rows := int64(40)
+	for i := range trafficKept + 10 {
+		read := &audit.Record{Type: audit.TypeRequest, Actor: "agent:nightly-exporter", Session: "s1", Shape: strconv.Itoa(i), Title: "Read public.orders", Kinds: []string{"data.read"}, Decision: "allow"}
+		done := &audit.Record{Type: audit.TypeOutcome, Actor: read.Actor, Session: "s1", Shape: read.Shape, Outcome: "executed", Rows: &rows, Masked: map[string]int64{"email": 80}}
+		for _, r := range []*audit.Record{read, done} {
+			if _, err := h.console.o.Traffic.Append(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	a := h.ask(nil)
+	c := newClient(h).signIn(sam)
+	_, detail := c.send("GET", "/approvals/"+a.ID, nil)
+	if n := strings.Count(detail, "Read public.orders · 40 rows"); n != leadMost || !strings.Contains(detail, "masked 80") {
+		t.Errorf("%d reads led up to it", n)
+	}
+	_, activity := c.send("GET", "/activity", nil)
+	if !strings.Contains(activity, "Read public.orders") || !strings.Contains(activity, "More happened in this hour than is counted here") {
+		t.Error("the activity room doesn't show the reads, or doesn't say that it dropped some")
+	}
+	if err := spool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := h.console.o.Traffic.total()
+	if _, err := h.console.o.Traffic.Append(&audit.Record{Type: audit.TypeRequest}); err == nil || h.console.o.Traffic.total() != before {
+		t.Error("a record that was not written is remembered")
 	}
 }
 

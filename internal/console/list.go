@@ -27,6 +27,7 @@ type approvalsPage struct {
 	Tabs   []tab
 	Groups []group
 	Detail *detail
+	More   bool   // more wait than are listed
 	Picked bool   // an approval is named in the address: a phone shows it instead of the list
 	Empty  string // what an empty list means
 }
@@ -74,7 +75,7 @@ func (c *Console) showApprovals(w http.ResponseWriter, r *http.Request, p *who) 
 		c.broken(w, r, "listing approvals", err)
 		return
 	}
-	page := approvalsPage{Picked: r.PathValue("id") != ""}
+	page := approvalsPage{Picked: r.PathValue("id") != "", More: len(pending) == maxListed}
 	var picked *approval.Approval
 	if page.Picked {
 		if picked, err = c.o.Approvals.Get(ctx, r.PathValue("id")); errors.Is(err, approval.ErrNotFound) {

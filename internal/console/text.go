@@ -11,7 +11,8 @@ import (
 type Piece struct{ Class, Text, Title string }
 
 const (
-	maxTitle = 300     // bytes of a title, name or URN that are shown
+	maxTitle = 300     // bytes of a title or condition that are shown
+	maxName  = 120     // bytes of a name or URN in the sentence at the top; the tooltip has more
 	maxClaim = 4_000   // bytes of an agent's own words that are shown
 	maxMarks = 3       // combining marks on one letter
 	maxShown = 200_000 // bytes of a statement; a longer one can't be approved here, because it can't be read

@@ -333,7 +333,7 @@ function listen() {
   es.addEventListener('head', e => {
     const n = JSON.parse(e.data).size.toLocaleString('en-US');
     for (const h of $$('[data-head]')) set(h, n);
-    if (page === 'activity' || page === 'audit') later(refresh, 900);
+    if (page === 'activity' || page === 'audit') later(refresh, 1500); // an hour is counted anew each time
   });
   es.addEventListener('signedout', () => { es.close(); location.assign('/signin'); });
   addEventListener('pagehide', () => es.close());
