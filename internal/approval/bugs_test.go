@@ -390,6 +390,19 @@ func TestAGroupEditedApprovedAndEditedBack(t *testing.T) {
 	h.state(a.ID, approval.Approved)
 }
 
+func TestASeatNeedsTheGroupWhenAskedAndWhenAnswered(t *testing.T) {
+	h := newHouse(t, nil)
+	a := h.ask(ask(agent("agent:x"), "copy", policy.Requirement{Rule: "r", AllOf: []policy.Seats{{Group: "dba", Count: 1}, {Group: "owners", Count: 1}}}))
+	left := people()
+	left[0].Groups = []string{"owners"} // ana leaves dba, and answers as an owner
+	h.town.set(t, left, actors())
+	h.approve(a.ID, "person:ana", "person:ben")
+	h.town.set(t, people(), actors())
+	h.state(a.ID, approval.Pending)
+	h.approve(a.ID, "person:eve")
+	h.state(a.ID, approval.Approved)
+}
+
 func TestHandingTheAgentOverDoesNotMakeAReviewer(t *testing.T) {
 	h := newHouse(t, nil)
 	h.ask(ask(agent("agent:x"), "select 1")) // seen: own is the owner

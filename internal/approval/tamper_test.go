@@ -237,6 +237,22 @@ func TestAReviewThatIsGoneVoidsTheApproval(t *testing.T) {
 	}
 }
 
+// A column that says something else than the sealed body refuses the row.
+func TestAColumnThatDiffersFromTheBody(t *testing.T) {
+	h := newHouse(t, nil)
+	a := h.ask(ask(agent("agent:x"), "copy"))
+	for _, set := range []string{"state = 'denied'", "revision = 7", "match = 'm'", "shape = 's'", "actor = 'agent:y'", "credential = 'c'", "created = 1", "decided = 1", "due = 1"} {
+		column, _, _ := strings.Cut(set, " ")
+		h.edit("CREATE TABLE was AS SELECT " + column + " AS v FROM approval")
+		h.edit("UPDATE approval SET " + set)
+		_, err := h.engine.Get(context.Background(), a.ID)
+		wantErr(t, err, approval.ErrTampered)
+		h.edit("UPDATE approval SET " + column + " = (SELECT v FROM was)")
+		h.edit("DROP TABLE was")
+		h.state(a.ID, approval.Pending)
+	}
+}
+
 // The row of an approval that was used is put back as it was, seal and all.
 func TestAnOldRowPutBackIsNotUsedAgain(t *testing.T) {
 	h := newHouse(t, nil)
