@@ -276,6 +276,14 @@ func undecided() *gate.Denied {
 // allow records the request and gives a permit. Harmless reads go to the spool.
 func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
 	rec := e.request(j)
+	if j.decision.RowLimit.Known && !boundable(j.action) {
+		// A bound that nobody can hold is none: the permission does not reach this far.
+		rec.Decision, rec.Detail["refused"] = "deny", "a permitted number of rows can't be enforced on this"
+		if err := e.o.Record.Record(ctx, rec); err != nil {
+			return nil, e.unwritable(err)
+		}
+		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: "permitted up to a number of rows, which can't be told before it runs", Hint: "ask a policy owner for a rule that has people review it"}
+	}
 	var err error
 	if harmless(j.action.Kinds) {
 		_, err = e.o.Spool.Append(rec)
@@ -286,6 +294,20 @@ func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
 		return nil, e.unwritable(err)
 	}
 	return e.permit(j, "", j.decision.RowLimit, j.decision.Masks), nil
+}
+
+// boundable says that a row limit can be held: rows that come back are counted
+// before they pass, and a number that was observed was compared already.
+func boundable(a *action.Action) bool {
+	if a.Data.Rows.Known {
+		return true
+	}
+	for _, k := range a.Kinds {
+		if k != action.DataRead && k != action.DataExport {
+			return false
+		}
+	}
+	return true
 }
 
 // harmless says that an action only reads: the traffic lane is enough for its record.

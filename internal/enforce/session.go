@@ -213,7 +213,7 @@ func (p *permit) reading() bool {
 	return read
 }
 
-func (p *permit) Bound() int64 { return -1 }
+func (p *permit) Bound() int64 { return p.limit }
 
 // Grant is the signed grant of an approved action, "" for one allowed outright.
 func (p *permit) Grant() string { return p.grant }
