@@ -37,6 +37,13 @@ func TestEvaluation(t *testing.T) {
 	if !d.Decision || d.Context.Obligations == nil || d.Context.Obligations.Mask["email"] != "redact" {
 		t.Errorf("a masked read by a gate: %+v", d.Context)
 	}
+	// Nor are people asked for what an agent could not run afterwards.
+	if d := w.evaluate(w.agent, question("message.send", customers, "hello")); d.Decision || d.Context.Reason != "obligations" || d.Context.AccessRequest != nil {
+		t.Errorf("a masked message by an agent: %+v", d.Context)
+	}
+	if d := w.evaluate(w.gate, question("message.send", customers, "hello")); d.Decision || d.Context.AccessRequest == nil {
+		t.Errorf("a masked message by a gate: %+v", d.Context)
+	}
 	if d := w.evaluate(w.agent, question("privilege.change", customers, "grant all")); d.Decision || d.Context.Reason != "policy_denied" || d.Context.NextAction != "none" || d.Context.AccessRequest != nil {
 		t.Errorf("no rule matches: %+v", d.Context)
 	}

@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"slices"
 	"sort"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -95,7 +95,7 @@ func (s *server) docsView() docsView {
 	for _, name := range []string{forAskers, forPeople, forAdmins, forAll} {
 		g := groups[name]
 		sort.Slice(g.Operations, func(i, j int) bool {
-			return g.Operations[i].Path+g.Operations[i].Method < g.Operations[j].Path+g.Operations[j].Method
+			return g.Operations[i].Path+" "+g.Operations[i].Method < g.Operations[j].Path+" "+g.Operations[j].Method
 		})
 		v.Groups = append(v.Groups, *g)
 	}
@@ -109,24 +109,38 @@ func (s *server) docsOperation(path string, op *huma.Operation) docsOperation {
 	}
 	if op.RequestBody != nil {
 		for _, media := range op.RequestBody.Content {
-			d.Body = s.docsFields(media.Schema)
+			d.Body = s.docsFields(media.Schema, "", 0)
 		}
 	}
 	return d
 }
 
-func (s *server) docsFields(schema *huma.Schema) []docsField {
-	if schema.Ref != "" {
-		schema = s.api.OpenAPI().Components.Schemas.SchemaFromRef(schema.Ref)
-	}
+// docsFields lists the members of a body, those of its objects beneath them.
+func (s *server) docsFields(schema *huma.Schema, prefix string, depth int) []docsField {
+	schema = s.resolve(schema)
 	var fields []docsField
-	for name, p := range schema.Properties {
-		kind := p.Type
-		if p.Ref != "" {
-			kind = p.Ref[strings.LastIndex(p.Ref, "/")+1:]
+	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+		p := schema.Properties[name]
+		inner, suffix := p, ""
+		if p.Type == huma.TypeArray && p.Items != nil {
+			inner, suffix = p.Items, "[]"
 		}
-		fields = append(fields, docsField{Name: name, Type: kind, Doc: p.Description, Required: slices.Contains(schema.Required, name)})
+		inner = s.resolve(inner)
+		kind := inner.Type
+		if suffix != "" {
+			kind = "array"
+		}
+		fields = append(fields, docsField{Name: prefix + name + suffix, Type: kind, Doc: p.Description, Required: slices.Contains(schema.Required, name)})
+		if depth < 3 {
+			fields = append(fields, s.docsFields(inner, prefix+name+suffix+".", depth+1)...)
+		}
 	}
-	sort.Slice(fields, func(i, j int) bool { return fields[i].Name < fields[j].Name })
 	return fields
+}
+
+func (s *server) resolve(schema *huma.Schema) *huma.Schema {
+	if schema.Ref != "" {
+		return s.api.OpenAPI().Components.Schemas.SchemaFromRef(schema.Ref)
+	}
+	return schema
 }

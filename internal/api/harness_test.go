@@ -45,6 +45,15 @@ rules:
     then: review
     approval: { from: [group:data-owners], count: 2, expires: 15m, assurance: console }
     reason: "rows go away"
+  - id: hold-messages
+    match: { kind: [message.send] }
+    then: review
+    approval: { from: [group:data-owners], count: 1, assurance: token }
+    reason: "a message leaves"
+  - id: masked-messages
+    match: { kind: [message.send] }
+    then: mask
+    mask: { email: redact }
   - id: masked-reads
     match: { kind: [data.read], resource: ["postgres:shop/customers"] }
     then: mask
