@@ -27,7 +27,7 @@ func texts(t testing.TB) []string {
 		"SET jit = 'on'", "SET ROLE 'x'", "SET application_name = 'a'", "SET application_name = 'b'",
 		"SELECT 'a' 'b'", "SELECT 'a'\n'b'", "SELECT 'a' -- x\n'b'", "SELECT 'a' /* x */ 'b'",
 		"SELECT 1a FROM t", "SELECT 2a FROM t", "SELECT 0x1F", "SELECT 1_0", "SELECT a.1", "SELECT $1", "SELECT $12",
-		"DELETE FROM t WHERE a = 1", "DELETE FROM t WHERE a = 2", "UPDATE t SET a = 'x' WHERE b = 2", "UPDATE t SET a = 'y' WHERE b = 3",
+		"DELETE FROM t WHERE a = 'x'", "DELETE FROM t WHERE a = '\xe0'", "DELETE FROM t WHERE a = '\x00'", "DELETE FROM t WHERE a = 1", "DELETE FROM t WHERE a = 2", "UPDATE t SET a = 'x' WHERE b = 2", "UPDATE t SET a = 'y' WHERE b = 3",
 		"SELECT 'pg_shadow'::regclass", "SELECT 'orders'::regclass", "INSERT INTO t VALUES (1, 'a')", "INSERT INTO t VALUES (2, 'b')",
 	)
 }

@@ -132,11 +132,10 @@ func (a *analysis) columnRef(ref *pg.ColumnRef, e env) {
 	if len(ref.Fields) < 2 {
 		return
 	}
-	// t.f may call f(t): with a function's result as t that is any function of a value.
+	// t.f may call f(t). Of a row that is harmless but for its lineage, see
+	// rowFunctions; a function's result may be any value: pg_read_file of a text.
 	name := ref.Fields[len(ref.Fields)-1].GetString_().GetSval()
-	if eff, bad := harmful[name]; bad {
-		a.called(name+" may be called as a column: "+eff.why, eff.kinds...)
-	} else if e.sc.scalar(ref.Fields[len(ref.Fields)-2].GetString_().GetSval(), name) && !fieldNames[name] {
+	if e.sc.scalar(ref.Fields[len(ref.Fields)-2].GetString_().GetSval(), name) && !fieldNames[name] {
 		a.function([]string{name}, nil, e)
 	}
 }

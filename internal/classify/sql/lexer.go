@@ -1,5 +1,10 @@
 package sql
 
+import (
+	"strings"
+	"unicode/utf8"
+)
+
 // The lexer reads PostgreSQL's lexical structure (manual section 4.1, with
 // standard_conforming_strings on). It decides nothing: it keys the cache and
 // bounds the nesting that the parser is asked to take.
@@ -226,6 +231,9 @@ func appendNormal(b []byte, s string) (_ []byte, ok bool) {
 		case tokEOF:
 			return b, true
 		case tokString:
+			if !utf8.ValidString(s[i:end]) || strings.IndexByte(s[i:end], 0) >= 0 {
+				return b, false // such a text is refused, another one of this form is not
+			}
 			b = append(b, '\'', '\'')
 		case tokNumber:
 			b = append(b, '0')

@@ -132,7 +132,6 @@ var harmful = effects(map[string][]action.Kind{
 		"pg_get_wal_records_info": {action.SecretAccess, action.Execute},
 	"belongs to pg_upgrade | binary_upgrade_create_empty_extension binary_upgrade_set_missing_value binary_upgrade_set_record_init_privs " +
 		"binary_upgrade_set_next_pg_authid_oid": {action.SchemaChange, action.Execute},
-	"makes a function run later | cron.schedule schedule unschedule schedule_in_database":                               {action.Execute, action.Unknown},
 	"maintains an index | brin_summarize_new_values brin_summarize_range brin_desummarize_range gin_clean_pending_list": {action.Execute},
 })
 

@@ -390,6 +390,9 @@ func (a *analysis) fromFunction(f *pg.RangeFunction, sc *scope) {
 			r.cols = append(r.cols, derived(c.GetString_().GetSval(), sources))
 		}
 	}
+	if f.Ordinality {
+		r.cols = append(r.cols, derived("ordinality", sources))
+	}
 	for _, c := range f.Coldeflist {
 		r.cols = append(r.cols, derived(c.GetColumnDef().GetColname(), sources))
 	}
