@@ -139,7 +139,7 @@ func (h *house) serve() {
 // ask holds an action; change adapts the question first.
 func (h *house) ask(change func(*approval.Question)) *approval.Approval {
 	h.t.Helper()
-	statement := "COPY (\n  SELECT c.id, c.full_name, c.email, c.card\n  FROM public.customers c -- everybody\n  WHERE c.email NOT LIKE '[email]' AND c.created > $1\n) TO STDOUT WITH (FORMAT csv)"
+	statement := "COPY (\n  SELECT c.id, c.full_name, c.email, c.card\n  FROM public.customers c -- everybody\n  WHERE c.email NOT LIKE '[masked:email]' AND c.created > $1\n) TO STDOUT WITH (FORMAT csv)"
 	at := len("COPY (\n  SELECT c.id, c.full_name, c.email, c.card\n  FROM public.customers c -- everybody\n  WHERE c.email NOT LIKE '")
 	q := &approval.Question{
 		Action: &action.Action{
@@ -152,7 +152,7 @@ func (h *house) ask(change func(*approval.Question)) *approval.Approval {
 		},
 		Asker: identity.Asker{Subject: dana, Chain: actors[:1], Credential: "tok_1"},
 		Title: "Export public.customers (4 columns) to the client", Statement: statement,
-		Masked: []approval.Span{{Start: at, End: at + len("[email]"), Class: "email"}},
+		Masked: []approval.Span{{Start: at, End: at + len("[masked:email]"), Class: "email"}},
 		Gate:   "orders-db",
 		Decision: &policy.Decision{
 			Verdict: policy.Review, Reason: "Bulk export of regulated data needs two data owners.",

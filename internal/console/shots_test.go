@@ -68,6 +68,11 @@ func TestRoomsInDarkLightAndOnAPhone(t *testing.T) {
 			}
 			b.shot(name + "-" + scheme)
 			b.accessible(axe, name+" in "+scheme)
+			b.do(chromedp.EmulateViewport(1100, 760))
+			if w := eval[int](b, "document.documentElement.scrollWidth"); w > 1100 {
+				t.Errorf("%s in %s is %d px wide in a window of 1100", name, scheme, w)
+			}
+			b.shot(name + "-narrow-" + scheme)
 			b.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(2), chromedp.EmulateMobile))
 			if w := eval[int](b, "document.documentElement.scrollWidth"); w > 390 {
 				t.Errorf("%s in %s is %d px wide on a phone of 390: %s", name, scheme, w, eval[string](b, widest))
