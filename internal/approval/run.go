@@ -128,22 +128,29 @@ func (e *Engine) eachRow(ctx context.Context, tx Tx, rows []Row, fn func(*Approv
 	return all, nil
 }
 
-// sweep expires what is overdue and says when to look again.
+// sweep expires what is overdue and says when to look again. It writes only
+// when something is due: Run is woken by each new approval.
 func (e *Engine) sweep(ctx context.Context) (next time.Time, err error) {
-	for more := true; more; {
-		err := e.update(ctx, "", func(tx Tx) ([]Event, error) {
-			now := e.now()
-			rows, err := tx.ListApprovals(ctx, Selection{Due: now, SoonestFirst: true, Limit: sweepBatch})
+	for {
+		next, err = e.nextDue(ctx)
+		if err != nil || next.After(e.now()) {
+			return next, err
+		}
+		err = e.update(ctx, "", func(tx Tx) ([]Event, error) {
+			rows, err := tx.ListApprovals(ctx, Selection{Due: e.now(), SoonestFirst: true, Limit: sweepBatch})
 			if err != nil {
 				return nil, err
 			}
-			more = len(rows) == sweepBatch
 			return e.eachRow(ctx, tx, rows, func(a *Approval) ([]Event, error) { return e.expire(ctx, tx, a) })
 		})
 		if err != nil {
 			return next, fmt.Errorf("expiring approvals: %w", err)
 		}
 	}
+}
+
+// nextDue is when the next approval expires, or when to look again if that is long from now.
+func (e *Engine) nextDue(ctx context.Context) (next time.Time, err error) {
 	err = e.o.Store.View(ctx, func(tx Tx) error {
 		next = e.now().Add(longestNap)
 		rows, err := tx.ListApprovals(ctx, Selection{Due: next, SoonestFirst: true, Limit: 1})
