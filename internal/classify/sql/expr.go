@@ -51,7 +51,9 @@ func (a *analysis) message(m protoreflect.Message, e env) {
 	defer a.leave()
 	switch n := m.Interface().(type) {
 	case *pg.Node:
-		a.children(m, e)
+		if n.Node != nil {
+			a.message(inner(n), e)
+		}
 	case *pg.SelectStmt:
 		a.take(e, allSources(a.query(n, e.sc))...)
 	case *pg.InsertStmt:

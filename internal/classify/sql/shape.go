@@ -44,6 +44,14 @@ func shapeOf(n *pg.Node) string {
 // are literals here, as in options, which may hold passwords.
 func (s shape) message(m protoreflect.Message, secret bool) {
 	switch n := m.Interface().(type) {
+	case *pg.Node: // one of 268 fields: asking each of them would take most of the time
+		s.text("Node")
+		if n.Node != nil {
+			m := n.ProtoReflect()
+			s.number(int64(m.WhichOneof(m.Descriptor().Oneofs().Get(0)).Number()))
+			s.message(inner(n), secret)
+		}
+		return
 	case *pg.A_Const:
 		s.text("const")
 		return
