@@ -155,10 +155,13 @@ func (v *verifier) scan(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading tile %d/%d: %w", level, n, err)
 		}
-		if len(got) < len(want) || !bytes.Equal(got[:len(want)], want) {
-			return v.problem(-1, "tile %d/%d isn't made from the stored records", level, n)
+		if len(got) >= len(want) && bytes.Equal(got[:len(want)], want) {
+			return nil
 		}
-		return nil
+		if i := differs(got, want); level == 0 && i < len(got)/tlog.HashSize {
+			return v.problem(n<<tileHeight+int64(i), "the record isn't the one that tile %d/%d has the hash of", level, n)
+		}
+		return v.problem(-1, "tile %d/%d isn't made from the stored records", level, n)
 	}
 	if v.head.Size > 0 {
 		if err := v.r.Leaves(ctx, 0, v.head.Size, func(index int64, leaf []byte) error { return v.leaf(index, leaf, put) }); err != nil {
@@ -181,6 +184,15 @@ func (v *verifier) scan(ctx context.Context) error {
 		_ = v.problem(-1, "the first %d records aren't those that were signed", v.Checkpoint.Size)
 	}
 	return v.beyond(ctx)
+}
+
+// differs is the number of the first hash in which two tiles differ.
+func differs(a, b []byte) int {
+	for i := 0; ; i += tlog.HashSize {
+		if i+tlog.HashSize > min(len(a), len(b)) || !bytes.Equal(a[i:i+tlog.HashSize], b[i:i+tlog.HashSize]) {
+			return i / tlog.HashSize
+		}
+	}
 }
 
 // beyond looks for records that no head covers. The head is read again,
