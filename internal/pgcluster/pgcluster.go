@@ -2,8 +2,8 @@
 // demo and for tests that want the real server instead of an imitation of it.
 //
 // It promises a cluster that accepts SCRAM-SHA-256 logins only, listens on
-// 127.0.0.1 only, and is stopped when its context ends. It uses the server's
-// own binaries and installs nothing.
+// 127.0.0.1 only, and is stopped when its context ends; on Linux also when our
+// process is killed. It uses the server's own binaries and installs nothing.
 package pgcluster
 
 import (
@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strconv"
 	"sync"
@@ -136,6 +137,7 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	stopWithUs(attr)
 	if err := c.own(attr, c.dir, nil); err != nil {
 		return err
 	}
@@ -213,12 +215,22 @@ func (c *Cluster) launch(ctx context.Context, attr *syscall.SysProcAttr, setting
 	defer log.Close()
 	cmd := exec.Command(filepath.Join(c.Bin, "postgres"), args...) // outlives ctx until Stop asked it to end
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = attr, c.dir, log, log
-	if err := cmd.Start(); err != nil {
+	started, exited := make(chan error, 1), make(chan struct{})
+	go func() {
+		// The kernel tells the server that we died when this thread ends, so the
+		// thread must last as long as the process.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+		close(exited)
+	}()
+	if err := <-started; err != nil {
 		return fmt.Errorf("starting the server: %w", err)
 	}
-	exited := make(chan struct{})
 	c.cmd, c.exited = cmd, exited
-	go func() { _ = cmd.Wait(); close(exited) }()
 
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -1,12 +1,18 @@
 package pgcluster_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"net"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/assenthq/assent/internal/pgcluster"
 )
@@ -44,4 +50,47 @@ func TestContextEnds(t *testing.T) {
 		_ = c.Stop()
 		t.Error("started under a context that had ended")
 	}
+}
+
+// TestKilled: a cluster does not outlive a process that is killed.
+func TestKilled(t *testing.T) {
+	if os.Getenv("PGCLUSTER_CHILD") != "" {
+		c, err := pgcluster.Start(t.Context(), pgcluster.Options{Dir: os.Getenv("PGCLUSTER_CHILD")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("listening on %s\n", c.Addr())
+		select {}
+	}
+	if runtime.GOOS != "linux" {
+		t.Log("only Linux tells a child that its parent died")
+		return
+	}
+	child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
+	child.Env = append(os.Environ(), "PGCLUSTER_CHILD="+t.TempDir())
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	addr := ""
+	for s := bufio.NewScanner(out); addr == "" && s.Scan(); {
+		addr, _ = strings.CutPrefix(s.Text(), "listening on ")
+	}
+	_ = child.Process.Kill()
+	_ = child.Wait()
+	if addr == "" {
+		t.Fatal("the child did not start a cluster")
+	}
+	for range 1000 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return
+		}
+		_ = c.Close()
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the server outlived its process by 10 s")
 }

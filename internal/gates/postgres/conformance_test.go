@@ -22,7 +22,7 @@ func TestConformance(t *testing.T) {
 	for name, mode := range map[string]pgx.QueryExecMode{"simple": pgx.QueryExecModeSimpleProtocol, "extended": pgx.QueryExecModeExec, "prepared": pgx.QueryExecModeCacheStatement} {
 		t.Run(name, func(t *testing.T) {
 			gatetest.Run(t, gatetest.Harness{
-				Upstream: cluster.Addr(),
+				Upstream: server(t).Addr(),
 				Gate:     conformanceGate,
 				Dial:     func(t *testing.T, addr string) gatetest.Client { return dialGate(t, addr, mode) },
 				IsWrite:  writes,

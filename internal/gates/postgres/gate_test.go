@@ -26,25 +26,37 @@ import (
 	"go.uber.org/goleak"
 )
 
-var cluster *pgcluster.Cluster
+// cluster is the one real server that all tests share; it is started by the
+// first that needs it, so that a fuzzing worker starts none.
+var cluster = sync.OnceValues(func() (*pgcluster.Cluster, error) {
+	return pgcluster.Start(context.Background(), pgcluster.Options{Password: upstreamPassword, Settings: map[string]string{
+		"fsync": "off", "max_connections": "200", "log_statement": "all",
+	}})
+})
+
+var clusterUsed bool
+
+func server(t *testing.T) *pgcluster.Cluster {
+	t.Helper()
+	clusterUsed = true
+	c, err := cluster()
+	if err != nil {
+		t.Fatal("the tests need a real PostgreSQL: ", err)
+	}
+	return c
+}
 
 func TestMain(m *testing.M) {
-	ctx, cancel := context.WithCancel(context.Background())
-	c, err := pgcluster.Start(ctx, pgcluster.Options{Password: upstreamPassword, Settings: map[string]string{
-		"fsync": "off", "max_connections": "200", "logging_collector": "off", "log_statement": "all",
-	}})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "the tests need a real PostgreSQL:", err)
-		os.Exit(1)
-	}
-	cluster = c
 	code := m.Run()
-	if err := c.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	if clusterUsed {
+		if c, err := cluster(); err == nil {
+			if err := c.Stop(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}
 	}
-	cancel()
 	if code == 0 {
-		if err := goleak.Find(goleak.IgnoreTopFunction("os/signal.loop")); err != nil {
+		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -221,7 +233,7 @@ func start(t *testing.T, a *authority, change ...func(*postgres.Config)) string 
 	cfg := postgres.Config{
 		Name: "test", Authority: a, Classifier: classifier,
 		Upstream: postgres.Upstream{
-			Host: cluster.Host, Port: cluster.Port, User: "postgres", Database: "postgres", Plain: true,
+			Host: server(t).Host, Port: server(t).Port, User: "postgres", Database: "postgres", Plain: true,
 			Password: func(context.Context) ([]byte, error) { return []byte(upstreamPassword), nil },
 		},
 		Grace: time.Second,
@@ -269,7 +281,7 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 // direct runs statements without the gate, as the database's own administrator.
 func direct(t *testing.T, statements ...string) *pgx.Conn {
 	t.Helper()
-	c := connect(t, cluster.DSN("postgres", "postgres"))
+	c := connect(t, server(t).DSN("postgres", "postgres"))
 	for _, s := range statements {
 		if _, err := c.Exec(t.Context(), s); err != nil {
 			t.Fatalf("%s: %v", s, err)

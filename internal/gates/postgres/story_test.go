@@ -514,7 +514,7 @@ func TestPsqlAndPgbench(t *testing.T) {
 	a := &authority{decide: denyWrites}
 	dsn := start(t, a)
 	psql := func(script string) string {
-		cmd := exec.CommandContext(t.Context(), filepath.Join(cluster.Bin, "psql"), "-XAt", dsn)
+		cmd := exec.CommandContext(t.Context(), filepath.Join(server(t).Bin, "psql"), "-XAt", dsn)
 		cmd.Stdin = strings.NewReader(script)
 		out, _ := cmd.CombinedOutput()
 		return string(out)
@@ -527,7 +527,7 @@ func TestPsqlAndPgbench(t *testing.T) {
 	a.decide = nil
 	a.mu.Unlock()
 	for _, args := range [][]string{{"-i", "-s", "1", "-q"}, {"-c", "4", "-t", "20"}, {"-c", "2", "-t", "20", "-M", "prepared"}, {"-c", "2", "-t", "20", "-M", "extended"}, {"-S", "-c", "4", "-t", "50", "-M", "prepared"}} {
-		cmd := exec.CommandContext(t.Context(), filepath.Join(cluster.Bin, "pgbench"), append(args, dsn)...)
+		cmd := exec.CommandContext(t.Context(), filepath.Join(server(t).Bin, "pgbench"), append(args, dsn)...)
 		if out, err := cmd.CombinedOutput(); err != nil || bytes.Contains(out, []byte("aborted")) {
 			t.Errorf("pgbench %v: %v: %s", args, err, out)
 		}
