@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"internal/server"},
 	{"internal/demo"},
 	{"internal/cli"},
-	{"cmd/assent"},
+	{"cmd/assent", "e2e"},
 }
 
 func floorOf(path string) (int, bool) {

@@ -174,6 +174,9 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 		}
 	}
 	classes := map[string]bool{}
+	for _, c := range a.Data.Classes { // a gate may know more than we can see
+		classes[c] = true
+	}
 	for c := range j.findings {
 		classes[c] = true
 	}
@@ -187,7 +190,8 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	a.Data.Groups = groupsOf(a.Data.Classes)
 	// What a reply will hold is not known before it came: the list is a lower
 	// bound unless the action brings nothing back.
-	a.Data.ClassesKnown = !slices.Contains(a.Kinds, action.DataRead) && !slices.Contains(a.Kinds, action.DataExport)
+	stated := a.Data.ClassesKnown && slices.Contains(j.asker.Scopes, identity.ScopeGate)
+	a.Data.ClassesKnown = stated || !slices.Contains(a.Kinds, action.DataRead) && !slices.Contains(a.Kinds, action.DataExport)
 	if !slices.Contains(a.Kinds, action.DataRead) {
 		return nil
 	}
@@ -550,7 +554,7 @@ func groupNames(groups []string) string {
 func spans(in []mask.Span) []approval.Span {
 	out := make([]approval.Span, len(in))
 	for i, s := range in {
-		out[i] = approval.Span{Start: s.Start, End: s.End, Class: string(s.Class)}
+		out[i] = approval.Span{Start: s.Start, End: s.End, Class: s.Class}
 	}
 	return out
 }

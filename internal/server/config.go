@@ -303,9 +303,12 @@ func (k *checker) actors(c *Config, people map[string]bool) {
 		if a.Type != "agent" && a.Type != "pipeline" && a.Type != "service" {
 			k.fail(at+".type", fmt.Sprintf("type %q", a.Type), "write agent, pipeline or service")
 		}
-		for _, p := range append([]string{a.Owner}, a.Related...) {
-			if p != "" && !people[p] {
-				k.fail(at, fmt.Sprintf("names %q, who is not among people", p), "add them under people:")
+		if a.Owner != "" && !people[a.Owner] {
+			k.fail(at+".owner", fmt.Sprintf("%q is not among people", a.Owner), "add them under people:")
+		}
+		for j, p := range a.Related {
+			if !people[p] {
+				k.fail(fmt.Sprintf("%s.related[%d]", at, j), fmt.Sprintf("%q is not among people", p), "add them under people:")
 			}
 		}
 	}

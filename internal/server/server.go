@@ -57,6 +57,7 @@ type Server struct {
 
 	listener net.Listener
 	http     *http.Server
+	hangUp   context.CancelFunc // ends event streams and long polls
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
 	closed   sync.Once
@@ -257,7 +258,9 @@ func (s *Server) Start(ctx context.Context) error {
 		cancel()
 		return err
 	}
-	s.http = &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	requests, hangUp := context.WithCancel(run)
+	s.hangUp = hangUp
+	s.http = &http.Server{Handler: s.handler, BaseContext: func(net.Listener) context.Context { return requests }, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.work.Go(func() { s.signLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() {
@@ -307,9 +310,10 @@ func (s *Server) Close(ctx context.Context) error {
 
 func (s *Server) close(ctx context.Context) error {
 	if s.http != nil {
+		s.hangUp()
 		hctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		if s.http.Shutdown(hctx) != nil {
-			_ = s.http.Close() // event streams and long polls end when asked to, not before
+			_ = s.http.Close()
 		}
 		cancel()
 	}
