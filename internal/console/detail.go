@@ -104,13 +104,13 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 	}
 	d.Lines, d.Cut = statementLines(a.Statement, a.Masked)
 	d.Seats = requirementsOf(a, c.o.Approvals.Progress(a))
-	err := c.o.Approvals.MayReview(a, &p.Person, assurance)
-	d.May, d.MayNot = err == nil && d.Pending, explain(err)
+	no := c.o.Approvals.MayReview(a, &p.Person, assurance)
+	d.May, d.MayNot = no == nil && d.Pending, explain(no)
 	d.People = c.peopleOf(a, p, d.May)
 	d.Decided = decidedBy(a)
-	var err2 error
-	d.Timeline, d.Session, err2 = c.timeline(ctx, a)
-	return d, err2
+	var err error
+	d.Timeline, d.Session, err = c.timeline(ctx, a)
+	return d, err
 }
 
 // chainOf is the sentence at the top: who, for whom, to what, where to.

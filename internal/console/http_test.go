@@ -218,6 +218,9 @@ func TestAnswersThatAreNotExactAreRefused(t *testing.T) {
 		q.Statement = "SELECT 1" + strings.Repeat(" ", maxShown) + "; DROP TABLE flags"
 	})
 	c, outsider, subject := newClient(h).signIn(sam), newClient(h).signIn(mira), newClient(h).signIn(dana)
+	if _, page := c.send("GET", "/approvals/"+long.ID, nil); strings.Contains(page, `id="approve"`) || !strings.Contains(page, `value="deny"`) || !strings.Contains(page, "more bytes are not shown") {
+		t.Error("what can't be shown whole can be approved, or can't be denied, or looks whole")
+	}
 	stale := *crit
 	h.answer(crit, mira, approval.Approve, "")
 	set := func(k, v string) func(url.Values) { return func(f url.Values) { f.Set(k, v) } }

@@ -99,7 +99,7 @@ func human(name, under, class string) Avatar {
 	return Avatar{visible(name, maxTitle), strings.ToUpper(initials(name)), "hum " + class, visible(under, maxTitle), ""}
 }
 
-// until60 is a countdown as mm:ss, hours in front when there are any.
+// countdown is the time left as mm:ss, hours in front when there are any.
 func countdown(d time.Duration) string {
 	s := max(0, int(d.Round(time.Second).Seconds()))
 	if s >= 3600 {
