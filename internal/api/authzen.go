@@ -141,8 +141,10 @@ type Obligations struct {
 // bindingLife is how long a denial can be turned into a request.
 const bindingLife = 10 * time.Minute
 
-type evaluateIn struct{ Body EvaluationRequest }
-type evaluateOut struct{ Body *Decision }
+type (
+	evaluateIn  struct{ Body EvaluationRequest }
+	evaluateOut struct{ Body *Decision }
+)
 
 func (s *server) evaluate(ctx context.Context, in *evaluateIn) (*evaluateOut, error) {
 	d, err := s.decide(ctx, callerOf(ctx), &in.Body)

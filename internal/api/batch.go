@@ -36,8 +36,10 @@ type Decisions struct {
 	Context     *DecisionContext `json:"context,omitempty"`
 }
 
-type evaluateManyIn struct{ Body EvaluationsRequest }
-type evaluateManyOut struct{ Body *Decisions }
+type (
+	evaluateManyIn  struct{ Body EvaluationsRequest }
+	evaluateManyOut struct{ Body *Decisions }
+)
 
 func (s *server) evaluateMany(ctx context.Context, in *evaluateManyIn) (*evaluateManyOut, error) {
 	b := &in.Body

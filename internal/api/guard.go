@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"mime"
@@ -147,7 +148,7 @@ func (s *server) unmatched(h http.Handler, w http.ResponseWriter, r *http.Reques
 }
 
 func (s *server) recovered(w *recorder, r *http.Request, p any) {
-	if p == http.ErrAbortHandler {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p)
 	}
 	// The panic's value may quote a request, so its type is logged and the stack, which holds no values.

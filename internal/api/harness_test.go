@@ -181,20 +181,28 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	minter := must(grant.NewMinter(filepath.Join(dir, "grant.json"), "http://localhost:8720"))(t)
 	directory := people(t)
 	seal := bytes.Repeat([]byte{7}, 32)
-	w.tokens = must(identity.NewTokens(identity.TokenOptions{Store: w.store, Directory: directory, SealKey: seal,
+	w.tokens = must(identity.NewTokens(identity.TokenOptions{
+		Store: w.store, Directory: directory, SealKey: seal,
 		Record: func(ctx context.Context, tx identity.TokenTx, c identity.TokenChange) error {
 			return log.Append(ctx, tx.(audit.Tx), &audit.Record{Type: audit.TypeToken, Person: c.By, Detail: map[string]string{"what": c.What, "token": c.Token.ID}})
-		}}))(t)
-	w.engine = must(approval.New(approval.Options{Store: w.store, Log: log, Minter: minter, Directory: directory,
-		MatchKey: bytes.Repeat([]byte{8}, 32), SealKey: seal, Issuer: "http://localhost:8720", Logger: logger}))(t)
+		},
+	}))(t)
+	w.engine = must(approval.New(approval.Options{
+		Store: w.store, Log: log, Minter: minter, Directory: directory,
+		MatchKey: bytes.Repeat([]byte{8}, 32), SealKey: seal, Issuer: "http://localhost:8720", Logger: logger,
+	}))(t)
 	set := must(policy.LoadFiles(map[string][]byte{"test.yaml": []byte(testPolicy)}, policy.Options{}))(t)
 	finder := must(detect.New(detect.Options{}))(t)
-	enforcer := must(enforce.New(enforce.Options{Policy: policy.NewHolder(set), Detect: finder, Masker: mask.New(bytes.Repeat([]byte{9}, 32), finder),
+	enforcer := must(enforce.New(enforce.Options{
+		Policy: policy.NewHolder(set), Detect: finder, Masker: mask.New(bytes.Repeat([]byte{9}, 32), finder),
 		Approvals: w.engine, Record: recorder{log, w.store}, Spool: spool, Ledger: w.store, PublicURL: "http://localhost:8720",
-		ExportAfterRows: 1000, Logger: logger, Metrics: noMetrics{}}))(t)
-	o := api.Options{PublicURL: "http://localhost:8720", Version: "test", Credentials: w.tokens, Tokens: w.tokens, Directory: directory,
+		ExportAfterRows: 1000, Logger: logger, Metrics: noMetrics{},
+	}))(t)
+	o := api.Options{
+		PublicURL: "http://localhost:8720", Version: "test", Credentials: w.tokens, Tokens: w.tokens, Directory: directory,
 		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Audit: w.store, Log: proving{log, w.store}, JWKS: minter.JWKS,
-		Seed: bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger}
+		Seed: bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger,
+	}
 	for _, c := range change {
 		c(&o)
 	}

@@ -82,7 +82,7 @@ func (s *sealer) open(purpose, token string) (*sealed, error) {
 	if len(token) > 4096 || strings.Count(token, ".") != 2 {
 		return nil, errSeal
 	}
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, errSeal
 	}

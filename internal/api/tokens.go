@@ -41,8 +41,10 @@ type TokenList struct {
 	Tokens []TokenView `json:"tokens"`
 }
 
-type createTokenIn struct{ Body TokenRequest }
-type createTokenOut struct{ Body NewToken }
+type (
+	createTokenIn  struct{ Body TokenRequest }
+	createTokenOut struct{ Body NewToken }
+)
 
 func (s *server) createToken(ctx context.Context, in *createTokenIn) (*createTokenOut, error) {
 	b := &in.Body

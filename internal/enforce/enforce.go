@@ -385,6 +385,8 @@ func (e *Enforcer) explain(ctx context.Context, j *judgement, err error) error {
 		d.Reason, d.Hint = "too many of this actor's actions are waiting for people", "wait for answers, or withdraw some"
 	case errors.As(err, &nobody):
 		d.Reason, d.Hint = "nobody may approve this: the reviewers the policy asks for are excluded or missing", "the policy's owner must name more people"
+	case errors.Is(err, approval.ErrNoHuman):
+		d.Reason, d.Hint = "there is no person behind this actor, so nobody can be asked", "its owner must be named in the configuration"
 	default:
 		e.o.Logger.Error("asking people failed", "gate", j.where.Gate, "err", err)
 		return undecided()

@@ -265,8 +265,11 @@ func (k *checker) check(c *Config) {
 		path string
 		n    int64
 	}{
-		{"pending_per_actor", int64(c.Limits.PendingPerActor)}, {"export_after_rows", c.Limits.ExportAfterRows},
-		{"approval_window", int64(c.Limits.ApprovalWindow)}, {"transaction_wait", int64(c.Limits.TransactionWait)}, {"spool_bytes", c.Limits.SpoolBytes},
+		{"pending_per_actor", int64(c.Limits.PendingPerActor)},
+		{"export_after_rows", c.Limits.ExportAfterRows},
+		{"approval_window", int64(c.Limits.ApprovalWindow)},
+		{"transaction_wait", int64(c.Limits.TransactionWait)},
+		{"spool_bytes", c.Limits.SpoolBytes},
 	} {
 		if l.n < 0 {
 			k.fail("$.limits."+l.path, "is negative", "leave it out for the default")

@@ -31,7 +31,7 @@ func TestConfigErrorsNamePlaceAndRemedy(t *testing.T) {
 	for _, c := range []struct{ name, from, to, want string }{
 		{"unknown key", "people:", "peoples: []\npeople:", "a.yaml:2:1: unknown field \"peoples\""},
 		{"second document", "people:", "---\nlisten: x\n---\npeople:", "second YAML document"},
-		{"no owner", "owner: mira", "owner: bob", "a.yaml:3:10: actors[0]: names \"bob\", who is not among people\n  add them"},
+		{"no owner", "owner: mira", "owner: bob", "a.yaml:3:33: actors[0].owner: \"bob\" is not among people\n  add them"},
 		{"plain password", "password: { env: PW }", "password: hunter2hunter2", "a.yaml:9:"},
 		{"two sources", "{ env: PW }", "{ env: PW, file: x }", "names 2 sources"},
 		{"beyond loopback", "127.0.0.1:6432", "0.0.0.0:6432", "a.yaml:7:13: gates[0].listen: listens beyond loopback without TLS"},

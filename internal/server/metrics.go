@@ -17,8 +17,10 @@ type metrics struct {
 func newMetrics(reg *prometheus.Registry, pending func() float64) *metrics {
 	m := &metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "assent_decisions_total", Help: "Actions decided, by gate and verdict."}, []string{"gate", "verdict"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "assent_decision_seconds", Help: "Time to find data and evaluate policy, without waiting for people.",
-			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, 1}}, []string{"gate"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "assent_decision_seconds", Help: "Time to find data and evaluate policy, without waiting for people.",
+			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, 1},
+		}, []string{"gate"}),
 		masked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "assent_masked_values_total", Help: "Values masked on their way back, by class."}, []string{"class"}),
 	}
 	reg.MustRegister(m.decisions, m.seconds, m.masked,

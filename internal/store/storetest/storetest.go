@@ -252,7 +252,7 @@ func (s *suite) snapshot(t *testing.T) {
 		}
 		insert(t, st, row("b", approval.Pending)) // commits while the reader reads
 		if _, err := tx.ApprovalByID(ctx, "b"); !errors.Is(err, approval.ErrNotFound) {
-			return fmt.Errorf("the reader saw what came later: %v", err)
+			return fmt.Errorf("the reader saw what came later: %w", err)
 		}
 		return nil
 	}))
