@@ -119,5 +119,5 @@ func (b *browser) accessible(axe, where string) {
 	for _, v := range found {
 		b.t.Errorf("axe-core on %s: %s", where, v)
 	}
-	b.t.Log(fmt.Sprintf("axe-core on %s took %s", where, time.Since(start).Round(time.Millisecond)))
+	b.t.Logf("axe-core on %s took %s", where, time.Since(start).Round(time.Millisecond))
 }

@@ -41,6 +41,7 @@ type Server struct {
 	store    *sqlite.Store
 	auditLog *audit.Log
 	spool    *audit.Spool
+	traffic  *console.Traffic // the spool, and what of it is shown live
 	minter   *grant.Minter
 	dir      *identity.Static
 	tokens   *identity.Tokens
@@ -135,6 +136,7 @@ func (s *Server) openData(ctx context.Context, data string) error {
 	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: "local", MaxBytes: s.cfg.Limits.SpoolBytes, OnSeal: s.recordSeal}); err != nil {
 		return err
 	}
+	s.traffic = console.NewTraffic(s.spool)
 	if s.minter, err = grant.NewMinter(grantFile(data), s.cfg.PublicURL); err != nil {
 		return err
 	}
@@ -206,7 +208,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 	var err error
 	s.enforcer, err = enforce.New(enforce.Options{
 		Credentials: credentials{s.tokens}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
-		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store,
+		Approvals: s.engine, Record: recorder{s}, Spool: s.traffic, Ledger: s.store,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
 	})
@@ -217,7 +219,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	var err error
 	s.console, err = console.New(console.Options{
 		Approvals: s.engine, Log: s.store, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
-		CheckToken: s.personOf, About: s.about, Verified: s.lastVerified,
+		CheckToken: s.personOf, Traffic: s.traffic, About: s.about, Verified: s.lastVerified,
 		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
 	})
 	if err != nil {
@@ -261,6 +263,7 @@ func (s *Server) Start(ctx context.Context) error {
 	requests, hangUp := context.WithCancel(run)
 	s.hangUp = hangUp
 	s.http = &http.Server{Handler: s.handler, BaseContext: func(net.Listener) context.Context { return requests }, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	s.http.RegisterOnShutdown(s.console.Close)
 	s.work.Go(func() { s.signLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() {
