@@ -66,8 +66,13 @@ func TestKilled(t *testing.T) {
 		t.Log("only Linux tells a child that its parent died")
 		return
 	}
+	dir, err := os.MkdirTemp("", "assent-pg-killed-") // not t.TempDir: the server's user can't reach into it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-	child.Env = append(os.Environ(), "PGCLUSTER_CHILD="+t.TempDir())
+	child.Env = append(os.Environ(), "PGCLUSTER_CHILD="+dir)
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +82,9 @@ func TestKilled(t *testing.T) {
 	}
 	addr := ""
 	for s := bufio.NewScanner(out); addr == "" && s.Scan(); {
-		addr, _ = strings.CutPrefix(s.Text(), "listening on ")
+		if a, ok := strings.CutPrefix(s.Text(), "listening on "); ok {
+			addr = a
+		}
 	}
 	_ = child.Process.Kill()
 	_ = child.Wait()

@@ -94,7 +94,7 @@ func TestUpstreamTLS(t *testing.T) {
 func TestUpstreamDowngrade(t *testing.T) {
 	for name, reply := range map[string]string{
 		"cleartext": "R\x00\x00\x00\x08\x00\x00\x00\x03", "md5": "R\x00\x00\x00\x0c\x00\x00\x00\x05salt", "trust": "R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I",
-		"gss": "R\x00\x00\x00\x08\x00\x00\x00\x07", "another SASL": "R\x00\x00\x00\x15\x00\x00\x00\x0aPLAIN\x00\x00", "huge": "R\x7f\xff\xff\xff", "garbage": "HTTP/1.1 400 Bad Request\r\n",
+		"gss": "R\x00\x00\x00\x08\x00\x00\x00\x07", "another SASL": "R\x00\x00\x00\x0f\x00\x00\x00\x0aPLAIN\x00\x00", "huge": "R\x7f\xff\xff\xff", "garbage": "HTTP/1.1 400 Bad Request\r\n",
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
