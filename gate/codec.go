@@ -53,6 +53,12 @@ type Rechecker interface {
 	Recheck(c *Conn, r *Request) error
 }
 
+// A Bounder is a Codec that can keep an action from changing more than rows
+// rows. An action with a bound is refused where the codec is none, or errs.
+type Bounder interface {
+	Bound(c *Conn, r *Request, i int, rows int64) error
+}
+
 // ErrUnreadable marks a request that the codec could not understand. The text
 // of an error that wraps it is recorded: it must hold no payload.
 var ErrUnreadable = errors.New("unreadable request")

@@ -231,13 +231,33 @@ func (c *Conn) enforce(codec Codec, r *Request) (*Denied, error) {
 		}
 		return refusal(err), nil
 	}
-	if rc, ok := codec.(Rechecker); ok && waited {
-		if err := rc.Recheck(c, r); err != nil {
-			r.finish(Outcome{State: NotRun})
-			return refusal(err), nil
-		}
+	err := c.bounds(codec, r)
+	if rc, ok := codec.(Rechecker); ok && waited && err == nil {
+		err = rc.Recheck(c, r)
+	}
+	if err != nil {
+		r.finish(Outcome{State: NotRun})
+		return refusal(err), nil
 	}
 	return nil, nil
+}
+
+// bounds hands the codec the bounds of its permits. A bound that nobody keeps is none, so it refuses.
+func (c *Conn) bounds(codec Codec, r *Request) error {
+	for i, p := range r.permits {
+		bound := p.Bound()
+		if bound < 0 {
+			continue
+		}
+		b, ok := codec.(Bounder)
+		if !ok {
+			return &Denied{Status: StatusDenied, Reason: "it was approved with a bound that this gate cannot keep"}
+		}
+		if err := b.Bound(c, r, i, bound); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refusal turns what Enforce said into what the client hears. Inner detail of

@@ -82,6 +82,7 @@ type authority struct {
 	t      *testing.T
 	decide func(ctx context.Context, a *action.Action, held func(gate.Held)) error
 	limit  int64 // rows; 0: none
+	bound  int64 // rows a write may change; 0: none
 	// classed are column names whose values are replaced as a whole.
 	classed []string
 
@@ -164,7 +165,7 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, held func(gate.
 	s.a.mu.Lock()
 	s.a.open++
 	s.a.mu.Unlock()
-	return &permit{a: s.a}, nil
+	return &permit{a: s.a, write: writes(a)}, nil
 }
 
 func (s *session) Refused(_ context.Context, detail string) {
@@ -176,9 +177,10 @@ func (s *session) Cut() <-chan struct{} { return s.a.cut }
 func (s *session) Close()               {}
 
 type permit struct {
-	a    *authority
-	rows int64
-	done bool
+	a     *authority
+	rows  int64
+	write bool
+	done  bool
 }
 
 // rows masks planted values wherever they stand, and columns by the name of their source.
@@ -189,7 +191,12 @@ type rows struct {
 
 func (p *permit) Rows(cols []gate.Column) gate.Rows { return &rows{cols, p.a.classed} }
 func (p *permit) Text(b []byte) []byte              { return planted.ReplaceAll(b, []byte("[masked]")) }
-func (p *permit) Bound() int64                      { return -1 }
+func (p *permit) Bound() int64 {
+	if p.a.bound > 0 && p.write {
+		return p.a.bound
+	}
+	return -1
+}
 
 func (p *permit) Count(n, _ int64) error {
 	p.rows += n

@@ -40,6 +40,9 @@ func (c *codec) CopyReply(conn *gate.Conn, r *gate.Request) error {
 			return c.callOff(conn, r, b, &b.steps[i], stop.denied)
 		case err != nil:
 			c.lose(b)
+			if c.ctx.Err() != nil { // cut off: a closed connection alone does not stop what runs
+				c.g.cancelUpstream(context.WithoutCancel(c.ctx), c.upstreamKey)
+			}
 			return err
 		case failed:
 			return c.afterError(conn, r, b, i)
@@ -410,8 +413,8 @@ func (c *codec) completed(conn *gate.Conn, r *gate.Request, run *run, po *portal
 	if err := c.count(); err != nil {
 		return err
 	}
-	c.out = append(c.out, f...)
 	if f.kind() == 's' {
+		c.out = append(c.out, f...)
 		return nil // the permit goes on with the portal
 	}
 	rows := n
@@ -423,6 +426,10 @@ func (c *codec) completed(conn *gate.Conn, r *gate.Request, run *run, po *portal
 	if run.cursor != nil {
 		run.cursor.rows += rows
 	}
+	if run.bound != nil && rows > *run.bound {
+		return &gate.Denied{Status: gate.StatusLimit, Reason: "it changed more rows than were approved", Hint: "The transaction is rolled back. Ask again."}
+	}
+	c.out = append(c.out, f...)
 	c.applied(conn, r, run)
 	if run.declare == nil {
 		c.finished(r, run, po, gate.Outcome{State: gate.Executed, Code: "00000", Rows: rows})
@@ -438,6 +445,30 @@ func (c *codec) finished(r *gate.Request, run *run, po *portal, o gate.Outcome) 
 	case run.action >= 0:
 		r.Done(run.action, o)
 	}
+}
+
+// Bound keeps a write below a number of rows. What is committed by itself
+// can't be taken back, so that takes a transaction of the client's.
+func (c *codec) Bound(_ *gate.Conn, r *gate.Request, i int, rows int64) error {
+	if c.status != inTx {
+		return &gate.Denied{Status: gate.StatusDenied, Reason: "it was approved up to a number of rows, which takes a transaction", Hint: "Run it between BEGIN and COMMIT."}
+	}
+	b := r.State.(*batch)
+	for s := range b.steps {
+		step := &b.steps[s]
+		for j := range step.runs {
+			if step.runs[j].st.Tx.Op != sql.TxNone {
+				return &gate.Denied{Status: gate.StatusDenied, Reason: "it was approved up to a number of rows, and ends its transaction itself", Hint: "Send COMMIT by itself."}
+			}
+			if step.runs[j].action == i {
+				step.runs[j].bound = &rows
+			}
+		}
+		if step.portal != nil && step.portal.run.action == i {
+			step.portal.run.bound = &rows
+		}
+	}
+	return nil
 }
 
 // taggedRows is the number at the end of a command tag: "INSERT 0 5", "SELECT 3".

@@ -66,12 +66,19 @@ type run struct {
 	declare *cursor
 	copy    *copyFormat
 	columns []action.Column // with everything behind their sources
+	bound   *int64          // rows it may change; nil: any number
 }
 
 type param struct {
 	value  []byte // nil: NULL
 	binary bool
 }
+
+// What a session may make the gate remember: prepared statements, and bytes of each.
+const (
+	maxPrepared = 10_000
+	maxText     = 4 << 20
+)
 
 // clientMessages are the types a client may send after its login.
 const clientMessages = "QPBDECHSXFdcf"
@@ -122,8 +129,11 @@ func (c *codec) request(b *batch) (*gate.Request, error) {
 		r.Harmless = "statements without effect"
 	}
 	for _, a := range r.Actions {
-		if c.status == inTx || c.unsynced {
+		if c.status == inTx || c.unsynced { // locks are held meanwhile
 			a.Wait = c.g.cfg.TransactionWait
+			if w := c.g.cfg.Wait; w > 0 && w < a.Wait {
+				a.Wait = w
+			}
 		}
 	}
 	return r, nil
@@ -180,6 +190,10 @@ func (c *codec) addExtended(conn *gate.Conn, b *batch, f frame) (end bool, err e
 	w := walker{b: f.body()}
 	switch f.kind() {
 	case 'P':
+		if len(c.prepared) >= maxPrepared || len(f) > maxText {
+			b.refuse("54000", "too many or too long prepared statements")
+			return false, nil
+		}
 		name, p := w.str(), &prepared{text: w.str()}
 		for range w.u16() {
 			p.types = append(p.types, w.u32())

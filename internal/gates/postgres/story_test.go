@@ -616,3 +616,30 @@ func TestViewReplacedWhileHeld(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestBound(t *testing.T) {
+	tbl := table(t)
+	c := connect(t, start(t, &authority{bound: 2}))
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec} {
+		if _, err := c.Exec(t.Context(), "update "+tbl+" set n = 0 where id = 1", mode); code(err) != "42501" {
+			t.Error("a bounded write outside a transaction:", err)
+		}
+		for q, want := range map[string]string{"where id < 3": "", "": "AS003", "where id < 3; commit": "42501"} {
+			if mode != pgx.QueryExecModeSimpleProtocol && strings.Contains(q, ";") {
+				continue
+			}
+			tx, err := c.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = tx.Exec(t.Context(), "update "+tbl+" set n = 0 "+q, mode)
+			if code(err) != want {
+				t.Errorf("%v %q: %v", mode, q, err)
+			}
+			if want != "" && status(c) != "E" {
+				t.Errorf("%q: status %s", q, status(c))
+			}
+			_ = tx.Rollback(t.Context())
+		}
+	}
+}
