@@ -27,7 +27,6 @@ type browser struct {
 	ctx      context.Context
 	mu       sync.Mutex
 	problems []string // console errors, exceptions and policy violations
-	allowed  []string
 }
 
 const remedy = "browser tests need Chromium: apt-get install -y chromium"

@@ -32,7 +32,6 @@ type house struct {
 	engine  *approval.Engine
 	console *Console
 	people  *directory
-	traffic *Traffic
 	url     string
 	back    time.Duration // how far in the past the log's clock stands
 }

@@ -531,15 +531,21 @@ func (e *Enforcer) link(id string) string {
 	return strings.TrimSuffix(e.o.PublicURL, "/") + "/approvals/" + id
 }
 
-// Who says in words which people it takes: "2 of data-owners".
+// Who says in words which people it takes: "2 of data-owners". Requirements of
+// several rules that ask for the same are one: the same people meet both.
 func Who(reqs []policy.Requirement) string {
 	var parts []string
+	say := func(count int, groups ...string) {
+		if p := fmt.Sprintf("%d of %s", max(count, 1), groupNames(groups)); !slices.Contains(parts, p) {
+			parts = append(parts, p)
+		}
+	}
 	for _, r := range reqs {
 		if len(r.From) > 0 {
-			parts = append(parts, fmt.Sprintf("%d of %s", max(r.Count, 1), groupNames(r.From)))
+			say(r.Count, r.From...)
 		}
 		for _, s := range r.AllOf {
-			parts = append(parts, fmt.Sprintf("%d of %s", max(s.Count, 1), groupNames([]string{s.Group})))
+			say(s.Count, s.Group)
 		}
 	}
 	return strings.Join(parts, " and ")

@@ -151,8 +151,12 @@ func TestNoLiteralLeaves(t *testing.T) {
 		t.Error("a password enters the shape")
 	}
 	for _, pair := range [][2]string{
-		{"SET ROLE a", "SET ROLE b"}, {"SELECT a FROM t", "SELECT a FROM u"}, {"DO 'x'", "DO 'y'"}, {"SELECT 1", "SELECT NULL::int"},
-		{"COPY t TO PROGRAM 'a'", "COPY t TO PROGRAM 'b'"}, {"SELECT DISTINCT a FROM t", "SELECT a FROM t"},
+		{"SET ROLE a", "SET ROLE b"},
+		{"SELECT a FROM t", "SELECT a FROM u"},
+		{"DO 'x'", "DO 'y'"},
+		{"SELECT 1", "SELECT NULL::int"},
+		{"COPY t TO PROGRAM 'a'", "COPY t TO PROGRAM 'b'"},
+		{"SELECT DISTINCT a FROM t", "SELECT a FROM t"},
 	} {
 		if one(t, c, pair[0]).Shape == one(t, c, pair[1]).Shape {
 			t.Errorf("%q and %q have one shape", pair[0], pair[1])
