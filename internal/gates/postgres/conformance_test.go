@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,7 +64,9 @@ func conformanceGate(t *testing.T, upstream string, a gate.Authority) gate.Confi
 }
 
 type pgClient struct {
+	mu   sync.Mutex // held while c is used
 	c    *pgx.Conn
+	raw  net.Conn
 	mode pgx.QueryExecMode
 }
 
@@ -72,30 +75,35 @@ func dialGate(t *testing.T, addr string, mode pgx.QueryExecMode) gatetest.Client
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &pgClient{c, mode}
+	return &pgClient{c: c, raw: c.PgConn().Conn(), mode: mode}
 }
 
 func (p *pgClient) Write(v string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	_, err := p.c.Exec(context.Background(), "update conformance set v = $1 where k = 1", p.mode, v)
 	return err
 }
 
 func (p *pgClient) Read() (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var v string
 	err := p.c.QueryRow(context.Background(), "select v from conformance where k = 1", p.mode).Scan(&v)
 	return v, err
 }
 
 func (p *pgClient) Junk() error {
-	conn := p.c.PgConn().Conn()
-	if _, err := conn.Write([]byte("?\x00\x00\x00\x09junk!")); err != nil {
+	if _, err := p.raw.Write([]byte("?\x00\x00\x00\x09junk!")); err != nil {
 		return err
 	}
-	_, err := io.Copy(io.Discard, conn)
+	_, err := io.Copy(io.Discard, p.raw)
 	return err
 }
 
 func (p *pgClient) Close() {
-	_ = p.c.PgConn().Conn().Close() // at once, as a client that dies
+	_ = p.raw.Close() // at once, as a client that dies
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	_ = p.c.Close(context.Background())
 }

@@ -165,6 +165,19 @@ var desync = []struct {
 	{"standard_conforming_strings left by a function, then a query", []messages{
 		{query("select bypass.setter('standard_conforming_strings', 'off')")}, {query(backslash)},
 	}, "row off,SELECT 1;FATAL 22023", true},
+	{"a name that a block prepared anew", []messages{
+		{query("prepare s as " + harmless)}, {parse("p", harmless), sync_},
+		{query("do $$ begin perform 'bypass.allowed'; execute 'deallocate s'; execute 'prepare s as " + harmful + "'; execute 'deallocate p'; execute 'prepare p as " + harmful + "'; end $$")},
+		{query("execute s")}, {bind("", "p"), execute("", 0), sync_},
+	}, "PREPARE;;DO;ERROR 26000;ERROR 26000", false},
+	{"a name that a block left alone", []messages{
+		{parse("p", harmless), sync_}, {query("do $$ begin perform 'bypass.allowed'; end $$")}, {bind("", "p"), execute("", 0), sync_},
+	}, ";DO;row 1,SELECT 1", false},
+	{"a cursor that a block declared anew", []messages{
+		{query("begin; declare c cursor for " + harmless)},
+		{query("do $$ begin perform 'bypass.allowed'; execute 'close c'; execute 'declare c cursor for select bypass.evil()'; end $$")},
+		{query("fetch all from c")}, {query("rollback")},
+	}, "BEGIN,DECLARE CURSOR;DO;ERROR 34000;ROLLBACK", false},
 	{"a function call", []messages{{&pgproto3.FunctionCall{Function: 1}}, {query(harmless)}}, "ERROR 0A000;row 1,SELECT 1", false},
 	{"COPY data that nobody asked for", []messages{{&pgproto3.CopyData{Data: []byte("1\n")}, &pgproto3.CopyDone{}, &pgproto3.CopyFail{Message: "x"}, query(harmless)}}, "row 1,SELECT 1", false},
 	{"a query inside an extended batch", []messages{{parse("", harmless), bind("", ""), query(harmful)}}, "FATAL 08P01", true},

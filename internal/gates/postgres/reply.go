@@ -499,6 +499,13 @@ func (c *codec) dirty(st *sql.Statement) {
 func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run) {
 	st := run.st
 	c.dirty(st)
+	if st.Has(action.Execute) || st.Has(action.Unknown) {
+		// Code ran that can make, close and rename what we know by name.
+		c.suspect = len(c.prepared) > 0
+		for name := range c.cursors {
+			c.closeCursor(name)
+		}
+	}
 	switch {
 	case st.Prepare != nil:
 		c.prepared[st.Prepare.Name] = &prepared{text: run.text, bySQL: true}
@@ -707,5 +714,9 @@ func (c *codec) Held(conn *gate.Conn, _ *gate.Request, h gate.Held) error {
 		hint = "See " + h.URL
 	}
 	c.out = append(c.out, noticeFrame("AS001", text, hint)...)
-	return c.flush(conn)
+	if err := c.flush(conn); err != nil {
+		return err
+	}
+	c.out, c.buf = nil, nil // 100,000 waiting sessions keep their statement, not their buffers
+	return nil
 }

@@ -42,6 +42,7 @@ type codec struct {
 	searchPath string
 	reported   map[string]string // ParameterStatus
 	known      bool              // role, auth and searchPath were read back since anything may have changed them
+	suspect    bool              // code ran that may have prepared statements under names we know
 	touched    bool              // something in this transaction may have changed them: its end may change them back
 	prepared   map[string]*prepared
 	portals    map[string]*portal
@@ -198,6 +199,11 @@ func (c *codec) settle(conn *gate.Conn) error {
 	if err != nil {
 		return fmt.Errorf("reading the session's state back: %w", err)
 	}
+	if c.suspect {
+		if err := c.verifyNames(conn); err != nil {
+			return fmt.Errorf("reading the prepared statements back: %w", err)
+		}
+	}
 	if shown[3] != pins["standard_conforming_strings"] || shown[4] != pins["client_encoding"] {
 		c.pinned = leftPin("a parse-relevant setting")
 	}
@@ -238,9 +244,50 @@ func (c *codec) Recheck(conn *gate.Conn, r *gate.Request) error {
 // ownName marks statements and portals of the gate's own; clients may not use it.
 const ownName = "_assent"
 
-// show runs SHOW statements of our own and returns their values. Named
-// statements leave the client's unnamed one alone.
+// verifyNames drops each prepared statement that is no longer the text we
+// judge it by: a function or an unknown text can deallocate a name and prepare another.
+func (c *codec) verifyNames(conn *gate.Conn) error {
+	names := slices.Sorted(maps.Keys(c.prepared))
+	queries := make([]string, len(names))
+	for i, name := range names {
+		queries[i] = "SELECT statement FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) " + literal(name)
+	}
+	for len(queries) > 0 {
+		n := min(len(queries), 100)
+		texts, err := c.values(conn, queries[:n])
+		if err != nil {
+			return err
+		}
+		for i, text := range texts {
+			if text == nil || *text != c.prepared[names[i]].text {
+				delete(c.prepared, names[i])
+			}
+		}
+		names, queries = names[n:], queries[n:]
+	}
+	c.suspect = false
+	return nil
+}
+
+// show runs SHOW statements of our own and returns their values.
 func (c *codec) show(conn *gate.Conn, queries ...string) ([]string, error) {
+	values, err := c.values(conn, queries)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(values))
+	for i, v := range values {
+		if v == nil {
+			return nil, errors.New("upstream did not answer")
+		}
+		out[i] = *v
+	}
+	return out, nil
+}
+
+// values runs statements of our own and returns what each says, nil when it
+// has no row. Named statements leave the client's unnamed one alone.
+func (c *codec) values(conn *gate.Conn, queries []string) ([]*string, error) {
 	var m []byte
 	for _, q := range queries {
 		m = appendFrame(m, 'P', cstr(ownName), cstr(q), []byte{0, 0})
@@ -257,7 +304,8 @@ func (c *codec) show(conn *gate.Conn, queries ...string) ([]string, error) {
 	if err := conn.Send(appendFrame(m, end)); err != nil {
 		return nil, err
 	}
-	var values []string
+	values := make([]*string, len(queries))
+	at := 0
 	for {
 		f, err := c.next(conn)
 		if err != nil {
@@ -267,29 +315,31 @@ func (c *codec) show(conn *gate.Conn, queries ...string) ([]string, error) {
 		case 'D':
 			w := walker{b: f.body()}
 			w.u16()
-			values = append(values, string(w.value()))
+			v := string(w.value())
+			if w.bad || at >= len(values) {
+				return nil, errRow
+			}
+			values[at] = &v
+		case 'C':
+			at++
 		case 'E':
 			code, _ := errorCode(f.body())
 			return nil, fmt.Errorf("upstream error %s", code)
 		case '3':
 			if closes--; closes == 0 && end == 'H' {
-				return c.shown(values, len(queries))
+				return values, nil
 			}
 		case 'Z':
 			c.ready(f)
-			return c.shown(values, len(queries))
-		case '1', '2', 'C', 'n', 'T':
+			if at != len(queries) {
+				return nil, errors.New("upstream did not answer")
+			}
+			return values, nil
+		case '1', '2', 'n', 'T':
 		default:
 			return nil, fmt.Errorf("upstream sent message %q", f.kind())
 		}
 	}
-}
-
-func (c *codec) shown(values []string, n int) ([]string, error) {
-	if len(values) != n {
-		return nil, errors.New("upstream did not answer")
-	}
-	return values, nil
 }
 
 // next reads upstream's next message and deals with those that may come at any time.
