@@ -310,7 +310,7 @@ func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 			Findings: a.Data.Findings, Unscanned: a.Data.Unscanned, Destination: a.Data.Destination,
 		},
 		Claims:  Claims{Reason: a.Claims.Reason, Ticket: a.Claims.Ticket, Intent: a.Claims.Intent, BreakGlass: a.Claims.BreakGlass},
-		Subject: Party{ID: a.Asker.Subject.ID, Name: a.Asker.Subject.Name}, Asks: whoDecides(a), Policy: a.Policy, Reason: a.Reason,
+		Subject: Party{ID: a.Asker.Subject.ID, Name: a.Asker.Subject.Name}, Asks: approval.Who(a.Requirements), Policy: a.Policy, Reason: a.Reason,
 		Repeats: a.Repeats, Locks: a.OpenTransaction, Gone: a.AskerGone, Grant: a.GrantID, Outcome: a.Outcome, RowLimit: known(a.RowLimit),
 	}
 	for _, k := range a.Kinds {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/assenthq/assent/internal/approval"
@@ -224,7 +223,7 @@ func (s *server) task(asker *identity.Asker, held *approval.Approval) (*taskOut,
 	case approval.Pending:
 		t.Status, t.RetryAfter = "pending", int(pollAfter/time.Second)
 		t.Links["cancel"] = at + "/cancel"
-		t.Display = &TaskDisplay{Title: "Waiting for " + whoDecides(held), Description: "The same action asked again finds this request."}
+		t.Display = &TaskDisplay{Title: "Waiting for " + approval.Who(held.Requirements), Description: "The same action asked again finds this request."}
 		out.RetryAfter = strconv.Itoa(t.RetryAfter)
 	case approval.Approved, approval.Executing, approval.Executed, approval.Failed, approval.Unknown:
 		t.Status = "approved"
@@ -268,27 +267,3 @@ func (s *server) result(asker *identity.Asker, held *approval.Approval) (*TaskRe
 	return &TaskResult{Mode: "reevaluate", Approval: ref}, nil
 }
 
-// whoDecides says who is asked: "2 of data-owners".
-func whoDecides(held *approval.Approval) string {
-	var parts []string
-	for _, r := range held.Requirements {
-		if r.Count > 0 && len(r.From) > 0 {
-			parts = append(parts, fmt.Sprintf("%d of %s", r.Count, groupNames(r.From)))
-		}
-		for _, seat := range r.AllOf {
-			parts = append(parts, fmt.Sprintf("%d of %s", seat.Count, groupNames([]string{seat.Group})))
-		}
-	}
-	if len(parts) == 0 {
-		return "reviewers"
-	}
-	return strings.Join(parts, " and ")
-}
-
-func groupNames(groups []string) string {
-	names := make([]string, len(groups))
-	for i, g := range groups {
-		names[i] = strings.TrimPrefix(g, "group:")
-	}
-	return strings.Join(names, " or ")
-}

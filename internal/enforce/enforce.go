@@ -409,7 +409,7 @@ func (e *Enforcer) wait(ctx context.Context, j *judgement, a *approval.Approval,
 		}
 	}
 	if held != nil {
-		held(gate.Held{ID: a.ID, URL: e.link(a.ID), Who: Who(a.Requirements), Expires: a.Expires, Until: until})
+		held(gate.Held{ID: a.ID, URL: e.link(a.ID), Who: approval.Who(a.Requirements), Expires: a.Expires, Until: until})
 	}
 	wctx, cancel := context.WithDeadline(ctx, until.Add(time.Second)) // expiry itself answers first
 	if until.Before(a.Expires) {
@@ -428,7 +428,7 @@ func (e *Enforcer) wait(ctx context.Context, j *judgement, a *approval.Approval,
 		}
 		return nil, ctx.Err()
 	case wctx.Err() != nil:
-		return nil, &gate.Denied{Status: gate.StatusPending, ID: a.ID, URL: e.link(a.ID), Reason: "still waiting for " + Who(a.Requirements), Hint: "the same action asked again finds this approval"}
+		return nil, &gate.Denied{Status: gate.StatusPending, ID: a.ID, URL: e.link(a.ID), Reason: "still waiting for " + approval.Who(a.Requirements), Hint: "the same action asked again finds this approval"}
 	}
 	e.o.Logger.Error("waiting for an approval", "approval", a.ID, "err", err)
 	return nil, undecided()
@@ -529,34 +529,6 @@ func sameRequirements(now, met []policy.Requirement) bool {
 
 func (e *Enforcer) link(id string) string {
 	return strings.TrimSuffix(e.o.PublicURL, "/") + "/approvals/" + id
-}
-
-// Who says in words which people it takes: "2 of data-owners". Requirements of
-// several rules that ask for the same are one: the same people meet both.
-func Who(reqs []policy.Requirement) string {
-	var parts []string
-	say := func(count int, groups ...string) {
-		if p := fmt.Sprintf("%d of %s", max(count, 1), groupNames(groups)); !slices.Contains(parts, p) {
-			parts = append(parts, p)
-		}
-	}
-	for _, r := range reqs {
-		if len(r.From) > 0 {
-			say(r.Count, r.From...)
-		}
-		for _, s := range r.AllOf {
-			say(s.Count, s.Group)
-		}
-	}
-	return strings.Join(parts, " and ")
-}
-
-func groupNames(groups []string) string {
-	out := make([]string, len(groups))
-	for i, g := range groups {
-		out[i] = strings.TrimPrefix(g, "group:")
-	}
-	return strings.Join(out, " or ")
 }
 
 func spans(in []mask.Span) []approval.Span {

@@ -45,7 +45,7 @@ func (e *Enforcer) Evaluate(ctx context.Context, asker identity.Asker, a *action
 // evaluation is what an asker may be told of a judgement.
 func (e *Enforcer) evaluation(j *judgement) Evaluation {
 	d := j.decision
-	ev := Evaluation{Verdict: d.Verdict, Who: Who(d.Requirements), Masks: d.Masks, RowLimit: d.RowLimit, Input: j.input, Decision: d}
+	ev := Evaluation{Verdict: d.Verdict, Who: approval.Who(d.Requirements), Masks: d.Masks, RowLimit: d.RowLimit, Input: j.input, Decision: d}
 	for _, h := range d.Rules {
 		if ev.Rule == "" && (h.Then == d.Verdict.String()) {
 			ev.Rule = h.Rule
