@@ -266,4 +266,3 @@ func (s *server) result(asker *identity.Asker, held *approval.Approval) (*TaskRe
 	}
 	return &TaskResult{Mode: "reevaluate", Approval: ref}, nil
 }
-
