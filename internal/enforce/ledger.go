@@ -49,13 +49,18 @@ func (l *ledger) sum(ctx context.Context, subject, resource string) (int64, erro
 		}
 		l.mu.Lock()
 		if w = l.known[k]; w == nil { // counted as if read now: for too long rather than too short
-			w = &window{minutes: map[int64]int64{now.Unix() / 60: rows}}
+			w = &window{minutes: map[int64]int64{now.Unix() / 60: rows + l.dirty[k].rows}}
 			l.known[k] = w
 		}
 		l.mu.Unlock()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return w.sum(now), nil
+}
+
+// sum is how many rows w holds for the hour before now. The caller holds the ledger's lock.
+func (w *window) sum(now time.Time) int64 {
 	w.used = now
 	total, first := int64(0), now.Add(-ledgerWindow).Unix()/60
 	for minute, n := range w.minutes {
@@ -65,19 +70,23 @@ func (l *ledger) sum(ctx context.Context, subject, resource string) (int64, erro
 		}
 		total += n
 	}
-	return total, nil
+	return total
 }
 
-// add counts rows that flow.
-func (l *ledger) add(subject, resource string, rows, bytes int64) {
+// add counts rows before they flow, and returns what they make with all that
+// other statements of the same person have counted in the last hour.
+func (l *ledger) add(subject, resource string, rows, bytes int64) (total int64) {
 	k, now := ledgerEntry{subject, resource}, l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if w := l.known[k]; w != nil {
-		w.minutes[now.Unix()/60] += rows
-	}
 	d := l.dirty[k]
 	l.dirty[k] = added{d.rows + rows, d.bytes + bytes}
+	w := l.known[k]
+	if w == nil {
+		return rows
+	}
+	w.minutes[now.Unix()/60] += rows
+	return w.sum(now)
 }
 
 // flush writes what was added. What can't be written is kept for the next time.

@@ -155,10 +155,10 @@ type permit struct {
 	grantID  string
 	limit    int64 // rows; -1: none
 
-	rows, bytes int64
-	open        []*mask.Rows
-	text        map[string]int64
-	once        sync.Once
+	rows int64
+	open []*mask.Rows
+	text map[string]int64
+	once sync.Once
 }
 
 func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map[string]string) *permit {
@@ -191,11 +191,12 @@ func (p *permit) Text(b []byte) []byte {
 // where reads add up to an export that nobody decided.
 func (p *permit) Count(rows, bytes int64) error {
 	p.rows += rows
-	p.bytes += bytes
+	// Counted at once, not at the end: statements that run side by side add up too.
+	total := max(p.e.ledger.add(ledgerKey(p.j.asker), p.j.action.Resource.URN, rows, bytes), p.j.read+p.rows)
 	if p.limit >= 0 && p.rows > p.limit {
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "the row limit of this permission is reached", Hint: "ask for it as an export, which people can approve"}
 	}
-	if p.approval == "" && p.reading() && p.j.read+p.rows > p.e.o.ExportAfterRows {
+	if p.approval == "" && p.reading() && total > p.e.o.ExportAfterRows {
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "this much reading is an export, and nobody approved one", Hint: "run it again: it is then asked for as an export"}
 	}
 	return nil
@@ -229,9 +230,6 @@ func (p *permit) done(o gate.Outcome) {
 	masked := p.masked()
 	for c, n := range masked {
 		p.e.o.Metrics.Masked(c, n)
-	}
-	if p.rows > 0 {
-		p.e.ledger.add(ledgerKey(p.j.asker), p.j.action.Resource.URN, p.rows, p.bytes)
 	}
 	rec := p.outcome(o, masked)
 	if p.approval == "" {
