@@ -16,8 +16,8 @@ import (
 // the two read buffers; together with two goroutines it stays below 64 KiB.
 const (
 	clientBuffer   = 4 << 10
-	upstreamBuffer = 16 << 10
-	outBuffer      = 8 << 10
+	upstreamBuffer = 8 << 10
+	outBuffer      = 4 << 10
 	inlineWrite    = 32 << 10 // more than this is written beside reading the reply
 )
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/assenthq/assent/gate"
 )
@@ -189,7 +190,7 @@ func (c *codec) appendReport(out []byte, f frame, mask func([]byte) []byte) []by
 		switch k {
 		case 'S', 'V', 'C', 'P':
 		case 'M':
-			v = mask(withoutValues(code, v))
+			v = mask(c.withoutValues(code, v))
 		case 'H', 's', 't', 'c', 'd', 'n':
 			v = mask(v)
 		case 'D':
@@ -202,20 +203,38 @@ func (c *codec) appendReport(out []byte, f frame, mask func([]byte) []byte) []by
 	return appendFrame(out, f.kind(), body, []byte{0})
 }
 
-// withoutValues removes from a data exception (class 22) what it quotes: a cast
-// made to fail prints the value (SELECT ssn::int).
-func withoutValues(code string, text []byte) []byte {
-	if !strings.HasPrefix(code, "22") && !strings.HasPrefix(code, "P0") && !strings.HasPrefix(code, "XX") {
+// quotes are what messages put around names and values, in any language the
+// server may be set to.
+const quotes = "\"«»„“”‘’‚「」『』"
+
+// withoutValues removes what a message quotes when that may be a value of a row
+// and not a name of the client's own: a cast made to fail prints the value
+// (ssn::int, note::regclass). Before rows are read nothing can be; integrity
+// violations (class 23) name constraints and columns only.
+func (c *codec) withoutValues(code string, text []byte) []byte {
+	switch class := code[:2]; {
+	case code == "22021" || code == "22P05": // these spell the bytes out
+		return []byte("a character that has no equivalent in the other encoding (withheld)")
+	case class == "23" || class == "00" || class == "01":
+		return text
+	case class == "22" || class == "P0" || class == "XX" || c.reading:
+	case c.phase == phaseAnalysis:
 		return text
 	}
-	first, last := bytes.IndexByte(text, '"'), bytes.LastIndexByte(text, '"')
+	first, last := bytes.IndexAny(text, quotes), bytes.LastIndexAny(text, quotes)
 	if first < 0 {
 		return text
 	}
-	if first == last {
-		last = len(text) - 1
+	_, size := utf8.DecodeRune(text[last:])
+	end := last + size
+	if first == last { // a quote that does not end
+		end = len(text)
 	}
-	return append(append(bytes.Clone(text[:first]), "(withheld)"...), text[last+1:]...)
+	quoted := string(text[first:end])
+	if !c.reading && code[:2] == "42" && c.said != "" && strings.Contains(strings.ToLower(c.said), strings.ToLower(strings.Trim(quoted, quotes))) {
+		return text
+	}
+	return append(append(bytes.Clone(text[:first]), "(withheld)"...), text[end:]...)
 }
 
 func errorFrame(severity, code, message, detail, hint string) []byte {

@@ -110,9 +110,12 @@ func (c *codec) permit(r *gate.Request, run *run, po *portal) gate.Permit {
 
 // copyStep copies the reply of one step. failed means that the server refused it.
 func (c *codec) copyStep(conn *gate.Conn, r *gate.Request, b *batch, s *step) (failed bool, err error) {
+	c.phase, c.reading, c.said = phaseRun, false, ""
 	switch s.kind {
 	case stepQuery:
 		return false, c.copyQuery(conn, r, s)
+	case stepParse, stepDescribeStatement, stepDescribePortal:
+		c.phase = phaseAnalysis
 	case stepExecute:
 		return c.copyRun(conn, r, &s.portal.run, s.portal, 'E')
 	}
@@ -255,6 +258,8 @@ func (c *codec) copyMore(conn *gate.Conn, r *gate.Request, last *run) (ended, fa
 // copyRun copies the reply of one statement, up to its completion or error.
 func (c *codec) copyRun(conn *gate.Conn, r *gate.Request, run *run, po *portal, protocol byte) (failed bool, err error) {
 	permit := c.permit(r, run, po)
+	c.said, c.reading = run.text, protocol == 'E'
+	defer func() { c.reading = false }()
 	var fields []field
 	var rows gate.Rows
 	if po != nil {
@@ -268,6 +273,7 @@ func (c *codec) copyRun(conn *gate.Conn, r *gate.Request, run *run, po *portal, 
 		}
 		switch f.kind() {
 		case 'T':
+			c.reading = true // the simple protocol's analysis is over
 			if fields, err = readFields(f); err != nil || protocol != 'Q' {
 				return false, errors.Join(err, onlyIf(protocol == 'Q', "a row description in the extended protocol"))
 			}

@@ -621,6 +621,8 @@ func (c *codec) describe(b *batch, st *sql.Statement, text string, payload []byt
 		}
 		a.State["after"] = "a change of role, search_path or transaction in the same message"
 	}
+	// What COPY brings in comes after the decision, so it was not looked at.
+	a.Data.Unscanned = st.Copy != nil && !st.Copy.Out
 	if st.ReadOnly() && st.Limit.Known {
 		a.Data.Rows = st.Limit
 	}

@@ -51,7 +51,12 @@ type codec struct {
 	pinned     error // a parameter left its pin: the session ends before the next statement
 	unsynced   bool  // messages went up since the last Sync
 	skip       skipping
-	last       gate.Permit // newest permit: it masks what belongs to no action
+	// What an error may quote: at parse analysis any name, while rows are read nothing.
+	phase   phase
+	reading bool
+	said    string // text of the statement under way
+
+	last gate.Permit // newest permit: it masks what belongs to no action
 
 	// What waits to be written to the client. Rows in it are counted first.
 	out   []byte
@@ -60,6 +65,14 @@ type codec struct {
 	limit gate.Permit
 	buf   []byte // of the frame being copied
 }
+
+// phase is how far the server is with a statement.
+type phase uint8
+
+const (
+	phaseRun      phase = iota
+	phaseAnalysis       // Parse and Describe: no row is read
+)
 
 // skipping says who discards what the client sends up to its Sync.
 type skipping uint8

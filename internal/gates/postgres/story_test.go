@@ -643,3 +643,29 @@ func TestBound(t *testing.T) {
 		}
 	}
 }
+
+// Errors are no oracle: what they quote is shown only when it is the client's own.
+func TestErrorsQuoteNoValues(t *testing.T) {
+	tbl := table(t)
+	dsn := start(t, &authority{})
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec} {
+		c := connect(t, dsn)
+		for _, expr := range []string{"secret_note::int", "secret_note::regclass", "secret_note::regproc", "secret_note::regtype", "secret_note::regrole", "secret_note::date", "secret_note::uuid", "secret_note::json", "secret_note::inet",
+			"secret_note::numeric", "secret_note::int[]", "current_setting(secret_note)", "has_database_privilege(secret_note, 'connect')", "has_table_privilege(secret_note, 'select')", "to_tsvector(secret_note::regconfig, 'x')",
+			"now() at time zone secret_note", "encode('x', secret_note)", "to_date('x', secret_note)", "secret_note::jsonpath", "set_config(secret_note, 'x', false)", "('{' || secret_note)::xml", "convert_from('x', secret_note)"} {
+			_, err := c.Exec(t.Context(), "select "+expr+" from "+tbl+" where id = 1 -- hidden", mode)
+			var e *pgconn.PgError
+			if errors.As(err, &e) && strings.Contains(strings.ToLower(fmt.Sprintf("%+v", *e)), "hidden") {
+				t.Errorf("%s: %+v", expr, *e)
+			}
+			if c.IsClosed() {
+				t.Fatal(expr, ": the connection died")
+			}
+		}
+		for q, want := range map[string]string{"select nope from " + tbl: `column "nope" does not exist`, "select * from no_such_table": `relation "no_such_table" does not exist`, "selec 1": `syntax error at or near "selec"`, "insert into " + tbl + " values (1)": "duplicate key"} {
+			if _, err := c.Exec(t.Context(), q, mode); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v; want %s", q, err, want)
+			}
+		}
+	}
+}
