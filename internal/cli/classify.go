@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,14 +18,14 @@ import (
 
 // A classified is the answer for one text.
 type classified struct {
-	ID      string   `json:"id,omitempty"`
+	ID      string   `json:"id"`
 	Kinds   []string `json:"kinds"`
 	Verdict string   `json:"verdict"`
 	Why     []string `json:"why"`
 }
 
 func (a *app) classifyCmd() *cobra.Command {
-	c := &cobra.Command{Use: "classify", Short: "What would Assent make of this statement?"}
+	c := group(&cobra.Command{Use: "classify", Short: "What would Assent make of this statement?"})
 	c.AddCommand(a.classifySQLCmd(), &cobra.Command{
 		Use: "shell", Short: "Classify shell commands (this build has no shell gate yet)", Hidden: true,
 		RunE: func(*cobra.Command, []string) error {
@@ -45,7 +46,10 @@ func (a *app) classifySQLCmd() *cobra.Command {
 Statements are arguments, or JSON lines with "sql" (and "id") on standard input.
 The verdict is that of the built-in pack, or of --policy, for an agent's action
 whose rows are not known unless the statement bounds them. Nothing is run.`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if actor != "agent" && actor != "pipeline" && actor != "service" && actor != "human" {
+				return usage(cmd, "--actor %q: it is agent, pipeline, service or human", actor)
+			}
 			set, err := a.packs(packs)
 			if err != nil {
 				return err
@@ -57,9 +61,14 @@ whose rows are not known unless the statement bounds them. Nothing is run.`,
 			cl := &classifier{sql: sql.New(sql.Options{CacheEntries: -1}), set: set, detect: d, env: env, actor: actor}
 			if len(args) > 0 {
 				for _, text := range args {
-					a.printClassified(text, cl.classify("", text))
+					if err := a.printClassified(text, cl.classify("", text)); err != nil {
+						return err
+					}
 				}
 				return nil
+			}
+			if isTerminal(a.in) {
+				fmt.Fprintln(a.err, `reading JSON lines like {"sql":"SELECT 1"}; end with Ctrl-D`)
 			}
 			return a.classifyLines(cl)
 		},
@@ -89,7 +98,8 @@ const maxLine = 16 << 20
 func (a *app) classifyLines(cl *classifier) error {
 	in := bufio.NewScanner(a.in)
 	in.Buffer(nil, maxLine)
-	for n := 1; in.Scan(); n++ {
+	n := 1
+	for ; in.Scan(); n++ {
 		if strings.TrimSpace(in.Text()) == "" {
 			continue
 		}
@@ -100,21 +110,21 @@ func (a *app) classifyLines(cl *classifier) error {
 		if err := json.Unmarshal(in.Bytes(), &line); err != nil || line.SQL == nil {
 			return failf(exitUsage, `standard input, line %d: want a JSON object with "sql" (and "id")`, n)
 		}
-		a.printClassified(*line.SQL, cl.classify(line.ID, *line.SQL))
+		if err := a.printClassified(*line.SQL, cl.classify(line.ID, *line.SQL)); err != nil {
+			return err
+		}
 	}
-	if err := in.Err(); err != nil {
+	if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return failf(exitUsage, "standard input, line %d: longer than %d MiB", n, maxLine>>20)
+	} else if err != nil {
 		return fmt.Errorf("reading standard input: %w", err)
 	}
 	return nil
 }
 
-func (a *app) printClassified(text string, c classified) {
+func (a *app) printClassified(text string, c classified) error {
 	if a.json {
-		b, err := json.Marshal(c)
-		if err == nil {
-			a.printf("%s\n", b)
-		}
-		return
+		return a.printLine(c)
 	}
 	kinds := strings.Join(c.Kinds, " + ")
 	if kinds == "" {
@@ -122,13 +132,15 @@ func (a *app) printClassified(text string, c classified) {
 	}
 	a.printf("%-7s %s\n", c.Verdict, kinds)
 	if first, _, _ := strings.Cut(strings.TrimSpace(text), "\n"); first != "" {
-		a.printf("        %s\n", printable(clip(first, 100)))
+		a.printf("        %s\n", clip(inline(first), 100))
 	}
 	for _, w := range c.Why {
-		a.printf("        - %s\n", printable(w))
+		a.printf("        - %s\n", inline(w))
 	}
+	return nil
 }
 
+// clip cuts s to n characters.
 func clip(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n]) + "…"

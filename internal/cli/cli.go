@@ -9,12 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/assenthq/assent/client"
 	"github.com/assenthq/assent/internal/server"
@@ -57,6 +60,7 @@ type app struct {
 func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends what doesn't heed the first
 	a := &app{in: in, out: out, err: errw}
 	root := a.root()
 	root.SetArgs(args)
@@ -64,37 +68,79 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	status := exitFailed
+	// What a server says may quote what an agent wrote.
+	fmt.Fprintln(errw, "assent:", printable(err.Error()))
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		fmt.Fprintln(errw, "  is assent serve running? ASSENT_URL or --url names another server")
+	}
+	return statusOf(err)
+}
+
+// statusOf maps an error to an exit status: the one place that does.
+func statusOf(err error) int {
 	var e *exitError
 	var p *client.Error
 	switch {
 	case errors.As(err, &e):
-		status = e.status
+		return e.status
 	case errors.As(err, &p) && p.Status == 404:
-		status = exitNotFound
+		return exitNotFound
+	case errors.As(err, &p) && (p.Status == 400 || p.Status == 422):
+		return exitUsage
 	case errors.As(err, &p) && (p.Status == 401 || p.Status == 403):
-		status = exitDenied
-	case isUsage(err):
-		status = exitUsage
+		return exitDenied
 	}
-	if msg := err.Error(); msg != "" {
-		fmt.Fprintln(errw, "assent:", msg)
-	}
-	return status
+	return exitFailed
 }
 
-// isUsage tells cobra's own complaints, which have no type.
-func isUsage(err error) bool {
-	for _, s := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "flag needs", "invalid argument", "required flag"} {
-		if strings.Contains(err.Error(), s) {
-			return true
+// usage is an error about the command line of c.
+func usage(c *cobra.Command, format string, args ...any) error {
+	return failf(exitUsage, "%s\n  %s --help says how it is used", fmt.Sprintf(format, args...), c.CommandPath())
+}
+
+// exactly takes one argument for each name.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) > len(names):
+			return usage(c, "unexpected %q", args[len(names)])
+		case len(args) < len(names):
+			return usage(c, "%s is missing", names[len(args)])
 		}
+		return nil
 	}
-	return false
+}
+
+// atLeast takes one argument of the name or more.
+func atLeast(name string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usage(c, "%s is missing", name)
+		}
+		return nil
+	}
+}
+
+// group makes c a command of commands: alone it shows its help, and a word it
+// doesn't know is an error (cobra shows the help of a subcommand instead, with status 0).
+func group(c *cobra.Command) *cobra.Command {
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			return usage(c, "there is no command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+		}
+		return usage(c, "there is no command %q", args[0])
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	c.SuggestionsMinimumDistance = 2
+	return c
 }
 
 func (a *app) root() *cobra.Command {
-	root := &cobra.Command{
+	root := group(&cobra.Command{
 		Use:   "assent",
 		Short: "Approval, masking and a verifiable log between agents and the systems they act on",
 		Long: `Assent stands between agents and the systems they act on. Harmless things
@@ -109,16 +155,18 @@ ASSENT_URL (default http://127.0.0.1:8720) and ASSENT_TOKEN say which server
 and who you are.`,
 		SilenceUsage: true, SilenceErrors: true,
 		Version: Version(),
-	}
+	})
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
 	root.PersistentFlags().StringVar(&a.url, "url", "", "server to talk to (default $ASSENT_URL or http://127.0.0.1:8720)")
 	root.PersistentFlags().StringVar(&a.data, "data", "./assent-data", "data directory of a server on this machine")
+	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.serveCmd(), a.demoCmd(),
-		a.listCmd(), a.showCmd(), a.reviewCmd("approve"), a.reviewCmd("deny"), a.tailCmd(),
+		a.listCmd(), a.showCmd(), a.reviewCmd("approve"), a.reviewCmd("deny"), a.withdrawCmd(), a.tailCmd(),
 		a.verifyCmd(), a.policyCmd(), a.tokenCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
 	)
 	return root
@@ -163,29 +211,77 @@ func (a *app) client(operator bool) (*client.Client, error) {
 	return c, nil
 }
 
-func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+// printJSON prints one indented document.
+func (a *app) printJSON(v any) error { return a.encode(v, "  ") }
+
+// printLine prints one line of JSON lines.
+func (a *app) printLine(v any) error { return a.encode(v, "") }
+
+func (a *app) encode(v any, indent string) error {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("printing JSON: %w", err)
+	}
+	_, err := io.WriteString(a.out, asciiControls(b.String()))
+	return err
+}
+
+// asciiControls escapes what a terminal might act on in JSON: encoding/json
+// leaves C1 controls, bidirectional and invisible characters as they are. In
+// JSON such a character stands in a string only, so that the text means the same.
+func asciiControls(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r == '\n' || visible(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, u := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, "\\u%04x", u)
+		}
+	}
+	return b.String()
 }
 
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.out, format, args...) }
 
 // printable makes text from elsewhere safe for a terminal: no control
-// characters, no escape sequences, no bidirectional tricks.
-func printable(s string) string {
+// characters, no escape sequences, nothing invisible, no bidirectional tricks.
+// Line breaks and tabs stay; where text must keep to its line, use inline.
+func printable(s string) string { return escaped(s, "\n\t") }
+
+// inline is printable for text that stands in the middle of a line of ours: a
+// line break in it would let it write lines that look like ours.
+func inline(s string) string { return escaped(s, "") }
+
+func escaped(s, keep string) string {
 	var b strings.Builder
 	for _, r := range s {
-		switch {
-		case r == '\n' || r == '\t':
+		if visible(r) || strings.ContainsRune(keep, r) {
 			b.WriteRune(r)
-		case r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u061c' || r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2060 && r <= 0x206f || r == 0xfeff || r >= 0xe0000 && r <= 0xe007f:
+		} else {
 			fmt.Fprintf(&b, "\\u{%x}", r)
-		default:
-			b.WriteRune(r)
 		}
 	}
 	return b.String()
+}
+
+// visible reports whether r shows as itself: letters, marks, digits,
+// punctuation, symbols and the plain space, without those that a terminal
+// shows as nothing at all.
+func visible(r rune) bool {
+	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// count is "1 gate", "2 gates".
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // ago says how long since t, as people say it.
@@ -194,7 +290,7 @@ func ago(t, now time.Time) string { return span(now.Sub(t)) + " ago" }
 func span(d time.Duration) string {
 	switch {
 	case d < 0:
-		return "-" + span(-d)
+		return "-" + span(max(-d, -(d+1))) // the most negative duration has no negative
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < time.Hour:

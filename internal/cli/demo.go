@@ -24,7 +24,7 @@ console or with assent approve), and tries to grant itself a role (denied).
 The database is a temporary PostgreSQL where its binaries are installed, else an
 embedded one that speaks its protocol; the first line says which.
 ASSENT_DEMO_DATABASE=embedded takes the embedded one in any case.`,
-		Args: cobra.NoArgs,
+		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Out = a.out
 			o.Colour = isTerminal(a.out)

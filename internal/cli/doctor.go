@@ -23,7 +23,7 @@ type finding struct {
 func (a *app) doctorCmd() *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "doctor", Short: "Look at configuration, data directory and running server, and say what to do", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Look at configuration, data directory and running server, and say what to do", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			found := a.examine(cmd.Context(), file)
 			bad := 0
@@ -38,14 +38,14 @@ func (a *app) doctorCmd() *cobra.Command {
 				}
 			} else {
 				for _, f := range found {
-					a.printf("%-8s %s\n", f.State, printable(f.What))
+					a.printf("%-8s %s\n", f.State, inline(f.What))
 					if f.Remedy != "" {
-						a.printf("         %s\n", printable(f.Remedy))
+						a.printf("         %s\n", inline(f.Remedy))
 					}
 				}
 			}
 			if bad > 0 {
-				return failf(exitFailed, "%d problems", bad)
+				return failf(exitFailed, "%s", count(bad, "problem", "problems"))
 			}
 			return nil
 		},
@@ -63,7 +63,7 @@ func (a *app) examine(ctx context.Context, file string) []finding {
 		if cfg, err := server.ReadConfig(file); err != nil {
 			add("problem", "", "configuration: %v", err)
 		} else {
-			add("ok", "", "configuration %s: %d gates, %d people, %d actors", file, len(cfg.Gates), len(cfg.People), len(cfg.Actors))
+			add("ok", "", "configuration %s: %s", file, contents(cfg))
 			out = append(out, a.examinePeople(cfg)...)
 		}
 	}

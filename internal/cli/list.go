@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,8 +15,11 @@ func (a *app) listCmd() *cobra.Command {
 	var all bool
 	var limit int
 	c := &cobra.Command{
-		Use: "list", Short: "Approvals that wait for people", Args: cobra.NoArgs,
+		Use: "list", Short: "Approvals that wait for people", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 || limit > 200 {
+				return usage(cmd, "--limit %d: from 1 to 200", limit)
+			}
 			c, err := a.client(true)
 			if err != nil {
 				return err
@@ -30,17 +35,27 @@ func (a *app) listCmd() *cobra.Command {
 			if a.json {
 				return a.printJSON(page.Approvals)
 			}
-			return a.printList(page.Approvals, all)
+			if err := a.printList(page.Approvals, all); err != nil {
+				return err
+			}
+			if page.Next != "" {
+				fmt.Fprintf(a.err, "… and more: --limit %d shows up to 200\n", min(2*limit, 200))
+			}
+			return nil
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "decided ones too")
-	c.Flags().IntVar(&limit, "limit", 50, "how many at the most")
+	c.Flags().IntVar(&limit, "limit", 50, "how many at the most, up to 200")
 	return c
 }
 
 func (a *app) printList(list []*client.Approval, all bool) error {
 	if len(list) == 0 {
-		a.printf("nothing waits\n")
+		if all {
+			a.printf("no approvals yet\n")
+		} else {
+			a.printf("nothing waits\n")
+		}
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
@@ -50,7 +65,7 @@ func (a *app) printList(list []*client.Approval, all bool) error {
 		if all && p.State != "pending" {
 			when = ago(p.Created, now)
 		}
-		_, _ = w.Write([]byte(strings.Join([]string{p.ID, p.State, printable(clip(p.Title, 60)), printable(who(p)), p.Asks, when}, "\t") + "\n"))
+		_, _ = w.Write([]byte(strings.Join([]string{p.ID, p.State, clip(inline(p.Title), 60), inline(who(p)), inline(p.Asks), when}, "\t") + "\n"))
 	}
 	return w.Flush()
 }
@@ -75,72 +90,126 @@ func nameOf(p client.Party) string {
 }
 
 func (a *app) showCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "show ID", Short: "One approval: who asks, what would run (masked), why it is held", Args: cobra.ExactArgs(1),
+	var wait time.Duration
+	c := &cobra.Command{
+		Use: "show ID", Short: "One approval: who asks, what would run (masked), why it is held", Args: exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client(true)
 			if err != nil {
 				return err
 			}
-			p, err := c.Approval(cmd.Context(), args[0])
+			p, err := decided(cmd.Context(), c, args[0], wait)
 			if err != nil {
 				return err
 			}
 			if a.json {
-				return a.printJSON(p)
+				if err := a.printJSON(p); err != nil {
+					return err
+				}
+			} else {
+				a.printApproval(p)
 			}
-			a.printApproval(p)
+			if wait > 0 {
+				return answerOf(p)
+			}
 			return nil
 		},
 	}
+	c.Flags().DurationVar(&wait, "wait", 0, "wait up to this long for people's decision, and answer with an exit status: 0 approved, 75 still pending, 77 not approved")
+	return c
+}
+
+// decided reads an approval, once it is decided or after the wait.
+func decided(ctx context.Context, c *client.Client, id string, wait time.Duration) (*client.Approval, error) {
+	if wait > 0 {
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		if p, err := c.Wait(ctx, id); err == nil || ctx.Err() == nil {
+			return p, err
+		}
+	}
+	return c.Approval(ctx, id)
+}
+
+// answerOf is people's decision as an exit status.
+func answerOf(p *client.Approval) error {
+	switch p.State {
+	case "approved", "executing", "executed", "failed", "unknown":
+		return nil
+	case "pending":
+		return failf(exitPending, "%s still waits for %s", p.ID, missing(p))
+	}
+	return failf(exitDenied, "%s is %s", p.ID, p.State)
 }
 
 func (a *app) printApproval(p *client.Approval) {
 	now := time.Now()
-	a.printf("%s  %s  %s\n", p.ID, p.State, printable(p.Title))
-	a.printf("  who      %s\n", printable(who(p)))
-	a.printf("  to       %s (%s)\n", printable(p.Resource), printable(p.Env))
-	a.printf("  kinds    %s\n", strings.Join(p.Kinds, ", "))
-	if len(p.Data.Classes) > 0 {
-		more := ""
-		if !p.Data.ClassesKnown {
-			more = " and what the reply may hold"
-		}
-		a.printf("  data     %s%s\n", strings.Join(p.Data.Classes, ", "), more)
+	a.printf("%s  %s  %s\n", p.ID, p.State, inline(p.Title))
+	line := func(label, format string, args ...any) {
+		a.printf("  %-8s %s\n", label, inline(fmt.Sprintf(format, args...)))
 	}
-	a.printf("  asks     %s\n", p.Asks)
-	a.printf("  asked    %s", ago(p.Created, now))
+	line("who", "%s", who(p))
+	line("to", "%s (%s)", p.Resource, p.Env)
+	line("kinds", "%s", strings.Join(p.Kinds, ", "))
+	if d := dataOf(p.Data); d != "" {
+		line("data", "%s", d)
+	}
+	line("asks", "%s", p.Asks)
+	asked := ago(p.Created, now)
 	if p.State == "pending" {
-		a.printf(", expires in %s", span(p.Expires.Sub(now)))
+		asked += ", expires in " + span(p.Expires.Sub(now))
 	}
-	a.printf("\n  digest   %s\n", p.Digest)
+	line("asked", "%s", asked)
+	line("digest", "%s", p.Digest)
 	if p.Reason != "" {
-		a.printf("  why      %s\n", printable(p.Reason))
+		line("why", "%s", p.Reason)
 	}
 	for _, r := range p.Rules {
-		a.printf("           %s by rule %s of pack %s\n", r.Then, r.Rule, r.Pack)
+		line("", "%s by rule %s of pack %s", r.Then, r.Rule, r.Pack)
 		for _, t := range r.Atoms {
-			a.printf("             %s\n", printable(t.Value))
+			if t.Value != "" {
+				line("", "  %s", t.Value)
+			}
 		}
 	}
-	a.printf("  runs     (sensitive values are masked here; the digest binds the real ones)\n")
-	for _, l := range strings.Split(printable(p.Statement), "\n") {
-		a.printf("           %s\n", l)
+	line("runs", "%s", "(sensitive values are masked here; the digest binds the real ones)")
+	for _, l := range strings.Split(p.Statement, "\n") {
+		line("", "%s", l)
 	}
 	if p.Claims.Reason != "" {
-		a.printf("  says     %q (the asker's own words)\n", printable(p.Claims.Reason))
+		line("says", "“%s” (the asker's own words)", p.Claims.Reason)
 	}
 	for _, r := range p.Reviews {
-		a.printf("  review   %s: %s by %s %q, %s\n", printable(r.Name), r.Decision, r.Channel, printable(r.Reason), ago(r.Time, now))
+		line("review", "%s: %s by %s “%s”, %s", r.Name, r.Decision, r.Channel, r.Reason, ago(r.Time, now))
 	}
+	a.printNext(p)
+}
+
+// dataOf says what the action touches, as far as it is known.
+func dataOf(d client.Data) string {
+	var known []string
+	if d.Rows != nil {
+		known = append(known, count(int(*d.Rows), "row", "rows"))
+	}
+	known = append(known, d.Classes...)
+	s := strings.Join(known, ", ")
+	if s != "" && !d.ClassesKnown {
+		s += " and what the reply may hold"
+	}
+	return s
+}
+
+// printNext says what can be done about an approval now.
+func (a *app) printNext(p *client.Approval) {
 	switch {
 	case p.Grant != "":
-		a.printf("  grant    %s %s\n", p.Grant, p.Outcome)
-	case p.State == "pending" && p.YouMay:
+		a.printf("  grant    %s %s\n", inline(p.Grant), inline(p.Outcome))
+	case p.State != "pending":
+	case p.YouMay:
 		a.printf("\n  assent approve %s   or   assent deny %s --reason …\n", p.ID, p.ID)
-	case p.State == "pending" && p.YouNeed != "":
-		a.printf("\n  decide at %s (this needs %s)\n", p.URL, p.YouNeed)
-	case p.State == "pending" && p.YouCant != "":
-		a.printf("\n  you may not review this: %s\n", printable(p.YouCant))
+	case p.YouNeed != "":
+		a.printf("\n  decide at %s (this needs %s)\n", inline(p.URL), inline(p.YouNeed))
+	case p.YouCant != "":
+		a.printf("\n  you may not review this: %s\n  reviewers decide at %s\n", inline(p.YouCant), inline(p.URL))
 	}
 }

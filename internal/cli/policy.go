@@ -8,9 +8,9 @@ import (
 )
 
 func (a *app) policyCmd() *cobra.Command {
-	c := &cobra.Command{Use: "policy", Short: "Check and test policy packs"}
+	c := group(&cobra.Command{Use: "policy", Short: "Check and test policy packs"})
 	c.AddCommand(a.policyCheckCmd(), a.policyTestCmd(), &cobra.Command{
-		Use: "reference", Short: "Print docs/policy-reference.md: every key and variable", Args: cobra.NoArgs,
+		Use: "reference", Short: "Print docs/policy-reference.md: every key and variable", Args: exactly(),
 		RunE: func(*cobra.Command, []string) error { a.printf("%s", policy.Reference()); return nil },
 	})
 	return c
@@ -19,7 +19,7 @@ func (a *app) policyCmd() *cobra.Command {
 func (a *app) policyCheckCmd() *cobra.Command {
 	var strict bool
 	c := &cobra.Command{
-		Use: "check PACK|DIR...", Short: "Load packs as serve does, and say what is wrong with them", Args: cobra.MinimumNArgs(1),
+		Use: "check PACK|DIR...", Short: "Load packs as serve does, and say what is wrong with them", Args: atLeast("PACK or DIR"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.report(policy.Check(args, strict)) },
 	}
 	c.Flags().BoolVar(&strict, "strict", false, "warnings (a rule that no test reaches) are errors")
@@ -29,7 +29,7 @@ func (a *app) policyCheckCmd() *cobra.Command {
 func (a *app) policyTestCmd() *cobra.Command {
 	var strict, mutate bool
 	c := &cobra.Command{
-		Use: "test PACK|DIR...", Short: "Run the tests that stand in the packs", Args: cobra.MinimumNArgs(1),
+		Use: "test PACK|DIR...", Short: "Run the tests that stand in the packs", Args: atLeast("PACK or DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if mutate {
 				return a.report(policy.CheckMutants(args, strict))

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/assenthq/assent/client"
 	"github.com/spf13/cobra"
@@ -11,7 +12,7 @@ func (a *app) reviewCmd(decision string) *cobra.Command {
 	var reason string
 	short := map[string]string{"approve": "Approve a held action", "deny": "Deny a held action, with a reason"}[decision]
 	c := &cobra.Command{
-		Use: decision + " ID", Short: short, Args: cobra.ExactArgs(1),
+		Use: decision + " ID", Short: short, Args: exactly("ID"),
 		Long: short + `.
 
 Your answer is bound to what the server shows now: its digest and version. A
@@ -19,7 +20,7 @@ terminal counts as "token" assurance; where policy asks for more, the answer is
 the page that takes it, and exit status 77.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if decision == "deny" && reason == "" {
-				return failf(exitUsage, "a denial needs --reason: the asker and the log are told why")
+				return usage(cmd, "a denial needs --reason: the asker and the log are told why")
 			}
 			c, err := a.client(false)
 			if err != nil {
@@ -53,17 +54,50 @@ the page that takes it, and exit status 77.`,
 
 func reviewError(p *client.Approval, err error) error {
 	var e *client.Error
-	if errors.As(err, &e) && e.Need != "" {
+	switch {
+	case errors.As(err, &e) && e.Need != "":
 		return failf(exitDenied, "this needs %s assurance, more than a token: decide at %s", e.Need, p.URL)
+	case client.Is(err, "changed"):
+		return failf(exitFailed, "%s changed while you looked at it, and nothing was decided: look again with assent show %s", p.ID, p.ID)
 	}
 	return err
 }
 
+// missing names who has not answered yet.
 func missing(p *client.Approval) string {
 	for _, s := range p.Seats {
 		if s.Person == "" && len(s.Groups) > 0 {
-			return s.Groups[0]
+			return strings.TrimPrefix(s.Groups[0], "group:")
 		}
 	}
 	return p.Asks
+}
+
+func (a *app) withdrawCmd() *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use: "withdraw ID", Short: "End an approval without a decision", Args: exactly("ID"),
+		Long: `End an approval without a decision: it is neither granted nor remembered as a
+denial. The asker is told that it was withdrawn. Reviewers and operators may.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if reason == "" {
+				return usage(cmd, "withdrawing needs --reason: the log keeps it")
+			}
+			c, err := a.client(true)
+			if err != nil {
+				return err
+			}
+			after, err := c.Withdraw(cmd.Context(), args[0], reason)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(after)
+			}
+			a.printf("%s: %s\n", after.ID, after.State)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why; kept in the log")
+	return c
 }

@@ -2,14 +2,19 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/server"
+	"github.com/assenthq/assent/internal/store/sqlite"
 	"github.com/spf13/cobra"
 )
 
@@ -23,11 +28,19 @@ func (a *app) serveCmd() *cobra.Command {
 
 SIGHUP reloads the policy packs: all of them, or the last good ones stay.
 SIGINT and SIGTERM stop: what runs may end, what waits is found again later.`,
-		Args: cobra.NoArgs,
+		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := server.ReadConfig(file)
+			if errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed("config") {
+				return failf(exitUsage, "there is no %s here: --config names one; assent demo needs none", file)
+			}
 			if err != nil {
 				return &exitError{exitUsage, err}
+			}
+			if cmd.Flags().Changed("data") {
+				if cfg.Data, err = filepath.Abs(a.data); err != nil {
+					return fmt.Errorf("--data: %w", err)
+				}
 			}
 			return a.serve(cmd.Context(), cfg, signin)
 		},
@@ -42,11 +55,11 @@ func (a *app) serve(ctx context.Context, cfg *server.Config, signin []string) er
 	log := a.logger(cfg)
 	s, err := server.New(ctx, cfg, log)
 	if err != nil {
-		return err
+		return notStarted(err)
 	}
 	if err := s.Start(ctx); err != nil {
 		_ = s.Close(context.WithoutCancel(ctx))
-		return err
+		return notStarted(err)
 	}
 	// The line a supervisor or a test waits for.
 	log.Info("ready", "console", s.URL(), "gates", s.GateAddrs(), "after", time.Since(start).Round(time.Microsecond).String())
@@ -75,6 +88,21 @@ func (a *app) serve(ctx context.Context, cfg *server.Config, signin []string) er
 			return s.Close(stop)
 		}
 	}
+}
+
+// notStarted adds what to try to the errors that people meet first.
+func notStarted(err error) error {
+	var packs policy.Errors
+	var pack *policy.Error
+	switch {
+	case errors.As(err, &packs), errors.As(err, &pack), errors.Is(err, fs.ErrNotExist): // a file that the configuration names
+		return &exitError{exitUsage, err}
+	case errors.Is(err, sqlite.ErrInUse):
+		return fmt.Errorf("%w\n  stop that one first, or give this one its own directory: data: in the configuration, or --data", err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w\n  name a directory that this user may write: data: in the configuration, or --data", err)
+	}
+	return err
 }
 
 func (a *app) logger(cfg *server.Config) *slog.Logger {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,11 +13,14 @@ func (a *app) tailCmd() *cobra.Command {
 	var from int64
 	var n int
 	c := &cobra.Command{
-		Use: "tail", Short: "Follow the log as it is written", Args: cobra.NoArgs,
+		Use: "tail", Short: "Follow the log as it is written", Args: exactly(),
 		Long: `Print the newest records, then each new one as it is written (until interrupted).
 
 Harmless reads go to the traffic spool and appear here when their segment is sealed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if n < 0 || n > 1000 {
+				return usage(cmd, "--lines %d: from 0 to 1000", n)
+			}
 			c, err := a.client(true)
 			if err != nil {
 				return err
@@ -52,17 +54,12 @@ Harmless reads go to the traffic spool and appear here when their segment is sea
 
 func (a *app) printRecord(r *client.Record) error {
 	if a.json {
-		b, err := json.Marshal(r)
-		if err != nil {
-			return err
-		}
-		a.printf("%s\n", b)
-		return nil
+		return a.printLine(r)
 	}
-	parts := []string{fmt.Sprintf("#%d", r.Index), r.Time.Local().Format("15:04:05"), r.Type}
+	parts := []string{fmt.Sprintf("#%d", r.Index), r.Time.Local().Format("15:04:05"), inline(r.Type)}
 	for _, p := range []string{r.Decision, r.Outcome, r.Actor, r.Person, r.Title, r.Resource, r.Approval, r.Detail["what"]} {
 		if p != "" {
-			parts = append(parts, printable(clip(p, 80)))
+			parts = append(parts, clip(inline(p), 80))
 		}
 	}
 	a.printf("%s\n", strings.Join(parts, "  "))

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -10,7 +12,7 @@ import (
 )
 
 func (a *app) tokenCmd() *cobra.Command {
-	c := &cobra.Command{Use: "token", Short: "Mint, list and revoke credentials"}
+	c := group(&cobra.Command{Use: "token", Short: "Mint, list and revoke credentials"})
 	c.AddCommand(a.tokenMintCmd(), a.tokenListCmd(), a.tokenRevokeCmd())
 	return c
 }
@@ -20,7 +22,7 @@ func (a *app) tokenMintCmd() *cobra.Command {
 	var scopes []string
 	var life time.Duration
 	c := &cobra.Command{
-		Use: "mint --actor NAME | --person NAME --scope review", Args: cobra.NoArgs,
+		Use: "mint --actor NAME | --person NAME --scope review", Args: exactly(),
 		Short: "Make a credential; its text is printed once and stored nowhere",
 		Long: `Make a credential; its text is printed once and stored nowhere.
 
@@ -28,17 +30,12 @@ An actor's token is the password of user NAME at a database gate, and its bearer
 token at the API. It can ask and nothing else: no setting gives it review scope.
 A person's token carries the scopes named: review, read, admin.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (actor == "") == (person == "") {
-				return failf(exitUsage, "name one of --actor and --person")
+			if problem := mintProblem(actor, typ, person, scopes); problem != "" {
+				return usage(cmd, "%s", problem)
 			}
 			r := client.TokenRequest{Kind: "actor", Actors: []string{typ + ":" + strings.TrimPrefix(actor, typ+":")}, Life: life}
 			if person != "" {
-				if len(scopes) == 0 {
-					return failf(exitUsage, "a person's token needs --scope: review, read or admin")
-				}
 				r = client.TokenRequest{Kind: "person", Subject: "person:" + strings.TrimPrefix(person, "person:"), Scopes: scopes, Life: life}
-			} else if len(scopes) > 0 {
-				return failf(exitUsage, "an actor's token takes no --scope: it can ask, and nothing else")
 			}
 			c, err := a.client(true)
 			if err != nil {
@@ -63,9 +60,29 @@ A person's token carries the scopes named: review, read, admin.`,
 	return c
 }
 
+// mintProblem says what is wrong with the flags of mint, "" if nothing is.
+func mintProblem(actor, typ, person string, scopes []string) string {
+	switch {
+	case (actor == "") == (person == ""):
+		return "name one of --actor and --person"
+	case actor != "" && len(scopes) > 0:
+		return "an actor's token takes no --scope: it can ask, and nothing else"
+	case typ != "agent" && typ != "pipeline" && typ != "service":
+		return fmt.Sprintf("--type %q: it is agent, pipeline or service", typ)
+	case person != "" && len(scopes) == 0:
+		return "a person's token needs --scope: review, read or admin"
+	}
+	for _, s := range scopes {
+		if s != "review" && s != "read" && s != "admin" {
+			return fmt.Sprintf("--scope %q: it is review, read or admin", s)
+		}
+	}
+	return ""
+}
+
 func (a *app) tokenListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "Credentials, without their secrets", Args: cobra.NoArgs,
+		Use: "list", Short: "Credentials, without their secrets", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client(true)
 			if err != nil {
@@ -86,7 +103,7 @@ func (a *app) tokenListCmd() *cobra.Command {
 				} else if time.Now().After(t.Expires) {
 					state = "expired"
 				}
-				_, _ = w.Write([]byte(strings.Join([]string{t.ID, t.Kind, strings.Join(append(t.Actors, t.Subject), " for "), strings.Join(t.Scopes, ","), state}, "\t") + "\n"))
+				_, _ = w.Write([]byte(strings.Join([]string{t.ID, t.Kind, inline(strings.Join(parties(t), " for ")), strings.Join(t.Scopes, ","), state}, "\t") + "\n"))
 			}
 			return w.Flush()
 		},
@@ -95,7 +112,7 @@ func (a *app) tokenListCmd() *cobra.Command {
 
 func (a *app) tokenRevokeCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke ID", Short: "End a credential and its open connections at once", Args: cobra.ExactArgs(1),
+		Use: "revoke ID", Short: "End a credential and its open connections at once", Args: exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client(true)
 			if err != nil {
@@ -104,8 +121,20 @@ func (a *app) tokenRevokeCmd() *cobra.Command {
 			if err := c.RevokeToken(cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			a.printf("%s is revoked\n", args[0])
+			if a.json {
+				return a.printJSON(map[string]string{"revoked": args[0]})
+			}
+			a.printf("%s is revoked\n", inline(args[0]))
 			return nil
 		},
 	}
+}
+
+// parties are whom a token speaks for, the acting one first.
+func parties(t client.Token) []string {
+	out := slices.Clone(t.Actors)
+	if t.Subject != "" {
+		out = append(out, t.Subject)
+	}
+	return out
 }

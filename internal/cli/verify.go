@@ -22,7 +22,7 @@ the copy of it kept outside the database and the traffic spool, and say what hol
 It needs no server and changes nothing; a running server may keep running.
 --key takes the log's public key (a C2SP verifier key) from elsewhere: with the
 key in the data directory itself, whoever wrote the directory could have signed it.`,
-		Args: cobra.NoArgs,
+		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.verify(cmd, a.data, key) },
 	}
 	c.Flags().StringVar(&key, "key", "", "the log's verifier key, for example from /v1/audit/checkpoint's documentation")
@@ -84,5 +84,5 @@ func (a *app) problems(r *audit.Report) error {
 			fmt.Fprintf(a.err, "%s\n", p.What)
 		}
 	}
-	return failf(exitFailed, "NOT VERIFIED: %d problems; keep this directory as it is, it is evidence", len(r.Problems))
+	return failf(exitFailed, "NOT VERIFIED: %s; keep this directory as it is, it is evidence", count(len(r.Problems), "problem", "problems"))
 }

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -122,7 +124,7 @@ func (e *ConfigError) Error() string {
 	return s
 }
 
-// ReadConfig reads and checks a configuration file. Every error is a *ConfigError or a list of them.
+// ReadConfig reads and checks a configuration file. Every error of its text is a *ConfigError or a list of them.
 func ReadConfig(file string) (*Config, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -133,36 +135,58 @@ func ReadConfig(file string) (*Config, error) {
 
 // ParseConfig is ReadConfig for text that was already read; file names it in errors.
 func ParseConfig(file string, text []byte) (*Config, error) {
-	c := &Config{file: file}
+	text, err := readable(file, text)
+	if err != nil {
+		return nil, err
+	}
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return nil, yamlError(file, err)
-	}
-	dec := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict(), yaml.DisallowUnknownField())
-	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, yamlError(file, err)
+		return nil, syntaxError(file, err)
 	}
 	if len(tree.Docs) > 1 {
-		return nil, &ConfigError{File: file, Line: tree.Docs[1].GetToken().Position.Line, Column: 1, Problem: "a second YAML document", Remedy: "keep one document in the file: what follows the first would be ignored"}
+		line := 1
+		if body := tree.Docs[1].Body; body != nil { // "---" alone is a document without a body
+			line = body.GetToken().Position.Line
+		}
+		return nil, &ConfigError{File: file, Line: line, Column: 1, Problem: "a second YAML document", Remedy: "keep one document in the file: what follows the first would be ignored"}
+	}
+	k := &checker{file: file, tree: tree}
+	for _, d := range tree.Docs {
+		k.shape("$", d.Body, reflect.TypeFor[Config]())
+	}
+	if len(k.errs) > 0 {
+		return nil, errors.Join(k.errs...)
+	}
+	c := &Config{file: file}
+	dec := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict(), yaml.DisallowUnknownField())
+	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, syntaxError(file, err)
 	}
 	c.fillDefaults()
-	k := &checker{file: file, tree: tree}
 	k.check(c)
 	return c, errors.Join(k.errs...)
 }
 
-var place = regexp.MustCompile(`^\[(\d+):(\d+)\] ([^\n]*)`)
+var (
+	place  = regexp.MustCompile(`^\[(\d+):(\d+)\] ([^\n]*)`)
+	quoted = regexp.MustCompile(`invalid header option: .*|cannot unmarshal .*`)
+)
 
-// yamlError keeps the place and the first line of a parser's error: the lines around it may hold anything.
-func yamlError(file string, err error) error {
-	e := &ConfigError{File: file, Line: 1, Column: 1, Problem: strings.SplitN(err.Error(), "\n", 2)[0]}
+// syntaxError keeps the place and the first line of a parser's error: the lines
+// around it, and some of what it quotes, may hold anything.
+func syntaxError(file string, err error) error {
+	e := &ConfigError{File: file, Line: 1, Column: 1, Problem: strings.SplitN(err.Error(), "\n", 2)[0], Remedy: "this is not valid YAML; often a quote, a bracket or a space is missing just before"}
 	if m := place.FindStringSubmatch(err.Error()); m != nil {
 		_, _ = fmt.Sscan(m[1], &e.Line)
 		_, _ = fmt.Sscan(m[2], &e.Column)
 		e.Problem = m[3]
 	}
-	if strings.Contains(e.Problem, "unknown field") {
-		e.Remedy = "docs/configuration.md lists every key"
+	e.Problem = quoted.ReplaceAllString(e.Problem, "this value can't be read")
+	switch {
+	case strings.Contains(e.Problem, "'\t'"):
+		e.Problem, e.Remedy = "a tab where YAML wants spaces", "indent by spaces"
+	case strings.Contains(e.Problem, "already defined"):
+		e.Remedy = "keep one of them"
 	}
 	return e
 }
@@ -240,7 +264,7 @@ func (k *checker) fail(path, problem, remedy string) {
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
 func (k *checker) check(c *Config) {
-	k.address("$.listen", c.Listen, c.TLS, "tls")
+	k.address("$.listen", c.Listen, "$.tls", c.TLS)
 	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		k.fail("$.public_url", "not an http or https URL", "for example https://assent.example.com")
 	}
@@ -328,7 +352,7 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 	if _, ok := gateTypes[g.Type]; !ok {
 		k.fail(at+".type", fmt.Sprintf("no gate speaks %q", g.Type), "write one of: "+strings.Join(gateTypeNames(), ", "))
 	}
-	k.address(at+".listen", g.Listen, g.TLS, "gates[].tls")
+	k.address(at+".listen", g.Listen, at+".tls", g.TLS)
 	if g.Env == "" {
 		k.fail(at+".env", "is missing", "say which environment it is (prod, staging, …): policy decides by it")
 	}
@@ -337,6 +361,9 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 		if f.v == "" {
 			k.fail(at+".upstream."+f.key, "is missing", "the gate needs host, database, user and password of the system behind it")
 		}
+	}
+	if u.Port < 1 || u.Port > 65535 {
+		k.fail(at+".upstream.port", fmt.Sprintf("%d is no port", u.Port), "PostgreSQL's own is 5432")
 	}
 	if n := u.Password.sources(); n != 1 {
 		k.fail(at+".upstream.password", fmt.Sprintf("names %d sources", n), "give one of file, env or command")
@@ -351,17 +378,17 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 	}
 }
 
-func (k *checker) address(at, addr string, pair *KeyPair, tlsKey string) {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
+func (k *checker) address(at, addr, tlsAt string, pair *KeyPair) {
+	host, port, err := net.SplitHostPort(addr)
+	if _, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil {
 		k.fail(at, fmt.Sprintf("%q is not host:port", addr), "for example 127.0.0.1:6432")
 		return
 	}
 	if pair == nil && !isLoopback(host) {
-		k.fail(at, "listens beyond loopback without TLS", "add "+tlsKey+" with cert and key, or listen on 127.0.0.1")
+		k.fail(at, "listens beyond loopback without TLS", "add "+strings.TrimPrefix(tlsAt, "$.")+" with cert and key, or listen on 127.0.0.1")
 	}
 	if pair != nil && (pair.Cert == "" || pair.Key == "") {
-		k.fail(at, tlsKey+" needs both cert and key", "")
+		k.fail(tlsAt, "needs both cert and key", "name two files in PEM form")
 	}
 }
 

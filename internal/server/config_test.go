@@ -29,7 +29,7 @@ func TestConfigErrorsNamePlaceAndRemedy(t *testing.T) {
 		t.Fatalf("the good one: %v", err)
 	}
 	for _, c := range []struct{ name, from, to, want string }{
-		{"unknown key", "people:", "peoples: []\npeople:", "a.yaml:2:1: unknown field \"peoples\""},
+		{"unknown key", "people:", "peoples: []\npeople:", "a.yaml:2:1: unknown key \"peoples\"\n  did you mean people? docs/configuration.md"},
 		{"second document", "people:", "---\nlisten: x\n---\npeople:", "second YAML document"},
 		{"no owner", "owner: mira", "owner: bob", "a.yaml:3:33: actors[0].owner: \"bob\" is not among people\n  add them"},
 		{"plain password", "password: { env: PW }", "password: hunter2hunter2", "a.yaml:9:"},
@@ -56,8 +56,96 @@ func TestConfigErrorsNamePlaceAndRemedy(t *testing.T) {
 	}
 }
 
+// What is not the YAML we read, each with what is said of it. A value is never said.
+func TestConfigBadInput(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"tab", "people:\n\t- id: hunter2\n", "a.yaml:2:1: a tab where YAML wants spaces\n  indent by spaces"},
+		{"UTF-16", "\xff\xfep\x00", "a.yaml:1:1: not UTF-8 text\n  save the file as UTF-8"},
+		{"not UTF-8 later", "listen: 127.0.0.1:1\ndata: \"h\xff\"\n", "a.yaml:2:9: not UTF-8 text"},
+		{"control character", "listen: \"\x1b]52;c;x\a\"\n", "a.yaml:1:10: a control character"},
+		{"too long", "# " + strings.Repeat("x", maxConfig), "a.yaml:1:1: longer than 1024 KiB"},
+		{"nested brackets", "people: " + strings.Repeat("[\n", 1000), "nested too deeply"},
+		{"nested dashes", strings.Repeat("- ", 100_000), "nested too deeply, or a line that is too long"},
+		{"second document that is empty", "data: x\n---\n", "a second YAML document"},
+		{"anchor", "policy: &a [x]\n", "a.yaml:1:9: policy: anchors, aliases, tags and directives are not read here\n  write the value out"},
+		{"alias bomb", "policy: &a [x,x,x]\nhosts: [*a,*a,*a]\n", "a.yaml:2:9: hosts[0]: anchors"},
+		{"alias of itself", "policy: &a [*a]\n", "a.yaml:1:9: policy: anchors"},
+		{"merge key", "log: { level: info }\nlimits: { <<: { spool_bytes: 1 } }\n", "limits: anchors"},
+		{"tag", "listen: !!binary hunter2\n", "a.yaml:1:9: listen: anchors"},
+		{"scalar for the whole", "hunter2\n", "a.yaml:1:1: wants keys and values\n  its keys are data, listen,"},
+		{"list for the whole", "- hunter2\n", "a.yaml:1:1: wants keys and values"},
+		{"number for a list", "people: 5\n", "a.yaml:1:9: people: wants a list"},
+		{"list for text", "listen: [hunter2]\n", "a.yaml:1:9: listen: wants text"},
+		{"section for text", "listen: { hunter2: x }\n", "a.yaml:1:9: listen: wants text"},
+		{"list for a map", "gates: [{ labels: [hunter2] }]\n", "a.yaml:1:19: gates[0].labels: wants keys and values"},
+		{"list in a map", "columns: { a: [x] }\n", "a.yaml:1:15: columns.a: wants text"},
+		{"text for a number", "gates: [{ upstream: { port: hunter2 } }]\n", "a.yaml:1:29: gates[0].upstream.port: wants a whole number"},
+		{"fraction", "limits: { pending_per_actor: 1.5 }\n", "a.yaml:1:30: limits.pending_per_actor: wants a whole number"},
+		{"overflow", "limits: { spool_bytes: 99999999999999999999 }\n", "a.yaml:1:24: limits.spool_bytes: wants a whole number"},
+		{"duration in words", "limits: { approval_window: 5 minutes }\n", "a.yaml:1:28: limits.approval_window: wants a duration\n  for example 90s"},
+		{"duration without unit", "limits: { approval_window: 5 }\n", "limits.approval_window: wants a duration"},
+		{"port", strings.Replace(good, "database:", "port: 99999, database:", 1), "gates[0].upstream.port: 99999 is no port"},
+		{"listening port", "listen: 127.0.0.1:http\n", "a.yaml:1:9: listen: \"127.0.0.1:http\" is not host:port"},
+		{"key twice", "listen: a\nlisten: b\n", "a.yaml:2:1: mapping key \"listen\" already defined"},
+		{"empty entry", "gates:\n  - \n", "gates[0]: is empty"},
+		{"half a key pair", "tls: { cert: a }\n", "a.yaml:1:6: tls: needs both cert and key"},
+		{"password in the file", strings.Replace(good, "password: { env: PW }", "password: hunter2", 1), "gates[0].upstream.password: wants keys and values\n  a secret never stands in this file"},
+		{"misspelt source", strings.Replace(good, "{ env: PW }", "{ evn: hunter2 }", 1), "gates[0].upstream.password: unknown key \"evn\"\n  did you mean env?"},
+		{"after a marker", "listen: 127.0.0.1:1\n...\nfoo: hunter2\n", "a second YAML document"},
+		{"secret beside a mistake", "data: hunter2\nlisten: a: b\ncolumns: hunter2\n", "a.yaml:2:"},
+		{"block header", "data: |hunter2\n  x\n", "a.yaml:1:"},
+		{"quote that does not end", "data: \"hunter2\n", "a.yaml:1:7: could not find end"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ParseConfig("a.yaml", []byte(c.text))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error = %v\nwant  %s", err, c.want)
+			}
+			if err != nil {
+				mustBePlain(t, err)
+			}
+		})
+	}
+}
+
+// mustBePlain fails where an error shows a value, or the inside of the decoder.
+func mustBePlain(t *testing.T, err error) {
+	t.Helper()
+	for _, s := range []string{"hunter2", "unmarshal", "Go struct", "interface {}", "goccy", "ast.", "token."} {
+		if strings.Contains(err.Error(), s) {
+			t.Errorf("the error says %q: %v", s, err)
+		}
+	}
+}
+
+func TestConfigWithByteOrderMark(t *testing.T) {
+	c, err := ParseConfig("a.yaml", []byte("\ufeff"+good))
+	if err != nil || len(c.Gates) != 1 {
+		t.Errorf("ParseConfig = %v, %v", c, err)
+	}
+}
+
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte("a: &a [*a]"))
-	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = ParseConfig("a.yaml", b) })
+	f.Add([]byte("limits: { approval_window: 5m, <<: { spool_bytes: 0x10 } }\n"))
+	f.Add([]byte("log: |+2\n  x\n---\n"))
+	f.Add([]byte("people: [~, { id: a, groups: [b] }]\ndefault: { prod: review }\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := ParseConfig("a.yaml", b)
+		if (c == nil) == (err == nil) && err == nil {
+			t.Fatal("neither a configuration nor an error")
+		}
+		if err == nil {
+			return
+		}
+		for _, s := range []string{"Go struct", "unmarshal", "interface {}"} {
+			if strings.Contains(err.Error(), s) && !strings.Contains(string(b), s) {
+				t.Errorf("the error says %q: %v", s, err)
+			}
+		}
+		if !strings.HasPrefix(err.Error(), "a.yaml:") {
+			t.Errorf("the error has no place: %v", err)
+		}
+	})
 }
