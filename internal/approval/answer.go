@@ -60,6 +60,11 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	if err != nil {
 		return nil, err
 	}
+	if why, err := outdated(ctx, tx, a); err != nil {
+		return nil, err
+	} else if why != "" {
+		return nil, fmt.Errorf("%s: %w", why, ErrTampered)
+	}
 	if in.Digest != a.Digest || in.Version != a.Version {
 		return nil, ErrChanged
 	}

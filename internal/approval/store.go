@@ -65,8 +65,9 @@ type Approvals interface {
 	// ListApprovals returns what s selects, newest first.
 	ListApprovals(ctx context.Context, s Selection) ([]Row, error)
 	CountPending(ctx context.Context, actor string) (int, error) // "": of all actors
-	// Started reports whether the log holds an execution.started record of this approval.
-	Started(ctx context.Context, id string) (bool, error)
+	// Reached lists the states that the log says this approval came to, oldest
+	// first: those of its approval records, and Executing for its start.
+	Reached(ctx context.Context, id string) ([]State, error)
 }
 
 // Reviews are the verbs for reviews and for who is related to whom.

@@ -292,3 +292,42 @@ func TestATamperedRowIsSetAside(t *testing.T) {
 		t.Error("no alarm on record")
 	}
 }
+
+// A row put back as it was before people said no, or before its asker took it
+// back: nothing opens, whoever reviews it then.
+func TestAnOldRowPutBackIsNotDecidedAgain(t *testing.T) {
+	for name, end := range map[string]func(h *house, id string) error{
+		"denied": func(h *house, id string) error { _, err := h.review(id, "person:ana", approval.Deny); return err },
+		"withdrawn": func(h *house, id string) error {
+			_, err := h.engine.Withdraw(context.Background(), id, "", "")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, nil)
+			a := h.ask(ask(agent("agent:x"), "copy"))
+			h.edit("CREATE TABLE kept AS SELECT * FROM approval")
+			must(t, end(h, a.ID))
+			h.edit("DELETE FROM review")
+			h.edit("INSERT OR REPLACE INTO approval SELECT * FROM kept")
+			h.state(a.ID, approval.Pending) // so it says
+			_, err := h.review(a.ID, "person:ben", approval.Approve)
+			wantErr(t, err, approval.ErrTampered)
+			if len(h.records(audit.TypeAlarm)) != 1 {
+				t.Error("no alarm on record")
+			}
+		})
+	}
+	t.Run("approved, then withdrawn", func(t *testing.T) {
+		h := newHouse(t, nil)
+		q := ask(agent("agent:x"), "copy")
+		a := h.ask(q)
+		h.approve(a.ID, "person:ana", "person:ben")
+		h.edit("CREATE TABLE kept AS SELECT * FROM approval")
+		_, err := h.engine.Withdraw(context.Background(), a.ID, "", "")
+		must(t, err)
+		h.edit("INSERT OR REPLACE INTO approval SELECT * FROM kept")
+		_, err = h.engine.Use(context.Background(), a.ID, use(q))
+		wantErr(t, err, approval.ErrNotApproved)
+	})
+}

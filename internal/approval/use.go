@@ -81,15 +81,31 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 	return used, nil
 }
 
-// unsound says why "approved" is not to be believed; "" when it is.
-func (e *Engine) unsound(ctx context.Context, tx Tx, a *Approval) (string, error) {
-	// A sealed row can be put back as it once was; the log knows better.
-	started, err := tx.Started(ctx, a.ID)
+// outdated says that a is a row put back as it once was: the log knows what
+// became of it since. "" when the log and the row agree.
+func outdated(ctx context.Context, tx Tx, a *Approval) (string, error) {
+	reached, err := tx.Reached(ctx, a.ID)
 	if err != nil {
 		return "", err
 	}
-	if started {
+	var want []State
+	if a.State != Pending {
+		want = []State{a.State}
+	}
+	if slices.Equal(reached, want) {
+		return "", nil
+	}
+	if slices.Contains(reached, Executing) {
 		return "the log says that it was used already", nil
+	}
+	return fmt.Sprintf("it is stored as %s, and the log says %s", a.State, reached), nil
+}
+
+// unsound says why "approved" is not to be believed; "" when it is.
+func (e *Engine) unsound(ctx context.Context, tx Tx, a *Approval) (string, error) {
+	// A sealed row can be put back as it once was; the log knows better.
+	if why, err := outdated(ctx, tx, a); why != "" || err != nil {
+		return why, err
 	}
 	e.exclude(a, e.related(&a.Asker))
 	if !e.quorum(a) {

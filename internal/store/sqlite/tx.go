@@ -252,15 +252,26 @@ func (tx *Tx) CountPending(ctx context.Context, actor string) (n int, err error)
 	return n, nil
 }
 
-// Started implements approval.Approvals.
-func (tx *Tx) Started(ctx context.Context, id string) (found bool, err error) {
-	var n int
-	found, err = tx.one(ctx, "SELECT 1 FROM log_record WHERE approval = $1 AND approval <> '' AND type = $2 LIMIT 1",
-		[]any{id, audit.TypeStarted}, &n)
+// Reached implements approval.Approvals.
+func (tx *Tx) Reached(ctx context.Context, id string) (out []approval.State, err error) {
+	err = tx.query(ctx, "SELECT leaf FROM log_record WHERE approval = $1 AND approval <> '' AND type IN ($2, $3) ORDER BY idx",
+		[]any{id, audit.TypeApproval, audit.TypeStarted}, func(rows *sql.Rows) error {
+			var leaf []byte
+			if err := rows.Scan(&leaf); err != nil {
+				return err
+			}
+			r, err := decodeRecord(leaf)
+			state := approval.State(r.Decision)
+			if r.Type == audit.TypeStarted {
+				state = approval.Executing
+			}
+			out = append(out, state)
+			return err
+		})
 	if err != nil {
-		return false, fmt.Errorf("looking for a start of %s: %w", id, err)
+		return nil, fmt.Errorf("looking for what became of %s: %w", id, err)
 	}
-	return found, nil
+	return out, nil
 }
 
 // InsertReview implements approval.Reviews.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -446,9 +447,9 @@ func (s *suite) search(t *testing.T) {
 	recs = append(recs, &audit.Record{Type: audit.TypeStarted, Approval: "apr_2"})
 	must(t, st.Update(ctx, func(tx approval.Tx) error { return l.Append(ctx, tx, recs...) }))
 	must(t, st.View(ctx, func(tx approval.Tx) error {
-		for id, want := range map[string]bool{"apr_1": false, "apr_2": true, "": false} {
-			if got, err := tx.Started(ctx, id); got != want || err != nil {
-				t.Errorf("%q started: %v, %v", id, got, err)
+		for id, want := range map[string][]approval.State{"apr_1": nil, "apr_2": {approval.Executing}, "": nil} {
+			if got, err := tx.Reached(ctx, id); !slices.Equal(got, want) || err != nil {
+				t.Errorf("%q reached: %v, %v", id, got, err)
 			}
 		}
 		return nil
