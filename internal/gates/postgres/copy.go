@@ -33,7 +33,7 @@ func (c *codec) planCopy(conn *gate.Conn, text string, cp *sql.Copy) (*copyForma
 	if !ok {
 		return nil, errCopy
 	}
-	query := ""
+	var query string
 	switch {
 	case cp.Query:
 		query = strings.TrimSuffix(strings.TrimPrefix(source, "("), ")")
@@ -177,6 +177,9 @@ func copyOptions(s string) (*copyFormat, bool) {
 			return nil, false
 		}
 	}
+	if null && !f.csv {
+		return nil, false // a value that is the null string would pass for NULL
+	}
 	if f.csv && !delim {
 		f.delim = ','
 	}
@@ -318,14 +321,11 @@ func (f *copyFormat) mask(line []byte, rows gate.Rows) ([]byte, error) {
 		if !ok {
 			return nil, errCopyLine
 		}
-		if v == nil {
-			continue
-		}
 		shown, err := rows.Value(i, v)
 		if err != nil {
 			return nil, err
 		}
-		if !bytes.Equal(shown, v) || shown == nil {
+		if !bytes.Equal(shown, v) || (shown == nil) != (v == nil) {
 			raw[i], changed = f.encode(shown), true
 		}
 	}

@@ -155,14 +155,13 @@ func (c *codec) acknowledge(f frame, s *step) (done bool, err error) {
 		if old := c.portals[s.name]; old != nil {
 			old.finish()
 		}
+		c.closeCursor(s.name)
 		c.portals[s.name] = s.portal
 	case k == '3' && s.kind == stepCloseStatement:
 		delete(c.prepared, s.name)
 	case k == '3' && s.kind == stepClosePortal:
-		if old := c.portals[s.name]; old != nil {
-			old.finish()
-			delete(c.portals, s.name)
-		}
+		c.closePortal(s.name)
+		c.closeCursor(s.name)
 	case k == 't' && s.kind == stepDescribeStatement:
 		w := walker{b: f.body()}
 		var types []uint32
@@ -204,7 +203,7 @@ func (c *codec) acknowledge(f frame, s *step) (done bool, err error) {
 // copyQuery copies the replies of a simple query: one for each statement, then ReadyForQuery.
 func (c *codec) copyQuery(conn *gate.Conn, r *gate.Request, s *step) error {
 	for i := 0; ; i++ {
-		failed, ended := false, false
+		var failed, ended bool
 		var err error
 		switch {
 		case i < len(s.runs):
@@ -520,6 +519,7 @@ func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run) {
 	case st.Deallocate != "":
 		delete(c.prepared, st.Deallocate)
 	case run.declare != nil:
+		c.closePortal(st.Cursor.Name)
 		c.closeCursor(st.Cursor.Name)
 		if run.action >= 0 {
 			run.declare.permit = r.Keep(conn, run.action)
@@ -529,8 +529,12 @@ func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run) {
 		for name := range c.cursors {
 			c.closeCursor(name)
 		}
+		for name := range c.portals {
+			c.closePortal(name)
+		}
 	case st.Cursor != nil && st.Cursor.Op == sql.CursorClose:
 		c.closeCursor(st.Cursor.Name)
+		c.closePortal(st.Cursor.Name)
 	}
 	for _, e := range st.Session {
 		if e.Kind == sql.SessionDiscard && (e.Name == "*" || strings.EqualFold(e.Name, "all")) {
@@ -546,6 +550,15 @@ func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run) {
 	for _, t := range st.CreatesTemp {
 		// A rollback may uncover the relation that t hides, so t is also a source of itself.
 		c.temp = append(c.temp, sql.Temp{Name: t.Name, Sources: append([]string{t.Name}, t.Sources...)})
+	}
+}
+
+// closePortal forgets a portal. Portals and cursors are one table of the server:
+// what closes or makes one under a name does it to the other.
+func (c *codec) closePortal(name string) {
+	if p := c.portals[name]; p != nil {
+		p.finish()
+		delete(c.portals, name)
 	}
 }
 
