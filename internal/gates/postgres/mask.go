@@ -119,10 +119,7 @@ func (c *codec) appendRow(out []byte, f frame, fields []field, rows gate.Rows) (
 		if err != nil {
 			return out[:start], err
 		}
-		if v == nil {
-			shown = nil
-		}
-		changed = changed || !bytes.Equal(shown, v)
+		changed = changed || !bytes.Equal(shown, v) || v == nil && shown != nil
 		if shown == nil {
 			changed = changed || v != nil
 			out = binary.BigEndian.AppendUint32(out, 0xffffffff)
@@ -145,10 +142,10 @@ func (c *codec) appendRow(out []byte, f frame, fields []field, rows gate.Rows) (
 // they are scanned as text.
 func (c *codec) value(i int, v []byte, fd field, rows gate.Rows) ([]byte, error) {
 	switch {
+	case rows != nil:
+		return rows.Value(i, v) // NULL too: nullif(ssn, …) answers a question by it
 	case v == nil:
 		return nil, nil
-	case rows != nil:
-		return rows.Value(i, v)
 	case !fd.binary || textual(fd.typ):
 		return c.text(v), nil
 	}

@@ -62,6 +62,7 @@ type run struct {
 	st      *sql.Statement
 	action  int // in the request; -1: harmless, or under an older permit
 	text    string
+	runs    string  // EXECUTE: the name of what runs; text is its text
 	cursor  *cursor // FETCH and MOVE: runs under its permit
 	declare *cursor
 	copy    *copyFormat
@@ -167,6 +168,9 @@ func (c *codec) add(conn *gate.Conn, b *batch, f frame) (end bool, err error) {
 	case 'd', 'c', 'f': // what a client had under way when its COPY failed; the server drops it too
 		return false, nil
 	case 'P', 'B', 'D', 'E', 'C':
+		if longName(f) {
+			b.refuse("42622", "names of statements and portals have at most 63 bytes")
+		}
 	default:
 		return false, fmt.Errorf("message %q from the client: %w", f.kind(), gate.ErrUnreadable)
 	}
@@ -174,6 +178,16 @@ func (c *codec) add(conn *gate.Conn, b *batch, f frame) (end bool, err error) {
 		return false, nil
 	}
 	return c.addExtended(conn, b, f)
+}
+
+// longName reports whether a message names something by more bytes than the
+// server compares (NAMEDATALEN - 1): it takes two such names for one.
+func longName(f frame) bool {
+	w := walker{b: f.body()}
+	if f.kind() == 'D' || f.kind() == 'C' {
+		w.u8()
+	}
+	return len(w.str()) > 63 || f.kind() == 'B' && len(w.str()) > 63
 }
 
 func (b *batch) refuse(code, text string) {
@@ -210,7 +224,7 @@ func (c *codec) addExtended(conn *gate.Conn, b *batch, f frame) (end bool, err e
 	case 'B':
 		return false, c.addBind(conn, b, f)
 	case 'E':
-		return c.addExecute(b, f)
+		return c.addExecute(conn, b, f)
 	case 'D', 'C':
 		what, name := w.u8(), w.str()
 		if !w.done() || what != 'S' && what != 'P' || strings.HasPrefix(name, ownName) {
@@ -242,7 +256,7 @@ func (c *codec) addAbout(b *batch, f frame, what byte, name string) {
 		b.prepared[name] = nil
 	default:
 		s.kind, s.portal = stepClosePortal, c.portal(b, name)
-		b.portals[name] = nil
+		b.portals[name], b.cursors[name] = nil, nil // the server has one table for both
 	}
 	b.push(f, s)
 }
@@ -314,11 +328,23 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 		}
 		a.Statement += describeParams(params, types)
 	}
-	po := &portal{name: name, run: r}
-	b.portals[name] = po
+	if slices.ContainsFunc(p.types, func(oid uint32) bool { return oid >= firstUserType }) {
+		// Reading a parameter of such a type may run a function: a domain's check.
+		if r.action < 0 {
+			b.refuse("0A000", "parameters of types made by users are not let through here")
+			return nil
+		}
+		a := b.actions[r.action]
+		a.Kinds = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(a.Kinds), action.Unknown))))
+	}
+	po := &portal{name: name, run: r, state: c.meaning()}
+	b.portals[name], b.cursors[name] = po, nil
 	b.push(f, step{kind: stepBind, name: name, portal: po})
 	return nil
 }
+
+// firstUserType is the first OID that CREATE TYPE gives out (FirstNormalObjectId).
+const firstUserType = 16384
 
 // readParams reads a Bind's formats, parameters and result formats to its end.
 func readParams(w *walker) ([]param, bool) {
@@ -398,7 +424,7 @@ func textual(oid uint32) bool {
 
 // addExecute lets a decided portal run. Where that may change how the server
 // reads what follows, the batch ends here, with a Flush of our own.
-func (c *codec) addExecute(b *batch, f frame) (end bool, err error) {
+func (c *codec) addExecute(conn *gate.Conn, b *batch, f frame) (end bool, err error) {
 	w := walker{b: f.body()}
 	name, _ := w.str(), w.u32()
 	if !w.done() {
@@ -409,16 +435,82 @@ func (c *codec) addExecute(b *batch, f frame) (end bool, err error) {
 		b.refuse("34000", "the gate knows no such portal")
 		return false, nil
 	}
+	same, err := c.sameMeaning(conn, b, po)
+	if err != nil {
+		return false, err
+	}
+	if !same {
+		b.refuse("55000", "what this portal means changed since it was bound; bind it again")
+		return false, nil
+	}
 	if !po.known && po.run.copy == nil {
 		b.push(appendFrame(nil, 'D', []byte{'P'}, cstr(name)), step{kind: stepDescribePortal, hidden: true, portal: po})
 		po.known = true
 	}
 	b.push(f, step{kind: stepExecute, portal: po})
+	c.willRun(b, &po.run)
 	if shifts(po.run.st) {
 		b.raw = appendFrame(b.raw, 'H')
 		return true, nil
 	}
 	return false, nil
+}
+
+// sameMeaning reports whether a portal still runs what was decided when it was
+// bound. The server looks up the names in EXECUTE, FETCH and utility statements
+// only when it runs them.
+func (c *codec) sameMeaning(conn *gate.Conn, b *batch, po *portal) (bool, error) {
+	if c.portals[po.name] == po {
+		if err := c.settle(conn); err != nil {
+			return false, err
+		}
+		if po.state != c.meaning() {
+			return false, nil
+		}
+	}
+	if po.run.cursor != nil && c.cursor(b, po.run.st.Cursor.Name) != po.run.cursor {
+		return false, nil
+	}
+	if po.run.runs == "" {
+		return true, nil
+	}
+	p := c.lookup(b, po.run.runs)
+	return p != nil && p.text == po.run.text, nil
+}
+
+// meaning is what names mean in this session, for comparison.
+func (c *codec) meaning() string {
+	return c.effectiveRole() + "\x00" + c.auth + "\x00" + c.searchPath + "\x00" + strconv.Itoa(len(c.temp))
+}
+
+// willRun notes what the names of this batch mean once the run has run. A
+// statement that is bound and never executed changes nothing.
+func (c *codec) willRun(b *batch, r *run) {
+	st := r.st
+	switch {
+	case st.Prepare != nil:
+		b.prepared[st.Prepare.Name] = &prepared{text: r.text, bySQL: true}
+	case st.Deallocate == "*":
+		for name := range c.prepared {
+			b.prepared[name] = nil
+		}
+		for name := range b.prepared {
+			b.prepared[name] = nil
+		}
+	case st.Deallocate != "":
+		b.prepared[st.Deallocate] = nil
+	case r.declare != nil:
+		b.cursors[st.Cursor.Name], b.portals[st.Cursor.Name] = r.declare, nil
+	case st.Cursor != nil && st.Cursor.Op == sql.CursorClose && st.Cursor.Name != "*":
+		b.cursors[st.Cursor.Name], b.portals[st.Cursor.Name] = nil, nil
+	case st.Cursor != nil && st.Cursor.Op == sql.CursorClose:
+		for name := range c.portals {
+			b.portals[name] = nil
+		}
+		for name := range b.portals {
+			b.portals[name] = nil
+		}
+	}
 }
 
 // shifts reports whether a statement may change what gives later ones their meaning.
@@ -453,6 +545,7 @@ func (c *codec) addQuery(conn *gate.Conn, b *batch, f frame) error {
 			return err
 		}
 		s.runs = append(s.runs, r)
+		c.willRun(b, &r)
 		b.shifted = b.shifted || shiftsText(&res.Statements[i], c.touched || b.shifted)
 	}
 	b.push(f, s)
@@ -511,6 +604,10 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 	if len(r.st.Kinds) == 0 && r.st.Harmless != "" {
 		return r, nil
 	}
+	if r.runs != "" { // EXECUTE s says nothing: people see, and approve, what s is
+		payload = append(append(slices.Clone(payload), 0), r.text...)
+		text += "\n-- " + strconv.Quote(r.runs) + " is: " + r.text
+	}
 	a := c.describe(b, r.st, text, payload)
 	if err := c.lineage(a, r.st); err != nil {
 		b.refuse("AS004", "the gate cannot tell where the columns of this statement come from; try again later")
@@ -568,8 +665,6 @@ func samePin(value, want string) bool {
 func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 	st := r.st
 	switch {
-	case st.Prepare != nil:
-		b.prepared[st.Prepare.Name] = &prepared{text: r.text, bySQL: true}
 	case st.Execute != "":
 		p := c.lookup(b, st.Execute)
 		if p == nil {
@@ -585,11 +680,10 @@ func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 			inner = inner.Prepare.Inner
 		}
 		resolved := st.Resolve(inner)
-		r.st, r.text = &resolved, p.text
+		r.st, r.text, r.runs = &resolved, p.text, st.Execute
 	case st.Cursor == nil:
 	case st.Cursor.Op == sql.CursorDeclare:
 		r.declare = &cursor{inner: st.Cursor.Inner, hold: st.Cursor.Hold}
-		b.cursors[st.Cursor.Name] = r.declare
 	case st.Cursor.Op == sql.CursorFetch || st.Cursor.Op == sql.CursorMove:
 		r.cursor = c.cursor(b, st.Cursor.Name)
 		if r.cursor == nil {
@@ -599,8 +693,6 @@ func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 		resolved := st.Resolve(r.cursor.inner)
 		r.st, r.columns = &resolved, r.cursor.columns
 		return true, nil // under the permit it was declared with
-	case st.Cursor.Op == sql.CursorClose && st.Cursor.Name != "*":
-		b.cursors[st.Cursor.Name] = nil
 	}
 	return false, nil
 }

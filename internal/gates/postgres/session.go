@@ -97,6 +97,7 @@ type prepared struct {
 type portal struct {
 	name   string
 	run    run
+	state  string      // what names meant when it was bound
 	permit gate.Permit // once it outlives the request that bound it
 	fields []field
 	known  bool // fields were described
