@@ -2,7 +2,11 @@ package assent_test
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -78,3 +82,32 @@ func TestImportsPointDown(t *testing.T) {
 
 // sameHouse allows a package to import one that lies inside it, as classify/sql may its own parser.
 func sameHouse(path, imp string) bool { return strings.HasPrefix(imp, path+"/") }
+
+var (
+	floorRow = regexp.MustCompile(`(?m)^\| (\d+) \| (.*) \|$`)
+	quoted   = regexp.MustCompile("`([^`]+)`")
+)
+
+// TestTheDocumentedFloors holds the table of docs/architecture.md against floors.
+func TestTheDocumentedFloors(t *testing.T) {
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := floorRow.FindAllStringSubmatch(string(text), -1)
+	if len(rows) != len(floors) {
+		t.Fatalf("the table has %d floors, the test %d", len(rows), len(floors))
+	}
+	for i, row := range rows {
+		var told []string
+		for _, m := range quoted.FindAllStringSubmatch(row[2], -1) {
+			told = append(told, m[1])
+		}
+		want := slices.Clone(floors[i])
+		slices.Sort(told)
+		slices.Sort(want)
+		if row[1] != strconv.Itoa(i) || !slices.Equal(told, want) {
+			t.Errorf("floor %s is %v in docs/architecture.md, and floor %d %v here", row[1], told, i, want)
+		}
+	}
+}
