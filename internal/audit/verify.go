@@ -83,6 +83,9 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	if err := v.scan(ctx); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
+	if err := v.columns(ctx); err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("verifying audit log: %w", err)
+	}
 	v.line("%d records, indexes without a gap, root %s", head.Size, v.Root)
 	v.describeCheckpoint()
 	if err := v.spool(); err != nil && !errors.Is(err, errEnough) {
@@ -184,6 +187,26 @@ func (v *verifier) scan(ctx context.Context) error {
 		_ = v.problem(-1, "the first %d records aren't those that were signed", v.Checkpoint.Size)
 	}
 	return v.beyond(ctx)
+}
+
+// columns has a store that keeps columns beside the records compare the two.
+func (v *verifier) columns(ctx context.Context) error {
+	store, ok := v.r.(interface {
+		Misfiled(ctx context.Context, to int64) ([]int64, error)
+	})
+	if !ok {
+		return nil
+	}
+	found, err := store.Misfiled(ctx, v.head.Size)
+	if err != nil {
+		return err
+	}
+	for _, index := range found {
+		if err := v.problem(index, "the record is filed under other words than its own"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // differs is the number of the first hash in which two tiles differ.

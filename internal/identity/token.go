@@ -116,7 +116,10 @@ type TokenOptions struct {
 	SealKey   []byte // MAC key, at least 32 bytes, kept outside the store
 	// Record appends the audit record of a change to the same transaction.
 	Record func(ctx context.Context, tx TokenTx, c TokenChange) error
-	Clock  func() time.Time
+	// Revoked asks the log whether a token was revoked: a sealed row can be put
+	// back as it once was. nil: nobody can be asked, and the row alone counts.
+	Revoked func(ctx context.Context, tx TokenTx, id string) (bool, error)
+	Clock   func() time.Time
 }
 
 // Tokens mints, checks and revokes credentials. It is safe for concurrent use.
@@ -254,7 +257,7 @@ func (t *Tokens) load(ctx context.Context, id string) (tok *Token, err error) {
 		if err != nil {
 			return err
 		}
-		tok, err = t.unseal(row)
+		tok, err = t.read(ctx, tx, row)
 		return err
 	})
 	if err != nil {
@@ -272,20 +275,23 @@ func (t *Tokens) ByUser(ctx context.Context, user string) (*Token, error) {
 	if user == "" { // the name of those that have none
 		return nil, ErrBadToken
 	}
-	var rows []TokenRow
-	err := t.o.Store.ViewTokens(ctx, func(tx TokenTx) (err error) {
-		rows, err = tx.TokensByUser(ctx, user)
+	var all []*Token
+	err := t.o.Store.ViewTokens(ctx, func(tx TokenTx) error {
+		rows, err := tx.TokensByUser(ctx, user)
+		for _, row := range rows {
+			tok, err := t.read(ctx, tx, row)
+			if err != nil {
+				return err
+			}
+			all = append(all, tok)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for the credential of a user: %w", err)
 	}
 	var newest *Token
-	for _, row := range rows {
-		tok, err := t.unseal(row)
-		if err != nil {
-			return nil, err
-		}
+	for _, tok := range all {
 		if tok.Kind != KindActor || !tok.live(t.o.Clock()) {
 			continue
 		}
@@ -334,7 +340,7 @@ func (t *Tokens) List(ctx context.Context) ([]Token, error) {
 			return err
 		}
 		for _, row := range rows {
-			tok, err := t.unseal(row)
+			tok, err := t.read(ctx, tx, row)
 			if err != nil {
 				return err
 			}
@@ -437,6 +443,22 @@ func (t *Tokens) unseal(row TokenRow) (*Token, error) {
 		return nil, fmt.Errorf("token %q was moved outside Assent: %w", row.ID, ErrBadToken)
 	}
 	return &tok, nil
+}
+
+// read unseals a token, and asks the log whether it was revoked since.
+func (t *Tokens) read(ctx context.Context, tx TokenTx, row TokenRow) (*Token, error) {
+	tok, err := t.unseal(row)
+	if err != nil || t.o.Revoked == nil || !tok.Revoked.IsZero() {
+		return tok, err
+	}
+	revoked, err := t.o.Revoked(ctx, tx, tok.ID)
+	if err != nil {
+		return nil, err
+	}
+	if revoked {
+		tok.Revoked = tok.Created // when exactly, the log says
+	}
+	return tok, nil
 }
 
 func (t *Tokens) mac(body []byte) []byte {

@@ -99,6 +99,20 @@ func (s *Server) verifyLoop(ctx context.Context) {
 	}
 }
 
+// verifyAtStart rehashes the log before anything may rely on what it says:
+// approvals and credentials are held against it. The spool is not looked up in
+// and is verified once the gates are open.
+func (s *Server) verifyAtStart(ctx context.Context, data string) error {
+	r, err := audit.Verify(ctx, s.store, audit.VerifyOptions{VKeys: s.auditLog.Verifiers(), HeadFile: headFile(data)})
+	if err != nil {
+		return err
+	}
+	if !r.OK() {
+		return fmt.Errorf("the log does not verify: record %d: %s\n  nothing was started; assent verify --data %s lists all that is wrong. Keep the directory as evidence, and restore a copy whose log verifies", r.Problems[0].Index, r.Problems[0].What, data)
+	}
+	return nil
+}
+
 func (s *Server) lastVerified(context.Context) console.Verified {
 	s.mu.Lock()
 	defer s.mu.Unlock()

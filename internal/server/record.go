@@ -11,6 +11,7 @@ import (
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/enforce"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/store/sqlite"
 
 	"github.com/assenthq/assent/action"
 )
@@ -65,6 +66,15 @@ func (s *Server) recordToken(ctx context.Context, tx identity.TokenTx, c identit
 		rec.Chain = append(rec.Chain, a.ID)
 	}
 	return s.auditLog.Append(ctx, atx, rec)
+}
+
+// tokenRevoked asks the log what the row of a credential may no longer say.
+func tokenRevoked(ctx context.Context, tx identity.TokenTx, id string) (bool, error) {
+	stx, ok := tx.(*sqlite.Tx)
+	if !ok {
+		return false, fmt.Errorf("reading a token: the store's transaction has no log")
+	}
+	return stx.TokenRevoked(ctx, id)
 }
 
 // toSign notes the newest durable head; it never blocks a commit.

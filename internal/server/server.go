@@ -132,6 +132,9 @@ func (s *Server) openData(ctx context.Context, data string) error {
 	if err := s.auditLog.Open(ctx, s.store); err != nil {
 		return err
 	}
+	if err := s.verifyAtStart(ctx, data); err != nil {
+		return err
+	}
 	s.store.OnCommit(s.toSign)
 	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: "local", MaxBytes: s.cfg.Limits.SpoolBytes, OnSeal: s.recordSeal}); err != nil {
 		return err
@@ -193,7 +196,7 @@ func classes(m map[string]string) map[string]detect.Class {
 
 func (s *Server) makeEngine(k *keys) error {
 	var err error
-	s.tokens, err = identity.NewTokens(identity.TokenOptions{Store: s.store, Directory: s.dir, SealKey: k.seal, Record: s.recordToken})
+	s.tokens, err = identity.NewTokens(identity.TokenOptions{Store: s.store, Directory: s.dir, SealKey: k.seal, Record: s.recordToken, Revoked: tokenRevoked})
 	if err != nil {
 		return err
 	}

@@ -106,3 +106,26 @@ func (s *Store) Search(ctx context.Context, q audit.Query) (out []audit.Record, 
 	}
 	return out, nil
 }
+
+// Misfiled lists records, 100 at most, that searches can't be trusted to find:
+// a column beside the leaf says another than the leaf. What an approval or a
+// credential came to is looked up by columns.
+func (s *Store) Misfiled(ctx context.Context, to int64) (found []int64, err error) {
+	const query = `SELECT idx FROM (SELECT *, CAST(leaf AS TEXT) AS t FROM log_record WHERE idx < $1)
+		WHERE NOT json_valid(t) OR type IS NOT json_extract(t, '$.type')
+		OR approval <> coalesce(json_extract(t, '$.approval'), '') OR actor <> coalesce(json_extract(t, '$.actor'), '')
+		OR person <> coalesce(json_extract(t, '$.person'), '') OR resource <> coalesce(json_extract(t, '$.resource'), '')
+		OR session <> coalesce(json_extract(t, '$.session'), '') LIMIT 100`
+	err = s.Read(ctx, func(tx *Tx) error {
+		return tx.query(ctx, query, []any{to}, func(rows *sql.Rows) error {
+			var index int64
+			err := rows.Scan(&index)
+			found = append(found, index)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("comparing columns with records: %w", err)
+	}
+	return found, nil
+}

@@ -274,6 +274,24 @@ func (tx *Tx) Reached(ctx context.Context, id string) (out []approval.State, err
 	return out, nil
 }
 
+// TokenRevoked reports whether the log says that a credential was revoked.
+func (tx *Tx) TokenRevoked(ctx context.Context, id string) (found bool, err error) {
+	err = tx.query(ctx, "SELECT leaf FROM log_record WHERE type = 'token.changed' AND json_extract(CAST(leaf AS TEXT), '$.detail.token') = $1",
+		[]any{id}, func(rows *sql.Rows) error {
+			var leaf []byte
+			if err := rows.Scan(&leaf); err != nil {
+				return err
+			}
+			r, err := decodeRecord(leaf)
+			found = found || r.Detail["what"] == "revoked"
+			return err
+		})
+	if err != nil {
+		return false, fmt.Errorf("looking for the end of token %s: %w", id, err)
+	}
+	return found, nil
+}
+
 // InsertReview implements approval.Reviews.
 func (tx *Tx) InsertReview(ctx context.Context, r approval.ReviewRow) error {
 	_, err := tx.exec(ctx, "INSERT INTO review (id, approval, person, body, mac) VALUES ($1, $2, $3, $4, $5)",

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/assenthq/assent/internal/identity"
+)
+
+// edit is an operator with the database's file, and without the keys.
+func edit(t *testing.T, dir string, queries ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "data", "assent.db")+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, q := range queries {
+		res, err := db.Exec(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 && !strings.HasPrefix(q, "CREATE") {
+			t.Fatalf("%s changed nothing (%v)", q, err)
+		}
+	}
+}
+
+// A credential's row is put back as it was before it was revoked, seal and all.
+func TestARevokedTokenPutBackStaysRevoked(t *testing.T) {
+	dir := t.TempDir()
+	s, err := threatened(t, dir, readsPack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	defer func() { _ = s.Close(ctx) }()
+	text, tok, err := s.tokens.Mint(ctx, identity.MintRequest{Kind: identity.KindActor, Actors: []string{"agent:worker"}, TTL: time.Hour, By: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.tokens.Check(ctx, text); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, dir, "CREATE TABLE kept AS SELECT * FROM token")
+	if err := s.tokens.Revoke(ctx, tok.ID, "test"); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, dir, "INSERT OR REPLACE INTO token SELECT * FROM kept")
+	if c, err := s.tokens.Check(ctx, text); err == nil {
+		t.Errorf("the revoked token is %+v again", c)
+	}
+	if c, err := s.tokens.Proved(ctx, tok.ID); err == nil {
+		t.Errorf("a gate takes it for %+v", c)
+	}
+	if found, err := s.tokens.ByUser(ctx, "worker"); err != nil || found.ID == tok.ID {
+		t.Errorf("a gate finds it by its user (%v)", err)
+	}
+}
+
+// The columns by which the log is searched are edited: nothing is started on them.
+func TestEditedColumnsStopTheStart(t *testing.T) {
+	for _, q := range []string{
+		"UPDATE log_record SET type = 'request' WHERE type = 'token.changed'",
+		"UPDATE log_record SET approval = 'apr_x' WHERE idx = 1",
+		"UPDATE log_record SET leaf = CAST(replace(CAST(leaf AS TEXT), 'minted', 'mintee') AS BLOB)",
+	} {
+		dir := t.TempDir()
+		s, err := threatened(t, dir, readsPack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		edit(t, dir, q)
+		s, err = threatened(t, dir, readsPack)
+		if err == nil {
+			_ = s.Close(context.Background())
+			t.Errorf("%s: the server starts", q)
+		} else if !strings.Contains(err.Error(), "assent verify --data") {
+			t.Errorf("%s: the error doesn't say what to do: %v", q, err)
+		}
+	}
+}
