@@ -124,6 +124,7 @@ func (x *tampered) opens() string {
 func TestEveryColumnOfEveryTable(t *testing.T) {
 	template := newTampered(t)
 	must(t, template.store.Close())
+	template.edit("DROP INDEX log_record_token") // it takes only JSON, and stops no operator
 	values := map[string][]string{
 		"TEXT":    {"'approved'", "'pending'", "''", "'person:ben'", "'agent:y'", "'half'"},
 		"INTEGER": {"0", "1", "9000000000000000"},
