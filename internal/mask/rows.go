@@ -2,6 +2,7 @@ package mask
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -99,8 +100,10 @@ func (r *Rows) learn(c *column, class detect.Class) {
 		return
 	}
 	rule.stored = !c.Derived && len(c.Sources) > 0
-	if c.Derived && (rule.method == Partial || rule.method == Format) {
-		rule.method = Redact // the last four of reverse(card) are its first
+	if c.Derived {
+		// The last four of reverse(card) are its first, and the token of one digit
+		// is soon known: a union with a literal shows the literal's.
+		rule.method = Redact
 	}
 	if !c.known || strictness(rule.method) > strictness(c.rule.method) {
 		c.class, c.rule, c.known = class, rule, true
@@ -112,16 +115,29 @@ func (r *Rows) Counts() map[string]int64 { return r.counts }
 
 // Value returns what may be shown for v, the value of column i. It never
 // modifies v, and returns v itself when there is nothing to mask. NULL (nil)
-// stays NULL. An error means that the value must not be delivered.
+// stays NULL, except where a classed value was computed with: there each value
+// gets the same answer, because nullif(substr(ssn, 1, 1), '1') tells a digit by being
+// NULL and string_to_array(ssn, '1') by its length. An error means that the value
+// must not be delivered.
 func (r *Rows) Value(i int, v []byte) ([]byte, error) {
-	if v == nil || len(r.set.rules) == 0 {
+	if len(r.set.rules) == 0 {
 		return v, nil
 	}
 	if i < 0 || i >= len(r.cols) {
 		return nil, fmt.Errorf("masking column %d of %d: %w", i, len(r.cols), errColumn)
 	}
 	c := &r.cols[i]
-	out, err := r.mask(c, c.kind, v)
+	if v == nil && !(c.known && c.Derived) {
+		return nil, nil
+	}
+	var out []byte
+	var err error
+	if c.known && c.Derived {
+		out, err = c.constant()
+		r.counts[string(c.class)]++
+	} else {
+		out, err = r.mask(c, c.kind, v)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("masking column %d of type %d: %w", i, c.Type, err)
 	}
@@ -180,6 +196,32 @@ func (c *column) whole(k kind, v []byte) ([]byte, error) {
 		return slices.Clone(z.binary), nil
 	}
 	return []byte(z.text), nil
+}
+
+// constant returns the mask of a computed value: the same for every value of the column.
+func (c *column) constant() ([]byte, error) {
+	switch c.kind {
+	case kindArray:
+		if !c.Binary {
+			return []byte("{}"), nil
+		}
+		return binary.BigEndian.AppendUint32(make([]byte, 8), elementOf(c.Type)), nil
+	case kindRecord:
+		if c.Binary {
+			return make([]byte, 4), nil
+		}
+	case kindJSON, kindJSONB:
+		if c.kind == kindJSONB && c.Binary {
+			return append([]byte{1}, jsonString(tag(c.class))...), nil
+		}
+		return jsonString(tag(c.class)), nil
+	case kindOther:
+		if c.Type > 0 && c.Type < firstUserType {
+			return nil, errOpaque
+		}
+		return []byte(tag(c.class)), nil
+	}
+	return c.whole(c.kind, nil)
 }
 
 // content masks what is found in a value whose column has no class.
