@@ -102,6 +102,9 @@ func (a *analysis) other(m protoreflect.Message, e env) {
 	case *pg.JsonFuncExpr, *pg.JsonParseExpr, *pg.JsonScalarExpr, *pg.JsonSerializeExpr, *pg.MergeSupportFunc:
 		a.since(170000, "an SQL/JSON function")
 	}
+	if e.out != nil && !total(m) {
+		e = e.steering()
+	}
 	name := string(m.Descriptor().Name())
 	switch {
 	case valueNodes[name]:
@@ -113,6 +116,34 @@ func (a *analysis) other(m protoreflect.Message, e env) {
 		return
 	}
 	a.children(m, e)
+}
+
+// total reports whether a node of an output list gives one value for every
+// value below it. What may fail for one and not for another, what chooses, and what
+// returns several rows answers a question about the value though the value is
+// masked: case when ssn like '1%' then 1/0 end.
+func total(m protoreflect.Message) bool {
+	switch n := m.Interface().(type) {
+	case *pg.A_Expr:
+		switch n.Kind {
+		case pg.A_Expr_Kind_AEXPR_NULLIF:
+			return true
+		case pg.A_Expr_Kind_AEXPR_OP:
+			return totalOperators[nameOf(n.Name)]
+		}
+		return false
+	case *pg.TypeCast:
+		return totalTypes[lastPart(nameOf(n.TypeName.GetNames()))]
+	case *pg.CoalesceExpr:
+		for _, arg := range n.Args { // an argument is looked at only if those before it are NULL
+			if arg.GetAConst() == nil && arg.GetColumnRef() == nil {
+				return false
+			}
+		}
+	case *pg.CaseExpr, *pg.CaseWhen, *pg.BoolExpr, *pg.XmlExpr, *pg.XmlSerialize:
+		return false
+	}
+	return true
 }
 
 // since flags syntax that a server before version takes for a call of a user's
@@ -175,7 +206,11 @@ func (a *analysis) call(f *pg.FuncCall, e env) {
 	name := strings.Split(nameOf(f.Funcname), ".")
 	a.literalsMatter = true
 	a.function(name, f.Args, e)
-	a.exprs(f.Args, e)
+	if e.out != nil && !totalFunctions[name[len(name)-1]] {
+		a.exprs(f.Args, e.steering())
+	} else {
+		a.exprs(f.Args, e)
+	}
 	a.exprs(f.AggOrder, e.steering())
 	a.expr(f.AggFilter, e.steering())
 	if f.Over != nil {

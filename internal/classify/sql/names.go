@@ -55,6 +55,18 @@ var operators = words(`!! !~ !~* !~~ !~~* # ## #- #> #>> % & && &< &<| &> * *< *
 	<<| <= <> <@ <^ = > >= >> >>= >^ ? ?# ?& ?- ?-| ?| ?|| @ @-@ @> @? @@ @@@ ^ ^@ | |&> |/ |>> || ||/ ~ ~* ~<=~ ~<~ ~= ~>=~
 	~>~ ~~ ~~* !=`)
 
+// totalFunctions give one value whatever text they are given, and never fail.
+var totalFunctions = words(`ascii bit_length btrim char_length character_length concat concat_ws initcap left length lower ltrim
+	md5 octet_length quote_ident quote_literal quote_nullable replace reverse right rtrim starts_with strpos to_json to_jsonb translate
+	upper row_to_json json_build_array jsonb_build_array pg_typeof hashtext array_agg count json_agg jsonb_agg max min string_agg
+	any_value first_value last_value lag lead`)
+
+// totalOperators and totalTypes are the same for operators and casts.
+var (
+	totalOperators = words(`|| -> ->> #> #>>`)
+	totalTypes     = words(`text varchar bpchar name`)
+)
+
 // fieldNames are columns of records that built-in functions return.
 var fieldNames = words(`key value n x lexeme positions weights alias token tokid word nentry ndoc grantor grantee privilege_type is_grantable`)
 

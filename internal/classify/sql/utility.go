@@ -277,6 +277,9 @@ func (a *analysis) explain(n *pg.ExplainStmt) {
 		if len(b.planKinds.m) > 0 {
 			a.why = append(a.why, b.stmt.Why...)
 		}
+		if len(a.inferred) > 0 {
+			a.kind("estimates tell how many rows a condition meets", action.DataRead)
+		}
 	}
 	s.Limit = action.Count{}
 	s.Columns = []action.Column{{Name: "QUERY PLAN", Derived: true}}
