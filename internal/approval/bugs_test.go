@@ -626,3 +626,22 @@ func TestAskerGoneStaysPendingAndComesBack(t *testing.T) {
 		t.Fatalf("back: %+v", back)
 	}
 }
+
+// An agent is handed over before it ever asked, and its former owner reviews.
+func TestAFormerOwnerOfAnAgentThatNeverAsked(t *testing.T) {
+	h := newHouse(t, nil)
+	must(t, h.engine.Relate(context.Background(), actors()))
+	h.clock.add(29 * 24 * time.Hour)
+	all := actors()
+	all[0].Owner, all[0].Related = "person:ana", nil
+	h.town.set(t, people(), all)
+	h.restart()
+	asker := identity.Asker{Subject: people()[0], Chain: []identity.Actor{all[0]}, Credential: "tok-new", Scopes: []string{identity.ScopeAct}}
+	a := h.ask(ask(asker, "copy"))
+	for _, former := range []string{"person:own", "person:dee"} {
+		var excluded approval.ErrExcluded
+		if _, err := h.review(a.ID, former, approval.Approve); !errors.As(err, &excluded) {
+			t.Errorf("%s, lately behind the agent, reviews: %v", former, err)
+		}
+	}
+}

@@ -270,9 +270,13 @@ func (e *Engine) remember(ctx context.Context, tx Tx, asker *identity.Asker, now
 			return nil, fmt.Errorf("noting who is behind %s: %w", actor, err)
 		}
 	}
-	rows, err := tx.RelationsOf(ctx, actor, now.Add(-relationMemory))
-	if err != nil {
-		return nil, fmt.Errorf("reading who was behind %s: %w", actor, err)
+	var rows []RelationRow
+	for _, link := range asker.Chain {
+		of, err := tx.RelationsOf(ctx, link.ID, now.Add(-relationMemory))
+		if err != nil {
+			return nil, fmt.Errorf("reading who was behind %s: %w", link.ID, err)
+		}
+		rows = append(rows, of...)
 	}
 	for _, r := range rows {
 		if !hmac.Equal(r.MAC, e.sealRelation(r)) {
@@ -285,6 +289,20 @@ func (e *Engine) remember(ctx context.Context, tx Tx, asker *identity.Asker, now
 		out[r.Person] = r.Why + ", until lately"
 	}
 	return out, nil
+}
+
+// Relate notes who is behind actors today, whether or not they ever ask: one
+// who gives an agent away before it asks was related to it all the same.
+func (e *Engine) Relate(ctx context.Context, actors []identity.Actor) error {
+	return e.update(ctx, "", func(tx Tx) ([]Event, error) {
+		for _, actor := range actors {
+			asker := identity.Asker{Chain: []identity.Actor{actor}}
+			if _, err := e.remember(ctx, tx, &asker, e.now()); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
 }
 
 // knownHuman errs unless a person this deployment knows is behind the asker.

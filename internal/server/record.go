@@ -77,6 +77,24 @@ func tokenRevoked(ctx context.Context, tx identity.TokenTx, id string) (bool, er
 	return stx.TokenRevoked(ctx, id)
 }
 
+const relateEvery = 12 * time.Hour // relations count for 30 days after they were last seen
+
+// relateLoop notes again who is behind each actor, as long as it is so.
+func (s *Server) relateLoop(ctx context.Context) {
+	tick := time.NewTicker(relateEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.engine.Relate(ctx, s.dir.Actors()); err != nil && ctx.Err() == nil {
+			s.log.Error("noting who is behind the actors", "err", err)
+		}
+	}
+}
+
 // toSign notes the newest durable head; it never blocks a commit.
 func (s *Server) toSign(h audit.Head) {
 	for {

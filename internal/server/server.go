@@ -250,6 +250,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.engine.Recover(ctx); err != nil {
 		return err
 	}
+	if err := s.engine.Relate(ctx, s.dir.Actors()); err != nil {
+		return err
+	}
 	if err := s.sealLeftovers(ctx); err != nil {
 		return err
 	}
@@ -269,6 +272,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.http.RegisterOnShutdown(s.console.Close)
 	s.work.Go(func() { s.signLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
+	s.work.Go(func() { s.relateLoop(run) })
 	s.work.Go(func() {
 		if err := s.enforcer.Run(run); err != nil {
 			s.log.Error("the ledger's last counts are lost", "err", err)
