@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 
 // house is one deployment under test.
 type house struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	cluster *pgcluster.Cluster
 	console string
@@ -78,7 +78,7 @@ tests:
   - { name: inserts, given: { kind: data.write, verb: insert }, want: { decision: review } }
 `
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	c, err := pgcluster.Start(t.Context(), pgcluster.Options{})
 	if err != nil {
@@ -118,7 +118,7 @@ func (h *house) write(name, text string) {
 	}
 }
 
-func free(t *testing.T) string {
+func free(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
