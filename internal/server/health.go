@@ -108,9 +108,16 @@ func (s *Server) verifyAtStart(ctx context.Context, data string) error {
 		return err
 	}
 	if !r.OK() {
-		return fmt.Errorf("the log does not verify: record %d: %s\n  nothing was started; assent verify --data %s lists all that is wrong. Keep the directory as evidence, and restore a copy whose log verifies", r.Problems[0].Index, r.Problems[0].What, data)
+		return fmt.Errorf("the log does not verify: %s\n  nothing was started; assent verify --data %s lists all that is wrong. Keep the directory as evidence, and restore a copy whose log verifies", about(r.Problems[0]), data)
 	}
 	return nil
+}
+
+func about(p audit.Problem) string {
+	if p.Index < 0 {
+		return p.What
+	}
+	return fmt.Sprintf("record %d: %s", p.Index, p.What)
 }
 
 func (s *Server) lastVerified(context.Context) console.Verified {
@@ -134,7 +141,7 @@ func (s *Server) verify(ctx context.Context) (*audit.Report, error) {
 		return nil, err
 	}
 	if !r.OK() {
-		return r, fmt.Errorf("record %d: %s", r.Problems[0].Index, r.Problems[0].What)
+		return r, errors.New(about(r.Problems[0]))
 	}
 	return r, nil
 }

@@ -20,7 +20,9 @@ type keys struct {
 	api   []byte // binding tokens
 }
 
-func loadKeys(dir string) (*keys, error) {
+// loadKeys makes keys only for a new deployment: beside data that was sealed
+// under others, new ones would make everything look forged.
+func loadKeys(dir string, create bool) (*keys, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the key directory: %w", err)
 	}
@@ -29,7 +31,7 @@ func loadKeys(dir string) (*keys, error) {
 		name string
 		into *[]byte
 	}{{"seal", &k.seal}, {"match", &k.match}, {"mask", &k.mask}, {"api", &k.api}} {
-		b, err := loadKey(filepath.Join(dir, f.name+".key"))
+		b, err := loadKey(filepath.Join(dir, f.name+".key"), create)
 		if err != nil {
 			return nil, err
 		}
@@ -39,8 +41,11 @@ func loadKeys(dir string) (*keys, error) {
 }
 
 // loadKey reads 32 random bytes in hexadecimal, or makes them. A file others may read is refused.
-func loadKey(path string) ([]byte, error) {
+func loadKey(path string, create bool) ([]byte, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && !create {
+		return nil, fmt.Errorf("reading a key: %s is gone: what is stored beside it was sealed with it, so restore it from a backup", path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		b := make([]byte, 32)
 		_, _ = rand.Read(b)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -42,6 +43,9 @@ func ReadOperator(data string) (*Operator, error) {
 // writeOperator mints a fresh operator credential and ends those of earlier runs.
 func (s *Server) writeOperator(ctx context.Context) error {
 	old, err := s.tokens.List(ctx)
+	if errors.Is(err, identity.ErrBadToken) {
+		return fmt.Errorf("%w\n  a stored credential was edited, or the keys belong to another data directory: restore both from one backup, or start with a new data directory", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"database/sql"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -84,6 +85,30 @@ func TestEditedColumnsStopTheStart(t *testing.T) {
 			t.Errorf("%s: the server starts", q)
 		} else if !strings.Contains(err.Error(), "assent verify --data") {
 			t.Errorf("%s: the error doesn't say what to do: %v", q, err)
+		}
+	}
+}
+
+// A key is gone: a new one in its place would make all that is stored look forged.
+func TestAMissingKeyIsNotMadeAnew(t *testing.T) {
+	for _, key := range []string{"seal", "match", "mask", "api"} {
+		dir := t.TempDir()
+		s, err := threatened(t, dir, readsPack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, "data", "keys", key+".key")
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = threatened(t, dir, readsPack); err == nil || !strings.Contains(err.Error(), "restore it from a backup") {
+			t.Errorf("without %s: %v", key, err)
+		}
+		if _, err := os.Stat(file); err == nil {
+			t.Errorf("%s was made anew", key)
 		}
 	}
 }

@@ -104,7 +104,11 @@ func (s *Server) make(ctx context.Context) error {
 	if err := s.openData(ctx, data); err != nil {
 		return err
 	}
-	k, err := loadKeys(filepath.Join(data, "keys"))
+	head, err := s.store.Head(ctx)
+	if err != nil {
+		return err
+	}
+	k, err := loadKeys(filepath.Join(data, "keys"), head.Size == 0)
 	if err != nil {
 		return err
 	}
