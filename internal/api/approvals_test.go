@@ -182,6 +182,31 @@ func TestAskingAgainAfterTheEndIsAnotherRequest(t *testing.T) {
 	}
 }
 
+// An agent that floods people is told which refusal it met, and when to come back.
+func TestTooManyPending(t *testing.T) {
+	w := newWorld(t)
+	for i := range 20 {
+		w.hold(w.agent, fmt.Sprintf("copy customers to stdout -- %d", i))
+	}
+	q := question("data.export", "postgres:shop/customers", "copy customers to stdout -- one more")
+	a := w.call("POST", "/access/v1/requests", w.agent, w.deny(w.agent, q))
+	a.problem(t, 429, "too-many-pending")
+	if a.header.Get("Retry-After") == "" {
+		t.Error("it isn't told when to come back")
+	}
+}
+
+// Other words for what people denied are no new question.
+func TestReworded(t *testing.T) {
+	w := newWorld(t)
+	if a := w.review(w.mira, w.hold(w.agent, "copy customers to stdout"), "deny", "no"); a.status != 200 {
+		t.Fatalf("%s", a.body)
+	}
+	if v := w.view(w.mira, w.hold(w.agent, "COPY customers TO stdout -- please")); v.Repeats != 1 || len(v.Seats) != 2 {
+		t.Errorf("after a denial: %+v", v)
+	}
+}
+
 // neverSigned is a log whose signer is gone.
 type neverSigned struct{}
 

@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -367,6 +369,11 @@ func describeAction(req *EvaluationRequest, isGate bool) (*action.Action, error)
 		a.Claims = action.Claims{Reason: c.Reason, Ticket: c.Ticket, Session: c.Session, Intent: c.Intent, BreakGlass: c.BreakGlass}
 		facts(&a.Data, c.Data)
 	}
+	// Nobody parsed the payload, so its shape is all that it says it does: other
+	// words for what people denied are no new question.
+	slices.Sort(a.Kinds)
+	shape := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q", a.Verb, a.Target, a.Kinds, a.Resource.Type, a.Resource.URN))
+	a.Shape = hex.EncodeToString(shape[:])
 	if _, err := a.Envelope(); err != nil {
 		return nil, badRequest("body.action", "the action has no canonical form")
 	}

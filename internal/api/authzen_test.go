@@ -73,8 +73,8 @@ func TestApprovedActionIsReevaluatedOnce(t *testing.T) {
 	ref := task.Result.Approval
 
 	other := question("data.export", customers, sql+" ")
-	if d := w.evaluate(w.agent, with(other, ref)); d.Decision {
-		t.Error("one more space ran on the approval")
+	if d := w.evaluate(w.agent, with(other, ref)); d.Decision || d.Context.Reason != "approval_expired" || d.Context.RetryAfter != 0 {
+		t.Errorf("one more space ran on the approval, or is told to try again: %+v", d.Context)
 	}
 	forged := ref
 	forged.State = ref.State[:len(ref.State)-4] + "AAAA"
@@ -91,8 +91,8 @@ func TestApprovedActionIsReevaluatedOnce(t *testing.T) {
 	if d := w.evaluate(w.agent, with(q, ref)); !d.Decision || d.Context.Reason != "approved" || d.Context.Grant != "" {
 		t.Errorf("the approved action: %+v", d.Context)
 	}
-	if d := w.evaluate(w.agent, with(q, ref)); d.Decision {
-		t.Error("it ran twice")
+	if d := w.evaluate(w.agent, with(q, ref)); d.Decision || d.Context.Reason != "approval_expired" || d.Context.RetryAfter != 0 {
+		t.Errorf("it ran twice, or is told to try again: %+v", d.Context)
 	}
 	var after api.TaskResponse
 	w.call("GET", "/access/v1/requests/"+id, w.agent, nil).json(t, &after)

@@ -458,8 +458,19 @@ func (e *Enforcer) refusal(a *approval.Approval) error {
 	return d
 }
 
-// use decides again and turns the approval into a running action: once.
+// use turns the approval into a running action: once. Its error is for the asker.
 func (e *Enforcer) use(ctx context.Context, j *judgement, id string) (*permit, error) {
+	p, err := e.take(ctx, j, id)
+	var denied *gate.Denied
+	if err == nil || errors.As(err, &denied) {
+		return p, err
+	}
+	return nil, &gate.Denied{Status: gate.StatusNobody, ID: id, URL: e.link(id), Reason: "the approval could not be used, so the answer is no"}
+}
+
+// take decides again and takes the single use of an approval. Its error is a
+// gate.Denied where policy changed, else the engine's own.
+func (e *Enforcer) take(ctx context.Context, j *judgement, id string) (*permit, error) {
 	var again *judgement
 	maxRows := int64(-1)
 	if j.decision.RowLimit.Known {
@@ -479,7 +490,7 @@ func (e *Enforcer) use(ctx context.Context, j *judgement, id string) (*permit, e
 			return nil, &gate.Denied{Status: gate.StatusDenied, ID: id, URL: e.link(id), Reason: changed.Error(), Hint: "ask again: people decide on what holds now"}
 		}
 		e.o.Logger.Error("using an approval", "approval", id, "err", err)
-		return nil, &gate.Denied{Status: gate.StatusNobody, ID: id, URL: e.link(id), Reason: "the approval could not be used, so the answer is no"}
+		return nil, err
 	}
 	masks, limit := again.decision.Masks, again.decision.RowLimit
 	p := e.permit(again, id, limit, masks)
@@ -513,12 +524,14 @@ func (e *Enforcer) recheck(ctx context.Context, j *judgement, a *approval.Approv
 	return nil, &ChangedError{"the policy denies it"}
 }
 
-// sameRequirements holds when every requirement of now was among those the reviewers met.
+// sameRequirements holds when every requirement of now was among those the
+// reviewers met. After a denial they met one seat more, which a rule that names
+// no From got one for.
 func sameRequirements(now, met []policy.Requirement) bool {
 	for _, n := range now {
 		ok := false
 		for _, m := range met {
-			ok = ok || n.Rule == m.Rule && n.Pack == m.Pack && n.Count <= m.Count && slices.Equal(n.From, m.From) && slices.Equal(n.AllOf, m.AllOf) && n.Assurance == m.Assurance
+			ok = ok || n.Rule == m.Rule && n.Pack == m.Pack && n.Count <= m.Count && (len(n.From) == 0 || slices.Equal(n.From, m.From)) && slices.Equal(n.AllOf, m.AllOf) && n.Assurance == m.Assurance
 		}
 		if !ok {
 			return false

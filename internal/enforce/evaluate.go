@@ -70,7 +70,7 @@ func (e *Enforcer) Request(ctx context.Context, asker identity.Asker, a *action.
 	if err != nil {
 		var denied *gate.Denied
 		if errors.As(e.explain(ctx, j, err), &denied) {
-			return nil, denied
+			return nil, errors.Join(denied, err) // the API tells the causes apart
 		}
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (e *Enforcer) Redeem(ctx context.Context, asker identity.Asker, a *action.A
 	if err != nil {
 		return Evaluation{}, fmt.Errorf("redeeming %s: %w", id, err)
 	}
-	p, err := e.use(ctx, j, id)
+	p, err := e.take(ctx, j, id)
 	if err != nil {
 		return Evaluation{}, err
 	}
