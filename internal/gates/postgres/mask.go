@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -220,7 +221,7 @@ func (c *codec) withoutValues(code string, text []byte) []byte {
 	}
 	first, last := bytes.IndexAny(text, quotes), bytes.LastIndexAny(text, quotes)
 	if first < 0 {
-		return text
+		return withoutNumbers(text)
 	}
 	_, size := utf8.DecodeRune(text[last:])
 	end := last + size
@@ -231,8 +232,16 @@ func (c *codec) withoutValues(code string, text []byte) []byte {
 	if !c.reading && code[:2] == "42" && c.said != "" && strings.Contains(strings.ToLower(c.said), strings.ToLower(strings.Trim(quoted, quotes))) {
 		return text
 	}
-	return append(append(bytes.Clone(text[:first]), "(withheld)"...), text[end:]...)
+	return withoutNumbers(append(append(bytes.Clone(text[:first]), "(withheld)"...), text[end:]...))
 }
+
+// withoutNumbers replaces the numbers that a message says without quotes:
+// "requested character too large for encoding: 123456789", by chr(ssn).
+func withoutNumbers(text []byte) []byte {
+	return numbers.ReplaceAll(text, []byte("(withheld)"))
+}
+
+var numbers = regexp.MustCompile(`[0-9][0-9.,:/-]*`)
 
 func errorFrame(severity, code, message, detail, hint string) []byte {
 	return report('E', severity, code, message, detail, hint)
