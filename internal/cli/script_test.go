@@ -25,8 +25,7 @@ import (
 
 // cluster is the PostgreSQL that all scripts share, each with a database of its own.
 type cluster struct {
-	m  *testing.M
-	pg *pgcluster.Cluster
+	m *testing.M
 }
 
 // Environment of the test process through which scripts find the cluster.
@@ -331,7 +330,7 @@ func cmdEvil(ts *testscript.TestScript, _ bool, args []string) {
 // cmdHarmless checks that a terminal would show all of a file as characters: harmless FILE.
 func cmdHarmless(ts *testscript.TestScript, _ bool, args []string) {
 	for i, r := range ts.ReadFile(args[0]) {
-		if r != '\n' && (unicode.In(r, unicode.C, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)) {
+		if r != '\n' && unicode.In(r, unicode.C, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
 			ts.Fatalf("%s has %U at byte %d", args[0], r, i)
 		}
 	}

@@ -82,6 +82,7 @@ func parse(name, q string) pgproto3.FrontendMessage { return &pgproto3.Parse{Nam
 func bind(portal, name string) pgproto3.FrontendMessage {
 	return &pgproto3.Bind{DestinationPortal: portal, PreparedStatement: name}
 }
+
 func execute(portal string, n uint32) pgproto3.FrontendMessage {
 	return &pgproto3.Execute{Portal: portal, MaxRows: n}
 }
@@ -114,8 +115,10 @@ var desync = []struct {
 		{parse("x", "selec 1"), parse("s", harmless), sync_}, {bind("", "s"), execute("", 0), sync_},
 	}, "ERROR 42601;ERROR 26000", false},
 	{"a close of a failed batch did not happen", []messages{
-		{parse("s", harmful), sync_}, {parse("x", "selec 1"), &pgproto3.Close{ObjectType: 'S', Name: "s"}, parse("s", harmless), sync_},
-		{parse("s", harmless), sync_}, {bind("", "s"), execute("", 0), sync_},
+		{parse("s", harmful), sync_},
+		{parse("x", "selec 1"), &pgproto3.Close{ObjectType: 'S', Name: "s"}, parse("s", harmless), sync_},
+		{parse("s", harmless), sync_},
+		{bind("", "s"), execute("", 0), sync_},
 	}, ";ERROR 42601;ERROR 42P05;ERROR 42501", false},
 	{"closed and parsed again is the new text", []messages{
 		{parse("s", harmless), sync_}, {&pgproto3.Close{ObjectType: 'S', Name: "s"}, parse("s", harmful), sync_}, {bind("", "s"), execute("", 0), sync_},
@@ -166,9 +169,11 @@ var desync = []struct {
 		{query("select bypass.setter('standard_conforming_strings', 'off')")}, {query(backslash)},
 	}, "row off,SELECT 1;FATAL 22023", true},
 	{"a name that a block prepared anew", []messages{
-		{query("prepare s as " + harmless)}, {parse("p", harmless), sync_},
+		{query("prepare s as " + harmless)},
+		{parse("p", harmless), sync_},
 		{query("do $$ begin perform 'bypass.allowed'; execute 'deallocate s'; execute 'prepare s as " + harmful + "'; execute 'deallocate p'; execute 'prepare p as " + harmful + "'; end $$")},
-		{query("execute s")}, {bind("", "p"), execute("", 0), sync_},
+		{query("execute s")},
+		{bind("", "p"), execute("", 0), sync_},
 	}, "PREPARE;;DO;ERROR 26000;ERROR 26000", false},
 	{"a name that a block left alone", []messages{
 		{parse("p", harmless), sync_}, {query("do $$ begin perform 'bypass.allowed'; end $$")}, {bind("", "p"), execute("", 0), sync_},
@@ -176,7 +181,8 @@ var desync = []struct {
 	{"a cursor that a block declared anew", []messages{
 		{query("begin; declare c cursor for " + harmless)},
 		{query("do $$ begin perform 'bypass.allowed'; execute 'close c'; execute 'declare c cursor for select bypass.evil()'; end $$")},
-		{query("fetch all from c")}, {query("rollback")},
+		{query("fetch all from c")},
+		{query("rollback")},
 	}, "BEGIN,DECLARE CURSOR;DO;ERROR 34000;ROLLBACK", false},
 	{"a function call", []messages{{&pgproto3.FunctionCall{Function: 1}}, {query(harmless)}}, "ERROR 0A000;row 1,SELECT 1", false},
 	{"COPY data that nobody asked for", []messages{{&pgproto3.CopyData{Data: []byte("1\n")}, &pgproto3.CopyDone{}, &pgproto3.CopyFail{Message: "x"}, query(harmless)}}, "row 1,SELECT 1", false},
@@ -190,7 +196,8 @@ var desync = []struct {
 	{"text that is not UTF-8", []messages{{parse("", "select '\xe8'"), sync_}, {query("select '\xe8'")}, {query(harmless)}}, "ERROR 22021;ERROR 22021;row 1,SELECT 1", false},
 	{"copies in the extended protocol", []messages{
 		{parse("", "copy bypass.allowed from stdin"), bind("", ""), execute("", 0), sync_, &pgproto3.CopyData{Data: []byte("5\n6\n")}, &pgproto3.CopyDone{}, sync_},
-		{query("select count(*) from bypass.allowed")}, {query("delete from bypass.allowed")},
+		{query("select count(*) from bypass.allowed")},
+		{query("delete from bypass.allowed")},
 	}, "COPY 2;row 2,SELECT 1;DELETE 2", false},
 	{"a query inside COPY", []messages{{query("copy bypass.allowed from stdin"), &pgproto3.CopyData{Data: []byte("5\n")}, query(harmful)}}, "FATAL 57P01", true},
 }
