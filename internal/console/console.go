@@ -84,6 +84,9 @@ type Options struct {
 	Traffic *Traffic
 	// CheckToken tells whose a pasted reviewer token is; nil: links only.
 	CheckToken func(ctx context.Context, token string) (identity.Person, error)
+	// TokenHolds errs once a pasted token, known by its id, has expired or was
+	// revoked: its sessions end with it. nil: they last as long as any other.
+	TokenHolds func(ctx context.Context, id string) error
 	// Sessions keeps who is signed in; nil: in memory, so that a restart signs everybody out.
 	Sessions Sessions
 	About    func(ctx context.Context) About

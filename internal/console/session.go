@@ -28,6 +28,8 @@ type Session struct {
 	CSRF    string // must come back in each request that changes something
 	Created time.Time
 	Expires time.Time
+	// Token is the id of the token it was opened with; "" for a one-time link.
+	Token string
 }
 
 // Sessions keeps sessions by the SHA-256 of their secret.
@@ -140,7 +142,8 @@ type who struct {
 }
 
 // visitor returns who sent r, or false. The person is looked up again each
-// time: one who left the directory is signed out by that.
+// time, and the token they signed in with: one who left the directory, or whose
+// token was revoked, is signed out by that.
 func (c *Console) visitor(r *http.Request) (*who, bool) {
 	k, err := r.Cookie(c.cookie)
 	if err != nil {
@@ -153,6 +156,9 @@ func (c *Console) visitor(r *http.Request) (*who, bool) {
 		return nil, false
 	}
 	if !ok || !c.o.Clock().Before(s.Expires) {
+		return nil, false
+	}
+	if s.Token != "" && c.o.TokenHolds != nil && c.o.TokenHolds(r.Context(), s.Token) != nil {
 		return nil, false
 	}
 	w.Session = s

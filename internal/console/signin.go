@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+
+	"github.com/assenthq/assent/internal/identity"
 )
 
 // nextPages are where a person may be sent on after signing in: never elsewhere.
@@ -39,12 +41,16 @@ func (c *Console) showSignIn(w http.ResponseWriter, r *http.Request) {
 // signIn opens a session for a one-time link or a reviewer's token.
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	now := c.o.Clock()
-	id, ok := "", false
+	id, token, ok := "", "", false
 	if t := r.PostFormValue("t"); t != "" {
 		id, ok = c.links.take(hashOf(t), now)
 	} else if t := strings.TrimSpace(r.PostFormValue("token")); t != "" && c.o.CheckToken != nil {
 		p, err := c.o.CheckToken(r.Context(), t)
 		id, ok = p.ID, err == nil && p.ID != ""
+		if ok && c.o.TokenHolds != nil {
+			token, err = identity.TokenID(t)
+			ok = err == nil
+		}
 	}
 	if ok {
 		_, ok = c.o.People.Person(id)
@@ -57,7 +63,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	secret := newSecret()
-	s := Session{Person: id, CSRF: newSecret(), Created: now, Expires: now.Add(sessionLife)}
+	s := Session{Person: id, CSRF: newSecret(), Created: now, Expires: now.Add(sessionLife), Token: token}
 	if err := c.o.Sessions.Put(r.Context(), hashOf(secret), s); err != nil {
 		c.o.Logger.ErrorContext(r.Context(), "opening a console session", "err", err)
 		c.fail(w, r, http.StatusServiceUnavailable, "Nobody can sign in right now.", "Try again in a minute; the server's log says why.")

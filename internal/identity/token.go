@@ -496,6 +496,9 @@ func parseToken(text string) (id string, err error) {
 	return id, nil
 }
 
+// TokenID is the id in a token's text, which is no secret.
+func TokenID(text string) (string, error) { return parseToken(text) }
+
 func randomID() string {
 	b := make([]byte, tokenIDLen)
 	_, _ = rand.Read(b) // never fails (Go 1.24)

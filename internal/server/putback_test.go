@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"database/sql"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,5 +112,43 @@ func TestAMissingKeyIsNotMadeAnew(t *testing.T) {
 		if _, err := os.Stat(file); err == nil {
 			t.Errorf("%s was made anew", key)
 		}
+	}
+}
+
+// A reviewer's token is revoked: the browser that was signed in with it is signed out.
+func TestASessionEndsWithItsToken(t *testing.T) {
+	s, err := threatened(t, t.TempDir(), readsPack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	text, tok, err := s.tokens.Mint(ctx, identity.MintRequest{Kind: identity.KindPerson, Subject: "person:mira", Scopes: []string{identity.ScopeReview}, TTL: time.Hour, By: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := func(method, path, body string, k *http.Cookie) *http.Response {
+		r := httptest.NewRequest(method, "http://localhost:8720"+path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		if k != nil {
+			r.AddCookie(k)
+		}
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		return w.Result()
+	}
+	in := request("POST", "/signin", "token="+text, nil)
+	if len(in.Cookies()) == 0 {
+		t.Fatalf("signing in: %s", in.Status)
+	}
+	session := in.Cookies()[0]
+	if got := request("GET", "/approvals", "", session); got.StatusCode != http.StatusOK {
+		t.Fatalf("signed in: %s", got.Status)
+	}
+	if err := s.tokens.Revoke(ctx, tok.ID, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if got := request("GET", "/approvals", "", session); got.StatusCode == http.StatusOK {
+		t.Error("the session outlives its token")
 	}
 }

@@ -226,7 +226,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	var err error
 	s.console, err = console.New(console.Options{
 		Approvals: s.engine, Log: s.store, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
-		CheckToken: s.personOf, Traffic: s.traffic, About: s.about, Verified: s.lastVerified,
+		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: s.traffic, About: s.about, Verified: s.lastVerified,
 		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
 	})
 	if err != nil {
@@ -431,6 +431,18 @@ func (s *Server) personOf(ctx context.Context, token string) (identity.Person, e
 		return identity.Person{}, errors.New("the token is not a reviewer's")
 	}
 	return *c.Person, nil
+}
+
+// tokenHolds errs once a reviewer's token has expired or was revoked: what was opened with it ends with it.
+func (s *Server) tokenHolds(ctx context.Context, id string) error {
+	c, err := s.tokens.Proved(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.Person == nil || !c.Has(identity.ScopeReview) {
+		return errors.New("the token is not a reviewer's")
+	}
+	return nil
 }
 
 func resourceOf(g *GateConfig) action.Resource {
