@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"database/sql"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -150,5 +152,29 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 	}
 	if got := request("GET", "/approvals", "", session); got.StatusCode == http.StatusOK {
 		t.Error("the session outlives its token")
+	}
+}
+
+// Somebody without a credential sends a body that never ends.
+func TestABodyThatNeverComesEndsTheRequest(t *testing.T) {
+	s, err := threatened(t, t.TempDir(), readsPack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", s.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, err = io.WriteString(c, "POST /signin HTTP/1.1\r\nHost: localhost:8720\r\nSec-Fetch-Site: same-origin\r\n"+
+		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\ntoken=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(3 * bodyTime)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Errorf("the connection stays open: %v", err)
 	}
 }

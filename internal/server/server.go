@@ -245,8 +245,22 @@ func (s *Server) makeHTTP(k *keys) error {
 	for _, p := range api.Prefixes() {
 		mux.Handle(p, rest)
 	}
-	s.handler = mux
+	s.handler = promptBodies(mux)
 	return nil
+}
+
+const bodyTime = 20 * time.Second // how long a request's body may take
+
+// promptBodies ends requests whose body trickles in. A deadline of the whole
+// server would end event streams too, which have no body.
+func promptBodies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			// Not every writer of a test has a deadline; each connection of a server has.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Start recovers what a crash left, then listens: gates, API and console.
