@@ -65,6 +65,7 @@ var bypassSetup = []string{
 	"create view bypass.customers_view as select id, ssn, reverse(ssn) as code from bypass.customers", "create view bypass.customers_view2 as select code as deep from bypass.customers_view",
 	"create view bypass.only_ssn as select ssn from bypass.customers", "create table bypass.inherits_customers() inherits (bypass.customers)", "insert into bypass.inherits_customers values (3, 'x@example.org', '111-22-3333')",
 	"create materialized view bypass.customers_matview as select ssn from bypass.customers",
+	"create table bypass.generated(id int, ssn text, back text generated always as (reverse(ssn)) stored)", "insert into bypass.generated values (1, '123-45-6789')",
 }
 
 // readsOnly is the policy of the corpus: plain reads are allowed, all else denied.

@@ -47,7 +47,8 @@ type relation struct {
 	name    string // schema.name
 	columns []string
 	numbers map[int]string
-	sources map[string][]string // of a view's columns
+	sources map[string][]string // of columns that are not only themselves: of views, generated, inherited
+	derived map[string]bool     // columns that are computed
 
 	definition [32]byte      // SHA-256 of a view's; zero for a table
 	kinds      []action.Kind // what reading a view does beyond reading
@@ -70,20 +71,20 @@ func (c *catalog) forget() {
 	c.mu.Unlock()
 }
 
-// source names a column that a row description carries as OID and number.
-func (c *catalog) source(ctx context.Context, database string, oid uint32, number int) ([]string, error) {
+// source names a column that a row description carries as OID and number, and says whether it is computed.
+func (c *catalog) source(ctx context.Context, database string, oid uint32, number int) (sources []string, derived bool, err error) {
 	l := &loader{c: c, ctx: ctx, database: database}
 	defer l.close()
 	relations, err := l.get(catalogKey{database: database, oid: oid}, 0)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for _, r := range relations {
 		if name, ok := r.numbers[number]; ok {
-			return append([]string{r.name + "." + name}, r.sources[name]...), nil
+			return append([]string{r.name + "." + name}, r.sources[name]...), r.derived[name], nil
 		}
 	}
-	return nil, nil
+	return nil, false, nil
 }
 
 // resolve adds to each source ("customers.email", "customers.*") what stands behind it.
@@ -209,7 +210,14 @@ func (l *loader) load(key catalogKey, depth int) ([]*relation, error) {
 		}
 	}
 	rows, err := l.query("SELECT c.oid, n.nspname || '.' || c.relname, a.attnum, a.attname, " +
-		"CASE WHEN c.relkind IN ('v','m') THEN pg_catalog.pg_get_viewdef(c.oid) END FROM pg_catalog.pg_attribute a " +
+		"CASE WHEN c.relkind IN ('v','m') THEN pg_catalog.pg_get_viewdef(c.oid) END, " +
+		"CASE WHEN a.attgenerated <> '' THEN (SELECT 'SELECT ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid) || ' FROM ' || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) " +
+		"FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid AND d.adnum = a.attnum) END, " +
+		"(WITH RECURSIVE up(oid) AS (SELECT inhparent FROM pg_catalog.pg_inherits WHERE inhrelid = c.oid " +
+		"UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i JOIN up ON i.inhrelid = up.oid) " +
+		"SELECT pg_catalog.string_agg(m.nspname || '.' || k.relname, pg_catalog.chr(31)) FROM up " +
+		"JOIN pg_catalog.pg_class k ON k.oid = up.oid JOIN pg_catalog.pg_namespace m ON m.oid = k.relnamespace) " +
+		"FROM pg_catalog.pg_attribute a " +
 		"JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace " +
 		"WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','v','m','f','p') " +
 		"AND n.nspname NOT IN ('pg_catalog','information_schema','pg_toast') AND " + where + " ORDER BY c.oid, a.attnum")
@@ -220,7 +228,7 @@ func (l *loader) load(key catalogKey, depth int) ([]*relation, error) {
 	definitions := map[*relation]string{}
 	last := ""
 	for _, row := range rows {
-		if len(row) != 5 {
+		if len(row) != 7 {
 			return nil, errRow
 		}
 		number, err := strconv.Atoi(string(row[2]))
@@ -229,7 +237,7 @@ func (l *loader) load(key catalogKey, depth int) ([]*relation, error) {
 		}
 		if oid := string(row[0]); oid != last {
 			last = oid
-			out = append(out, &relation{name: string(row[1]), numbers: map[int]string{}, sources: map[string][]string{}})
+			out = append(out, &relation{name: string(row[1]), numbers: map[int]string{}, sources: map[string][]string{}, derived: map[string]bool{}})
 			if row[4] != nil {
 				definitions[out[len(out)-1]] = string(row[4])
 			}
@@ -237,6 +245,9 @@ func (l *loader) load(key catalogKey, depth int) ([]*relation, error) {
 		r := out[len(out)-1]
 		r.columns = append(r.columns, string(row[3]))
 		r.numbers[number] = string(row[3])
+		if err := l.stored(r, string(row[3]), row[5], row[6], depth); err != nil {
+			return nil, err
+		}
 	}
 	for r, definition := range definitions {
 		if err := l.view(r, definition, depth); err != nil {
@@ -244,6 +255,27 @@ func (l *loader) load(key catalogKey, depth int) ([]*relation, error) {
 		}
 	}
 	return out, nil
+}
+
+// stored notes what else a table's column holds: what its expression computes,
+// and what the tables it inherits from, or is a partition of, have under its name.
+func (l *loader) stored(r *relation, column string, expression, parents []byte, depth int) error {
+	if parents != nil {
+		for _, p := range strings.Split(string(parents), "\x1f") {
+			r.sources[column] = append(r.sources[column], p+"."+column)
+		}
+	}
+	if expression == nil {
+		return nil
+	}
+	st := l.c.g.cfg.Classifier.Classify(string(expression), sql.State{Database: l.database, SearchPath: "pg_catalog"}).Statements[0]
+	if len(st.Columns) != 1 {
+		return errors.New("a generated column that is not understood")
+	}
+	// Its own table is not resolved: a generated column can't use another one.
+	r.sources[column] = append(r.sources[column], st.Columns[0].Sources...)
+	r.derived[column] = true
+	return nil
 }
 
 // view notes where the columns of a view come from: its definition is classified as
@@ -273,8 +305,14 @@ func (l *loader) view(r *relation, definition string, depth int) error {
 	}
 	for i, name := range r.columns {
 		sources := all
+		r.derived[name] = !agree || st.Columns[i].Derived
 		if agree {
 			sources = st.Columns[i].Sources
+			for _, u := range r.under {
+				for _, s := range sources {
+					r.derived[name] = r.derived[name] || u.derived[s[strings.LastIndexByte(s, '.')+1:]]
+				}
+			}
 		}
 		var err error
 		if r.sources[name], err = l.resolve(sources, depth+1); err != nil {

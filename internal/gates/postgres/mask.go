@@ -80,9 +80,10 @@ func (c *codec) columns(run *run, fields []field) ([]gate.Column, error) {
 	for i, f := range fields {
 		col := gate.Column{Name: f.name, Type: f.typ, Binary: f.binary}
 		var sources []string
+		computed := false
 		if f.table != 0 && f.attribute > 0 {
 			var err error
-			if sources, err = c.g.catalog.source(c.ctx, c.database, f.table, f.attribute); err != nil {
+			if sources, computed, err = c.g.catalog.source(c.ctx, c.database, f.table, f.attribute); err != nil {
 				return nil, err
 			}
 		}
@@ -94,6 +95,7 @@ func (c *codec) columns(run *run, fields []field) ([]gate.Column, error) {
 		default:
 			col.Sources, col.Derived = all, true
 		}
+		col.Derived = col.Derived || computed
 		out[i] = col
 	}
 	return out, nil

@@ -609,7 +609,11 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 		text += "\n-- " + strconv.Quote(r.runs) + " is: " + r.text
 	}
 	a := c.describe(b, r.st, text, payload)
-	if err := c.lineage(a, r.st); err != nil {
+	columns := r.st.Columns
+	if r.declare != nil { // DECLARE returns nothing itself: what FETCH will is its query's
+		columns = r.declare.inner.Columns
+	}
+	if err := c.lineage(a, r.st, columns); err != nil {
 		b.refuse("AS004", "the gate cannot tell where the columns of this statement come from; try again later")
 		return r, nil
 	}
@@ -623,8 +627,8 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 
 // lineage follows the statement's columns through views to their tables, and
 // adds what those views do besides reading.
-func (c *codec) lineage(a *action.Action, st *sql.Statement) error {
-	a.Columns = slices.Clone(st.Columns)
+func (c *codec) lineage(a *action.Action, st *sql.Statement, columns []action.Column) error {
+	a.Columns = slices.Clone(columns)
 	for i, col := range a.Columns {
 		sources, err := c.g.catalog.resolve(c.ctx, c.database, col.Sources)
 		if err != nil {
