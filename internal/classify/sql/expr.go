@@ -82,7 +82,12 @@ func (a *analysis) message(m protoreflect.Message, e env) {
 // other walks nodes that only need a look at an operator or their version.
 func (a *analysis) other(m protoreflect.Message, e env) {
 	switch n := m.Interface().(type) {
+	case *pg.A_Indices:
+		a.key(n.Uidx, e)
 	case *pg.A_Expr:
+		if op := nameOf(n.Name); strings.HasPrefix(op, "->") || strings.HasPrefix(op, "#>") {
+			a.key(n.Rexpr, e)
+		}
 		switch n.Kind {
 		case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN,
 			pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM: // named in words, made of built-in comparisons
@@ -195,6 +200,9 @@ func (a *analysis) indirection(n *pg.A_Indirection, e env) {
 			a.expr(i, e)
 			continue
 		}
+		if !rowFunctions[s.Sval] {
+			a.take(e, "."+s.Sval)
+		}
 		if !fieldNames[s.Sval] {
 			a.function([]string{s.Sval}, nil, e)
 		}
@@ -206,6 +214,11 @@ func (a *analysis) call(f *pg.FuncCall, e env) {
 	name := strings.Split(nameOf(f.Funcname), ".")
 	a.literalsMatter = true
 	a.function(name, f.Args, e)
+	if strings.HasPrefix(name[len(name)-1], "json") {
+		for _, arg := range f.Args {
+			a.key(arg, e)
+		}
+	}
 	if e.out != nil && !totalFunctions[name[len(name)-1]] {
 		a.exprs(f.Args, e.steering())
 	} else {
@@ -215,6 +228,19 @@ func (a *analysis) call(f *pg.FuncCall, e env) {
 	a.expr(f.AggFilter, e.steering())
 	if f.Over != nil {
 		a.message(f.Over.ProtoReflect(), e)
+	}
+}
+
+// key notes the words by which a document is asked for a member: what stands
+// under "ssn" is of that class, as in a column of that name.
+func (a *analysis) key(n *pg.Node, e env) {
+	text, known := constText(n)
+	if !known {
+		return
+	}
+	a.literalsMatter = true
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("{}[]$.,\"' *@?()", r) }) {
+		a.take(e, "."+word)
 	}
 }
 
