@@ -70,7 +70,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus, "until": cmdUntil, "start": cmdStart, "waitfor": cmdWaitFor, "signal": cmdSignal, "ended": cmdEnded,
-			"capture": cmdCapture, "house": cmdHouse, "serve": cmdServe, "psql": cmdPSQL, "sqlite": cmdSQLite, "evil": cmdEvil, "harmless": cmdHarmless, "taken": cmdTaken,
+			"capture": cmdCapture, "house": cmdHouse, "serve": cmdServe, "psql": cmdPSQL, "provoke": cmdProvoke, "sqlite": cmdSQLite, "evil": cmdEvil, "harmless": cmdHarmless, "taken": cmdTaken,
 		},
 	})
 }
@@ -304,6 +304,21 @@ func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 func cmdPSQL(ts *testscript.TestScript, _ bool, args []string) {
 	dsn := fmt.Sprintf("host=127.0.0.1 port=%s user=worker dbname=%s sslmode=disable", ts.Getenv("GATE"), ts.Getenv("DB"))
 	start(ts, args[0], "psql", "-XAt", "-v", "ON_ERROR_STOP=1", "-c", args[1], dsn)
+}
+
+// cmdProvoke asks for something as the worker, again and again, until FILE matches: provoke
+// FILE REGEXP SQL. Whoever follows may not have begun to when it is asked first.
+func cmdProvoke(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: provoke file regexp sql")
+	}
+	dsn := fmt.Sprintf("host=127.0.0.1 port=%s user=worker dbname=%s sslmode=disable", ts.Getenv("GATE"), ts.Getenv("DB"))
+	re := regexp.MustCompile(args[1])
+	waitUntil(ts, args[1]+" in "+args[0], func() bool {
+		_ = ts.Exec("psql", "-XAt", "-c", args[2], dsn)
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		return err == nil && re.Match(text)
+	})
 }
 
 // cmdSQLite runs a statement on a SQLite file: sqlite FILE STATEMENT.
