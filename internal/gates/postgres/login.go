@@ -49,6 +49,10 @@ func (c *codec) Handshake(ctx context.Context, conn *gate.Conn) error {
 		return c.fatal(conn, err)
 	}
 	if err := conn.Login(ctx, v, c.claims["application_name"]); err != nil {
+		var denied *gate.Denied // no session can be recorded: new credentials would not help
+		if errors.As(err, &denied) {
+			return c.fatal(conn, refuse("57P03", denied.Reason, err))
+		}
 		return c.fatal(conn, refuse("28000", "the credential is no longer valid", err))
 	}
 	if err := conn.Dial(ctx, c.g.secure); err != nil {
