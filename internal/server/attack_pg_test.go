@@ -266,7 +266,7 @@ func (x *target) raid(t *testing.T) *raider {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.Conn.Close() })
-	_ = h.Conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = h.Conn.SetDeadline(time.Now().Add(5 * time.Minute))
 	r.front = h.Frontend
 	return r
 }
@@ -432,12 +432,16 @@ func TestAttackLaundering(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			x := newTarget(t, c, "launder_"+method[:4], fmt.Sprintf(attackPack, method, ""))
 			before := x.state()
+			r := x.raid(t)
 			for i, expression := range laundering {
 				if method != "redact" && i == 0 {
 					continue // two stored values have two tokens: that is what a token is for
 				}
-				for _, source := range attackSources {
-					x.sameForBoth(t, "select "+fmt.Sprintf(expression, source.x)+" as v from "+source.from)
+				for n, source := range attackSources {
+					if n > 0 && method != "redact" {
+						break
+					}
+					r = x.sameForBoth(t, r, "select "+fmt.Sprintf(expression, source.x)+" as v from "+source.from)
 				}
 			}
 			x.unchanged(t, before, "laundering")
@@ -446,12 +450,11 @@ func TestAttackLaundering(t *testing.T) {
 }
 
 // sameForBoth asks query for both rows in three ways, and wants one answer.
-func (x *target) sameForBoth(t *testing.T, query string) {
+func (x *target) sameForBoth(t *testing.T, r *raider, query string) *raider {
 	t.Helper()
 	var heard [2][3][]byte
 	for row := range 2 {
-		q := fmt.Sprintf(query, row+1)
-		r := x.raid(t)
+		q := strings.ReplaceAll(query, "id = %d", "id = "+strconv.Itoa(row+1))
 		for how := range 3 {
 			r.conn.forget()
 			if how == 2 {
@@ -465,15 +468,15 @@ func (x *target) sameForBoth(t *testing.T, query string) {
 				r = x.raid(t)
 			}
 		}
-		_ = r.conn.Close()
 	}
 	for how := range 3 {
 		a, b := heard[0][how], bytes.ReplaceAll(heard[1][how], []byte("id = 2"), []byte("id = 1"))
 		if !bytes.Equal(a, b) {
 			t.Errorf("ORACLE: %s\n  row 1 %q\n  row 2 %q", query, a, b)
-			return
+			return r
 		}
 	}
+	return r
 }
 
 // mixing are scripts of messages that try to make the gate believe another
