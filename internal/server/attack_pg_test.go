@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/pgcluster"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -382,16 +381,6 @@ func (x *target) unchanged(t *testing.T, before, what string) {
 	}
 }
 
-// waitingNow is how many approvals wait.
-func (x *target) waitingNow() []*approval.Approval {
-	x.t.Helper()
-	list, err := x.engine.List(x.t.Context(), approval.Filter{States: []approval.State{approval.Pending}})
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	return list
-}
-
 // laundering are expressions that would carry a classed value out in another
 // form. Each runs over column x of one row in three protocols; nothing planted
 // may come back, and the answer for one row must be the answer for the other:
@@ -508,6 +497,7 @@ func ask1(q string) pgproto3.FrontendMessage { return &pgproto3.Query{String: q}
 func describe(what byte, name string) pgproto3.FrontendMessage {
 	return &pgproto3.Describe{ObjectType: what, Name: name}
 }
+
 func shut(what byte, name string) pgproto3.FrontendMessage {
 	return &pgproto3.Close{ObjectType: what, Name: name}
 }
@@ -558,8 +548,10 @@ func mixing() map[string][][]pgproto3.FrontendMessage {
 		"COPY with a pipeline behind":    {one(once("copy orders to stdout"), once(poke), sync1)},
 		"COPY IN with a pipeline":        {one(once("copy marker from stdin"), once(poke), sync1)},
 		"error, then harm":               {one(parseAs("", "selec"), flush1, once(poke), sync1)},
-		"savepoint swaps a cursor": {one(ask1("begin")), one(ask1("declare c cursor for " + plain)), one(ask1("savepoint a")), one(ask1("close c")), one(ask1("declare c cursor for " + readSSN)),
-			one(ask1("rollback to a")), one(ask1("fetch all c"))},
+		"savepoint swaps a cursor": {
+			one(ask1("begin")), one(ask1("declare c cursor for " + plain)), one(ask1("savepoint a")), one(ask1("close c")), one(ask1("declare c cursor for " + readSSN)),
+			one(ask1("rollback to a")), one(ask1("fetch all c")),
+		},
 		"hold over a transaction": {one(ask1("begin")), one(ask1("declare c cursor with hold for " + readSSN)), one(ask1("commit")), one(ask1("declare c cursor for " + plain)), one(ask1("fetch all c"))},
 		"binary cursor":           {one(ask1("begin")), one(ask1("declare c binary cursor for " + readSSN)), one(ask1("fetch all c")), one(ask1("fetch backward all c")), one(ask1("move absolute 0 c")), one(ask1("fetch relative 1 c"))},
 		"DISCARD ALL and again":   {one(parseAs("s", poke), sync1), one(ask1("discard all")), one(ask1("prepare s as " + plain)), one(parseAs("", "deallocate all"), bindTo("", ""), sync1), one(ask1("execute s"))},
@@ -605,39 +597,61 @@ func TestAttackMixing(t *testing.T) {
 // raids are statements in one session. None may bring anything planted, nor
 // change the system.
 var raids = map[string][]string{
-	"rights": {"grant all on customers to public", "alter role current_user superuser", "create role thief superuser login", "alter table customers owner to postgres", "alter default privileges grant all on tables to public", "grant pg_read_all_data to public",
-		"reassign owned by postgres to postgres", "revoke all on customers from public", "security label on table customers is 'x'"},
+	"rights": {
+		"grant all on customers to public", "alter role current_user superuser", "create role thief superuser login", "alter table customers owner to postgres", "alter default privileges grant all on tables to public", "grant pg_read_all_data to public",
+		"reassign owned by postgres to postgres", "revoke all on customers from public", "security label on table customers is 'x'",
+	},
 	"standing settings": {"alter database postgres set search_path = two", "alter role postgres set default_transaction_read_only = off", "alter system set log_statement = 'all'"},
-	"schema": {"drop table customers", "truncate customers", "alter table customers drop column ssn", "create table mine (n int)", "create temp table mine as select ssn from customers", "select ssn into temp mine from customers", "create view mine as select reverse(ssn) from customers", "drop view contacts cascade",
+	"schema": {
+		"drop table customers", "truncate customers", "alter table customers drop column ssn", "create table mine (n int)", "create temp table mine as select ssn from customers", "select ssn into temp mine from customers", "create view mine as select reverse(ssn) from customers", "drop view contacts cascade",
 		"create index on customers (ssn)", "comment on table customers is 'x'", "alter table customers rename column ssn to note", "create rule r as on select to one.goods do instead select id, ssn as note from two.goods", "alter view contacts rename column code to note",
 		"create function f() returns int language sql as 'select 1'", "create operator === (leftarg = int, rightarg = int, function = int4eq)", "create extension dblink", "create trigger t after update on marker execute function suppress_redundant_updates_trigger()", "cluster", "vacuum customers", "reindex table customers",
-		"refresh materialized view kept", "import foreign schema public from server s into one", "create cast (text as int) with inout as implicit", "create statistics s on id, ssn from customers"},
-	"writes": {"insert into marker values (9)", "update marker set n = 5", "delete from marker", "merge into marker m using (select 1) s on true when matched then delete", "with x as (delete from marker returning n) select n from x", "select nextval('pg_toast.pg_toast_1')", "copy marker from stdin", "copy marker from program 'echo 1'",
+		"refresh materialized view kept", "import foreign schema public from server s into one", "create cast (text as int) with inout as implicit", "create statistics s on id, ssn from customers",
+	},
+	"writes": {
+		"insert into marker values (9)", "update marker set n = 5", "delete from marker", "merge into marker m using (select 1) s on true when matched then delete", "with x as (delete from marker returning n) select n from x", "select nextval('pg_toast.pg_toast_1')", "copy marker from stdin", "copy marker from program 'echo 1'",
 		"select * from customers for update", "lock table customers", "select poke()", "select poke('x')", "select 'x'::poking", "do $$ begin update marker set n = 1; end $$", "call poke()", "explain analyze update marker set n = 7", "prepare p as update marker set n = 8; execute p", "select lo_import('/etc/passwd')", "select lo_create(99)",
-		"values (poke())", "select 1 order by poke()", "select * from generate_series(1, poke())", "select array_agg(1 order by poke())", "select row(1) = row(poke())", "select cast(row('x') as contact)", "select xmlparse(document '<a/>'), poke()", "table marker; update marker set n = 3"},
-	"settings": {"set role postgres; update marker set n = 1", "set session authorization postgres", "reset all; update marker set n = 1", "select set_config('search_path', 'two', false); select note from goods", "set local search_path = two; select * from goods", "begin; set transaction read write; update marker set n = 1; commit",
+		"values (poke())", "select 1 order by poke()", "select * from generate_series(1, poke())", "select array_agg(1 order by poke())", "select row(1) = row(poke())", "select cast(row('x') as contact)", "select xmlparse(document '<a/>'), poke()", "table marker; update marker set n = 3",
+	},
+	"settings": {
+		"set role postgres; update marker set n = 1", "set session authorization postgres", "reset all; update marker set n = 1", "select set_config('search_path', 'two', false); select note from goods", "set local search_path = two; select * from goods", "begin; set transaction read write; update marker set n = 1; commit",
 		"set standard_conforming_strings = off", "select '\\', '; update marker set n = 1; --'", "set client_encoding = 'GBK'", "set names 'SJIS'", "set escape_string_warning = off", "set row_security = off", "set session_replication_role = replica", "set bytea_output = escape; select raw from customers", "discard all", "set client_min_messages = debug5; select ssn from customers",
-		"set application_name = 'x'; show application_name", "set timezone = 'utc'; select ssn from customers", "set datestyle = 'german'; select ssn from customers", "set extra_float_digits = 3; select ssn from customers"},
-	"catalogue": {"select * from pg_stats where tablename = 'customers'", "select * from pg_statistic", "select * from pg_stats_ext_exprs", "select most_common_vals from pg_catalog.pg_stats", "select histogram_bounds::text from pg_stats", "select * from pg_authid", "select * from pg_shadow", "select * from pg_stat_activity", "select * from pg_prepared_statements",
-		"select * from pg_largeobject", "select * from pg_user_mappings", "select * from pg_file_settings", "select * from pg_hba_file_rules", "select pg_read_file('pg_hba.conf')", "select pg_ls_dir('.')", "select * from pg_cursors", "select adsrc from (select pg_get_expr(adbin, adrelid) as adsrc from pg_attrdef) x"},
-	"whole rows": {"select c from customers c", "select c.* from customers c", "select (c).* from customers c", "select (c).ssn from customers c", "select row(c.*) from customers c", "select to_json(c) from customers c", "select row_to_json(c) from customers c", "select json_agg(c) from customers c", "select array_agg(c) from customers c", "select c::text from customers c",
+		"set application_name = 'x'; show application_name", "set timezone = 'utc'; select ssn from customers", "set datestyle = 'german'; select ssn from customers", "set extra_float_digits = 3; select ssn from customers",
+	},
+	"catalogue": {
+		"select * from pg_stats where tablename = 'customers'", "select * from pg_statistic", "select * from pg_stats_ext_exprs", "select most_common_vals from pg_catalog.pg_stats", "select histogram_bounds::text from pg_stats", "select * from pg_authid", "select * from pg_shadow", "select * from pg_stat_activity", "select * from pg_prepared_statements",
+		"select * from pg_largeobject", "select * from pg_user_mappings", "select * from pg_file_settings", "select * from pg_hba_file_rules", "select pg_read_file('pg_hba.conf')", "select pg_ls_dir('.')", "select * from pg_cursors", "select adsrc from (select pg_get_expr(adbin, adrelid) as adsrc from pg_attrdef) x",
+	},
+	"whole rows": {
+		"select c from customers c", "select c.* from customers c", "select (c).* from customers c", "select (c).ssn from customers c", "select row(c.*) from customers c", "select to_json(c) from customers c", "select row_to_json(c) from customers c", "select json_agg(c) from customers c", "select array_agg(c) from customers c", "select c::text from customers c",
 		"select hstore(c) from customers c", "select jsonb_each_text(to_jsonb(c)) from customers c", "select to_jsonb(c) -> 'ssn' from customers c", "select to_jsonb(c) ->> 'ssn' from customers c", "select to_jsonb(c) #>> '{ssn}' from customers c", "select (to_jsonb(c))['ssn'] from customers c", "select jsonb_pretty(to_jsonb(c)) from customers c", "select format('%s', c) from customers c",
-		"select xmlforest(c) from customers c", "select query_to_xml('select * from customers', true, true, '')", "select table_to_xml('customers', true, true, '')", "select database_to_xml(true, true, '')", "select cursor_to_xml('x', 1, true, true, '')", "table customers", "select quote_literal(c) from customers c", "select c.quote_literal from customers c", "select record_out(c) from customers c"},
-	"other columns": {"select doc from customers", "select doc ->> 'ssn' from customers", "select reverse(doc ->> 'ssn') from customers", "select doc #>> '{ssn}' as plan from customers", "select raw from customers", "select emails from customers", "select emails[1] from customers", "select unnest(emails) from customers", "select reach from customers", "select (reach).email from customers",
+		"select xmlforest(c) from customers c", "select query_to_xml('select * from customers', true, true, '')", "select table_to_xml('customers', true, true, '')", "select database_to_xml(true, true, '')", "select cursor_to_xml('x', 1, true, true, '')", "table customers", "select quote_literal(c) from customers c", "select c.quote_literal from customers c", "select record_out(c) from customers c",
+	},
+	"other columns": {
+		"select doc from customers", "select doc ->> 'ssn' from customers", "select reverse(doc ->> 'ssn') from customers", "select doc #>> '{ssn}' as plan from customers", "select raw from customers", "select emails from customers", "select emails[1] from customers", "select unnest(emails) from customers", "select reach from customers", "select (reach).email from customers",
 		"select (reach).email as x from customers", "select reverse((reach).email) as x from customers", "select mirrored from customers", "select mirrored as x from customers c", "select pan from customers", "select reverse(pan) from customers", "select reverse(password) from customers", "select reverse(card_number), reverse(email) from customers",
 		"select reverse(code) from people", "select reverse(code) from people_heirs", "select reverse(code) from only people_heirs", "select reverse(code) from parts", "select reverse(code) from parts_one", "select reverse(code) from kept", "select reverse(c2) from deep", "select reverse(address) from contacts", "select doc ->> 'plan', reverse(doc -> 'ssn' ->> 0) from customers",
-		"select reverse(doc['ssn'] ->> 0) from customers", "select reverse(jsonb_extract_path_text(doc, 'ssn')) as x from customers", "select value from customers, jsonb_each_text(doc)"},
-	"decoys": {"select 'x' union all select ssn from customers", "select full_name from customers union all select reverse(ssn) from customers", "select reverse(ssn) from customers except select 'x'", "with customers as (select 1 as n) select reverse(ssn) from public.customers", "with x(id) as (select reverse(ssn) from customers) select id from x", "select id from (select reverse(ssn) as id from customers) z",
+		"select reverse(doc['ssn'] ->> 0) from customers", "select reverse(jsonb_extract_path_text(doc, 'ssn')) as x from customers", "select value from customers, jsonb_each_text(doc)",
+	},
+	"decoys": {
+		"select 'x' union all select ssn from customers", "select full_name from customers union all select reverse(ssn) from customers", "select reverse(ssn) from customers except select 'x'", "with customers as (select 1 as n) select reverse(ssn) from public.customers", "with x(id) as (select reverse(ssn) from customers) select id from x", "select id from (select reverse(ssn) as id from customers) z",
 		"select z.b from customers as z(a, b, c, d, e)", "select reverse(z.e) from customers as z(a, b, c, d, e)", "select x.y from customers c, lateral (select reverse(c.ssn) as y) x", "select y from customers c cross join lateral unnest(array[reverse(c.ssn)]) y", "select * from (values ((select reverse(ssn) from customers where id = 1))) v(id)", "select (select reverse(ssn) from customers where id = 1) as id",
 		"with recursive r(n, x) as (select 1, reverse(ssn) from customers union all select n + 1, x from r where n < 2) select x as id from r", "select max(reverse(ssn)) from customers", "select string_agg(reverse(ssn), ',') from customers", "select min(ssn) filter (where id = 1) from customers", "select a.* from customers c, lateral (select reverse(c.ssn) as region) a", "select \"?column?\" from (select ssn || '' from customers) q",
-		"select case id when 1 then full_name else reverse(ssn) end from customers", "select coalesce(null, reverse(ssn)) from customers", "select greatest(reverse(ssn), '') from customers", "select array_to_string(array_agg(reverse(ssn)), '') from customers", "select reverse(ssn) as \"id\" from customers natural join (select 1 as id) q", "select j.x from (customers c join orders o on o.customer_id = c.id) as j(x)"},
-	"copies": {"copy customers to stdout", "copy customers (ssn) to stdout", "copy customers (ssn) to stdout (format csv, header, force_quote *)", "copy customers (ssn) to stdout (format binary)", "copy binary customers to stdout", "copy (select reverse(ssn) from customers) to stdout", "copy (select substr(ssn, 1, 1) from customers) to stdout (null '1')", "copy (select ssn from customers) to stdout with null '123-45-6789'",
+		"select case id when 1 then full_name else reverse(ssn) end from customers", "select coalesce(null, reverse(ssn)) from customers", "select greatest(reverse(ssn), '') from customers", "select array_to_string(array_agg(reverse(ssn)), '') from customers", "select reverse(ssn) as \"id\" from customers natural join (select 1 as id) q", "select j.x from (customers c join orders o on o.customer_id = c.id) as j(x)",
+	},
+	"copies": {
+		"copy customers to stdout", "copy customers (ssn) to stdout", "copy customers (ssn) to stdout (format csv, header, force_quote *)", "copy customers (ssn) to stdout (format binary)", "copy binary customers to stdout", "copy (select reverse(ssn) from customers) to stdout", "copy (select substr(ssn, 1, 1) from customers) to stdout (null '1')", "copy (select ssn from customers) to stdout with null '123-45-6789'",
 		"copy (select ssn from customers) to stdout csv null '123-45-6789' quote '-'", "copy customers (ssn, id) to stdout delimiter '-'", "copy customers to stdout (format csv, delimiter '1', null '')", "copy (select ssn, 1 from customers) to stdout (delimiter 'N')", "copy other.secrets to stdout (header)", "copy two.goods to '/tmp/x'", "copy two.goods to program 'cat'", "copy people_heirs to stdout", "copy parts_one to stdout",
-		"copy (select mirrored from customers) to stdout", "copy (table customers) to stdout", "copy (select c from customers c) to stdout csv"},
-	"cursors": {"begin; declare c cursor for select reverse(ssn) from customers; fetch all c; commit", "declare c cursor with hold for select reverse(ssn) from customers; fetch all c", "begin; declare c scroll cursor for table customers; fetch last c; fetch prior c; commit", "fetch all from \"<unnamed portal 1>\"", "prepare q as select reverse(ssn) from customers; execute q; deallocate q", "prepare q(text) as select reverse(ssn) from customers where id = $1::int; execute q('1')",
-		"explain (analyze, verbose, format json) select reverse(ssn) from customers", "explain (analyze) select * from customers where ssn = '123'", "explain analyze execute q", "begin; declare d cursor for select ssn from customers; explain analyze fetch all d"},
-	"errors": {"select 1 / 0 from customers where reverse(ssn) = 'x'", "select ssn::int from customers", "insert into customers (id, ssn) select 1, ssn from customers", "update customers set ssn = '123-45-6789'", "insert into marker select replace(ssn, '-', '')::int from customers", "select raise from customers", "select id from customers group by id having max(ssn)::int = 1", "select * from customers where ssn::int = 1",
-		"select (select ssn from customers)", "select xmlparse(document ssn) from customers", "select ssn::xml from customers", "select json_object(array[ssn]) from customers", "select ('{' || ssn || '}')::int[] from customers", "select format(ssn || '%z') from customers"},
+		"copy (select mirrored from customers) to stdout", "copy (table customers) to stdout", "copy (select c from customers c) to stdout csv",
+	},
+	"cursors": {
+		"begin; declare c cursor for select reverse(ssn) from customers; fetch all c; commit", "declare c cursor with hold for select reverse(ssn) from customers; fetch all c", "begin; declare c scroll cursor for table customers; fetch last c; fetch prior c; commit", "fetch all from \"<unnamed portal 1>\"", "prepare q as select reverse(ssn) from customers; execute q; deallocate q", "prepare q(text) as select reverse(ssn) from customers where id = $1::int; execute q('1')",
+		"explain (analyze, verbose, format json) select reverse(ssn) from customers", "explain (analyze) select * from customers where ssn = '123'", "explain analyze execute q", "begin; declare d cursor for select ssn from customers; explain analyze fetch all d",
+	},
+	"errors": {
+		"select 1 / 0 from customers where reverse(ssn) = 'x'", "select ssn::int from customers", "insert into customers (id, ssn) select 1, ssn from customers", "update customers set ssn = '123-45-6789'", "insert into marker select replace(ssn, '-', '')::int from customers", "select raise from customers", "select id from customers group by id having max(ssn)::int = 1", "select * from customers where ssn::int = 1",
+		"select (select ssn from customers)", "select xmlparse(document ssn) from customers", "select ssn::xml from customers", "select json_object(array[ssn]) from customers", "select ('{' || ssn || '}')::int[] from customers", "select format(ssn || '%z') from customers",
+	},
 	"notices": {"listen x; notify x, 'hello'", "select pg_notify('x', ssn) from customers", "notify x, '123'", "select set_config('application_name', ssn, false) from customers where id = 1", "set application_name to default", "select pg_sleep(0)", "select dblink('host=127.0.0.1', 'select 1')", "select pg_terminate_backend(1)", "select pg_advisory_lock(1)", "select pg_logical_emit_message(true, 'a', 'b')"},
 }
 

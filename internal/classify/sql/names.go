@@ -224,7 +224,7 @@ var harmlessFunctions = words(
 	session_user system_user version getpgusername pg_safe_snapshot_blocking_pids pg_snapshot_xip pg_snapshot_xmax pg_snapshot_xmin
 	pg_visible_in_snapshot pg_xact_status pg_last_xact_replay_timestamp pg_current_wal_lsn pg_current_wal_insert_lsn
 	pg_current_wal_flush_lsn pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_is_wal_replay_paused pg_wal_lsn_diff
-	pg_walfile_name pg_input_is_valid`,
+	pg_walfile_name`,
 	// facts of the catalogue
 	`acldefault aclexplode makeaclitem col_description format_type has_any_column_privilege has_column_privilege
 	has_database_privilege has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege

@@ -191,6 +191,7 @@ type rows struct {
 
 func (p *permit) Rows(cols []gate.Column) gate.Rows { return &rows{cols, p.a.classed} }
 func (p *permit) Text(b []byte) []byte              { return planted.ReplaceAll(b, []byte("[masked]")) }
+
 func (p *permit) Bound() int64 {
 	if p.a.bound > 0 && p.write {
 		return p.a.bound

@@ -650,9 +650,11 @@ func TestErrorsQuoteNoValues(t *testing.T) {
 	dsn := start(t, &authority{})
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec} {
 		c := connect(t, dsn)
-		for _, expr := range []string{"secret_note::int", "secret_note::regclass", "secret_note::regproc", "secret_note::regtype", "secret_note::regrole", "secret_note::date", "secret_note::uuid", "secret_note::json", "secret_note::inet",
+		for _, expr := range []string{
+			"secret_note::int", "secret_note::regclass", "secret_note::regproc", "secret_note::regtype", "secret_note::regrole", "secret_note::date", "secret_note::uuid", "secret_note::json", "secret_note::inet",
 			"secret_note::numeric", "secret_note::int[]", "current_setting(secret_note)", "has_database_privilege(secret_note, 'connect')", "has_table_privilege(secret_note, 'select')", "to_tsvector(secret_note::regconfig, 'x')",
-			"now() at time zone secret_note", "encode('x', secret_note)", "to_date('x', secret_note)", "secret_note::jsonpath", "set_config(secret_note, 'x', false)", "('{' || secret_note)::xml", "convert_from('x', secret_note)"} {
+			"now() at time zone secret_note", "encode('x', secret_note)", "to_date('x', secret_note)", "secret_note::jsonpath", "set_config(secret_note, 'x', false)", "('{' || secret_note)::xml", "convert_from('x', secret_note)",
+		} {
 			_, err := c.Exec(t.Context(), "select "+expr+" from "+tbl+" where id = 1 -- hidden", mode)
 			var e *pgconn.PgError
 			if errors.As(err, &e) && strings.Contains(strings.ToLower(fmt.Sprintf("%+v", *e)), "hidden") {
