@@ -31,14 +31,22 @@ type embedded struct {
 	done   sync.WaitGroup
 }
 
+// catalogueFunctions are those of the gate's questions that SQLite has by other names, or has no answer to.
+var catalogueFunctions = strings.NewReplacer(
+	"pg_catalog.pg_get_viewdef(c.oid)", "NULL", "pg_catalog.pg_get_expr(d.adbin, d.adrelid)", "NULL",
+	"pg_catalog.quote_ident(", "(", "pg_catalog.chr(", "char(", "pg_catalog.", "",
+)
+
 // catalogueSQL is as much of PostgreSQL's catalogue as a gate reads: which columns the tables have.
 var catalogueSQL = []string{
 	"CREATE TABLE pg_namespace (oid int, nspname text)",
 	"CREATE TABLE pg_class (oid int, relname text, relnamespace int, relkind text)",
-	"CREATE TABLE pg_attribute (attrelid int, attname text, attnum int, attisdropped int)",
+	"CREATE TABLE pg_attribute (attrelid int, attname text, attnum int, attisdropped int, attgenerated text)",
+	"CREATE TABLE pg_attrdef (adrelid int, adnum int, adbin text)",
+	"CREATE TABLE pg_inherits (inhrelid int, inhparent int)",
 	"INSERT INTO pg_namespace VALUES (2200, 'public')",
 	"INSERT INTO pg_class SELECT 16384 + rowid, name, 2200, 'r' FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'pg~_%' ESCAPE '~'",
-	"INSERT INTO pg_attribute SELECT c.oid, i.name, i.cid + 1, 0 FROM pg_class c, pragma_table_info(c.relname) i",
+	"INSERT INTO pg_attribute SELECT c.oid, i.name, i.cid + 1, 0, '' FROM pg_class c, pragma_table_info(c.relname) i",
 }
 
 func startEmbedded(ctx context.Context, file, user, password string) (*embedded, error) {
@@ -80,7 +88,7 @@ func (e *embedded) stop() {
 // what the gate asks of the catalogue finds tables of the same names.
 func (e *embedded) parse(ctx context.Context, q wire.Query) (wire.PreparedStatements, error) {
 	text := strings.TrimRight(strings.TrimSpace(q.Query), "; \n")
-	text = strings.NewReplacer("pg_catalog.pg_get_viewdef(c.oid)", "NULL", "pg_catalog.", "").Replace(text)
+	text = catalogueFunctions.Replace(text)
 	verb := strings.ToUpper(strings.SplitN(text+" ", " ", 2)[0])
 	switch verb {
 	case "":
