@@ -492,8 +492,11 @@ func (e *Enforcer) take(ctx context.Context, j *judgement, id string) (*permit, 
 		e.o.Logger.Error("using an approval", "approval", id, "err", err)
 		return nil, err
 	}
-	masks, limit := again.decision.Masks, again.decision.RowLimit
-	p := e.permit(again, id, limit, masks)
+	limit := again.decision.RowLimit
+	if used.MaxRows >= 0 && (!limit.Known || used.MaxRows < limit.N) {
+		limit = action.KnownCount(used.MaxRows) // what reviewers approved and the grant says
+	}
+	p := e.permit(again, id, limit, again.decision.Masks)
 	p.grant, p.grantID = used.Grant, used.GrantID
 	return p, nil
 }
@@ -512,6 +515,9 @@ func (e *Enforcer) recheck(ctx context.Context, j *judgement, a *approval.Approv
 	if err != nil {
 		return nil, err
 	}
+	if !masksAtLeast(again.decision.Masks, a.Masks) {
+		return nil, &ChangedError{"the policy masks other data"}
+	}
 	switch again.decision.Verdict {
 	case policy.Allow:
 		return again, nil
@@ -522,6 +528,17 @@ func (e *Enforcer) recheck(ctx context.Context, j *judgement, a *approval.Approv
 		return nil, &ChangedError{"the policy asks for other reviewers"}
 	}
 	return nil, &ChangedError{"the policy denies it"}
+}
+
+// masksAtLeast holds when every mask that reviewers were shown still stands. More
+// of them are fine; whether another method would be as strict is for people to say.
+func masksAtLeast(now, shown map[string]string) bool {
+	for class, method := range shown {
+		if now[class] != method {
+			return false
+		}
+	}
+	return true
 }
 
 // sameRequirements holds when every requirement of now was among those the

@@ -146,6 +146,44 @@ func TestPolicyChangedBetweenApprovalAndUse(t *testing.T) {
 	}
 }
 
+// What reviewers were shown to come back masked does not come back in clear, because the policy was loosened meanwhile.
+func TestMasksLoosenedBetweenApprovalAndUse(t *testing.T) {
+	const masks = `  - id: masks
+    match: { kind: [data.write] }
+    then: mask
+    mask: { email: redact }
+`
+	masked := strings.Replace(heldPack, "tests:\n", masks+"tests:\n", 1)
+	for _, c := range []struct {
+		name, later string
+		runs        bool
+	}{{"dropped", heldPack, false}, {"weaker", strings.Replace(masked, "redact", "partial", 1), false}, {"the same", masked + "# touched\n", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.pack(masked)
+			ctx, leave := context.WithCancel(t.Context())
+			first := b.background(ctx, "one")
+			a := b.waiting(1)[0]
+			if a.Masks["email"] != "redact" {
+				t.Fatalf("the card shows the masks %v", a.Masks)
+			}
+			leave()
+			<-first
+			b.approve(a)
+			b.pack(c.later)
+			p, err := b.ask(t.Context(), action.DataWrite, "one")
+			if c.runs {
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.Done(gate.Outcome{State: gate.Executed})
+				return
+			}
+			refusedWith(t, err, gate.StatusDenied, "masks other data")
+		})
+	}
+}
+
 // A client that leaves leaves its approval behind; the same action asked again finds it, another doesn't.
 func TestAskedAgainFindsItsApproval(t *testing.T) {
 	b := newBench(t)
