@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,7 +38,12 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// TestMain runs the tests, or, started again by one of them, is the process that
+// the variable names: see procs_test.go.
 func TestMain(m *testing.M) {
+	if serve, ok := procs[os.Getenv(procVar)]; ok {
+		os.Exit(serve(os.Args[1:]))
+	}
 	code := m.Run()
 	if path, err := binary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path))
@@ -52,6 +58,7 @@ type house struct {
 	cluster *pgcluster.Cluster
 	console string
 	gate    string
+	profile string // file for a CPU profile of the server; it is then the test binary that serves
 
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -80,7 +87,17 @@ tests:
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	c, err := pgcluster.Start(t.Context(), pgcluster.Options{})
+	h := houseWith(t, pack, pgcluster.Options{})
+	if _, err := h.direct().Exec(t.Context(), "CREATE TABLE ran (n bigint); CREATE TABLE mark (id int PRIMARY KEY, n bigint); INSERT INTO mark VALUES (1, 0)"); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// houseWith is a house under another policy, before a server with other settings.
+func houseWith(t testing.TB, pack string, o pgcluster.Options) *house {
+	t.Helper()
+	c, err := pgcluster.Start(t.Context(), o)
 	if err != nil {
 		t.Fatalf("starting PostgreSQL (scripts/install installs it): %v", err)
 	}
@@ -103,10 +120,6 @@ gates:
     env: test
     upstream: { host: %s, port: %d, database: postgres, user: %s, password: { file: pg.password }, tls: "off" }
 `, h.console, h.console, h.gate, c.Host, c.Port, c.User))
-	admin := h.direct()
-	if _, err := admin.Exec(t.Context(), "CREATE TABLE ran (n bigint); CREATE TABLE mark (id int PRIMARY KEY, n bigint); INSERT INTO mark VALUES (1, 0)"); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(h.kill)
 	return h
 }
@@ -146,7 +159,11 @@ func (h *house) start() time.Duration {
 		h.t.Fatal(err)
 	}
 	began := time.Now()
-	h.cmd = exec.Command(bin, "serve", "--config", filepath.Join(h.dir, "assent.yaml"))
+	serve := []string{"serve", "--config", filepath.Join(h.dir, "assent.yaml")}
+	h.cmd = exec.Command(bin, serve...)
+	if h.profile != "" {
+		h.cmd = proc("profiled", append([]string{h.profile}, serve...)...)
+	}
 	h.logs = &strings.Builder{}
 	errs, err := h.cmd.StderrPipe()
 	if err != nil {
@@ -187,6 +204,15 @@ func (h *house) start() time.Duration {
 func (h *house) kill() {
 	if h.cmd != nil && h.cmd.Process != nil {
 		_ = h.cmd.Process.Kill()
+		<-h.done
+		h.cmd = nil
+	}
+}
+
+// stop ends the server as an operator would, and waits for it.
+func (h *house) stop() {
+	if h.cmd != nil && h.cmd.Process != nil {
+		_ = h.cmd.Process.Signal(syscall.SIGTERM)
 		<-h.done
 		h.cmd = nil
 	}
