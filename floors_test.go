@@ -28,7 +28,7 @@ var floors = [][]string{
 	{"internal/server"},
 	{"internal/demo"},
 	{"internal/cli"},
-	{"cmd/assent", "e2e"},
+	{"cmd/assent", "e2e/..."},
 }
 
 func floorOf(path string) (int, bool) {
