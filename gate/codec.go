@@ -53,6 +53,13 @@ type Rechecker interface {
 	Recheck(c *Conn, r *Request) error
 }
 
+// A Previewer is a Codec that can find out what action i of r would do without
+// doing it, within a few seconds and without any lasting effect. What it can't
+// find out stays unknown, and Why says so.
+type Previewer interface {
+	Preview(ctx context.Context, c *Conn, r *Request, i int) action.Preview
+}
+
 // A Bounder is a Codec that can keep an action from changing more than rows
 // rows. An action with a bound is refused where the codec is none, or errs.
 type Bounder interface {

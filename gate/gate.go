@@ -48,18 +48,27 @@ type Session interface {
 	// Describe fills in what the session knows: subject, actors, resource
 	// environment and labels. The codec calls it on each action it makes.
 	Describe(a *action.Action)
-	// Enforce decides. It blocks while the action waits for a person, calling
-	// held (if not nil) once the wait begins, and returns when the action may
-	// run or may not (a *Denied error). Any other error means that nobody
-	// decided, and the gate refuses. ctx ends when the client leaves: the
-	// approval then stays pending, marked "asker gone".
-	Enforce(ctx context.Context, a *action.Action, held func(Held)) (Permit, error)
+	// Enforce decides. It blocks while the action waits for a person, and
+	// returns when the action may run or may not (a *Denied error). Any other
+	// error means that nobody decided, and the gate refuses. ctx ends when the
+	// client leaves: the approval then stays pending, marked "asker gone".
+	Enforce(ctx context.Context, a *action.Action, h Hooks) (Permit, error)
 	// Refused records a request or connection the codec had to refuse by
 	// itself (a malformed message, a message on no list). detail never holds payload.
 	Refused(ctx context.Context, detail string)
 	// Cut is closed when the session must end at once: freeze or revocation.
 	Cut() <-chan struct{}
 	Close()
+}
+
+// Hooks are what a gate offers while one action is decided. Any may be nil. They
+// are called from the goroutine that called Enforce, and not after it returned.
+type Hooks struct {
+	// Held is called once the action begins to wait for a person.
+	Held func(Held)
+	// Preview finds out what the action would do without doing it. It is asked
+	// only where the answer matters, and again when an approval is used.
+	Preview func(ctx context.Context) action.Preview
 }
 
 // Held tells a waiting client what it waits for.

@@ -214,12 +214,12 @@ func (c *Conn) deny(codec Codec, r *Request, d *Denied) error {
 // the client left or the connection must end.
 func (c *Conn) enforce(codec Codec, r *Request) (*Denied, error) {
 	waited := false
-	for _, a := range r.Actions {
+	for i, a := range r.Actions {
 		c.session.Describe(a)
 		if a.Wait == 0 {
 			a.Wait = c.cfg.Wait
 		}
-		p, held, err := c.ask(codec, r, a)
+		p, held, err := c.ask(codec, r, i)
 		waited = waited || held
 		if err == nil && p != nil {
 			r.permits = append(r.permits, &onePermit{Permit: p})
@@ -231,9 +231,12 @@ func (c *Conn) enforce(codec Codec, r *Request) (*Denied, error) {
 		}
 		return refusal(err), nil
 	}
-	err := c.bounds(codec, r)
-	if rc, ok := codec.(Rechecker); ok && waited && err == nil {
+	var err error
+	if rc, ok := codec.(Rechecker); ok && waited {
 		err = rc.Recheck(c, r)
+	}
+	if err == nil { // last: a codec may open a transaction to keep a bound
+		err = c.bounds(codec, r)
 	}
 	if err != nil {
 		r.finish(Outcome{State: NotRun})
@@ -275,9 +278,9 @@ func refusal(err error) *Denied {
 	return &Denied{Status: StatusNobody, Reason: "no decision could be reached", Hint: "Try again later."}
 }
 
-// ask runs Enforce with a context that ends when the client leaves, calls its
-// request off, or the gate shuts down.
-func (c *Conn) ask(codec Codec, r *Request, a *action.Action) (p Permit, held bool, err error) {
+// ask runs Enforce for action i with a context that ends when the client leaves,
+// calls its request off, or the gate shuts down.
+func (c *Conn) ask(codec Codec, r *Request, i int) (p Permit, held bool, err error) {
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
 	if !c.setWaiting(cancel) {
@@ -285,7 +288,11 @@ func (c *Conn) ask(codec Codec, r *Request, a *action.Action) (p Permit, held bo
 	}
 	defer c.setWaiting(nil)
 	var unwatch func()
-	p, err = c.session.Enforce(ctx, a, func(h Held) {
+	hooks := Hooks{}
+	if pv, ok := codec.(Previewer); ok {
+		hooks.Preview = func(ctx context.Context) action.Preview { return pv.Preview(ctx, c, r, i) }
+	}
+	hooks.Held = func(h Held) {
 		if held {
 			return
 		}
@@ -297,7 +304,8 @@ func (c *Conn) ask(codec Codec, r *Request, a *action.Action) (p Permit, held bo
 			}
 		}
 		unwatch = c.watchClient()
-	})
+	}
+	p, err = c.session.Enforce(ctx, r.Actions[i], hooks)
 	if unwatch != nil {
 		unwatch()
 	}

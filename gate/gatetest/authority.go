@@ -111,7 +111,7 @@ func (s *session) Describe(a *action.Action) {
 	a.Resource = action.Resource{URN: "gatetest:upstream", Type: "gatetest", Env: "test"}
 }
 
-func (s *session) Enforce(ctx context.Context, a *action.Action, held func(gate.Held)) (gate.Permit, error) {
+func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (gate.Permit, error) {
 	s.a.mu.Lock()
 	s.a.asked = append(s.a.asked, a)
 	s.a.mu.Unlock()
@@ -119,7 +119,7 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, held func(gate.
 		return nil, err
 	}
 	if s.a.Decide != nil {
-		if err := s.a.Decide(ctx, a, held); err != nil {
+		if err := s.a.Decide(ctx, a, h.Held); err != nil {
 			return nil, err
 		}
 	}

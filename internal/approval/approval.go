@@ -67,8 +67,9 @@ type Approval struct {
 	Rules        []policy.Hit // with atoms
 	Masks        map[string]string
 	RowLimit     action.Count
-	Policy       string // bundle digest
-	Reason       string // rendered, for reviewers
+	Preview      *action.Preview // what it would do; nil: nobody looked
+	Policy       string          // bundle digest
+	Reason       string          // rendered, for reviewers
 	Show         []string
 
 	Gate      string

@@ -106,6 +106,7 @@ type Question struct {
 	Masked          []Span
 	Gate            string
 	OpenTransaction bool
+	Preview         *action.Preview // nil: nobody looked
 	// Record is the request record, appended in the same transaction; the
 	// engine fills in what it leaves empty. nil: the engine writes one.
 	Record *audit.Record

@@ -168,6 +168,9 @@ func (e *Engine) start(ctx context.Context, tx Tx, a *Approval, u *Use) (*Used, 
 	if a.RowLimit.Known && (bound < 0 || a.RowLimit.N < bound) {
 		bound = a.RowLimit.N
 	}
+	if n := a.Preview.Bound(); n.Known && (bound < 0 || n.N < bound) {
+		bound = n.N // what reviewers were shown is what they approved
+	}
 	a.State, a.Started, a.GrantID = Executing, now, newID("gnt_")
 	a.Version++
 	if err := e.save(ctx, tx, a, Approved); err != nil {

@@ -133,6 +133,8 @@ type judgement struct {
 	findings  map[string]int64
 	read      int64 // rows the ledger had for this person and resource
 	asExport  bool  // a read that the ledger made an export
+	preview   *action.Preview
+	look      func(context.Context) action.Preview // nil: nobody can
 }
 
 // judge finds the data, asks policy and changes nothing.
@@ -248,7 +250,7 @@ func sorted(m map[string]bool) []string {
 }
 
 // enforce decides and, for a review, waits. It is what every path goes through.
-func (e *Enforcer) enforce(ctx context.Context, a *action.Action, asker *identity.Asker, w Where, held func(gate.Held)) (p *permit, err error) {
+func (e *Enforcer) enforce(ctx context.Context, a *action.Action, asker *identity.Asker, w Where, h gate.Hooks) (p *permit, err error) {
 	start := e.o.Now()
 	defer func() {
 		if r := recover(); r != nil {
@@ -261,13 +263,14 @@ func (e *Enforcer) enforce(ctx context.Context, a *action.Action, asker *identit
 		e.o.Logger.Error("no decision", "gate", w.Gate, "err", err)
 		return nil, undecided()
 	}
+	e.preview(ctx, j, h.Preview)
 	e.rates.add(asker.Chain[0].ID, start)
 	e.o.Metrics.Decided(w.Gate, j.decision.Verdict.String(), e.o.Now().Sub(start))
 	switch j.decision.Verdict {
 	case policy.Allow:
 		return e.allow(ctx, j)
 	case policy.Review:
-		return e.review(ctx, j, held)
+		return e.review(ctx, j, h.Held)
 	default:
 		return nil, e.deny(ctx, j)
 	}
@@ -280,7 +283,7 @@ func undecided() *gate.Denied {
 // allow records the request and gives a permit. Harmless reads go to the spool.
 func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
 	rec := e.request(j)
-	if j.decision.RowLimit.Known && !boundable(j.action) {
+	if j.decision.RowLimit.Known && !j.preview.Bound().Known && !boundable(j.action) {
 		// A bound that nobody can hold is none: the permission does not reach this far.
 		rec.Decision, rec.Detail["refused"] = "deny", "a permitted number of rows can't be enforced on this"
 		if err := e.o.Record.Record(ctx, rec); err != nil {
@@ -367,7 +370,7 @@ func (e *Enforcer) ask(ctx context.Context, j *judgement) (*approval.Approval, e
 	a, existing, err := e.o.Approvals.Ask(ctx, &approval.Question{
 		Action: j.action, Asker: *j.asker, Decision: &j.decision,
 		Statement: j.statement, Title: j.title, Masked: spans(j.spans),
-		Gate: j.where.Gate, OpenTransaction: j.action.Wait > 0, Record: e.request(j),
+		Gate: j.where.Gate, OpenTransaction: j.action.Wait > 0, Preview: j.preview, Record: e.request(j),
 	})
 	if err == nil && existing && a.AskerGone {
 		err = e.o.Approvals.Gone(ctx, a.ID, false)
@@ -513,6 +516,10 @@ func (e *Enforcer) recheck(ctx context.Context, j *judgement, a *approval.Approv
 	}
 	again, err := e.judge(ctx, j.action, j.asker, j.where)
 	if err != nil {
+		return nil, err
+	}
+	e.preview(ctx, again, j.look)
+	if err := again.grown(a); err != nil {
 		return nil, err
 	}
 	if !masksAtLeast(again.decision.Masks, a.Masks) {

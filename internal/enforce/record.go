@@ -36,6 +36,9 @@ func (e *Enforcer) request(j *judgement) *audit.Record {
 		r.Detail["shadow."+h.Rule] = h.Then
 	}
 	r.Detail["statement"] = cut(j.statement, maxStatement)
+	if j.preview != nil {
+		r.Detail["preview"] = cut(j.preview.Describe(), 500)
+	}
 	if j.asExport {
 		r.Detail["ledger"] = "reads added up to an export"
 	}

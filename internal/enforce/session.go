@@ -96,13 +96,13 @@ func (s *session) Describe(a *action.Action) {
 	}
 }
 
-func (s *session) Enforce(ctx context.Context, a *action.Action, held func(gate.Held)) (gate.Permit, error) {
+func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (gate.Permit, error) {
 	select {
 	case <-s.cut:
 		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: "the credential was revoked or has expired", Hint: "ask for a new one"}
 	default:
 	}
-	p, err := s.e.enforce(ctx, a, s.asker, Where{Gate: s.gate, Session: s.id}, held)
+	p, err := s.e.enforce(ctx, a, s.asker, Where{Gate: s.gate, Session: s.id}, h)
 	if err != nil {
 		return nil, err
 	}

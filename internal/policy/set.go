@@ -33,6 +33,7 @@ type Set struct {
 	index    index
 	masks    maskSets
 	defaults defaultHits
+	previews bool // a rule reads preview.*
 }
 
 // Bundle is "sha256:" and the digest of everything that gives decisions their
@@ -146,6 +147,7 @@ func LoadFiles(files map[string][]byte, o Options) (*Set, error) {
 		s.rules = append(s.rules, p.rules...)
 	}
 	s.build()
+	s.previews = readsPreview(s.rules)
 	return s, nil
 }
 

@@ -61,7 +61,7 @@ func (b *bench) pack(text string) {
 func (b *bench) ask(ctx context.Context, kind action.Kind, text string) (gate.Permit, error) {
 	a := &action.Action{Kinds: []action.Kind{kind}, Verb: "write", Title: "write a line", Statement: text, Payload: []byte(text)}
 	b.session.Describe(a)
-	return b.session.Enforce(ctx, a, nil)
+	return b.session.Enforce(ctx, a, gate.Hooks{})
 }
 
 // background asks and hands over the answer once there is one.

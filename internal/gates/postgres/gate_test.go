@@ -150,7 +150,7 @@ func (s *session) Describe(a *action.Action) {
 	a.Resource = action.Resource{URN: "postgres:test", Type: "postgres", Env: "test"}
 }
 
-func (s *session) Enforce(ctx context.Context, a *action.Action, held func(gate.Held)) (gate.Permit, error) {
+func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (gate.Permit, error) {
 	s.a.mu.Lock()
 	s.a.asked = append(s.a.asked, a)
 	s.a.mu.Unlock()
@@ -158,7 +158,7 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, held func(gate.
 		return nil, err
 	}
 	if s.a.decide != nil {
-		if err := s.a.decide(ctx, a, held); err != nil {
+		if err := s.a.decide(ctx, a, h.Held); err != nil {
 			return nil, err
 		}
 	}

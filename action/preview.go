@@ -1,0 +1,72 @@
+package action
+
+import "time"
+
+// A Preview is what an action would do, found without doing it. What nobody
+// found out is unknown. Its figures are for reviewers and the log: an agent that
+// heard them could ask its way to what it may not read.
+type Preview struct {
+	Rows     Count // rows it would change, counted
+	Estimate Count // rows, as the system guesses: it decides nothing and bounds nothing
+	Objects  Count // objects it would touch
+	Creates  Count // objects it would create, change, destroy
+	Changes  Count
+	Destroys Count
+
+	Binds bool      // the gate holds the action to Rows while it runs
+	Text  string    // "would change 18 rows of customers": never a value of the data
+	Why   string    // why there is no preview, or why it binds nothing
+	By    string    // who found out: "counted by PostgreSQL over a connection of the gate's own"
+	Time  time.Time // when; zero: nobody looked
+}
+
+// Bound is how many rows the action may change if people agree to what p
+// shows; unknown when p binds nothing.
+func (p *Preview) Bound() Count {
+	if p == nil || !p.Binds {
+		return Count{}
+	}
+	return p.Rows
+}
+
+// Exceeds says in what p goes beyond what people were shown, or that it can no
+// longer be told; "" when it doesn't. What binds is held while it runs, so it
+// need not be told again.
+func (p *Preview) Exceeds(shown *Preview) string {
+	if shown == nil {
+		return ""
+	}
+	for _, c := range []struct {
+		what       string
+		now, shown Count
+		held       bool
+	}{
+		{"the number of rows it would change", p.Rows, shown.Rows, shown.Binds},
+		{"the number of objects it would touch", p.Objects, shown.Objects, false},
+		{"the number of objects it would create", p.Creates, shown.Creates, false},
+		{"the number of objects it would change", p.Changes, shown.Changes, false},
+		{"the number of objects it would destroy", p.Destroys, shown.Destroys, false},
+	} {
+		switch {
+		case !c.shown.Known:
+		case c.now.Known && c.now.N > c.shown.N:
+			return c.what + " grew"
+		case !c.now.Known && !c.held:
+			return c.what + " can no longer be told"
+		}
+	}
+	return ""
+}
+
+// Describe is p in one line for reviewers and the log.
+func (p *Preview) Describe() string {
+	switch {
+	case p == nil:
+		return "no preview: nobody looked"
+	case p.Text == "":
+		return "no preview: " + p.Why
+	case p.Why != "":
+		return p.Text + " (" + p.Why + ")"
+	}
+	return p.Text
+}
