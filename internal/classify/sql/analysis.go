@@ -118,7 +118,7 @@ func (c *Classifier) classify(text string, st State) (r *Result, literalsMatter 
 		return notUnderstood("not understood as PostgreSQL"), true // the parser's message quotes the text
 	}
 	if len(tree.Stmts) == 0 {
-		s := Statement{Harmless: "empty query", Verb: "empty", Title: "Nothing", Reversible: true, Kinds: []action.Kind{}}
+		s := Statement{Harmless: "empty query", Verb: "empty", Title: "Nothing", Reversible: true, path: searchPath(st.SearchPath, st.Role), Kinds: []action.Kind{}}
 		return finish([]Statement{s}), true
 	}
 	cursors, prepared := map[string]*Statement{}, map[string]*Statement{}
@@ -177,7 +177,7 @@ func (a *analysis) statement(raw *pg.RawStmt) Statement {
 	if raw.StmtLen > 0 {
 		s.end = s.start + int(raw.StmtLen)
 	}
-	s.Reversible = true
+	s.Reversible, s.path = true, searchPath(a.st.SearchPath, a.st.Role)
 	a.top(raw.Stmt)
 	s.Shape = shapeOf(raw.Stmt)
 	a.seal()

@@ -88,6 +88,7 @@ type Statement struct {
 
 	argKinds []action.Kind // kinds of the parameters of EXECUTE alone
 	argWhy   []string
+	path     []string
 	start    int
 	end      int // 0: up to the end of the text
 }

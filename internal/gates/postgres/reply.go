@@ -324,6 +324,7 @@ func (c *codec) failed(r *gate.Request, run *run, po *portal, f frame, n int64) 
 	code, _ := errorCode(f.body())
 	c.finished(r, run, po, gate.Outcome{State: gate.Failed, Code: code, Rows: n})
 	c.dirty(run.st)
+	c.alters(run.st) // a procedure may have committed before it failed
 	return nil
 }
 
@@ -499,6 +500,15 @@ func (c *codec) dirty(st *sql.Statement) {
 	}
 }
 
+// alters notes that a statement may have changed a schema. Others see that when
+// the transaction ends, this session at once.
+func (c *codec) alters(st *sql.Statement) {
+	if st.Has(action.SchemaChange) || st.Has(action.Execute) || st.Has(action.Unknown) || len(st.CreatesTemp) > 0 {
+		c.altered = true
+		c.g.catalog.forget()
+	}
+}
+
 // applied commits to the gate's state what the server acknowledged.
 func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run) {
 	st := run.st
@@ -543,9 +553,7 @@ func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run) {
 			}
 		}
 	}
-	if st.Has(action.SchemaChange) || st.Has(action.Execute) || st.Has(action.Unknown) || len(st.CreatesTemp) > 0 {
-		c.g.catalog.forget()
-	}
+	c.alters(st)
 	for _, t := range st.CreatesTemp {
 		// A rollback may uncover the relation that t hides, so t is also a source of itself.
 		c.temp = append(c.temp, sql.Temp{Name: t.Name, Sources: append([]string{t.Name}, t.Sources...)})

@@ -18,13 +18,13 @@ import (
 // A batch is one request: a simple query, or extended messages up to a Sync,
 // a Flush, or a point where the session's state may change under what follows.
 type batch struct {
-	raw     []byte
-	steps   []step
-	actions []*action.Action
-	objects [][]string // of each action
-	refusal *refused   // the first; the rest of the batch is only read
-	synced  bool       // ends with Sync, or is a simple query
-	local   bool       // answered here: upstream was synchronised when we denied
+	raw        []byte
+	steps      []step
+	actions    []*action.Action
+	statements []*sql.Statement // of each action
+	refusal    *refused         // the first; the rest of the batch is only read
+	synced     bool             // ends with Sync, or is a simple query
+	local      bool             // answered here: upstream was synchronised when we denied
 
 	prepared map[string]*prepared // as it will be if upstream accepts; nil: closed
 	portals  map[string]*portal
@@ -609,11 +609,7 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 		text += "\n-- " + strconv.Quote(r.runs) + " is: " + r.text
 	}
 	a := c.describe(b, r.st, text, payload)
-	columns := r.st.Columns
-	if r.declare != nil { // DECLARE returns nothing itself: what FETCH will is its query's
-		columns = r.declare.inner.Columns
-	}
-	if err := c.lineage(a, r.st, columns); err != nil {
+	if err := c.lineage(a, r.st); err != nil {
 		b.refuse("AS004", "the gate cannot tell where the columns of this statement come from; try again later")
 		return r, nil
 	}
@@ -621,38 +617,28 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 	if r.declare != nil {
 		r.declare.columns = a.Columns
 	}
-	b.actions, b.objects = append(b.actions, a), append(b.objects, r.st.Objects)
+	b.actions, b.statements = append(b.actions, a), append(b.statements, r.st)
 	return r, nil
 }
 
 // lineage follows the statement's columns through views to their tables, and
 // adds what those views do besides reading.
-func (c *codec) lineage(a *action.Action, st *sql.Statement, columns []action.Column) error {
-	a.Columns = slices.Clone(columns)
-	for i, col := range a.Columns {
-		sources, err := c.g.catalog.resolve(c.ctx, c.database, col.Sources)
-		if err != nil {
-			return err
-		}
-		a.Columns[i].Sources = sources
-	}
-	definitions, kinds, err := c.g.catalog.behind(c.ctx, c.database, st.Objects)
+func (c *codec) lineage(a *action.Action, st *sql.Statement) error {
+	s, err := c.g.catalog.current(c.ctx, c.database)
 	if err != nil {
 		return err
 	}
-	a.State["definitions"] = definitions
-	for _, k := range kinds {
+	p, err := s.planned(st, c.g.cfg.Sensitive)
+	if err != nil {
+		return err
+	}
+	a.Columns, a.Data.Inferred = p.columns, p.sensitive
+	a.State["definitions"] = p.definitions
+	for _, k := range p.kinds {
 		if !slices.Contains(a.Kinds, k) {
 			a.Kinds = append(a.Kinds, k)
 		}
 	}
-	inferred, err := c.g.catalog.resolve(c.ctx, c.database, st.Inferred)
-	if err != nil {
-		return err
-	}
-	a.Data.Inferred = slices.ContainsFunc(inferred, func(source string) bool {
-		return c.g.cfg.Sensitive == nil || c.g.cfg.Sensitive(source)
-	})
 	return nil
 }
 

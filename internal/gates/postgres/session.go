@@ -44,6 +44,7 @@ type codec struct {
 	known      bool              // role, auth and searchPath were read back since anything may have changed them
 	suspect    bool              // code ran that may have prepared statements under names we know
 	touched    bool              // something in this transaction may have changed them: its end may change them back
+	altered    bool              // something in this transaction may have changed a schema: its end lets others see it
 	prepared   map[string]*prepared
 	portals    map[string]*portal
 	cursors    map[string]*cursor
@@ -242,13 +243,17 @@ func (c *codec) Recheck(conn *gate.Conn, r *gate.Request) error {
 		return changed
 	}
 	c.g.catalog.forget()
+	now, err := c.g.catalog.current(c.ctx, c.database)
+	if err != nil {
+		return err
+	}
 	b := r.State.(*batch)
 	for i, a := range b.actions {
-		definitions, _, err := c.g.catalog.behind(c.ctx, c.database, b.objects[i])
+		p, err := now.planned(b.statements[i], c.g.cfg.Sensitive)
 		if err != nil {
 			return err
 		}
-		if a.State["definitions"] != definitions {
+		if a.State["definitions"] != p.definitions {
 			return changed
 		}
 	}
@@ -435,6 +440,10 @@ func (c *codec) ready(f frame) {
 	}
 	if c.status != idle {
 		return
+	}
+	if c.altered {
+		c.g.catalog.forget()
+		c.altered = false
 	}
 	for _, p := range c.portals {
 		p.finish()

@@ -1,0 +1,210 @@
+package postgres
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/classify/sql"
+)
+
+// planned is what a statement means in a snapshot, beyond its text. It is shared
+// and must not be changed.
+type planned struct {
+	columns     []action.Column // with everything behind their sources
+	inferred    []string        // what steers the outcome, with everything behind it
+	sensitive   bool            // something inferred is classed
+	kinds       []action.Kind   // all of them, sorted
+	definitions string          // digest of what the names stand for; "" where they are tables and no more
+}
+
+// Bounds of what a snapshot works out: statements remembered, and views over views.
+const (
+	maxPlans     = 16 << 10
+	catalogDepth = 12
+	maxUnder     = 10_000
+)
+
+// planned works out what st means in s. It is a pure function of the two, and for
+// a statement that the classifier keeps it is remembered: asked again it costs a lookup, without a lock.
+func (s *snapshot) planned(st *sql.Statement, sensitive func(string) bool) (*planned, error) {
+	if p, is := s.plans.Load(st); is {
+		return p.(*planned), nil
+	}
+	s.mu.Lock()
+	p, err := s.plan(st, sensitive)
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if st.Execute == "" && (st.Cursor == nil || st.Cursor.Op == sql.CursorDeclare) { // those are made anew each time
+		if s.held.Add(1) > maxPlans {
+			s.plans.Clear()
+			s.held.Store(1)
+		}
+		s.plans.Store(st, p)
+	}
+	return p, nil
+}
+
+func (s *snapshot) plan(st *sql.Statement, sensitive func(string) bool) (*planned, error) {
+	var named []*relation
+	for _, o := range st.Objects {
+		if r := s.resolve(o, st.SearchPath()); r != nil && !slices.Contains(named, r) {
+			named = append(named, r)
+		}
+	}
+	columns := st.Columns
+	if st.Cursor != nil && st.Cursor.Op == sql.CursorDeclare { // what FETCH will return is the query's
+		columns = st.Cursor.Inner.Columns
+	}
+	p := &planned{columns: slices.Clone(columns), kinds: slices.Clone(st.Kinds)}
+	var err error
+	for i, c := range p.columns {
+		if p.columns[i].Sources, err = s.expand(c.Sources, named, 0); err != nil {
+			return nil, err
+		}
+	}
+	if p.inferred, err = s.expand(st.Inferred, named, 0); err != nil {
+		return nil, err
+	}
+	p.sensitive = slices.ContainsFunc(p.inferred, func(source string) bool { return sensitive == nil || sensitive(source) })
+	if err := s.stand(p, named); err != nil {
+		return nil, err
+	}
+	slices.Sort(p.kinds)
+	p.kinds = slices.Compact(p.kinds)
+	return p, nil
+}
+
+// stand adds what stands behind the named relations: what their views do beyond
+// reading, and a digest of the definitions.
+func (s *snapshot) stand(p *planned, named []*relation) error {
+	sum := sha256.New()
+	found := false
+	all := slices.Clone(named)
+	for i := 0; i < len(all); i++ {
+		if i > maxUnder {
+			return errors.New("too many views behind one statement")
+		}
+		r := all[i]
+		if err := s.workOut(r, 0); err != nil {
+			return err
+		}
+		for _, u := range r.under {
+			if !slices.Contains(all, u) {
+				all = append(all, u)
+			}
+		}
+		if r.view != "" {
+			found = true
+			fmt.Fprintf(sum, "view %q %q", r.name(), r.view)
+			p.kinds = append(p.kinds, r.kinds...)
+		}
+	}
+	if found {
+		p.definitions = hex.EncodeToString(sum.Sum(nil))
+	}
+	return nil
+}
+
+// workOut follows the columns of r to what they hold: a view's through its
+// definition, a generated one through its expression, and in a family of tables
+// each to its namesakes above and below, whose rows are the same.
+func (s *snapshot) workOut(r *relation, depth int) error {
+	if depth > catalogDepth {
+		return errors.New("views are nested too deep")
+	}
+	if r.ready.Load() {
+		return nil
+	}
+	if r.walking {
+		return errors.New("views that read each other")
+	}
+	r.walking = true
+	defer func() { r.walking = false }()
+	r.from, r.under = make(map[string]flow, len(r.columns)), nil
+	work := s.workOutTable
+	if r.view != "" {
+		work = func(r *relation) error { return s.workOutView(r, depth) }
+	}
+	if err := work(r); err != nil {
+		return err
+	}
+	r.ready.Store(true)
+	return nil
+}
+
+func (s *snapshot) workOutTable(r *relation) error {
+	relatives := append(family(r, up), family(r, down)...)
+	for _, c := range r.columns {
+		var f flow
+		for _, k := range relatives {
+			if k != r && slices.ContainsFunc(k.columns, func(o column) bool { return o.name == c.name }) {
+				f.sources = append(f.sources, k.name()+"."+c.name)
+			}
+		}
+		if c.generated != "" {
+			st := s.classify("SELECT " + c.generated + " FROM " + quoted(r))
+			if len(st.Columns) != 1 {
+				return errors.New("a generated column that is not understood")
+			}
+			// Its own table is not expanded: a generated column can't use another one.
+			f.sources, f.derived = append(f.sources, st.Columns[0].Sources...), true
+		}
+		if f.sources != nil {
+			r.from[c.name] = f
+		}
+	}
+	return nil
+}
+
+// workOutView notes where the columns of a view come from: its definition is classified as
+// any other query. What does not come out column by column comes from everywhere in it.
+func (s *snapshot) workOutView(r *relation, depth int) error {
+	st := s.classify(r.view)
+	if !st.ReadOnly() {
+		r.kinds = st.Kinds
+	}
+	for _, o := range st.Objects {
+		if u := s.resolve(o, st.SearchPath()); u != nil {
+			r.under = append(r.under, u)
+		}
+	}
+	var all []string
+	agree := len(st.Columns) == len(r.columns)
+	for _, c := range st.Columns {
+		all = append(all, c.Sources...)
+	}
+	if !agree {
+		for _, o := range st.Objects {
+			all = append(all, o+".*")
+		}
+	}
+	for i, c := range r.columns {
+		f := flow{sources: all, derived: !agree || st.Columns[i].Derived}
+		if agree {
+			f.sources = st.Columns[i].Sources
+		}
+		expanded, err := s.expand(f.sources, r.under, depth)
+		if err != nil {
+			return err
+		}
+		for _, u := range r.under {
+			for _, source := range f.sources {
+				f.derived = f.derived || u.from[source[strings.LastIndexByte(source, '.')+1:]].derived
+			}
+		}
+		f.sources = expanded
+		r.from[c.name] = f
+	}
+	return nil
+}
+
+func quoted(r *relation) string { return ident(r.schema) + "." + ident(r.base) }
+
+func ident(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
