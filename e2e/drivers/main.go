@@ -7,7 +7,7 @@
 //	go run ./e2e/drivers serve
 //
 // DIR is the driver's source with its tests; PYTHON (python3) must have the driver
-// and pytest installed. It runs directly twice: what differs between those two
+// pytest and pytest-timeout installed. It runs directly twice: what differs between those two
 // says nothing about the gate. serve only starts both and prints where they are,
 // for any other client.
 package main
@@ -31,9 +31,9 @@ const usage = `usage: scripts/drivers psycopg|psycopg2 DIR [pytest arguments]
        scripts/drivers serve
 
 psycopg (3):  git clone -b 3.2.13 https://github.com/psycopg/psycopg DIR
-              python3 -m venv VENV && VENV/bin/pip install "DIR/psycopg[test]" DIR/psycopg_pool
+              python3 -m venv VENV && VENV/bin/pip install "DIR/psycopg[test]" DIR/psycopg_pool pytest-timeout
 psycopg2:     the sdist of psycopg2 2.9 from PyPI, unpacked in DIR
-              python3 -m venv VENV && VENV/bin/pip install DIR pytest
+              python3 -m venv VENV && VENV/bin/pip install DIR pytest pytest-timeout
 then          PYTHON=VENV/bin/python scripts/drivers psycopg DIR`
 
 func main() {
@@ -103,8 +103,8 @@ var suites = map[string]suite{
 		env: func(a address) []string {
 			return []string{"PSYCOPG_TEST_DSN=" + a.dsn(), "PSYCOPG_IMPL=python"}
 		},
-		// Type checks, DNS and gevent are no business of a connection's.
-		args: []string{"-m", "not mypy and not dns and not gevent", "-p", "no:randomly", "--ignore=tests/crdb", "--ignore=tests/scripts"},
+		// Type checks, DNS and gevent are no business of a connection's; the slow ones look for leaks in Python.
+		args: []string{"-m", "not mypy and not dns and not gevent and not slow", "-p", "no:randomly", "--ignore=tests/crdb", "--ignore=tests/scripts"},
 	},
 	"psycopg2": {
 		env: func(a address) []string {
@@ -126,7 +126,7 @@ func (s suite) run(ctx context.Context, h *house, dir string, a address, extra [
 	if err := os.Remove(report); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	args := slices.Concat([]string{"-m", "pytest", "-q", "--tb=short", "--junitxml=" + report}, s.args, extra)
+	args := slices.Concat([]string{"-m", "pytest", "-q", "--tb=short", "--timeout=120", "--junitxml=" + report}, s.args, extra)
 	if !slices.ContainsFunc(extra, func(s string) bool { return strings.HasPrefix(s, "tests") }) {
 		args = append(args, "tests")
 	}

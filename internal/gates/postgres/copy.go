@@ -13,13 +13,14 @@ import (
 // copyFormat says how the lines of a COPY TO STDOUT are to be read.
 type copyFormat struct {
 	csv    bool
+	binary bool
 	header bool
 	delim  byte
 	null   string
 	fields []field // from describing the same columns as a query
 }
 
-var errCopy = refuse("0A000", "the gate cannot mask a COPY with these options; use format text or csv with header, delimiter and null only", nil)
+var errCopy = refuse("0A000", "the gate cannot mask a COPY with these options; use format binary, or text or csv with header, delimiter and null only", nil)
 
 // planCopy reads the options of COPY TO STDOUT and asks the server which
 // columns it will send: in the very session state in which it will run. What
@@ -46,6 +47,9 @@ func (c *codec) planCopy(conn *gate.Conn, text string, cp *sql.Copy) (*copyForma
 	var err error
 	if f.fields, err = c.describeQuery(conn, query); err != nil {
 		return nil, err
+	}
+	for i := range f.fields {
+		f.fields[i].binary = f.binary
 	}
 	return f, nil
 }
@@ -137,9 +141,16 @@ func copyOptions(s string) (*copyFormat, bool) {
 		switch toks[i].text {
 		case "with", "(", ")", ",", ";", "text", "as":
 		case "format":
-			if next != "csv" && next != "text" && next != "'csv'" && next != "'text'" {
+			switch next {
+			case "csv", "'csv'", "text", "'text'":
+			case "binary", "'binary'":
+				f.binary = true
+				i++
+			default:
 				return nil, false
 			}
+		case "binary":
+			f.binary = true
 		case "csv", "'csv'":
 			f.csv = true
 		case "'text'":
@@ -176,6 +187,9 @@ func copyOptions(s string) (*copyFormat, bool) {
 		default:
 			return nil, false
 		}
+	}
+	if f.binary {
+		return f, !f.csv && !f.header && !delim && !null
 	}
 	if null && !f.csv {
 		return nil, false // a value that is the null string would pass for NULL
@@ -248,7 +262,7 @@ func (c *codec) copyOut(conn *gate.Conn, run *run, permit gate.Permit, f frame) 
 	w := walker{b: f.body()}
 	binary, n := w.u8(), w.u16()
 	format := run.copy
-	if permit == nil || format == nil || binary != 0 || w.bad || n != len(format.fields) {
+	if permit == nil || format == nil || (binary != 0) != format.binary || w.bad || n != len(format.fields) {
 		return 0, &gate.Denied{Status: gate.StatusDenied, Reason: "the gate cannot mask this COPY"}
 	}
 	c.out = append(c.out, f...)
@@ -257,7 +271,7 @@ func (c *codec) copyOut(conn *gate.Conn, run *run, permit gate.Permit, f frame) 
 		return 0, &gate.Denied{Status: gate.StatusNobody, Reason: "the gate cannot tell where these columns come from"}
 	}
 	masks := permit.Rows(columns)
-	header := format.header
+	header, first := format.header, true
 	for {
 		m, err := c.next(conn)
 		if err != nil {
@@ -271,11 +285,15 @@ func (c *codec) copyOut(conn *gate.Conn, run *run, permit gate.Permit, f frame) 
 				c.out = appendFrame(c.out, 'd', permit.Text(m.body()))
 				continue
 			}
-			line, err := format.mask(m.body(), masks)
+			line, isRow, err := format.maskMessage(m.body(), first, masks)
 			if err != nil {
 				return rows, err
 			}
+			first = false
 			c.out = appendFrame(c.out, 'd', line)
+			if !isRow {
+				continue
+			}
 			rows++
 			if err := c.stage(conn, start, permit); err != nil {
 				return rows, err
@@ -304,6 +322,14 @@ func (*copyFailed) Error() string { return "upstream failed inside COPY" }
 
 // errCopyLine is a denial: what can't be read can't be masked.
 var errCopyLine = &gate.Denied{Status: gate.StatusDenied, Reason: "the gate cannot mask this COPY data"}
+
+func (f *copyFormat) maskMessage(body []byte, first bool, rows gate.Rows) (out []byte, isRow bool, err error) {
+	if f.binary {
+		return f.maskBinary(body, first, rows)
+	}
+	out, err = f.mask(body, rows)
+	return out, true, err
+}
 
 // mask masks one line. The server sends each row as one message.
 func (f *copyFormat) mask(line []byte, rows gate.Rows) ([]byte, error) {

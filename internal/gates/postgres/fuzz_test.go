@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"strings"
 	"testing"
 )
 
@@ -98,6 +99,43 @@ func FuzzUpstreamFrames(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzCopyBinary: what is masked is as well-formed as what came, and no value passes by.
+func FuzzCopyBinary(f *testing.F) {
+	head := copySignature + "\x00\x00\x00\x00\x00\x00\x00\x00"
+	for _, s := range []string{head + "\xff\xff", head + "\x00\x02\x00\x00\x00\x01a\xff\xff\xff\xff", "\x00\x02\x00\x00\x00\x01a\xff\xff\xff\xfe", "\xff\xff", "\x00\x01\xff\xff\xff\xff"} {
+		f.Add([]byte(s), true)
+		f.Add([]byte(s), false)
+	}
+	f.Fuzz(func(t *testing.T, in []byte, first bool) {
+		format := &copyFormat{binary: true, fields: make([]field, 2)}
+		out, isRow, err := format.maskBinary(in, first, upper{})
+		if err != nil {
+			return
+		}
+		at := 0
+		if first {
+			at = len(head)
+		}
+		again, isAgain, err := format.maskBinary(out, first, upper{})
+		if err != nil || isAgain != isRow || !bytes.Equal(again, out) || !bytes.Equal(out[:at], in[:at]) {
+			t.Fatalf("%q became %q, and %q (%v)", in, out, again, err)
+		}
+		if isRow && strings.ContainsAny(values(out[at:]), "abcdefghijklmnopqrstuvwxyz") {
+			t.Fatalf("%q shows a value: %q", in, out)
+		}
+	})
+}
+
+// values joins the values of one row of COPY data.
+func values(row []byte) string {
+	w := walker{b: row}
+	var out []byte
+	for range w.u16() {
+		out = append(out, w.value()...)
+	}
+	return string(out)
 }
 
 // FuzzCopyLines: a line that is masked has as many columns as before, and a value

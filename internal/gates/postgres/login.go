@@ -475,13 +475,15 @@ func (g *Gate) conversation(ctx context.Context) (*scram.ClientConversation, err
 
 type cancelKey [8]byte
 
+// register makes the session's cancel key: the server's process id, which clients
+// compare with those in notifications and pg_stat_activity, and a secret of our own.
 func (g *Gate) register(c *codec) cancelKey {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for {
 		var k cancelKey
-		_, _ = rand.Read(k[:])
-		k[0] &= 0x7f // a process id is positive
+		copy(k[:4], c.upstreamKey)
+		_, _ = rand.Read(k[4:])
 		if _, taken := g.keys[k]; !taken {
 			g.keys[k] = c
 			context.AfterFunc(c.ctx, func() {

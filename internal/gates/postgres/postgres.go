@@ -12,7 +12,7 @@
 // path are read back from the server whenever something may have changed them.
 //
 // It refuses function calls, replication, GSSENC, start-up options, encodings other
-// than UTF8, standard_conforming_strings off, and COPY in binary.
+// than UTF8, standard_conforming_strings off, and COPY with options that it can't read a value by.
 //
 // It can't see what a trigger, a view's definition or a stored function does;
 // the classifier calls what it can't know unknown. A trigger that changes a

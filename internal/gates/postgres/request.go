@@ -530,6 +530,10 @@ func (c *codec) addQuery(conn *gate.Conn, b *batch, f frame) error {
 	if !w.done() {
 		return malformed(f)
 	}
+	if len(text) > maxText { // nobody parses it, and nobody could read it
+		b.refuse("54000", "a statement has at most 4 MiB here; send large values as parameters or by COPY")
+		return nil
+	}
 	if !utf8.ValidString(text) {
 		b.refuse("22021", "a query must be UTF-8")
 		return nil

@@ -446,7 +446,7 @@ func TestCopy(t *testing.T) {
 	if err != nil || n != 2 {
 		t.Fatalf("copy in: %d %v", n, err)
 	}
-	for _, options := range []string{"", " with csv header", " (format csv, delimiter '|', null 'nil')", " with (format text, delimiter ';')"} {
+	for _, options := range []string{"", " with csv header", " (format csv, delimiter '|', null 'nil')", " with (format text, delimiter ';')", " (format binary)", " with binary"} {
 		var out bytes.Buffer
 		if _, err := c.PgConn().CopyTo(t.Context(), &out, "copy "+tbl+" to stdout"+options); err != nil {
 			t.Errorf("copy out%s: %v", options, err)
@@ -455,7 +455,7 @@ func TestCopy(t *testing.T) {
 			t.Errorf("copy out%s: %s", options, out.Bytes())
 		}
 	}
-	for _, q := range []string{"copy " + tbl + " to stdout (format binary)", "copy " + tbl + " to stdout csv quote '!'"} {
+	for _, q := range []string{"copy binary " + tbl + " to stdout", "copy " + tbl + " to stdout csv quote '!'"} {
 		if _, err := c.PgConn().CopyTo(t.Context(), io.Discard, q); code(err) != "0A000" {
 			t.Errorf("%s: %v", q, err)
 		}

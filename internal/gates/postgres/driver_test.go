@@ -1,0 +1,96 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What drivers' own test suites found (scripts/drivers, docs/postgres.md).
+
+// TestBackendPID: a client tells its own notifications by the process id it was
+// given at login, and looks itself up in pg_stat_activity by it.
+func TestBackendPID(t *testing.T) {
+	c := connect(t, start(t, &authority{}))
+	var pid uint32
+	if err := c.QueryRow(t.Context(), "select pg_backend_pid()").Scan(&pid); err != nil || pid != c.PgConn().PID() {
+		t.Errorf("the server says %d, the login said %d (%v)", pid, c.PgConn().PID(), err)
+	}
+	if _, err := c.Exec(t.Context(), "listen driver"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Exec(t.Context(), "notify driver, 'hello'"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	n, err := c.WaitForNotification(ctx)
+	if err != nil || n.PID != c.PgConn().PID() || n.Payload != "hello" {
+		t.Errorf("%+v %v", n, err)
+	}
+}
+
+// TestCopyBinary: COPY in binary format is masked value by value and counted.
+func TestCopyBinary(t *testing.T) {
+	direct(t, "drop table if exists copy_binary", "create table copy_binary(id int, email text, n numeric, tags text[])",
+		"insert into copy_binary select i, case when i = 3 then null when i = 2 then 'other "+plantedCard+"' else '"+plantedEmail+"' end, i, array['a', 'x "+plantedEmail+"'] from generate_series(1, 3) i")
+	a := &authority{classed: []string{"email"}}
+	c := connect(t, start(t, a))
+	var out bytes.Buffer
+	tag, err := c.PgConn().CopyTo(t.Context(), &out, "copy copy_binary (id, email, n) to stdout (format binary)")
+	if err != nil || tag.RowsAffected() != 3 {
+		t.Fatal(tag, err)
+	}
+	if planted.Match(out.Bytes()) || bytes.Count(out.Bytes(), []byte("[masked]")) != 2 {
+		t.Errorf("%q", out.Bytes())
+	}
+	// What came reads back as it is: into a table, through the gate.
+	direct(t, "drop table if exists copy_back", "create table copy_back(id int, email text, n numeric)")
+	if tag, err = c.PgConn().CopyFrom(t.Context(), &out, "copy copy_back from stdin with binary"); err != nil || tag.RowsAffected() != 3 {
+		t.Fatal(tag, err)
+	}
+	var got string
+	want := "1 [masked] 1;2 [masked] 2;3 - 3"
+	if err := direct(t).QueryRow(t.Context(), "select string_agg(id || ' ' || coalesce(email, '-') || ' ' || n, ';' order by id) from copy_back").Scan(&got); err != nil || got != want {
+		t.Errorf("%q %v", got, err)
+	}
+	// No rows: header and trailer come as one message.
+	out.Reset()
+	if tag, err = c.PgConn().CopyTo(t.Context(), &out, "copy (select * from copy_binary where id < 0) to stdout with (format 'binary')"); err != nil || tag.RowsAffected() != 0 || out.Len() != 21 {
+		t.Error(tag, err, out.Len())
+	}
+	for _, options := range []string{"binary", "with binary delimiter ','", "(format binary, header)", "(format binary, null 'x')"} {
+		if _, err := c.PgConn().CopyTo(t.Context(), &out, "copy copy_binary to stdout "+options); err == nil && options != "binary" {
+			t.Errorf("%s was let through", options)
+		}
+	}
+	b := &authority{limit: 2}
+	c = connect(t, start(t, b))
+	out.Reset()
+	if _, err := c.PgConn().CopyTo(t.Context(), &out, "copy copy_binary (id, n) to stdout (format binary)"); code(err) != "AS003" || out.Len() > 11+8+2*40 {
+		t.Errorf("past the limit: %v, %d bytes", err, out.Len())
+	}
+}
+
+// TestLongStatements: what nobody can parse or read is refused, not held.
+func TestLongStatements(t *testing.T) {
+	a := &authority{}
+	c := connect(t, start(t, a))
+	long := "select '" + strings.Repeat("x", 5<<20) + "'"
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec} {
+		if _, err := c.Exec(t.Context(), long, mode); code(err) != "54000" {
+			t.Errorf("%v: %v", mode, err)
+		}
+	}
+	if n := len(a.actions()); n != 0 {
+		t.Errorf("%d actions", n)
+	}
+	var n int
+	if err := c.QueryRow(t.Context(), "select length($1)", strings.Repeat("x", 5<<20)).Scan(&n); err != nil || n != 5<<20 {
+		t.Error("as a parameter:", n, err)
+	}
+}
