@@ -199,6 +199,12 @@ var desync = []struct {
 		{query("select count(*) from bypass.allowed")},
 		{query("delete from bypass.allowed")},
 	}, "COPY 2;row 2,SELECT 1;DELETE 2", false},
+	{"a commit that fails at Sync", []messages{
+		{parse("", "declare c cursor with hold for select 1 / (id - 2) from bypass.customers order by id"), bind("", ""), execute("", 0), sync_}, {query(harmless)},
+	}, "DECLARE CURSOR,ERROR 22012;row 1,SELECT 1", false},
+	{"the unnamed statement stays what it was while a block runs", []messages{
+		{parse("d", "do $$ begin perform 'bypass.allowed'; end $$"), parse("", harmless), bind("p", "d"), execute("p", 0), bind("", ""), execute("", 0), sync_},
+	}, "DO,row 1,SELECT 1", false},
 	{"a query inside COPY", []messages{{query("copy bypass.allowed from stdin"), &pgproto3.CopyData{Data: []byte("5\n")}, query(harmful)}}, "FATAL 57P01", true},
 }
 

@@ -126,7 +126,14 @@ func (c *codec) copyStep(conn *gate.Conn, r *gate.Request, b *batch, s *step) (f
 		if err != nil {
 			return false, err
 		}
-		if f.kind() == 'E' && s.kind != stepSync {
+		if f.kind() == 'E' && s.kind == stepSync {
+			// The commit of an implicit transaction failed: a deferred constraint, the
+			// query of a cursor WITH HOLD. ReadyForQuery follows.
+			c.reading = true // rows were read
+			c.out = c.appendReport(c.out, f, c.text)
+			continue
+		}
+		if f.kind() == 'E' {
 			c.out = c.appendReport(c.out, f, c.text)
 			code, _ := errorCode(f.body())
 			if s.portal != nil && s.portal.run.action >= 0 {

@@ -152,7 +152,7 @@ func leftPin(name string) error {
 // text masks what upstream says outside any action. Before the first permit
 // of a session nothing of the resource can have been read by it.
 func (c *codec) text(b []byte) []byte {
-	if c.last == nil {
+	if c.last == nil || len(b) == 0 { // an empty value is not NULL, whatever a mask makes of it
 		return b
 	}
 	return noNUL(c.last.Text(b))
@@ -265,8 +265,9 @@ const ownName = "_assent"
 
 // verifyNames drops each prepared statement that is no longer the text we
 // judge it by: a function or an unknown text can deallocate a name and prepare another.
+// The unnamed statement is the protocol's alone, so no code reaches it.
 func (c *codec) verifyNames(conn *gate.Conn) error {
-	names := slices.Sorted(maps.Keys(c.prepared))
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(c.prepared)), func(name string) bool { return name == "" })
 	queries := make([]string, len(names))
 	for i, name := range names {
 		queries[i] = "SELECT statement FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) " + literal(name)
