@@ -49,6 +49,8 @@ type Cluster struct {
 
 	dir     string
 	temp    bool
+	attr    *syscall.SysProcAttr
+	server  map[string]string // settings it was started with
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when the server process has ended
 	unwatch func() bool
@@ -159,9 +161,13 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 	for k, v := range o.Settings {
 		settings[k] = v
 	}
+	c.attr, c.server = attr, settings
 	// Between finding a free port and using it another process may take it.
 	for range 3 {
-		if err = c.launch(ctx, attr, settings); err == nil || ctx.Err() != nil {
+		if c.Port, err = freePort(); err != nil {
+			return err
+		}
+		if err = c.launch(ctx); err == nil || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -197,14 +203,9 @@ func (c *Cluster) initdb(ctx context.Context, attr *syscall.SysProcAttr) error {
 	return nil
 }
 
-func (c *Cluster) launch(ctx context.Context, attr *syscall.SysProcAttr, settings map[string]string) error {
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
-	c.Port = port
-	args := []string{"-D", filepath.Join(c.dir, "data"), "-p", strconv.Itoa(port)}
-	for k, v := range settings {
+func (c *Cluster) launch(ctx context.Context) error {
+	args := []string{"-D", filepath.Join(c.dir, "data"), "-p", strconv.Itoa(c.Port)}
+	for k, v := range c.server {
 		args = append(args, "-c", k+"="+v)
 	}
 	logPath := filepath.Join(c.dir, "server.log")
@@ -214,7 +215,7 @@ func (c *Cluster) launch(ctx context.Context, attr *syscall.SysProcAttr, setting
 	}
 	defer log.Close()
 	cmd := exec.Command(filepath.Join(c.Bin, "postgres"), args...) // outlives ctx until Stop asked it to end
-	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = attr, c.dir, log, log
+	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = c.attr, c.dir, log, log
 	started, exited := make(chan error, 1), make(chan struct{})
 	go func() {
 		// The kernel tells the server that we died when this thread ends, so the
@@ -287,6 +288,25 @@ func (c *Cluster) Kill() error {
 		return fmt.Errorf("killing the server: %w", err)
 	}
 	<-c.exited
+	return nil
+}
+
+// Restart starts the server again where it was, after Kill or in place of a
+// server that still runs: that one disconnects its clients and shuts down first.
+func (c *Cluster) Restart(ctx context.Context) error {
+	if err := c.shutdown(); err != nil {
+		return fmt.Errorf("restarting the server: %w", err)
+	}
+	var err error
+	for range 5 { // while it was away, an outgoing connection of somebody's may have its port
+		if err = c.launch(ctx); err == nil || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	if err != nil {
+		return fmt.Errorf("restarting the server: %w", err)
+	}
 	return nil
 }
 

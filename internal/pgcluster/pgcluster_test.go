@@ -32,6 +32,23 @@ func TestStart(t *testing.T) {
 	if out, err := psql(strings.Replace(c.DSN("postgres", "postgres"), url.UserPassword("", c.Password).String()[1:], "wrong", 1)); err == nil {
 		t.Errorf("a wrong password logged in: %q", out)
 	}
+	was := c.Addr()
+	for _, kill := range []bool{false, true} {
+		if kill {
+			if err := c.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := psql(c.DSN("postgres", "postgres")); err == nil {
+				t.Error("the server still answers after Kill")
+			}
+		}
+		if err := c.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := psql(c.DSN("postgres", "postgres")); err != nil || c.Addr() != was {
+			t.Errorf("started again after a kill (%t) at %s, was %s: %v", kill, c.Addr(), was, err)
+		}
+	}
 	if err := c.Stop(); err != nil {
 		t.Error(err)
 	}

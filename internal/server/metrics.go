@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // metrics are the enforcer's counters. Labels come from closed lists: gates of
@@ -24,6 +25,8 @@ func newMetrics(reg *prometheus.Registry, pending func() float64) *metrics {
 		masked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "assent_masked_values_total", Help: "Values masked on their way back, by class."}, []string{"class"}),
 	}
 	reg.MustRegister(m.decisions, m.seconds, m.masked,
+		// Heap, goroutines, file descriptors: what shows a leak.
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "assent_approvals_pending", Help: "Approvals waiting for people."}, pending))
 	return m
 }
