@@ -53,7 +53,7 @@ func TestKill(t *testing.T) {
 			load.Go(func() { h.insertAndMark(ctx, worker, &n, &a) })
 		}
 		load.Go(func() { approveAll(ctx, reviewer) })
-		time.Sleep(300*time.Millisecond + rand.N(500*time.Millisecond))
+		time.Sleep(100*time.Millisecond + rand.N(400*time.Millisecond))
 		h.kill()
 		cancel()
 		load.Wait()

@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/assenthq/assent/internal/server"
+)
+
+// A rest is what the server holds while nobody asks anything of it.
+type rest struct {
+	at         time.Duration // since the soak began
+	life       int           // which start of the server this is
+	heap       float64       // bytes after garbage was collected
+	resident   int64         // bytes
+	goroutines int
+	files      int // open descriptors
+	upstream   int // connections at the database
+	waiting    int // approvals that nobody has answered yet
+}
+
+func (r rest) String() string {
+	return fmt.Sprintf("%8s  life %2d  heap %6.1f MiB  resident %6.1f MiB  goroutines %4d  files %4d  upstream %3d  pending %5d",
+		r.at.Round(time.Second), r.life, r.heap/(1<<20), float64(r.resident)/(1<<20), r.goroutines, r.files, r.upstream, r.waiting)
+}
+
+// rest takes the figures after the load stopped. What must go away gets some
+// seconds for it: the last connection's end, the upstream's own reaper.
+func (s *soak) rest(ctx context.Context) (rest, error) {
+	var r rest
+	deadline := time.Now().Add(15 * time.Second)
+	for {
+		var err error
+		if r, err = s.figures(ctx); err != nil {
+			return r, err
+		}
+		settled := s.first.goroutines == 0 || r.goroutines <= s.first.goroutines && r.upstream <= s.first.upstream && r.files <= s.first.files
+		if settled || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	var err error
+	r.heap, err = s.collected(ctx)
+	return r, err
+}
+
+func (s *soak) figures(ctx context.Context) (rest, error) {
+	m, err := s.metrics(ctx)
+	if err != nil {
+		return rest{}, err
+	}
+	pid := s.house.cmd.Process.Pid
+	r := rest{at: time.Since(s.began), life: s.life, goroutines: int(m["go_goroutines"]), waiting: int(m["assent_approvals_pending"])}
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return rest{}, err
+	}
+	r.files = len(files)
+	if r.resident, err = residentSize(pid); err != nil {
+		return rest{}, err
+	}
+	err = s.admin(ctx).QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'soak'").Scan(&r.upstream)
+	return r, err
+}
+
+// residentSize is the memory of the process that is in RAM (proc(5), VmRSS).
+func residentSize(pid int) (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := bytes.Cut(b, []byte("VmRSS:"))
+	f := bytes.Fields(after)
+	if len(f) == 0 {
+		return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
+	}
+	kib, err := strconv.ParseInt(string(f[0]), 10, 64)
+	return kib << 10, err
+}
+
+// collected is the heap just after a collection. The server has no switch to force
+// one, so it is asked for metrics until what that allocates has brought two about.
+func (s *soak) collected(ctx context.Context) (float64, error) {
+	seen, last, least := 0, 0.0, 0.0
+	for range 3000 {
+		m, err := s.metrics(ctx)
+		if err != nil {
+			return 0, err
+		}
+		heap := m["go_memstats_heap_alloc_bytes"]
+		if gc := m["go_memstats_last_gc_time_seconds"]; gc != last {
+			seen, last = seen+1, gc
+			if seen > 1 && (least == 0 || heap < least) {
+				least = heap
+			}
+		}
+		if seen > 2 {
+			return least, nil
+		}
+	}
+	return 0, fmt.Errorf("the server collected no garbage while it was asked for metrics 3000 times")
+}
+
+// metrics reads those without labels.
+func (s *soak) metrics(ctx context.Context) (map[string]float64, error) {
+	o, err := server.ReadOperator(filepath.Join(s.house.dir, "data"))
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.house.console+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+o.Token)
+	res, err := s.web.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("metrics: %s", res.Status)
+	}
+	m := map[string]float64{}
+	for in := bufio.NewScanner(res.Body); in.Scan(); {
+		name, value, ok := strings.Cut(in.Text(), " ")
+		if ok && name != "#" && !strings.Contains(name, "{") {
+			m[name], _ = strconv.ParseFloat(value, 64)
+		}
+	}
+	return m, nil
+}
+
+// flat compares a rest with the first one of the same life of the server.
+func (s *soak) flat(r rest) {
+	f := s.first
+	bad := func(what string, was, is any) {
+		s.ledger.violated("at %v, life %d: %s did not go back: %v after the first spell of load, %v now", r.at.Round(time.Second), r.life, what, was, is)
+	}
+	if r.goroutines > f.goroutines+2 {
+		bad("goroutines", f.goroutines, r.goroutines)
+	}
+	if r.files > f.files+4 { // the store and the spool open and close files of their own
+		bad("file descriptors", f.files, r.files)
+	}
+	if r.upstream > f.upstream {
+		bad("connections at the database", f.upstream, r.upstream)
+	}
+	if r.heap > f.heap*1.5+16<<20 {
+		bad("heap, bytes", int64(f.heap), int64(r.heap))
+	}
+	if float64(r.resident) > float64(f.resident)*1.5+64<<20 {
+		bad("resident memory, bytes", f.resident, r.resident)
+	}
+}
