@@ -213,6 +213,11 @@ func (a *analysis) settingFor(msg any) {
 		a.stmt.Target = n.Dbname
 	case *pg.DropdbStmt:
 		a.stmt.Target = n.Dbname
+	case *pg.RenameStmt:
+		if n.RenameType == pg.ObjectType_OBJECT_ROLE {
+			a.stmt.Target = n.Subname
+			a.kind("renames a role, which drops an MD5 password", action.IdentityChange, action.PrivilegeChange)
+		}
 	case *pg.AlterOwnerStmt:
 		a.stmt.Verb = "alter " + objectWord(n.ObjectType) + " owner"
 	case *pg.AlterSeqStmt:
@@ -273,6 +278,7 @@ func (a *analysis) drop(n *pg.DropStmt) {
 	names := make([]string, 0, len(n.Objects))
 	for _, o := range n.Objects {
 		switch {
+		case n.RemoveType == pg.ObjectType_OBJECT_CAST || n.RemoveType == pg.ObjectType_OBJECT_TRANSFORM: // between types, without a name
 		case o.GetList() != nil:
 			names = append(names, nameOf(o.GetList().Items))
 		case o.GetString_() != nil:

@@ -132,8 +132,9 @@ var harmful = effects(map[string][]action.Kind{
 	"takes or gives up locks | pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all " +
 		"pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared " +
 		"pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared": {action.Execute},
-	"moves a sequence | nextval setval": {action.DataWrite},
-	"tells other sessions | pg_notify":  {action.MessageSend},
+	"moves a sequence | nextval setval":                                         {action.DataWrite},
+	"takes a transaction id, as a write does | pg_current_xact_id txid_current": {action.DataWrite},
+	"tells other sessions | pg_notify":                                          {action.MessageSend},
 	"streams changes of all tables | pg_create_logical_replication_slot pg_create_physical_replication_slot pg_copy_logical_replication_slot " +
 		"pg_copy_physical_replication_slot pg_drop_replication_slot pg_replication_slot_advance pg_logical_slot_get_changes " +
 		"pg_logical_slot_peek_changes pg_logical_slot_get_binary_changes pg_logical_slot_peek_binary_changes pg_logical_emit_message " +
@@ -218,7 +219,7 @@ var harmlessFunctions = words(
 	// facts of the session
 	`current_catalog current_database current_query current_schema current_schemas current_setting current_user currval
 	inet_client_addr inet_client_port inet_server_addr inet_server_port lastval pg_backend_pid pg_blocking_pids pg_conf_load_time
-	pg_current_snapshot pg_current_xact_id_if_assigned pg_current_xact_id txid_current txid_current_if_assigned
+	pg_current_snapshot pg_current_xact_id_if_assigned txid_current_if_assigned
 	txid_current_snapshot txid_status pg_is_in_recovery pg_is_other_temp_schema pg_jit_available pg_listening_channels
 	pg_my_temp_schema pg_notification_queue_usage pg_postmaster_start_time pg_trigger_depth pg_typeof row_security_active
 	session_user system_user version getpgusername pg_safe_snapshot_blocking_pids pg_snapshot_xip pg_snapshot_xmax pg_snapshot_xmin
