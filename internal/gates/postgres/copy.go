@@ -215,6 +215,8 @@ func (c *codec) describeQuery(conn *gate.Conn, query string) ([]field, error) {
 	if err := conn.Send(appendFrame(m, end)); err != nil {
 		return nil, err
 	}
+	c.own = true
+	defer func() { c.own = false }()
 	var fields []field
 	var failure error
 	for {

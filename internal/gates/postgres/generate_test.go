@@ -31,6 +31,9 @@ func oneOf(t *tape, s ...string) string { return s[t.pick(len(s))] }
 var playground = []string{
 	"drop schema if exists play, other, public cascade", "create schema play", "create schema other", "create schema public",
 	"create table play.ran(tag int)", "create sequence play.seq",
+	// What ran shows in the session's locks, also when it was rolled back.
+	"create function play.seen() returns trigger language plpgsql as $$ begin perform pg_advisory_lock_shared(new.tag); return new; end $$",
+	"create trigger seen before insert on play.ran for each row execute function play.seen()",
 	"create table play.t(id int primary key, n int, v text)", "insert into play.t select i, i * 10, 'value ' || i from generate_series(1, 5) i",
 	"create table play.u(id int, n int, v text)", "insert into play.u select i, i, null from generate_series(1, 3) i",
 	"create table other.t(id int, n int, v text)", "insert into other.t select i, -i, 'other' from generate_series(1, 3) i",

@@ -56,6 +56,7 @@ type codec struct {
 	phase   phase
 	reading bool
 	said    string // text of the statement under way
+	own     bool   // a statement of the gate's own is under way: its notices are not the client's
 
 	last gate.Permit // newest permit: it masks what belongs to no action
 
@@ -324,6 +325,8 @@ func (c *codec) values(conn *gate.Conn, queries []string) ([]*string, error) {
 	if err := conn.Send(appendFrame(m, end)); err != nil {
 		return nil, err
 	}
+	c.own = true
+	defer func() { c.own = false }()
 	values := make([]*string, len(queries))
 	at := 0
 	for {
@@ -393,7 +396,9 @@ func (c *codec) async(conn *gate.Conn, f frame) (bool, error) {
 	case 'S':
 		return true, c.parameterStatus(conn, f)
 	case 'N':
-		c.out = c.appendReport(c.out, f, c.text)
+		if !c.own {
+			c.out = c.appendReport(c.out, f, c.text)
+		}
 		return true, nil
 	case 'A':
 		w := walker{b: f.body()}
@@ -482,6 +487,8 @@ func (c *codec) abort(conn *gate.Conn) error {
 	if err := conn.Send(appendFrame(m, 'S')); err != nil {
 		return err
 	}
+	c.own = true
+	defer func() { c.own = false }()
 	return c.drain(conn)
 }
 
