@@ -132,6 +132,10 @@ type Column struct {
 	Name    string   // as the client will see it
 	Sources []string // "customers.email"; several for an expression
 	Derived bool     // an expression, not a plain column
+	// Turned: what the expression shows of its sources can't be recognised by
+	// looking at it, as of reverse(notes).
+	Turned    bool `json:",omitempty"`
+	Aggregate bool `json:",omitempty"` // an aggregate function stands in the expression
 }
 
 // Claims are the asker's own words. They inform a card and may tighten a

@@ -109,6 +109,7 @@ type Column struct {
 	Binary  bool     // values come in binary format
 	Sources []string // "customers.email", from the upstream's provenance and the parser
 	Derived bool     // an expression over its sources
+	Turned  bool     // the expression shows text in a form in which nothing sensitive can be found
 }
 
 // Outcome is how an action ended.

@@ -53,7 +53,7 @@ var catalogueSQL = []string{
 	"CREATE TABLE pg_inherits (inhrelid int, inhparent int)",
 	"INSERT INTO pg_namespace VALUES (2200, 'public')",
 	"INSERT INTO pg_class SELECT 16384 + rowid, name, 2200, 'r', 'p' FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'pg~_%' ESCAPE '~'",
-	"INSERT INTO pg_attribute SELECT c.oid, i.name, i.cid + 1, 25, 0, '' FROM pg_class c, pragma_table_info(c.relname) i",
+	"INSERT INTO pg_attribute SELECT c.oid, i.name, i.cid + 1, CASE WHEN i.type LIKE '%INT%' THEN 20 WHEN i.type IN ('REAL', 'NUMERIC') THEN 701 ELSE 25 END, 0, '' FROM pg_class c, pragma_table_info(c.relname) i",
 }
 
 func startEmbedded(ctx context.Context, file, user, password string) (*embedded, error) {

@@ -172,7 +172,7 @@ func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map
 func (p *permit) Rows(columns []gate.Column) gate.Rows {
 	cols := make([]mask.Column, len(columns))
 	for i, c := range columns {
-		cols[i] = mask.Column{Name: c.Name, Type: c.Type, Binary: c.Binary, Sources: c.Sources, Derived: c.Derived}
+		cols[i] = mask.Column{Name: c.Name, Type: c.Type, Binary: c.Binary, Sources: c.Sources, Derived: c.Derived, Turned: c.Turned}
 	}
 	r := p.set.Rows(cols)
 	p.open = append(p.open, r)

@@ -18,6 +18,7 @@ type Column struct {
 	Binary  bool     // values come in the binary format of the type
 	Sources []string // "customers.email"
 	Derived bool     // an expression over its sources
+	Turned  bool     // the expression shows text in a form in which nothing can be found
 }
 
 // Errors of values that cannot be masked. They never hold the value.
@@ -40,6 +41,15 @@ type Rows struct {
 	cols   []column
 	counts map[string]int64
 	found  []detect.Finding // reused from value to value
+}
+
+// Unscannable stands in place of a class for what an expression made of text that
+// has none: reverse(notes) shows whatever notes holds, and nobody could find it.
+const Unscannable detect.Class = "unscannable"
+
+// says reports whether a value of the column can say that it is masked.
+func (c *column) says() bool {
+	return c.kind == kindText || c.kind == kindJSON || c.kind == kindJSONB || c.kind == kindRecord || c.kind == kindOther && (c.Type == 0 || c.Type >= firstUserType)
 }
 
 type column struct {
@@ -74,6 +84,9 @@ func (s *Set) Rows(cols []Column) *Rows {
 		}
 		if holds == kindInet {
 			r.learn(&col, detect.IP)
+		}
+		if c.Turned && !col.known && len(s.rules) > 0 {
+			col.Derived, col.class, col.rule, col.known = true, Unscannable, rule{method: Redact}, true
 		}
 		r.cols = append(r.cols, col)
 	}
@@ -132,6 +145,11 @@ func (r *Rows) Value(i int, v []byte) ([]byte, error) {
 	}
 	var out []byte
 	var err error
+	if c.class == Unscannable && !c.says() {
+		// A number made of nothing would be taken for an answer.
+		r.counts[string(c.class)]++
+		return nil, nil
+	}
 	if c.known && c.Derived {
 		out, err = c.constant()
 		r.counts[string(c.class)]++

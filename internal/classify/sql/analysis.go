@@ -193,7 +193,8 @@ func (a *analysis) seal() {
 	s.Kinds = a.kinds.sorted()
 	s.Why = uniqueSorted(a.why)
 	s.Objects = uniqueSorted(append(s.Objects, a.objects...))
-	s.Inferred = uniqueSorted(a.inferred)
+	s.Inferred = withoutMarks(uniqueSorted(a.inferred))
+	s.Columns = marked(s.Columns)
 	s.Functions = uniqueSorted(a.functions)
 	if len(s.Kinds) == 0 {
 		if s.Harmless == "" {

@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -268,7 +269,7 @@ func (a *analysis) createView(n *pg.ViewStmt) {
 	a.absorb(b)
 	a.stmt.Columns, a.stmt.Limit = nil, action.Count{}
 	a.inferred = append(a.inferred, allSources(b.stmt.Columns)...)
-	a.created(n.View, b.stmt.Objects)
+	a.created(n.View, append(slices.Clone(b.stmt.Objects), marksOf(b.stmt.Columns)...))
 	a.stmt.Verb, a.stmt.Target = "create view", relationName(n.View)
 }
 

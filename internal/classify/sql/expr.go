@@ -85,8 +85,11 @@ func (a *analysis) other(m protoreflect.Message, e env) {
 	case *pg.A_Indices:
 		a.key(n.Uidx, e)
 	case *pg.A_Expr:
-		if op := nameOf(n.Name); strings.HasPrefix(op, "->") || strings.HasPrefix(op, "#>") {
+		switch op := nameOf(n.Name); {
+		case strings.HasPrefix(op, "->"), strings.HasPrefix(op, "#>"):
 			a.key(n.Rexpr, e)
+		case op == "||":
+			a.literalsMatter = true // what is glued to a text may hide it
 		}
 		switch n.Kind {
 		case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN,
@@ -109,6 +112,9 @@ func (a *analysis) other(m protoreflect.Message, e env) {
 	}
 	if e.out != nil && !total(m) {
 		e = e.steering()
+	}
+	if e.out != nil && turnsExpr(m) {
+		e = e.turning()
 	}
 	name := string(m.Descriptor().Name())
 	switch {
@@ -175,6 +181,9 @@ func (a *analysis) columnRef(ref *pg.ColumnRef, e env) {
 	name := ref.Fields[len(ref.Fields)-1].GetString_().GetSval()
 	if e.sc.scalar(ref.Fields[len(ref.Fields)-2].GetString_().GetSval(), name) && !fieldNames[name] {
 		a.function([]string{name}, nil, e)
+		if turnsCall(name, nil) {
+			a.take(e.turning(), sources...)
+		}
 	}
 }
 
@@ -194,6 +203,9 @@ func (sc *scope) scalar(alias, name string) bool {
 // for a value of any type: ('/etc/passwd'::text).pg_read_file reads the file.
 func (a *analysis) indirection(n *pg.A_Indirection, e env) {
 	a.expr(n.Arg, e)
+	if attributeTurns(n) {
+		a.expr(n.Arg, e.turning())
+	}
 	for _, i := range n.Indirection {
 		s := i.GetString_()
 		if s == nil {
@@ -219,11 +231,19 @@ func (a *analysis) call(f *pg.FuncCall, e env) {
 			a.key(arg, e)
 		}
 	}
+	args := e
 	if e.out != nil && !totalFunctions[name[len(name)-1]] {
-		a.exprs(f.Args, e.steering())
-	} else {
-		a.exprs(f.Args, e)
+		args = args.steering()
 	}
+	if e.out != nil {
+		if turnsCall(name[len(name)-1], f.Args) {
+			args = args.turning()
+		}
+		if aggregates(name[len(name)-1], f) {
+			*e.out = append(*e.out, aggregateMark)
+		}
+	}
+	a.exprs(f.Args, args)
 	a.exprs(f.AggOrder, e.steering())
 	a.expr(f.AggFilter, e.steering())
 	if f.Over != nil {
@@ -398,7 +418,7 @@ func (a *analysis) object(rv *pg.RangeVar) {
 	name := relationName(rv)
 	if temp, ok := a.temp(rv); ok {
 		a.objects = append(a.objects, "pg_temp."+rv.Relname)
-		a.objects = append(a.objects, temp.Sources...)
+		a.objects = append(a.objects, withoutMarks(slices.Clone(temp.Sources))...)
 		a.tables = append(a.tables, temp.Sources...)
 		return
 	}
@@ -444,8 +464,7 @@ func (a *analysis) into(into *pg.IntoClause, cols []action.Column) {
 	if into.Rel == nil {
 		return
 	}
-	sources := uniqueSorted(slices.Clone(a.tables))
-	a.created(into.Rel, sources)
+	a.created(into.Rel, uniqueSorted(append(slices.Clone(a.tables), marksOf(cols)...)))
 	a.stmt.Target = relationName(into.Rel)
 }
 

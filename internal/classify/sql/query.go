@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,10 +30,12 @@ type rel struct {
 type env struct {
 	sc    *scope
 	infer bool      // its value steers the outcome: WHERE, ORDER BY, …
+	turn  bool      // below something that turns text: see turned.go
 	out   *[]string // collects sources of an output column; may be nil
 }
 
 func (e env) steering() env { e.infer = true; return e }
+func (e env) turning() env  { e.turn = true; return e }
 
 // take notes sources that an expression uses.
 func (a *analysis) take(e env, sources ...string) {
@@ -41,6 +44,9 @@ func (a *analysis) take(e env, sources ...string) {
 	}
 	if e.out != nil {
 		*e.out = append(*e.out, sources...)
+		if e.turn && len(sources) > 0 {
+			*e.out = append(*e.out, turnedMark)
+		}
 	}
 }
 
@@ -88,6 +94,9 @@ func (a *analysis) recursive(w *pg.WithClause, sc *scope) {
 			sc.ctes[cte.Ctename] = cols
 			a.cteExtras(cte, cols)
 			now += len(allSources(cols))
+			for _, c := range cols {
+				now += len(c.Sources)
+			}
 		}
 		if now == before {
 			return
@@ -297,13 +306,13 @@ func (a *analysis) from(n *pg.Node, sc *scope) {
 		f := n.GetRangeTableFunc()
 		a.literalsMatter = true
 		var sources []string
-		a.children(f.ProtoReflect(), env{sc: sc, infer: true, out: &sources})
+		a.children(f.ProtoReflect(), env{sc: sc, infer: true, turn: true, out: &sources})
 		sc.addDerived(f.Alias, []action.Column{derived("*", sources)})
 	case n.GetJsonTable() != nil:
 		f := n.GetJsonTable()
 		a.since(170000, "json_table")
 		var sources []string
-		a.children(f.ProtoReflect(), env{sc: sc, infer: true, out: &sources})
+		a.children(f.ProtoReflect(), env{sc: sc, infer: true, turn: true, out: &sources})
 		sc.addDerived(f.Alias, []action.Column{derived("*", sources)})
 	default:
 		a.unknown("a FROM item of an unknown form")
@@ -326,7 +335,10 @@ func (a *analysis) fromTable(rv *pg.RangeVar, sc *scope) {
 		a.read(rv)
 		var sources []string
 		for _, s := range temp.Sources {
-			sources = append(sources, lastPart(s)+".*")
+			if !isMark(s) {
+				s = lastPart(s) + ".*"
+			}
+			sources = append(sources, s)
 		}
 		sources = append(sources, rv.Relname+".*")
 		sc.rels = append(sc.rels, &rel{alias: alias, cols: []action.Column{derived("*", sources)}})
@@ -731,12 +743,12 @@ func rename(cols []action.Column, names []*pg.Node) []action.Column {
 	return out
 }
 
-// spread lets each column hold what any of them holds.
+// spread lets each column hold what any of them holds. Marks stay where they are.
 func spread(cols []action.Column) []action.Column {
-	all := allSources(cols)
+	all := withoutMarks(allSources(cols))
 	out := make([]action.Column, len(cols))
 	for i, c := range cols {
-		out[i] = derived(c.Name, all)
+		out[i] = derived(c.Name, append(slices.DeleteFunc(slices.Clone(c.Sources), func(s string) bool { return !isMark(s) }), all...))
 	}
 	return out
 }

@@ -66,6 +66,8 @@ var bypassSetup = []string{
 	"create view bypass.only_ssn as select ssn from bypass.customers", "create table bypass.inherits_customers() inherits (bypass.customers)", "insert into bypass.inherits_customers values (3, 'x@example.org', '111-22-3333')",
 	"create materialized view bypass.customers_matview as select ssn from bypass.customers",
 	"create table bypass.generated(id int, ssn text, back text generated always as (reverse(ssn)) stored)", "insert into bypass.generated values (1, '123-45-6789')",
+	"create table bypass.notes(id int, words text, doc jsonb, raw bytea)", "insert into bypass.notes values (1, '123-45-6789', '{\"k\": \"123-45-6789\"}', '123-45-6789')",
+	"create view bypass.notes_view as select id, reverse(words) as back from bypass.notes", "create table bypass.notes_gen(words text, back text generated always as (reverse(words)) stored)", "insert into bypass.notes_gen values ('123-45-6789')",
 }
 
 // readsOnly is the policy of the corpus: plain reads are allowed, all else denied.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/assenthq/assent/action"
 )
 
 // A catalog keeps one snapshot of the catalogue for each database. It reads over
@@ -134,30 +136,30 @@ func (c *catalog) look(ctx context.Context, name string, old *checked) (*snapsho
 	return l.snapshot(version)
 }
 
-// source names a column that a row description carries as OID and number, and says whether it
-// is computed. What the snapshot lacks (it was made a moment ago, or is temporary) is looked up.
-func (c *catalog) source(ctx context.Context, name string, oid uint32, number int) (sources []string, derived bool, err error) {
+// source says where a column comes from that a row description carries as OID and number. What the snapshot lacks (it was made a moment ago, or is temporary) is looked up.
+func (c *catalog) source(ctx context.Context, name string, oid uint32, number int) (action.Column, error) {
 	s, err := c.current(ctx, name)
 	if err != nil {
-		return nil, false, err
+		return action.Column{}, err
 	}
 	if r := s.relations[oid]; r != nil {
 		return s.column(r, number)
 	}
 	if oid < firstUserType {
-		return nil, false, nil
+		return action.Column{}, nil
 	}
 	l := &loader{g: c.g, ctx: ctx, database: name}
 	defer l.close()
 	rows, err := l.query("SELECT c.relname, a.attname FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid WHERE c.oid = "+
 		strconv.FormatUint(uint64(oid), 10)+" AND a.attnum = "+strconv.Itoa(number), 2)
 	if err != nil {
-		return nil, false, fmt.Errorf("reading the catalogue: %w", err)
+		return action.Column{}, fmt.Errorf("reading the catalogue: %w", err)
 	}
+	var col action.Column
 	for _, row := range rows {
-		sources = append(sources, string(row[0])+"."+string(row[1]))
+		col.Sources = append(col.Sources, string(row[0])+"."+string(row[1]))
 	}
-	return sources, false, nil
+	return col, nil
 }
 
 // login opens a connection of the gate's own, read-only.

@@ -223,6 +223,9 @@ func (r *rows) Value(i int, v []byte) ([]byte, error) {
 	if len(v) == 0 { // an empty value is not NULL
 		return v, nil
 	}
+	if r.cols[i].Turned {
+		return []byte("[masked]"), nil
+	}
 	for _, s := range r.cols[i].Sources {
 		if slices.Contains(r.classed, s[strings.LastIndexByte(s, '.')+1:]) {
 			return []byte("[masked]"), nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 )
 
@@ -72,30 +73,31 @@ func (c *codec) columns(run *run, fields []field) ([]gate.Column, error) {
 	parsed := run.columns
 	agree := len(parsed) == len(fields)
 	var all []string
+	anyTurned := false
 	for _, p := range parsed {
 		all = append(all, p.Sources...)
+		anyTurned = anyTurned || p.Turned
 		agree = agree && p.Name != "*" && !strings.HasSuffix(p.Name, ".*")
 	}
 	out := make([]gate.Column, len(fields))
 	for i, f := range fields {
 		col := gate.Column{Name: f.name, Type: f.typ, Binary: f.binary}
-		var sources []string
-		computed := false
+		var from action.Column
 		if f.table != 0 && f.attribute > 0 {
 			var err error
-			if sources, computed, err = c.g.catalog.source(c.ctx, c.database, f.table, f.attribute); err != nil {
+			if from, err = c.g.catalog.source(c.ctx, c.database, f.table, f.attribute); err != nil {
 				return nil, err
 			}
 		}
 		switch {
 		case agree:
-			col.Sources, col.Derived = slices.Concat(sources, parsed[i].Sources), parsed[i].Derived
-		case len(sources) > 0:
-			col.Sources = sources
+			col.Sources, col.Derived, col.Turned = slices.Concat(from.Sources, parsed[i].Sources), parsed[i].Derived, parsed[i].Turned
+		case len(from.Sources) > 0:
+			col.Sources = from.Sources
 		default:
-			col.Sources, col.Derived = all, true
+			col.Sources, col.Derived, col.Turned = all, true, anyTurned
 		}
-		col.Derived = col.Derived || computed
+		col.Derived, col.Turned = col.Derived || from.Derived, col.Turned || from.Turned
 		out[i] = col
 	}
 	return out, nil

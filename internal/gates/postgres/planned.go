@@ -68,6 +68,7 @@ func (s *snapshot) plan(st *sql.Statement, sensitive func(string) bool) (*planne
 		if p.columns[i].Sources, err = s.expand(c.Sources, named, 0); err != nil {
 			return nil, err
 		}
+		p.columns[i].Turned = s.turned(c, named, st.Objects)
 	}
 	if p.inferred, err = s.expand(st.Inferred, named, 0); err != nil {
 		return nil, err
@@ -154,7 +155,7 @@ func (s *snapshot) workOutTable(r *relation) error {
 				return errors.New("a generated column that is not understood")
 			}
 			// Its own table is not expanded: a generated column can't use another one.
-			f.sources, f.derived = append(f.sources, st.Columns[0].Sources...), true
+			f.sources, f.derived, f.turned = append(f.sources, st.Columns[0].Sources...), true, st.Columns[0].Turned && r.holdsText(st.Columns[0].Sources)
 		}
 		if f.sources != nil {
 			r.from[c.name] = f
@@ -187,13 +188,15 @@ func (s *snapshot) workOutView(r *relation, depth int) error {
 	}
 	for i, c := range r.columns {
 		f := flow{sources: all, derived: !agree || st.Columns[i].Derived}
+		turned := !agree && slices.ContainsFunc(st.Columns, func(c action.Column) bool { return c.Turned })
 		if agree {
-			f.sources = st.Columns[i].Sources
+			f.sources, turned = st.Columns[i].Sources, st.Columns[i].Turned
 		}
 		expanded, err := s.expand(f.sources, r.under, depth)
 		if err != nil {
 			return err
 		}
+		f.turned = s.turned(action.Column{Sources: f.sources, Turned: turned}, r.under, nil)
 		for _, u := range r.under {
 			for _, source := range f.sources {
 				f.derived = f.derived || u.from[source[strings.LastIndexByte(source, '.')+1:]].derived

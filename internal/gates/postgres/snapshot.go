@@ -57,6 +57,7 @@ type column struct {
 type flow struct {
 	sources []string
 	derived bool // computed
+	turned  bool // shows text in a form in which its classes can't be found
 }
 
 func (r *relation) name() string { return r.schema + "." + r.base }
@@ -78,21 +79,21 @@ func (s *snapshot) resolve(name string, path []string) *relation {
 }
 
 // column returns what column number of r holds.
-func (s *snapshot) column(r *relation, number int) (sources []string, derived bool, err error) {
+func (s *snapshot) column(r *relation, number int) (action.Column, error) {
 	if !r.ready.Load() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err := s.workOut(r, 0); err != nil {
-			return nil, false, err
+			return action.Column{}, err
 		}
 	}
 	for _, c := range r.columns {
 		if c.number == number {
 			f := r.from[c.name]
-			return append([]string{r.name() + "." + c.name}, f.sources...), f.derived, nil
+			return action.Column{Name: c.name, Sources: append([]string{r.name() + "." + c.name}, f.sources...), Derived: f.derived, Turned: f.turned}, nil
 		}
 	}
-	return nil, false, nil
+	return action.Column{}, nil
 }
 
 // expand adds to each source ("customers.email", "customers.*") what stands
