@@ -14,6 +14,7 @@ import (
 // parser is what both builds of libpg_query offer.
 type parser interface {
 	Parse(text string) (*pg.ParseResult, error)
+	Deparse(tree *pg.ParseResult) (string, error)
 }
 
 // kindSet is a set of kinds.

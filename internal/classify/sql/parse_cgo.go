@@ -10,3 +10,5 @@ type libpgQuery struct{}
 func newParser() parser { return libpgQuery{} }
 
 func (libpgQuery) Parse(text string) (*pg.ParseResult, error) { return pg.Parse(text) }
+
+func (libpgQuery) Deparse(tree *pg.ParseResult) (string, error) { return pg.Deparse(tree) }

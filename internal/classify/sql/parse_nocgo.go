@@ -30,16 +30,27 @@ func newParser() parser {
 // Parse errs for ever once the runtime has trapped: after a stack overflow it
 // was seen to refuse good texts, and nobody knows what else it gets wrong.
 func (wasmQuery) Parse(text string) (tree *pg.ParseResult, err error) {
+	err = alone(func() (err error) { tree, err = wasm.Parse(text); return err })
+	return tree, err
+}
+
+// Deparse errs for ever when Parse does.
+func (wasmQuery) Deparse(tree *pg.ParseResult) (text string, err error) {
+	err = alone(func() (err error) { text, err = wasm.Deparse(tree); return err })
+	return text, err
+}
+
+func alone(call func() error) (err error) {
 	runtime.Lock()
 	defer runtime.Unlock()
 	if runtime.broken {
-		return nil, errors.New("parsing SQL: the parser broke earlier; start the process again")
+		return errors.New("parsing SQL: the parser broke earlier; start the process again")
 	}
 	defer func() {
 		if recover() != nil {
 			runtime.broken = true
-			tree, err = nil, errors.New("parsing SQL: the parser broke")
+			err = errors.New("parsing SQL: the parser broke")
 		}
 	}()
-	return wasm.Parse(text)
+	return call()
 }

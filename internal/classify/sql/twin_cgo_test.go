@@ -15,6 +15,8 @@ type wasmTwin struct{}
 
 func (wasmTwin) Parse(text string) (*pg.ParseResult, error) { return wasm.Parse(text) }
 
+func (wasmTwin) Deparse(tree *pg.ParseResult) (string, error) { return wasm.Deparse(tree) }
+
 // twin classifies with the other build's parser, one text after the other.
 type twin struct{ c *Classifier }
 

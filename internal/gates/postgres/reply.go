@@ -21,8 +21,17 @@ type stopped struct{ denied *gate.Denied }
 
 func (s *stopped) Error() string { return s.denied.Reason }
 
-// CopyReply copies the replies of a batch, one step after the other.
+// CopyReply copies the replies of a batch, and ends the transaction that the gate opened for it.
 func (c *codec) CopyReply(conn *gate.Conn, r *gate.Request) error {
+	err := c.copyReply(conn, r)
+	if err == nil && c.tx != nil {
+		return c.closeOwn(conn, r)
+	}
+	return err
+}
+
+// copyReply copies the replies of a batch, one step after the other.
+func (c *codec) copyReply(conn *gate.Conn, r *gate.Request) error {
 	b := r.State.(*batch)
 	if b.local {
 		c.out = append(c.out, 'Z', 0, 0, 0, 5, c.status)
@@ -67,9 +76,7 @@ func (c *codec) lose(b *batch) {
 
 // afterError skips, as the server does, what follows step i up to Sync.
 func (c *codec) afterError(conn *gate.Conn, r *gate.Request, b *batch, i int) error {
-	for j := range b.actions {
-		r.Done(j, gate.Outcome{State: gate.NotRun}) // those that ran are done already
-	}
+	c.notRun(r)
 	if !b.synced {
 		c.skip = skipUpstream
 		return c.flush(conn)
@@ -197,6 +204,9 @@ func (c *codec) acknowledge(f frame, s *step) (done bool, err error) {
 	case k == 'n' && (s.kind == stepDescribePortal || s.kind == stepDescribeStatement):
 	case k == 'Z' && s.kind == stepSync:
 		c.ready(f)
+		if c.tx != nil {
+			return true, nil // the client hears once it is committed
+		}
 	default:
 		return false, fmt.Errorf("upstream answered with message %q where it cannot", k)
 	}
@@ -228,9 +238,7 @@ func (c *codec) copyQuery(conn *gate.Conn, r *gate.Request, s *step) error {
 			break
 		}
 	}
-	for j := range r.Actions {
-		r.Done(j, gate.Outcome{State: gate.NotRun}) // what was reached is done already
-	}
+	c.notRun(r)
 	f, err := c.next(conn)
 	if err != nil {
 		return err
@@ -239,7 +247,9 @@ func (c *codec) copyQuery(conn *gate.Conn, r *gate.Request, s *step) error {
 		return fmt.Errorf("upstream answered with message %q where it cannot", f.kind())
 	}
 	c.ready(f)
-	c.out = append(c.out, f...)
+	if c.tx == nil {
+		c.out = append(c.out, f...)
+	}
 	return nil
 }
 
@@ -425,7 +435,7 @@ func (c *codec) completed(conn *gate.Conn, r *gate.Request, run *run, po *portal
 	if err := c.count(); err != nil {
 		return err
 	}
-	if f.kind() == 's' {
+	if f.kind() == 's' && run.bound == nil {
 		c.out = append(c.out, f...)
 		return nil // the permit goes on with the portal
 	}
@@ -438,10 +448,12 @@ func (c *codec) completed(conn *gate.Conn, r *gate.Request, run *run, po *portal
 	if run.cursor != nil {
 		run.cursor.rows += rows
 	}
-	if run.bound != nil && rows > *run.bound {
-		return &gate.Denied{Status: gate.StatusLimit, Reason: "it changed more rows than were approved", Hint: "The transaction is rolled back. Ask again."}
+	if err := pastBound(run, f, rows); err != nil {
+		return err
 	}
-	c.out = append(c.out, f...)
+	if !c.tx.holds(r.State.(*batch), run, f) {
+		c.out = append(c.out, f...)
+	}
 	c.applied(conn, r, run)
 	if run.declare == nil {
 		c.finished(r, run, po, gate.Outcome{State: gate.Executed, Code: "00000", Rows: rows})
@@ -454,33 +466,10 @@ func (c *codec) finished(r *gate.Request, run *run, po *portal, o gate.Outcome) 
 	switch {
 	case po != nil && po.permit != nil:
 		po.permit.Done(o)
+	case c.tx.later(run, o):
 	case run.action >= 0:
 		r.Done(run.action, o)
 	}
-}
-
-// Bound keeps a write below a number of rows. What is committed by itself
-// can't be taken back, so that takes a transaction of the client's.
-func (c *codec) Bound(_ *gate.Conn, r *gate.Request, i int, rows int64) error {
-	if c.status != inTx {
-		return &gate.Denied{Status: gate.StatusDenied, Reason: "it was approved up to a number of rows, which takes a transaction", Hint: "Run it between BEGIN and COMMIT."}
-	}
-	b := r.State.(*batch)
-	for s := range b.steps {
-		step := &b.steps[s]
-		for j := range step.runs {
-			if step.runs[j].st.Tx.Op != sql.TxNone {
-				return &gate.Denied{Status: gate.StatusDenied, Reason: "it was approved up to a number of rows, and ends its transaction itself", Hint: "Send COMMIT by itself."}
-			}
-			if step.runs[j].action == i {
-				step.runs[j].bound = &rows
-			}
-		}
-		if step.portal != nil && step.portal.run.action == i {
-			step.portal.run.bound = &rows
-		}
-	}
-	return nil
 }
 
 // taggedRows is the number at the end of a command tag: "INSERT 0 5", "SELECT 3".
@@ -600,7 +589,9 @@ func (c *codec) callOff(conn *gate.Conn, r *gate.Request, b *batch, s *step, d *
 		if err := c.drain(conn); err != nil {
 			return err
 		}
-		if c.status == inTx { // the cancel came too late to undo it
+		if c.tx != nil {
+			c.tx.denied = true // rolled back once the client has its error
+		} else if c.status == inTx { // the cancel came too late to undo it
 			if err := c.abort(conn); err != nil {
 				return err
 			}
@@ -609,9 +600,11 @@ func (c *codec) callOff(conn *gate.Conn, r *gate.Request, b *batch, s *step, d *
 		return err
 	}
 	c.out = append(c.out, c.denial(d, "")...)
-	if b.synced {
+	switch {
+	case c.tx != nil:
+	case b.synced:
 		c.out = append(c.out, 'Z', 0, 0, 0, 5, c.status)
-	} else {
+	default:
 		c.skip = skipHere
 	}
 	return c.flush(conn)
@@ -690,6 +683,9 @@ func (c *codec) Deny(conn *gate.Conn, r *gate.Request, d *gate.Denied) error {
 	code := ""
 	if b.refusal != nil {
 		code = b.refusal.code
+	}
+	if err := c.withdraw(conn); err != nil {
+		return err
 	}
 	if c.status == inTx || c.unsynced {
 		if err := c.abort(conn); err != nil {

@@ -58,6 +58,7 @@ type codec struct {
 	said    string // text of the statement under way
 	own     bool   // a statement of the gate's own is under way: its notices are not the client's
 
+	tx   *ownTx      // the transaction that the gate opened around this request; nil: none
 	last gate.Permit // newest permit: it masks what belongs to no action
 
 	// What waits to be written to the client. Rows in it are counted first.
