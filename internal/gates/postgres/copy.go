@@ -164,26 +164,18 @@ func copyOptions(s string) (*copyFormat, bool) {
 				i++
 			}
 		case "delimiter", "null":
-			if next == "as" {
-				i++
-				next = ""
-				if i+1 < len(toks) {
-					next = toks[i+1].text
-				}
+			value, used, ok := copyString(s, toks[i+1:])
+			if !ok {
+				return nil, false
 			}
-			if len(next) < 2 || next[0] != '\'' || strings.Contains(next, "\\") {
-				return nil, false // E'\t' and the like: not worth the risk of reading it differently
-			}
-			value := strings.ReplaceAll(s[toks[i+1].start+1:toks[i+1].end-1], "''", "'")
-			if toks[i].text == "as" && toks[i-1].text == "delimiter" || toks[i].text == "delimiter" {
-				if len(value) != 1 {
-					return nil, false
-				}
+			if toks[i].text == "null" {
+				f.null, null = value, true
+			} else if len(value) == 1 {
 				f.delim, delim = value[0], true
 			} else {
-				f.null, null = value, true
+				return nil, false
 			}
-			i++
+			i += used
 		default:
 			return nil, false
 		}
@@ -191,7 +183,7 @@ func copyOptions(s string) (*copyFormat, bool) {
 	if f.binary {
 		return f, !f.csv && !f.header && !delim && !null
 	}
-	if null && !f.csv {
+	if null && !f.csv && f.null != "\\N" && f.null != "" {
 		return nil, false // a value that is the null string would pass for NULL
 	}
 	if f.csv && !delim {
@@ -201,6 +193,45 @@ func copyOptions(s string) (*copyFormat, bool) {
 		f.null = ""
 	}
 	return f, true
+}
+
+// copyString reads an option's value, which may follow AS and be E'…', and says how
+// many tokens it took. Of the escapes it reads those that name one character.
+func copyString(s string, toks []token) (value string, used int, ok bool) {
+	if used < len(toks) && toks[used].text == "as" {
+		used++
+	}
+	escapes := used < len(toks) && toks[used].text == "e"
+	if escapes {
+		used++
+	}
+	if used == len(toks) {
+		return "", 0, false
+	}
+	t := toks[used]
+	if t.end-t.start < 2 || s[t.start] != '\'' || s[t.end-1] != '\'' || escapes != (t.start > 0 && s[t.start-1]|0x20 == 'e') {
+		return "", 0, false
+	}
+	raw := strings.ReplaceAll(s[t.start+1:t.end-1], "''", "'")
+	if !escapes {
+		return raw, used + 1, true
+	}
+	var out []byte
+	for i := 0; i < len(raw); i++ {
+		ch := raw[i]
+		if ch == '\\' {
+			if i++; i == len(raw) {
+				return "", 0, false
+			}
+			at := strings.IndexByte(`bfnrt\`, raw[i])
+			if at < 0 {
+				return "", 0, false
+			}
+			ch = "\b\f\n\r\t\\"[at]
+		}
+		out = append(out, ch)
+	}
+	return string(out), used + 1, true
 }
 
 // describeQuery asks the server for the columns of a query without running it.
@@ -231,7 +262,7 @@ func (c *codec) describeQuery(conn *gate.Conn, query string) ([]field, error) {
 			}
 		case 'E':
 			code, _ := errorCode(f.body())
-			failure = refuse(code, "the server cannot say which columns this COPY has", nil)
+			failure = refuse(code, "the server cannot say which columns this COPY has: "+string(c.text(errorText(f.body()))), nil)
 			if end == 'H' {
 				return nil, errors.New("describing a COPY failed inside a pipeline")
 			}

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -92,5 +93,43 @@ func TestLongStatements(t *testing.T) {
 	var n int
 	if err := c.QueryRow(t.Context(), "select length($1)", strings.Repeat("x", 5<<20)).Scan(&n); err != nil || n != 5<<20 {
 		t.Error("as a parameter:", n, err)
+	}
+}
+
+// TestCopyOptions: psycopg2's copy_to writes its options as E'…'.
+func TestCopyOptions(t *testing.T) {
+	tbl := table(t)
+	c := connect(t, start(t, &authority{}))
+	for options, want := range map[string]string{
+		` WITH DELIMITER AS E'\t' NULL AS E'\\N'`: "1\t[masked]\txxxxxxxx\t10\n",
+		` WITH DELIMITER AS '|' NULL AS ''`:       "3||xxxxxxxx|30\n",
+		` (delimiter E'\\', null '\N')`:           "",
+		` (delimiter E'\x41')`:                    "",
+		` (delimiter U&'\0041')`:                  "",
+		` (null 'other')`:                         "",
+		` (null E'\\N''')`:                        "",
+		` (delimiter E';' 'x')`:                   "",
+	} {
+		var out bytes.Buffer
+		_, err := c.PgConn().CopyTo(t.Context(), &out, "COPY "+tbl+" TO stdout"+options)
+		if (err == nil) != (want != "") || !strings.Contains(out.String(), want) || planted.Match(out.Bytes()) {
+			t.Errorf("%s: %q %v", options, out.String(), err)
+		}
+	}
+	if _, err := c.PgConn().CopyTo(t.Context(), io.Discard, "COPY no_such_table TO stdout"); code(err) != "42P01" || !strings.Contains(err.Error(), "no_such_table") {
+		t.Error(err)
+	}
+}
+
+// TestUnicodeIsUTF8: the server reports UNICODE when a client has set that name of UTF8.
+func TestUnicodeIsUTF8(t *testing.T) {
+	c := connect(t, start(t, &authority{}))
+	for _, s := range []string{"set client_encoding to 'UNICODE'", "select 1", "reset client_encoding"} {
+		if _, err := c.Exec(t.Context(), s); err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	if _, err := c.Exec(t.Context(), "set client_encoding to 'LATIN1'"); code(err) != "22023" {
+		t.Error(err)
 	}
 }

@@ -176,6 +176,18 @@ func errorCode(body []byte) (code, severity string) {
 	}
 }
 
+// errorText returns the message of an ErrorResponse body. Only that of parse analysis,
+// when no row has been read, may be shown.
+func errorText(body []byte) []byte {
+	w := walker{b: body}
+	for k := w.u8(); k != 0; k = w.u8() {
+		if v := w.str(); k == 'M' {
+			return []byte(v)
+		}
+	}
+	return nil
+}
+
 // appendReport relays an ErrorResponse or NoticeResponse: an allow-list of
 // fields, each masked. Detail, context and internal query show values of rows,
 // so they stay here; the SQLSTATE is kept.

@@ -132,7 +132,7 @@ func (c *codec) parameterStatus(conn *gate.Conn, f frame) error {
 		return errors.New("upstream sent a malformed parameter status")
 	}
 	c.reported[name] = value
-	if want, is := pins[name]; is && value != want {
+	if _, is := pins[name]; is && !holds(name, value) {
 		c.pinned = leftPin(name)
 	}
 	masked := c.text([]byte(value))
@@ -146,6 +146,12 @@ func (c *codec) parameterStatus(conn *gate.Conn, f frame) error {
 
 // pins are the parameters that decide how the server reads a text.
 var pins = map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": "on", "server_encoding": "UTF8"}
+
+// holds reports whether the server says that a parameter is at its pin. UNICODE is its
+// other name for UTF8, which it keeps when a client has set that.
+func holds(name, value string) bool {
+	return value == pins[name] || name == "client_encoding" && value == "UNICODE"
+}
 
 func leftPin(name string) error {
 	return refuse("22023", name+" left the value this gate depends on; the connection ends", nil)
@@ -221,7 +227,7 @@ func (c *codec) settle(conn *gate.Conn) error {
 			return fmt.Errorf("reading the prepared statements back: %w", err)
 		}
 	}
-	if shown[3] != pins["standard_conforming_strings"] || shown[4] != pins["client_encoding"] {
+	if !holds("standard_conforming_strings", shown[3]) || !holds("client_encoding", shown[4]) {
 		c.pinned = leftPin("a parse-relevant setting")
 	}
 	if c.pinned != nil {
