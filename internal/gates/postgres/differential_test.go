@@ -276,7 +276,7 @@ func explained(script []messages, mine, theirs answer) string {
 		if slices.ContainsFunc(theirs.lines, func(l string) bool { return strings.HasPrefix(l, "ERROR") }) {
 			return words + " (and another error of the server's)"
 		}
-	case words == "the server cannot say which columns this COPY has", // asked before it runs
+	case strings.HasPrefix(words, "the server cannot say which columns this COPY has"), // asked before it runs
 		strings.HasPrefix(words, "what this portal means changed"),
 		strings.HasPrefix(words, "current transaction is aborted"),
 		strings.Contains(words, " is pinned to "), strings.Contains(words, " left the value this gate depends on"),

@@ -121,15 +121,28 @@ func TestCopyOptions(t *testing.T) {
 	}
 }
 
-// TestUnicodeIsUTF8: the server reports UNICODE when a client has set that name of UTF8.
-func TestUnicodeIsUTF8(t *testing.T) {
-	c := connect(t, start(t, &authority{}))
-	for _, s := range []string{"set client_encoding to 'UNICODE'", "select 1", "reset client_encoding"} {
+// TestEncodings: UNICODE is a name of UTF8 that the server reports when a client has set
+// it, and under SQL_ASCII it converts nothing. Any other encoding would be read differently.
+func TestEncodings(t *testing.T) {
+	dsn := start(t, &authority{})
+	c := connect(t, dsn)
+	for _, s := range []string{"set client_encoding to 'UNICODE'", "select 1", "set client_encoding to sql_ascii", "select 'é€'", "reset client_encoding"} {
 		if _, err := c.Exec(t.Context(), s); err != nil {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
 	if _, err := c.Exec(t.Context(), "set client_encoding to 'LATIN1'"); code(err) != "22023" {
 		t.Error(err)
+	}
+	c = connect(t, dsn+"&client_encoding=sql_ascii")
+	if got := c.PgConn().ParameterStatus("client_encoding"); got != "SQL_ASCII" {
+		t.Errorf("asked for SQL_ASCII and got %q", got)
+	}
+	var n int
+	if err := c.QueryRow(t.Context(), "select length('é€')").Scan(&n); err != nil || n != 2 {
+		t.Errorf("two characters are %d: %v", n, err)
+	}
+	if _, err := c.Exec(t.Context(), "select '\xe9'", pgx.QueryExecModeSimpleProtocol); code(err) != "22021" {
+		t.Errorf("bytes that are not UTF-8: %v", err)
 	}
 }

@@ -178,7 +178,11 @@ func (c *codec) parameters(conn *gate.Conn, body []byte) error {
 		case "application_name":
 			c.claims["application_name"] = value
 		case "client_encoding":
-			if e := strings.ToUpper(strings.Trim(value, "'\"")); e != "UTF8" && e != "UTF-8" && e != "UNICODE" {
+			switch strings.ToUpper(strings.Trim(value, "'\"")) {
+			case "UTF8", "UTF-8", "UNICODE":
+			case "SQL_ASCII":
+				c.claims["client_encoding"] = "SQL_ASCII" // after UTF8, and the last one counts
+			default:
 				return refuse("22023", "this gate speaks UTF8 only (client_encoding)", nil)
 			}
 		case "datestyle", "timezone", "extra_float_digits", "intervalstyle": // JDBC sends these; they enter the state of each action

@@ -649,7 +649,7 @@ func (c *codec) lineage(a *action.Action, st *sql.Statement) error {
 func samePin(value, want string) bool {
 	v := strings.ToLower(strings.Trim(value, "'\""))
 	if want == "UTF8" {
-		return v == "utf8" || v == "utf-8" || v == "unicode"
+		return v == "utf8" || v == "utf-8" || v == "unicode" || v == "sql_ascii"
 	}
 	return v == want || v == "true" || v == "1" || v == "yes"
 }

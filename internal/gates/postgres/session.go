@@ -148,9 +148,10 @@ func (c *codec) parameterStatus(conn *gate.Conn, f frame) error {
 var pins = map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": "on", "server_encoding": "UTF8"}
 
 // holds reports whether the server says that a parameter is at its pin. UNICODE is its
-// other name for UTF8, which it keeps when a client has set that.
+// other name for UTF8, which it keeps when a client has set that; under SQL_ASCII it
+// converts nothing, so texts are read, and checked, as the UTF8 of the database.
 func holds(name, value string) bool {
-	return value == pins[name] || name == "client_encoding" && value == "UNICODE"
+	return value == pins[name] || name == "client_encoding" && (value == "UNICODE" || value == "SQL_ASCII")
 }
 
 func leftPin(name string) error {
