@@ -20,6 +20,7 @@ import (
 type catalog struct {
 	g         *Gate
 	databases sync.Map // name to *database
+	types     typeSets
 	// changes counts what may have changed a schema through this gate.
 	changes atomic.Int64
 }

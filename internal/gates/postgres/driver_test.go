@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assenthq/assent/action"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -144,5 +145,61 @@ func TestEncodings(t *testing.T) {
 	}
 	if _, err := c.Exec(t.Context(), "select '\xe9'", pgx.QueryExecModeSimpleProtocol); code(err) != "22021" {
 		t.Errorf("bytes that are not UTF-8: %v", err)
+	}
+}
+
+// TestParametersOfUserTypes: what is made of the server's own parts runs nothing when it is
+// read; a domain's check, an operator class or a type that nobody sees yet may.
+func TestParametersOfUserTypes(t *testing.T) {
+	direct(t, "drop schema if exists own cascade", "create schema own",
+		"create type own.mood as enum ('sad', 'ok')", "create type own.pair as (a int, m own.mood)", "create type own.span as range (subtype = numeric)",
+		"create domain own.small as int check (value < 10)", "create type own.hidden as (a int, s own.small)",
+		"create function own.cmp(int, int) returns int immutable language sql as 'select $1 - $2'",
+		"create operator class own.ops for type int using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 own.cmp(int, int)",
+		"create type own.odd as range (subtype = int, subtype_opclass = own.ops)")
+	a := &authority{}
+	c := connect(t, start(t, a))
+	asked := func() bool {
+		for _, x := range a.actions() {
+			if has(x, action.Unknown) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, x := range []struct {
+		typ, value string
+		runs       bool
+	}{
+		{"own.mood", "ok", false}, {"own.mood[]", "{ok,sad}", false}, {"own.pair", "(1,ok)", false}, {"own.span", "[1,2)", false}, {"own.pair[]", `{"(1,ok)"}`, false},
+		{"own.small", "3", true}, {"own.small[]", "{3}", true}, {"own.hidden", "(1,3)", true}, {"own.odd", "[1,2)", true},
+	} {
+		var oid uint32
+		if err := direct(t).QueryRow(t.Context(), "select '"+x.typ+"'::regtype::oid").Scan(&oid); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time from memory
+			a.mu.Lock()
+			a.asked = nil
+			a.mu.Unlock()
+			r := c.PgConn().ExecParams(t.Context(), "select $1", [][]byte{[]byte(x.value)}, []uint32{oid}, nil, nil).Read()
+			if r.Err != nil || string(r.Rows[0][0]) != x.value || asked() != x.runs {
+				t.Errorf("%s: %v, asked about unknown code: %v", x.typ, r.Err, asked())
+			}
+		}
+	}
+	// Not committed: the catalogue that the gate reads does not have it.
+	var oid uint32
+	if _, err := c.Exec(t.Context(), "begin; create type own.fresh as enum ('a')"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.QueryRow(t.Context(), "select 'own.fresh'::regtype::oid").Scan(&oid); err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Lock()
+	a.asked = nil
+	a.mu.Unlock()
+	if r := c.PgConn().ExecParams(t.Context(), "select $1", [][]byte{[]byte("a")}, []uint32{oid}, nil, nil).Read(); r.Err != nil || !asked() {
+		t.Error("a type of this transaction:", r.Err, asked())
 	}
 }
