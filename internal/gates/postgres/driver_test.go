@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"io"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // What drivers' own test suites found (scripts/drivers, docs/postgres.md).
@@ -171,8 +173,15 @@ func TestParametersOfUserTypes(t *testing.T) {
 		typ, value string
 		runs       bool
 	}{
-		{"own.mood", "ok", false}, {"own.mood[]", "{ok,sad}", false}, {"own.pair", "(1,ok)", false}, {"own.span", "[1,2)", false}, {"own.pair[]", `{"(1,ok)"}`, false},
-		{"own.small", "3", true}, {"own.small[]", "{3}", true}, {"own.hidden", "(1,3)", true}, {"own.odd", "[1,2)", true},
+		{"own.mood", "ok", false},
+		{"own.mood[]", "{ok,sad}", false},
+		{"own.pair", "(1,ok)", false},
+		{"own.span", "[1,2)", false},
+		{"own.pair[]", `{"(1,ok)"}`, false},
+		{"own.small", "3", true},
+		{"own.small[]", "{3}", true},
+		{"own.hidden", "(1,3)", true},
+		{"own.odd", "[1,2)", true},
 	} {
 		var oid uint32
 		if err := direct(t).QueryRow(t.Context(), "select '"+x.typ+"'::regtype::oid").Scan(&oid); err != nil {
@@ -201,5 +210,83 @@ func TestParametersOfUserTypes(t *testing.T) {
 	a.mu.Unlock()
 	if r := c.PgConn().ExecParams(t.Context(), "select $1", [][]byte{[]byte("a")}, []uint32{oid}, nil, nil).Read(); r.Err != nil || !asked() {
 		t.Error("a type of this transaction:", r.Err, asked())
+	}
+}
+
+// call sends a FunctionCall with binary arguments and returns its value, or the error's code.
+func call(t *testing.T, fe *pgproto3.Frontend, function uint32, args ...[]byte) (value []byte, failed string) {
+	t.Helper()
+	fe.Send(&pgproto3.FunctionCall{Function: function, ArgFormatCodes: []uint16{1}, Arguments: args, ResultFormatCode: 1})
+	if err := fe.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m, err := fe.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m := m.(type) {
+		case *pgproto3.FunctionCallResponse:
+			value = bytes.Clone(m.Result)
+		case *pgproto3.ErrorResponse:
+			failed = m.Code
+		case *pgproto3.ReadyForQuery:
+			return value, failed
+		}
+	}
+}
+
+// TestLargeObjects: libpq's lo_* functions and JDBC's LargeObject are function calls.
+// Each is decided as the SELECT that does the same, and what comes back is masked.
+func TestLargeObjects(t *testing.T) {
+	a := &authority{}
+	c := connect(t, start(t, a))
+	fe := c.PgConn().Frontend()
+	n := func(v int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(v)) }
+	if _, err := c.Exec(t.Context(), "begin"); err != nil {
+		t.Fatal(err)
+	}
+	oid, failed := call(t, fe, 957, n(0x60000)) // lo_creat
+	if failed != "" || len(oid) != 4 {
+		t.Fatal(oid, failed)
+	}
+	fd, _ := call(t, fe, 952, oid, n(0x60000))                                                                  // lo_open
+	if wrote, failed := call(t, fe, 955, fd, []byte("see "+plantedEmail+"!")); failed != "" || wrote[3] != 29 { // lowrite
+		t.Fatal(wrote, failed)
+	}
+	if at, failed := call(t, fe, 956, fd, n(0), n(0)); failed != "" || !bytes.Equal(at, n(0)) { // lo_lseek
+		t.Fatal(at, failed)
+	}
+	if got, failed := call(t, fe, 954, fd, n(100)); failed != "" || string(got) != "see [masked]!" { // loread
+		t.Errorf("%q %s", got, failed)
+	}
+	var verbs []string
+	for _, x := range a.actions() {
+		verbs = append(verbs, strings.TrimPrefix(strings.SplitN(x.Statement, "\n", 2)[0], "SELECT pg_catalog."))
+	}
+	if got := strings.Join(verbs, " "); !strings.HasPrefix(got, "lo_creat($1) lo_open($1, $2) lowrite($1, $2)") {
+		t.Errorf("asked: %s", got)
+	}
+	if _, failed := call(t, fe, 954, n(77), n(1)); failed != "42704" { // no such descriptor: the server's own words
+		t.Error(failed)
+	}
+	if _, failed := call(t, fe, 953, fd); failed != "25P02" {
+		t.Error("in a failed transaction:", failed)
+	}
+	if _, err := c.Exec(t.Context(), "rollback"); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []uint32{1, 765, 767, 1574, 16400} { // lo_export writes files, setval, one of a user's
+		if _, failed := call(t, fe, f, n(1)); failed != "0A000" {
+			t.Errorf("function %d: %s", f, failed)
+		}
+	}
+	// Denied like any other statement, and nothing happens.
+	c = connect(t, start(t, &authority{decide: denyWrites}))
+	if _, failed := call(t, c.PgConn().Frontend(), 957, n(0x60000)); failed != "42501" {
+		t.Error(failed)
+	}
+	if err := c.Ping(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -42,6 +42,10 @@ func FuzzClientFrames(f *testing.F) {
 				_ = describeParams(params, []uint32{23, 25})
 			}
 			w = walker{b: m.body()}
+			if args, _, ok := readCall(&w); ok {
+				_ = describeParams(args, nil)
+			}
+			w = walker{b: m.body()}
 			for !w.bad && len(w.b) > 0 {
 				_ = w.str()
 			}

@@ -11,7 +11,7 @@
 // changes only on the server's acknowledgement; role, authorization and search
 // path are read back from the server whenever something may have changed them.
 //
-// It refuses function calls, replication, GSSENC, start-up options, encodings other
+// It refuses function calls but those of large objects, replication, GSSENC, start-up options, encodings other
 // than UTF8, standard_conforming_strings off, and COPY with options that it can't read a value by.
 //
 // It can't see what a trigger, a view's definition or a stored function does;

@@ -120,6 +120,8 @@ func (c *codec) copyStep(conn *gate.Conn, r *gate.Request, b *batch, s *step) (f
 	switch s.kind {
 	case stepQuery:
 		return false, c.copyQuery(conn, r, s)
+	case stepCall:
+		return false, c.copyCall(conn, r, s)
 	case stepParse, stepDescribeStatement, stepDescribePortal:
 		c.phase = phaseAnalysis
 	case stepExecute:

@@ -44,6 +44,7 @@ const (
 	stepCloseStatement
 	stepClosePortal
 	stepSync
+	stepCall
 )
 
 // A step is one message sent, with the reply it will have.
@@ -54,7 +55,8 @@ type step struct {
 	prepared *prepared
 	portal   *portal
 	runs     []run
-	loose    bool // upstream may see other statements than the parser did
+	call     field // what a function call returns
+	loose    bool  // upstream may see other statements than the parser did
 }
 
 // A run is one statement that will run.
@@ -150,9 +152,11 @@ func (c *codec) add(conn *gate.Conn, b *batch, f frame) (end bool, err error) {
 		b.synced = true
 		return true, c.addQuery(conn, b, f)
 	case 'F':
-		b.refuse("0A000", "function calls by the fastpath protocol are not let through")
+		if len(b.steps) > 0 || c.unsynced {
+			return false, fmt.Errorf("a function call inside an extended batch: %w", gate.ErrUnreadable)
+		}
 		b.synced = true
-		return true, nil
+		return true, c.addCall(conn, b, f)
 	case 'S':
 		b.synced = true
 		b.local = c.skip == skipHere

@@ -49,8 +49,9 @@ type codec struct {
 	portals    map[string]*portal
 	cursors    map[string]*cursor
 	temp       []sql.Temp
-	pinned     error // a parameter left its pin: the session ends before the next statement
-	unsynced   bool  // messages went up since the last Sync
+	builtins   map[uint32]bool // functions whose number the server has confirmed
+	pinned     error           // a parameter left its pin: the session ends before the next statement
+	unsynced   bool            // messages went up since the last Sync
 	skip       skipping
 	// What an error may quote: at parse analysis any name, while rows are read nothing.
 	phase   phase

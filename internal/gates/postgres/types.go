@@ -62,13 +62,13 @@ func (c *catalog) inert(ctx context.Context, database string, oids []uint32) (bo
 	l := &loader{g: c.g, ctx: ctx, database: database}
 	defer l.close()
 	first := strconv.Itoa(firstUserType)
-	rows, err := l.query("WITH RECURSIVE need(oid) AS (SELECT unnest(ARRAY[" + key.oids + "]::oid[]) UNION " +
-		"SELECT p.oid FROM need n JOIN pg_type t ON t.oid = n.oid CROSS JOIN LATERAL (SELECT t.typelem WHERE t.typelem <> 0 " +
-		"UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped " +
-		"UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid OR r.rngmultitypid = t.oid) p(oid)) " +
-		"SELECT count(*) FROM need n LEFT JOIN pg_type t ON t.oid = n.oid LEFT JOIN pg_range r ON r.rngtypid = t.oid OR r.rngmultitypid = t.oid " +
-		"WHERE t.oid IS NULL OR t.oid >= " + first + " AND NOT (t.typtype IN ('b','c','e','r','m') AND t.typinput::oid < " + first + " AND t.typreceive::oid < " + first +
-		" AND coalesce(r.rngcanonical::oid < " + first + " AND r.rngsubopc < " + first + ", t.typtype NOT IN ('r','m')))", 1)
+	rows, err := l.query("WITH RECURSIVE need(oid) AS (SELECT unnest(ARRAY["+key.oids+"]::oid[]) UNION "+
+		"SELECT p.oid FROM need n JOIN pg_type t ON t.oid = n.oid CROSS JOIN LATERAL (SELECT t.typelem WHERE t.typelem <> 0 "+
+		"UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped "+
+		"UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid OR r.rngmultitypid = t.oid) p(oid)) "+
+		"SELECT count(*) FROM need n LEFT JOIN pg_type t ON t.oid = n.oid LEFT JOIN pg_range r ON r.rngtypid = t.oid OR r.rngmultitypid = t.oid "+
+		"WHERE t.oid IS NULL OR t.oid >= "+first+" AND NOT (t.typtype IN ('b','c','e','r','m') AND t.typinput::oid < "+first+" AND t.typreceive::oid < "+first+
+		" AND coalesce(r.rngcanonical::oid < "+first+" AND r.rngsubopc < "+first+", t.typtype NOT IN ('r','m')))", 1)
 	if err != nil {
 		return false, fmt.Errorf("reading the catalogue: %w", err)
 	}
