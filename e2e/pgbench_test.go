@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,6 +156,9 @@ func BenchmarkPostgres(b *testing.B) {
 	}
 	h.stop()
 	m.print()
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fmt.Printf("\n%d cores; load of the whole machine over the last 1, 5 and 15 minutes: %s\n", runtime.NumCPU(), bytes.Join(bytes.Fields(load)[:3], []byte(" ")))
+	}
 	if config.profile != "" {
 		fmt.Printf("\nCPU profile of the gate: go tool pprof %s\n", config.profile)
 	}
@@ -260,11 +265,14 @@ func (m *match) goals() {
 		if w.goal == 0 {
 			continue
 		}
+		s := m.sum(w, "assent")
+		if math.IsNaN(s.ofSplice) {
+			continue // one of the two did not play
+		}
 		if !said {
 			fmt.Println("\ngoals:")
 			said = true
 		}
-		s := m.sum(w, "assent")
 		fmt.Printf("  %-18s of the splice's rate: goal %.2f, seen %s %s\n", w.name, w.goal, ratio(s.ofSplice), met(s.ofSplice >= w.goal))
 		if w.micros > 0 {
 			fmt.Printf("  %-18s gate CPU a transaction: goal %.0f µs, seen %s %s\n", w.name, w.micros, number1(s.cpu), met(s.cpu <= w.micros))

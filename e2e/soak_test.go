@@ -65,9 +65,8 @@ type soak struct {
 	spell   time.Duration // one stretch of load
 	began   time.Time
 	life    int
-	first   rest // of this life, after its first spell
-	idle    int  // connections at the database before any load
-	rests   []rest
+	first   rest   // of this life, after its first spell
+	rests   []rest // the first of them before any load
 }
 
 // TestMixed puts a mixed load before a real database, breaks what can break, and
@@ -146,7 +145,6 @@ func (s *soak) run(lasts time.Duration) {
 	stop := s.progress()
 	defer stop()
 	s.rested() // before any load
-	s.idle = s.rests[0].upstream
 	for time.Since(s.began) < lasts/2 && s.sound() {
 		s.load(s.rand.IntN(2) == 0)
 		s.rested()
@@ -279,24 +277,25 @@ func (s *soak) killed() {
 	end()
 }
 
-// rested takes the figures, and compares them once this life has a first load behind it.
+// rested takes the figures and compares them.
 func (s *soak) rested() {
 	r, err := s.rest(s.t.Context())
 	if err != nil {
-		s.ledger.violated("taking figures: %v", err)
-		return
+		s.t.Fatalf("taking figures of the server: %v", err)
 	}
 	s.rests = append(s.rests, r)
 	fmt.Println("rest:", r)
-	switch {
-	case len(s.rests) == 1:
-	case s.first.goroutines == 0:
+	if len(s.rests) == 1 {
+		return
+	}
+	if still := s.gone(r); still != "" {
+		s.ledger.violated("at %v with nobody connected: %s", r.at.Round(time.Second), still)
+	}
+	if s.first.heap == 0 {
 		s.first = r
-		if r.upstream > s.idle {
-			s.ledger.violated("at %v: %d connections at the database with nobody connected; before any load %d", r.at.Round(time.Second), r.upstream, s.idle)
-		}
-	default:
-		s.flat(r)
+	}
+	if more := s.grown(r); more != "" {
+		s.ledger.violated("at %v with nobody connected: %s", r.at.Round(time.Second), more)
 	}
 }
 

@@ -42,8 +42,7 @@ func (s *soak) rest(ctx context.Context) (rest, error) {
 		if r, err = s.figures(ctx); err != nil {
 			return r, err
 		}
-		settled := s.first.goroutines == 0 || r.goroutines <= s.first.goroutines && r.upstream <= s.first.upstream && r.files <= s.first.files
-		if settled || time.Now().After(deadline) {
+		if len(s.rests) == 0 || s.gone(r) == "" || time.Now().After(deadline) {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -139,25 +138,28 @@ func (s *soak) metrics(ctx context.Context) (map[string]float64, error) {
 	return m, nil
 }
 
-// flat compares a rest with the first one of the same life of the server.
-func (s *soak) flat(r rest) {
-	f := s.first
-	bad := func(what string, was, is any) {
-		s.ledger.violated("at %v, life %d: %s did not go back: %v after the first spell of load, %v now", r.at.Round(time.Second), r.life, what, was, is)
+// gone says what of a load is still there, compared with before any load.
+func (s *soak) gone(r rest) string {
+	before := s.rests[0]
+	switch {
+	case r.goroutines > before.goroutines+2:
+		return fmt.Sprintf("%d goroutines, and %d before any load", r.goroutines, before.goroutines)
+	case r.files > before.files+4: // the store and the spool open and close files of their own
+		return fmt.Sprintf("%d open files, and %d before any load", r.files, before.files)
+	case r.upstream > before.upstream:
+		return fmt.Sprintf("%d connections at the database, and %d before any load", r.upstream, before.upstream)
 	}
-	if r.goroutines > f.goroutines+2 {
-		bad("goroutines", f.goroutines, r.goroutines)
+	return ""
+}
+
+// grown says what memory grew by, compared with after this life's first spell of
+// load: by then caches are filled and every path was taken.
+func (s *soak) grown(r rest) string {
+	switch f := s.first; {
+	case r.heap > f.heap*1.5+16<<20:
+		return fmt.Sprintf("heap of %.1f MiB, and %.1f after the first spell", r.heap/(1<<20), f.heap/(1<<20))
+	case float64(r.resident) > float64(f.resident)*1.5+64<<20:
+		return fmt.Sprintf("%d MiB of memory, and %d after the first spell", r.resident>>20, f.resident>>20)
 	}
-	if r.files > f.files+4 { // the store and the spool open and close files of their own
-		bad("file descriptors", f.files, r.files)
-	}
-	if r.upstream > f.upstream {
-		bad("connections at the database", f.upstream, r.upstream)
-	}
-	if r.heap > f.heap*1.5+16<<20 {
-		bad("heap, bytes", int64(f.heap), int64(r.heap))
-	}
-	if float64(r.resident) > float64(f.resident)*1.5+64<<20 {
-		bad("resident memory, bytes", f.resident, r.resident)
-	}
+	return ""
 }
