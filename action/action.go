@@ -85,6 +85,11 @@ type Data struct {
 	Findings         map[string]int64 // findings in the request itself, by class
 	Unscanned        bool             // something was not fully decoded, so not fully scanned
 	Inferred         bool             // a classed column stands outside a plain output list
+	Computed         bool             // an output column computes with a classed column, or turns text
+	Aggregated       bool             // an aggregate folds a classed column, or rows that one chose
+	InferredOf       []string         // classes of the columns that Inferred is about; none: not said
+	ComputedOf       []string         // and of Computed; "*" where any class may be in it
+	AggregatedOf     []string         // and of Aggregated
 	Destination      string           // where the data goes, "client" when only to the asker
 	DestinationTrust string           // "", "internal" or "external", as configured
 }

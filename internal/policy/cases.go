@@ -208,6 +208,13 @@ func dataFacts() []fact {
 		}},
 		flagFact("unscanned", func(in *Input) *bool { return &in.Action.Data.Unscanned }),
 		flagFact("inferred", func(in *Input) *bool { return &in.Action.Data.Inferred }),
+		flagFact("computed", func(in *Input) *bool { return &in.Action.Data.Computed }),
+		flagFact("aggregated", func(in *Input) *bool { return &in.Action.Data.Aggregated }),
+		listFact("inferred_of", classNames(), func(in *Input, l []string) { in.Action.Data.Inferred, in.Action.Data.InferredOf = len(l) > 0, l }),
+		listFact("computed_of", classNames(), func(in *Input, l []string) { in.Action.Data.Computed, in.Action.Data.ComputedOf = len(l) > 0, l }),
+		listFact("aggregated_of", classNames(), func(in *Input, l []string) {
+			in.Action.Data.Aggregated, in.Action.Data.AggregatedOf = len(l) > 0, l
+		}),
 		textFact("destination", func(in *Input) *string { return &in.Action.Data.Destination }),
 		textFact("destination_trust", func(in *Input) *string { return &in.Action.Data.DestinationTrust }, "internal", "external"),
 	}

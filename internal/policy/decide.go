@@ -103,13 +103,16 @@ type bucket struct {
 func (s *Set) build() {
 	s.defaults = newDefaults(s.options)
 	s.masks = newMaskSets()
-	s.index = index{}
+	s.index, s.maskRules = index{}, nil
 	for _, r := range s.rules {
 		if r.then == thenMask {
 			r.maskID = s.masks.intern(r.masks)
 		}
 		if r.mode == off {
 			continue
+		}
+		if r.then == thenMask {
+			s.maskRules = append(s.maskRules, r)
 		}
 		for set := r.kinds; set != 0; set &= set - 1 {
 			s.index[bits.TrailingZeros32(uint32(set))].add(r)
@@ -191,6 +194,7 @@ type tally struct {
 	allowed               kindSet
 	limits                [kindCount]int64 // row bound of each allowed kind; MaxInt64: none
 	mask                  maskID
+	sees                  *Input // what rules that don't mask are asked with
 }
 
 // Decide judges in into d, whose memory it uses again. It allocates nothing
@@ -206,7 +210,7 @@ func (s *Set) Decide(in *Input, d *Decision) {
 		d.Rules = append(d.Rules, s.defaults.hits[Deny])
 		return
 	}
-	t := tally{kinds: kindsOf(in.Action)}
+	t := tally{kinds: kindsOf(in.Action), sees: s.narrow(in, d)}
 	for set := t.kinds; set != 0; set &= set - 1 {
 		k := bits.TrailingZeros32(uint32(set))
 		s.visit(&s.index[k], kindSet(1)<<k, in, d, &t)
@@ -240,7 +244,14 @@ func (s *Set) visitBucket(b *bucket, bit kindSet, in *Input, d *Decision, t *tal
 func (s *Set) judge(rules []*rule, bit kindSet, in *Input, d *Decision, t *tally) {
 	for _, r := range rules {
 		covers := r.kinds & t.kinds
-		if covers&-covers != bit || !r.matches(in) {
+		if covers&-covers != bit {
+			continue
+		}
+		sees := t.sees
+		if r.then == thenMask {
+			sees = in
+		}
+		if !r.matches(sees) {
 			continue
 		}
 		if r.watching(in) {

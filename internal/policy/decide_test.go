@@ -71,6 +71,8 @@ func unknowns() map[string]struct {
 		"data.finding_counts":         {`data.finding_counts["card"] == 0`, func(in *Input) { in.Action.Data.Unscanned = true }},
 		"data.unscanned":              {`!data.unscanned`, nil}, // itself says what is unknown
 		"data.inferred":               {`!data.inferred`, nil},  // two-valued in action.Action
+		"data.computed":               {`!data.computed`, nil},
+		"data.aggregated":             {`!data.aggregated`, nil},
 		"data.destination":            {`data.destination == "client"`, func(in *Input) { in.Action.Data.Destination = "" }},
 		"data.destination_trust":      {`data.destination_trust != "external"`, func(in *Input) { in.Action.Data.DestinationTrust = "" }},
 		"context.time":                {`context.time > timestamp("2026-01-01T00:00:00Z")`, func(in *Input) { in.Time = time.Time{} }},

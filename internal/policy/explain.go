@@ -29,17 +29,17 @@ func (s *Set) Explain(in *Input) Decision {
 	for _, hits := range [][]Hit{d.Rules, d.Shadow} {
 		for i := range hits {
 			if r := s.rule(hits[i].Pack, hits[i].Rule); r != nil {
-				hits[i].Atoms = r.atoms(in)
+				hits[i].Atoms = r.atoms(d.sees(r, in))
 			}
 		}
 	}
 	kinds := kindsOf(in.Action)
 	for _, r := range s.rules {
-		if r.mode == off || r.kinds&kinds == 0 || holds(r.lines, in) == No || r.matches(in) {
+		if r.mode == off || r.kinds&kinds == 0 || holds(r.lines, in) == No || r.matches(d.sees(r, in)) {
 			continue
 		}
 		h := r.hit
-		h.Atoms = r.atoms(in)
+		h.Atoms = r.atoms(d.sees(r, in))
 		d.Considered = append(d.Considered, h)
 	}
 	sortHits(d.Considered)

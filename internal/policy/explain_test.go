@@ -247,6 +247,11 @@ func TestGivenSetsEveryFact(t *testing.T) {
 		"findings":            {"{ card: 2 }", `data.finding_counts["card"] == 2`},
 		"unscanned":           {"true", "data.unscanned"},
 		"inferred":            {"true", "data.inferred"},
+		"computed":            {"true", "data.computed"},
+		"aggregated":          {"true", "data.aggregated"},
+		"inferred_of":         {"[email]", "!data.inferred"}, // nothing is masked there
+		"computed_of":         {"[email]", "!data.computed"},
+		"aggregated_of":       {"[email]", "!data.aggregated"},
 		"destination":         {"d", `data.destination == "d"`},
 		"destination_trust":   {"external", `data.destination_trust == "external"`},
 		"subject":             {"sam", `subject.id == "sam"`},

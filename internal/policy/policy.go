@@ -52,6 +52,9 @@ type Input struct {
 
 	Preview Preview
 	Risk    action.Count
+
+	masked bool              // masks are those of this decision
+	masks  map[string]string // class → method
 }
 
 // Preview is what the action would do, as far as anyone could tell without doing it.
@@ -97,7 +100,9 @@ type Decision struct {
 	Shadow       []Hit  // what rules in shadow mode would have said
 	Considered   []Hit  // rules that were looked at and did not match; filled in by Explain
 
-	set *Set // whose rules render the reasons
+	set      *Set   // whose rules render the reasons
+	narrowed *Input // what the rules that don't mask saw, of this decision if narrow
+	narrow   bool
 }
 
 // Reset empties d and keeps its memory for the next decision.
@@ -105,6 +110,7 @@ func (d *Decision) Reset() {
 	*d = Decision{
 		Rules: d.Rules[:0], Requirements: d.Requirements[:0], Show: d.Show[:0],
 		Notify: d.Notify[:0], Shadow: d.Shadow[:0], Considered: d.Considered[:0],
+		narrowed: d.narrowed,
 	}
 }
 

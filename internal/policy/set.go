@@ -30,10 +30,11 @@ type Set struct {
 	options Options
 	bundle  string
 
-	index    index
-	masks    maskSets
-	defaults defaultHits
-	previews bool // a rule reads preview.*
+	index     index
+	masks     maskSets
+	maskRules []*rule // those that are not off
+	defaults  defaultHits
+	previews  bool // a rule reads preview.*
 }
 
 // Bundle is "sha256:" and the digest of everything that gives decisions their

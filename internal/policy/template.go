@@ -160,6 +160,9 @@ func (d *Decision) RenderReason(in *Input) string {
 	if d.set == nil || in == nil || in.Action == nil {
 		return d.Reason
 	}
+	if d.narrow {
+		in = d.narrowed
+	}
 	var parts []string
 	for _, h := range d.Rules {
 		if h.Then != d.Verdict.String() {

@@ -161,7 +161,14 @@ func dataVariables() []variable {
 			},
 		},
 		truth("data.unscanned", observed, "Something was not fully decoded, so not fully scanned.", func(in *Input) Tri { return tri(in.Action.Data.Unscanned) }),
-		truth("data.inferred", observed, "A classed column stands outside a plain output list, where its value can be inferred.", func(in *Input) Tri { return tri(in.Action.Data.Inferred) }),
+		truth("data.inferred", observed, "A column of a class that this decision masks stands outside a plain output list, where its value can be inferred.",
+			func(in *Input) Tri { return tri(in.Action.Data.Inferred && in.hides(in.Action.Data.InferredOf)) }),
+		truth("data.computed", observed, "An output column computes with a column of a class that this decision masks, or turns text so that no class could be found. It is shown as a constant.",
+			func(in *Input) Tri { return tri(in.Action.Data.Computed && in.hides(in.Action.Data.ComputedOf)) }),
+		truth("data.aggregated", observed, "An aggregate folds a column of a class that this decision masks, or rows that such a column chose or grouped.",
+			func(in *Input) Tri {
+				return tri(in.Action.Data.Aggregated && in.hides(in.Action.Data.AggregatedOf))
+			}),
 		destination,
 		text("data.destination_trust", observed, "How far the configuration trusts the destination.", func(in *Input) string { return in.Action.Data.DestinationTrust }, "internal", "external"),
 		{

@@ -88,7 +88,7 @@ func postgresGate(s *Server, g *GateConfig) (gate.Config, error) {
 			Password: func(ctx context.Context) ([]byte, error) { return g.Upstream.Password.Read(ctx, s.cfg) },
 			TLS:      up, Plain: g.Upstream.TLS == "off",
 		},
-		ClientTLS: client, RequireClientTLS: client != nil, Sensitive: s.sensitive,
+		ClientTLS: client, RequireClientTLS: client != nil, Class: s.classOf,
 		TransactionWait: s.cfg.Limits.TransactionWait, Refused: s.refusedAt(g), Log: s.log,
 	})
 	if err != nil {
@@ -97,14 +97,14 @@ func postgresGate(s *Server, g *GateConfig) (gate.Config, error) {
 	return pg.Config(), nil
 }
 
-// sensitive reports whether a source column has a class, by catalogue or by name.
-func (s *Server) sensitive(source string) bool {
+// classOf returns the class of a source column, by catalogue or by name; "" for none.
+func (s *Server) classOf(source string) string {
 	name := source
 	if i := strings.LastIndexByte(source, '.'); i >= 0 {
 		name = source[i+1:]
 	}
 	class, _ := s.detect.Column(name, []string{source})
-	return class != ""
+	return string(class)
 }
 
 func clientTLS(c *Config, pair *KeyPair) (*tls.Config, error) {

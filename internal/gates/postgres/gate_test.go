@@ -315,9 +315,12 @@ func TestBasic(t *testing.T) {
 
 // sensitive tells the gate which columns are classed.
 func sensitive(cfg *postgres.Config) {
-	cfg.Sensitive = func(source string) bool {
-		name := source[strings.LastIndexByte(source, '.')+1:]
-		return name == "ssn" || name == "email"
+	cfg.Class = func(source string) string {
+		switch name := source[strings.LastIndexByte(source, '.')+1:]; name {
+		case "ssn", "email":
+			return name
+		}
+		return ""
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 type planned struct {
 	columns     []action.Column // with everything behind their sources
 	inferred    []string        // what steers the outcome, with everything behind it
-	sensitive   bool            // something inferred is classed
+	uses        uses            // what it does with classed columns besides showing them
 	kinds       []action.Kind   // all of them, sorted
 	definitions string          // digest of what the names stand for; "" where they are tables and no more
 }
@@ -31,12 +31,12 @@ const (
 
 // planned works out what st means in s. It is a pure function of the two, and for
 // a statement that the classifier keeps it is remembered: asked again it costs a lookup, without a lock.
-func (s *snapshot) planned(st *sql.Statement, sensitive func(string) bool) (*planned, error) {
+func (s *snapshot) planned(st *sql.Statement, class func(string) string) (*planned, error) {
 	if p, is := s.plans.Load(st); is {
 		return p.(*planned), nil
 	}
 	s.mu.Lock()
-	p, err := s.plan(st, sensitive)
+	p, err := s.plan(st, class)
 	s.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (s *snapshot) planned(st *sql.Statement, sensitive func(string) bool) (*pla
 	return p, nil
 }
 
-func (s *snapshot) plan(st *sql.Statement, sensitive func(string) bool) (*planned, error) {
+func (s *snapshot) plan(st *sql.Statement, class func(string) string) (*planned, error) {
 	var named []*relation
 	for _, o := range st.Objects {
 		if r := s.resolve(o, st.SearchPath()); r != nil && !slices.Contains(named, r) {
@@ -73,7 +73,7 @@ func (s *snapshot) plan(st *sql.Statement, sensitive func(string) bool) (*planne
 	if p.inferred, err = s.expand(st.Inferred, named, 0); err != nil {
 		return nil, err
 	}
-	p.sensitive = slices.ContainsFunc(p.inferred, func(source string) bool { return sensitive == nil || sensitive(source) })
+	p.uses = usesOf(p.columns, p.inferred, class)
 	if err := s.stand(p, named); err != nil {
 		return nil, err
 	}

@@ -60,9 +60,9 @@ type Config struct {
 	ClientTLS        *tls.Config // nil: clients connect without TLS
 	RequireClientTLS bool        // refuse a client that does not ask for TLS
 
-	// Sensitive reports whether a source column ("customers.email") is classed.
-	// nil: every column may be, so each one used in a condition is an inference.
-	Sensitive func(source string) bool
+	// Class returns the class of a source column ("customers.email"), "" for none.
+	// nil: every column may have any, so each one used in a condition is an inference.
+	Class func(source string) string
 
 	Wait            time.Duration // longest hold; 0: until the approval expires
 	TransactionWait time.Duration // longest hold inside an open transaction; 0: 60 s

@@ -637,11 +637,12 @@ func (c *codec) lineage(a *action.Action, st *sql.Statement) error {
 	if err != nil {
 		return err
 	}
-	p, err := s.planned(st, c.g.cfg.Sensitive)
+	p, err := s.planned(st, c.g.cfg.Class)
 	if err != nil {
 		return err
 	}
-	a.Columns, a.Data.Inferred = p.columns, p.sensitive
+	a.Columns = p.columns
+	p.uses.tell(&a.Data)
 	a.State["definitions"] = p.definitions
 	for _, k := range p.kinds {
 		if !slices.Contains(a.Kinds, k) {

@@ -259,7 +259,7 @@ func (c *codec) Recheck(conn *gate.Conn, r *gate.Request) error {
 	}
 	b := r.State.(*batch)
 	for i, a := range b.actions {
-		p, err := now.planned(b.statements[i], c.g.cfg.Sensitive)
+		p, err := now.planned(b.statements[i], c.g.cfg.Class)
 		if err != nil {
 			return err
 		}
