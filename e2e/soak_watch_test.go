@@ -156,9 +156,9 @@ func (s *soak) gone(r rest) string {
 // load: by then caches are filled and every path was taken.
 func (s *soak) grown(r rest) string {
 	switch f := s.first; {
-	case r.heap > f.heap*1.5+16<<20:
+	case r.heap > f.heap*1.3+12<<20:
 		return fmt.Sprintf("heap of %.1f MiB, and %.1f after the first spell", r.heap/(1<<20), f.heap/(1<<20))
-	case float64(r.resident) > float64(f.resident)*1.5+64<<20:
+	case float64(r.resident) > float64(f.resident)*1.3+32<<20:
 		return fmt.Sprintf("%d MiB of memory, and %d after the first spell", r.resident>>20, f.resident>>20)
 	}
 	return ""
