@@ -280,12 +280,15 @@ func (a *analysis) function(name []string, args []*pg.Node, e env) {
 		len(name) == 3 && name[1] == "pg_catalog" ||
 		len(name) == 1 && catalogFirst(a.st.SearchPath)
 	switch {
+	case full == "information_schema._pg_expandarray": // drivers list keys with it
 	case bad:
 		a.called(base+": "+eff.why, eff.kinds...)
 		if !builtin {
 			a.called(full+" may not be the built-in function", action.Execute, action.Unknown)
 		}
 		a.harmfulArgs(base, args, e)
+	case builtin && harmlessFunctions[base] && a.st.ServerVersion < newer[base]:
+		a.since(newer[base], full)
 	case builtin && harmlessFunctions[base]:
 		if dataFunctions[base] {
 			a.kind("", action.DataRead)

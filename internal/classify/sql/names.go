@@ -179,8 +179,8 @@ var harmlessFunctions = words(
 	overlay parse_ident position quote_ident quote_literal quote_nullable regexp_count regexp_instr regexp_like regexp_match
 	regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr repeat replace reverse right rpad
 	rtrim set_bit set_byte sha224 sha256 sha384 sha512 similar_escape similar_to_escape split_part starts_with string_to_array
-	string_to_table strpos substr substring textlen to_ascii to_bin to_hex to_oct translate trim unistr upper hashtext
-	hashtextextended crc32 crc32c casefold pg_client_encoding pg_char_to_encoding pg_encoding_to_char getdatabaseencoding`,
+	string_to_table strpos substr substring textlen to_ascii to_bin to_hex to_oct translate unistr upper hashtext
+	hashtextextended crc32 crc32c casefold pg_encoding_max_length pg_client_encoding pg_char_to_encoding pg_encoding_to_char getdatabaseencoding`,
 	// dates
 	`age clock_timestamp date_add date_bin date_part date_subtract date_trunc extract isfinite justify_days justify_hours
 	justify_interval make_date make_interval make_time make_timestamp make_timestamptz now overlaps statement_timestamp timeofday
@@ -217,7 +217,7 @@ var harmlessFunctions = words(
 	bound_box box center circle diagonal diameter height isclosed isopen ishorizontal isparallel isperp isvertical line lseg npoints
 	path pclose point polygon popen radius slope width gen_random_uuid uuidv4 uuidv7 uuid_extract_timestamp uuid_extract_version`,
 	// facts of the session
-	`current_catalog current_database current_query current_schema current_schemas current_setting current_user currval
+	`current_database current_query current_schema current_schemas current_setting current_user currval
 	inet_client_addr inet_client_port inet_server_addr inet_server_port lastval pg_backend_pid pg_blocking_pids pg_conf_load_time
 	pg_current_snapshot pg_current_xact_id_if_assigned txid_current_if_assigned
 	txid_current_snapshot txid_status pg_is_in_recovery pg_is_other_temp_schema pg_jit_available pg_listening_channels
@@ -242,9 +242,35 @@ var harmlessFunctions = words(
 	pg_tablespace_size pg_total_relation_size pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible
 	pg_ts_template_is_visible pg_type_is_visible shobj_description to_regclass to_regcollation to_regnamespace to_regoper
 	to_regoperator to_regproc to_regprocedure to_regrole to_regtype pg_sequence_last_value pg_get_publication_tables
-	pg_available_extensions pg_stat_get_backend_idset pg_tablespace_databases`,
+	pg_available_extensions pg_stat_get_backend_idset pg_tablespace_databases pg_relation_is_publishable
+	pg_get_statisticsobjdef_columns`,
 	`pg_get_functiondef pg_get_viewdef pg_get_ruledef pg_get_triggerdef pg_get_constraintdef pg_get_indexdef pg_get_expr
-	pg_options_to_table pg_get_function_sqlbody pg_get_statisticsobjdef`)
+	pg_options_to_table pg_get_function_sqlbody pg_get_statisticsobjdef pg_get_statisticsobjdef_expressions`)
+
+// newer are the harmless functions that PostgreSQL has not always had. On a
+// server without them such a name is a user's function: people write any_value
+// for themselves.
+var newer = versions(map[int]string{
+	140000: `bit_count bit_xor date_bin trim_array string_to_table unistr range_agg range_intersect_agg multirange int4multirange
+	int8multirange nummultirange datemultirange tsmultirange tstzmultirange pg_column_compression pg_get_function_sqlbody
+	pg_get_statisticsobjdef_columns pg_get_statisticsobjdef_expressions`,
+	150000: `regexp_count regexp_instr regexp_like regexp_substr has_parameter_privilege`,
+	160000: `any_value array_sample array_shuffle date_add date_subtract erf erfc json_agg_strict json_object_agg_strict
+	json_object_agg_unique jsonb_agg_strict jsonb_object_agg_strict random_normal system_user`,
+	170000: `to_bin to_oct uuid_extract_timestamp uuid_extract_version xmltext`,
+	180000: `array_reverse array_sort casefold crc32 crc32c uuidv4 uuidv7`,
+})
+
+// versions turns lists by version into a table by name.
+func versions(in map[int]string) map[string]int {
+	out := make(map[string]int)
+	for version, names := range in {
+		for n := range words(names) {
+			out[n] = version
+		}
+	}
+	return out
+}
 
 // harmlessSettings change how fast or how pretty, not what or whether.
 var harmlessSettings = words(`application_name statement_timeout lock_timeout idle_in_transaction_session_timeout

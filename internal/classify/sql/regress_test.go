@@ -14,6 +14,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,7 +140,8 @@ type proxy struct {
 	c     *Classifier
 	tw    *twin
 	tally *tally
-	file  string // that psql reads now; psql has one session at a time
+	file  string       // that psql reads now
+	live  atomic.Int32 // sessions; psql has one at a time, and for a moment two
 }
 
 func (p *proxy) listen() int {
@@ -186,6 +188,8 @@ func (p *proxy) serve(conn net.Conn) {
 		refuse(be, err)
 		return
 	}
+	p.live.Add(1)
+	defer p.live.Add(-1)
 	s := newSubject(p.t, up, p.w, p.c, p.tw)
 	defer s.close()
 	s.client = be
@@ -202,6 +206,32 @@ func (p *proxy) serve(conn net.Conn) {
 	}
 }
 
+// alone waits until the session before this one has ended.
+func (p *proxy) alone(s *subject) {
+	for waited := false; p.live.Load() > 1; waited = true {
+		time.Sleep(time.Millisecond)
+		if waited {
+			s.look()
+		}
+	}
+}
+
+// byViews reports whether a view that the text names is not read only by its
+// own definition, which the text alone doesn't tell.
+func (p *proxy) byViews(s *subject, o *observation) bool {
+	var objects []string
+	for i := range o.result.Statements {
+		objects = append(objects, o.result.Statements[i].Objects...)
+	}
+	definitions, err := p.w.views(objects, s.mood.searchPath)
+	if err != nil {
+		p.t.Error(err)
+	}
+	return slices.ContainsFunc(definitions, func(d string) bool {
+		return !p.c.Classify(d, State{ServerVersion: oracleVersion}).Statements[0].ReadOnly()
+	})
+}
+
 func refuse(be *pgproto3.Backend, err error) {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
@@ -214,7 +244,10 @@ func refuse(be *pgproto3.Backend, err error) {
 func (p *proxy) message(s *subject, m pgproto3.FrontendMessage) bool {
 	switch m := m.(type) {
 	case *pgproto3.Query:
-		p.tally.add(p.file, s.run(m.String))
+		p.alone(s)
+		o := s.run(m.String)
+		o.views = o.readOnly() && len(o.moved) > 0 && p.byViews(s, o)
+		p.tally.add(p.file, o)
 	case *pgproto3.Terminate:
 		return false
 	case *pgproto3.Sync, *pgproto3.FunctionCall:

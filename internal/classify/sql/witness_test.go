@@ -116,22 +116,52 @@ func (w *witness) look(pid uint32) (sight, error) {
 	defer w.mu.Unlock()
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
-	var s sight
-	r, err := w.conn.Exec(ctx, fmt.Sprintf(`SELECT age('3'::xid),
+	const sequences = `SELECT count(*) || ':' || coalesce(sum(pg_sequence_last_value(oid)), 0) FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't'`
+	const rest = `SELECT age('3'::xid),
 		(SELECT count(*) || ':' || coalesce(sum(classid::int8 + objid::int8 * 3), 0) FROM pg_locks WHERE locktype = 'advisory' AND pid = %d),
-		(SELECT coalesce(string_agg(name, ' '), '') FROM pg_ls_dir('.') AS name WHERE name LIKE 'oracle%%')`, pid)).ReadAll()
+		(SELECT coalesce(string_agg(name, ' '), '') FROM pg_ls_dir('.') AS name WHERE name LIKE 'oracle%%'), (%s)`
+	r, err := w.conn.Exec(ctx, fmt.Sprintf(rest, pid, sequences)).ReadAll()
+	if err != nil { // a sequence is locked by the transaction under test, or just dropped
+		r, err = w.conn.Exec(ctx, fmt.Sprintf(rest, pid, "''")).ReadAll()
+	}
 	if err != nil {
-		return s, fmt.Errorf("looking at the server from outside: %w", err)
+		return sight{}, fmt.Errorf("looking at the server from outside: %w", err)
 	}
 	row := r[0].Rows[0]
-	s.xid, _ = strconv.ParseInt(string(row[0]), 10, 64)
-	s.advisory, s.files = string(row[1]), string(row[2])
-	r, err = w.conn.Exec(ctx, `SELECT count(*) || ':' || coalesce(sum(pg_sequence_last_value(oid)), 0)
-		FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't'`).ReadAll()
-	if err == nil {
-		s.sequences = string(r[0].Rows[0][0])
+	xid, err := strconv.ParseInt(string(row[0]), 10, 64)
+	return sight{xid: xid, advisory: string(row[1]), files: string(row[2]), sequences: string(row[3])}, err
+}
+
+// views returns the definitions of the views among objects, and of those that
+// they name, as the session under test would find them.
+func (w *witness) views(objects []string, searchPath string) ([]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(objects) == 0 {
+		return nil, nil
 	}
-	return s, nil
+	r := w.conn.ExecParams(context.Background(), `WITH RECURSIVE path AS (SELECT set_config('search_path', $2, true)), v(oid) AS (
+			SELECT to_regclass(o)::oid FROM path, unnest($1::text[]) AS o
+			UNION SELECT d.refobjid FROM v JOIN pg_rewrite r ON r.ev_class = v.oid JOIN pg_depend d ON d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+		) SELECT pg_get_viewdef(c.oid) FROM v JOIN pg_class c ON c.oid = v.oid WHERE c.relkind = 'v'`,
+		[][]byte{[]byte("{" + strings.Join(arrayOf(objects), ",") + "}"), []byte(searchPath)}, nil, nil, nil).Read()
+	if r.Err != nil {
+		return nil, fmt.Errorf("asking for views: %w", r.Err)
+	}
+	var out []string
+	for _, row := range r.Rows {
+		out = append(out, string(row[0]))
+	}
+	return out, nil
+}
+
+// arrayOf writes names as elements of an array literal.
+func arrayOf(names []string) []string {
+	out := make([]string, 0, len(names))
+	for _, n := range names {
+		out = append(out, strconv.Quote(n))
+	}
+	return out
 }
 
 // sessionQuery tells what a session has become. All names are qualified: the
@@ -161,7 +191,7 @@ func moodOf(row []string) mood {
 
 // state is what the classifier is told of the session.
 func (m mood) state() State {
-	st := State{Role: m.role, SearchPath: m.searchPath, ServerVersion: 150018}
+	st := State{Role: m.role, SearchPath: m.searchPath, ServerVersion: oracleVersion}
 	for _, name := range strings.Fields(m.tables) {
 		st.Temp = append(st.Temp, Temp{Name: name})
 	}
