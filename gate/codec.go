@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,6 +82,24 @@ type Request struct {
 	sent    time.Time
 }
 
+// Reset makes r empty for the next request, and keeps its memory. A codec may
+// use one Request for all of a connection.
+func (r *Request) Reset() {
+	*r = Request{Raw: r.Raw[:0], Actions: r.Actions[:0], permits: r.permits[:0]}
+}
+
+func (r *Request) add(p Permit) {
+	n := len(r.permits)
+	if n < cap(r.permits) {
+		if old := r.permits[:n+1][n]; old != nil {
+			r.permits = r.permits[:n+1]
+			old.again(p)
+			return
+		}
+	}
+	r.permits = append(r.permits, &onePermit{Permit: p})
+}
+
 // Permit returns the permit of action i. Without one it returns a permit that
 // shows nothing.
 func (r *Request) Permit(i int) Permit {
@@ -108,7 +127,7 @@ func (r *Request) Keep(c *Conn, i int) Permit {
 		return Nothing
 	}
 	p := r.permits[i]
-	c.kept = append(c.kept, p)
+	c.kept = append(slices.DeleteFunc(c.kept, (*onePermit).isDone), p)
 	r.permits[i] = &onePermit{Permit: p.Permit, done: true}
 	return p
 }
@@ -124,6 +143,19 @@ type onePermit struct {
 	Permit
 	mu   sync.Mutex
 	done bool
+}
+
+// again makes p the permit of another action.
+func (p *onePermit) again(next Permit) {
+	p.mu.Lock()
+	p.Permit, p.done = next, false
+	p.mu.Unlock()
+}
+
+func (p *onePermit) isDone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done
 }
 
 func (p *onePermit) Done(o Outcome) {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/assenthq/assent/action"
 )
 
 // Sizes of the buffers of one connection, in bytes. A held connection keeps
@@ -33,20 +35,37 @@ type Conn struct {
 	upstream net.Conn
 	session  Session
 	peer     Peer
+	upErr    error // how upstream ended while nobody asked it anything
 	kept     []*onePermit
 	ctx      context.Context
 	cancel   context.CancelFunc
 
+	asking    asking
+	wait      context.Context // what actions are decided under; ended by callOff
+	callOff   context.CancelCauseFunc
+	onHeld    func(Held)
+	onPreview func(context.Context) action.Preview
+
 	mu       sync.Mutex // guards what follows
 	waiting  context.CancelCauseFunc
-	running  bool // a request is being decided or executed
 	draining bool
+	idle     bool        // no request is being decided or executed
+	turn     uint64      // how often it became idle
+	seen     uint64      // turn when the timer last fired
+	timer    *time.Timer // looks for a connection that stays idle
+	armed    bool
+	watch    chan struct{} // while upstream is watched: closed when that ended
 }
+
+// idleAfter is how long a connection is idle before upstream is watched too. A
+// busy one pays for no second goroutine.
+const idleAfter = 20 * time.Millisecond
 
 func newConn(client net.Conn, cfg Config) *Conn {
 	c := &Conn{cfg: cfg, raw: client, client: client, peer: Peer{Gate: cfg.Name, Address: client.RemoteAddr().String()}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.In, c.Out = bufio.NewReaderSize(client, clientBuffer), bufio.NewWriterSize(client, outBuffer)
+	c.onHeld, c.onPreview = c.beginHold, c.preview
 	context.AfterFunc(c.ctx, func() { _ = c.raw.Close() })
 	return c
 }
@@ -146,12 +165,6 @@ func (c *Conn) setWaiting(cancel context.CancelCauseFunc) bool {
 	return cancel == nil || !c.draining
 }
 
-func (c *Conn) setRunning(running bool) {
-	c.mu.Lock()
-	c.running = running
-	c.mu.Unlock()
-}
-
 func (c *Conn) isDraining() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,7 +179,7 @@ func (c *Conn) drain(grace time.Duration) {
 	if c.waiting != nil {
 		c.waiting(errDraining)
 	}
-	idle := !c.running
+	idle := c.idle
 	c.mu.Unlock()
 	if idle {
 		c.cancel()
@@ -194,24 +207,12 @@ func (c *Conn) watchCut() (stop func()) {
 // await returns when the client has sent something. Meanwhile it lets the
 // codec copy what upstream says unasked.
 func (c *Conn) await(idler Idler) error {
-	c.setRunning(false)
-	defer c.setRunning(true)
 	for c.In.Buffered() == 0 {
-		if c.isDraining() {
+		if !c.beginIdle() {
 			return errDraining
 		}
-		lost := make(chan error, 1)
-		go func() {
-			_, err := c.Up.Peek(1)
-			if !isTimeout(err) {
-				_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes the read below
-			}
-			lost <- err
-		}()
 		_, err := c.In.Peek(1)
-		_ = c.upstream.SetReadDeadline(time.Unix(1, 0))
-		upErr := <-lost
-		if c.upstream.SetReadDeadline(time.Time{}) != nil || c.raw.SetReadDeadline(time.Time{}) != nil {
+		if c.endIdle() != nil {
 			return net.ErrClosed
 		}
 		if err != nil && !isTimeout(err) {
@@ -229,11 +230,71 @@ func (c *Conn) await(idler Idler) error {
 			}
 			continue
 		}
-		if upErr != nil && !isTimeout(upErr) {
+		if c.upErr != nil {
 			return errUpstreamLost
 		}
 	}
 	return nil
+}
+
+// beginIdle reports false when the gate is shutting down.
+func (c *Conn) beginIdle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		return false
+	}
+	c.idle = true
+	c.turn++
+	switch {
+	case c.armed:
+	case c.timer == nil:
+		c.timer = time.AfterFunc(idleAfter, c.lookIdle)
+	default:
+		c.timer.Reset(idleAfter)
+	}
+	c.armed = true
+	return true
+}
+
+// endIdle ends the watch over upstream, if there is one.
+func (c *Conn) endIdle() error {
+	c.mu.Lock()
+	c.idle = false
+	watch := c.watch
+	c.watch = nil
+	c.mu.Unlock()
+	if watch == nil {
+		return nil
+	}
+	_ = c.upstream.SetReadDeadline(time.Unix(1, 0))
+	<-watch
+	return errors.Join(c.upstream.SetReadDeadline(time.Time{}), c.raw.SetReadDeadline(time.Time{}))
+}
+
+// lookIdle watches upstream once a whole period was idle, until it says something
+// or the client does.
+func (c *Conn) lookIdle() {
+	c.mu.Lock()
+	if !c.idle {
+		c.armed = false
+		c.mu.Unlock()
+		return
+	}
+	if c.turn != c.seen {
+		c.seen = c.turn
+		c.timer.Reset(idleAfter)
+		c.mu.Unlock()
+		return
+	}
+	watch := make(chan struct{})
+	c.watch, c.armed = watch, false
+	c.mu.Unlock()
+	defer close(watch)
+	if _, err := c.Up.Peek(1); !isTimeout(err) {
+		c.upErr = err
+		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes the read in await
+	}
 }
 
 // watchClient notices a client that leaves while its request waits. It reads
@@ -296,6 +357,9 @@ func (c *Conn) close() {
 	_ = c.Out.Flush()
 	_ = c.client.Close() // TLS says goodbye
 	c.cancel()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	if c.upstream != nil {
 		_ = c.upstream.Close()
 	}

@@ -222,7 +222,7 @@ func (c *Conn) enforce(codec Codec, r *Request) (*Denied, error) {
 		p, held, err := c.ask(codec, r, i)
 		waited = waited || held
 		if err == nil && p != nil {
-			r.permits = append(r.permits, &onePermit{Permit: p})
+			r.add(p)
 			continue
 		}
 		r.finish(Outcome{State: NotRun})
@@ -278,48 +278,65 @@ func refusal(err error) *Denied {
 	return &Denied{Status: StatusNobody, Reason: "no decision could be reached", Hint: "Try again later."}
 }
 
+// asking is the action that is being decided.
+type asking struct {
+	codec   Codec
+	request *Request
+	action  int
+	held    bool
+	unwatch func()
+}
+
 // ask runs Enforce for action i with a context that ends when the client leaves,
-// calls its request off, or the gate shuts down.
+// calls its request off, or the gate shuts down. One that did not end serves the
+// next action too.
 func (c *Conn) ask(codec Codec, r *Request, i int) (p Permit, held bool, err error) {
-	ctx, cancel := context.WithCancelCause(c.ctx)
-	defer cancel(nil)
-	if !c.setWaiting(cancel) {
+	if c.wait == nil || c.wait.Err() != nil {
+		c.wait, c.callOff = context.WithCancelCause(c.ctx)
+	}
+	ctx := c.wait
+	if !c.setWaiting(c.callOff) {
 		return nil, false, errDraining
 	}
 	defer c.setWaiting(nil)
-	var unwatch func()
-	hooks := Hooks{}
-	if pv, ok := codec.(Previewer); ok {
-		hooks.Preview = func(ctx context.Context) action.Preview { return pv.Preview(ctx, c, r, i) }
-	}
-	hooks.Held = func(h Held) {
-		if held {
-			return
-		}
-		held = true
-		if holder, ok := codec.(Holder); ok {
-			if holder.Held(c, r, h) != nil || c.Out.Flush() != nil {
-				c.cancel()
-				return
-			}
-		}
-		unwatch = c.watchClient()
+	c.asking = asking{codec: codec, request: r, action: i}
+	hooks := Hooks{Held: c.onHeld}
+	if _, ok := codec.(Previewer); ok {
+		hooks.Preview = c.onPreview
 	}
 	p, err = c.session.Enforce(ctx, r.Actions[i], hooks)
-	if unwatch != nil {
-		unwatch()
+	held = c.asking.held
+	if c.asking.unwatch != nil {
+		c.asking.unwatch()
 	}
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
+	if ctx.Err() == nil {
+		return p, held, err
 	}
-	if err == nil && ctx.Err() != nil {
+	if p != nil && err == nil {
 		// Permitted and called off in the same moment: called off wins, nothing ran.
-		if p != nil {
-			p.Done(Outcome{State: NotRun})
-		}
-		return nil, held, context.Cause(ctx)
+		p.Done(Outcome{State: NotRun})
 	}
-	return p, held, err
+	return nil, held, context.Cause(ctx)
+}
+
+func (c *Conn) preview(ctx context.Context) action.Preview {
+	return c.asking.codec.(Previewer).Preview(ctx, c, c.asking.request, c.asking.action)
+}
+
+// beginHold tells the client that it waits, and begins to watch for it to leave.
+func (c *Conn) beginHold(h Held) {
+	a := &c.asking
+	if a.held {
+		return
+	}
+	a.held = true
+	if holder, ok := a.codec.(Holder); ok {
+		if holder.Held(c, a.request, h) != nil || c.Out.Flush() != nil {
+			c.cancel()
+			return
+		}
+	}
+	a.unwatch = c.watchClient()
 }
 
 // execute sends r and copies the reply.

@@ -45,17 +45,21 @@ type frame struct {
 }
 
 func appendFrame(b []byte, f frame) []byte {
-	length := uint32(len(f.payload))
-	if f.trailer {
+	start := len(b)
+	b = append(b, make([]byte, frameHeader)...)
+	putHeader(b[start:], f.seq, f.trailer, f.payload)
+	return append(b, f.payload...)
+}
+
+func putHeader(h []byte, seq int64, trailer bool, payload []byte) {
+	length := uint32(len(payload))
+	if trailer {
 		length |= trailerBit
 	}
-	start := len(b)
-	b = binary.BigEndian.AppendUint32(b, length)
-	b = binary.BigEndian.AppendUint64(b, uint64(f.seq))
-	sum := crc32.Checksum(b[start:], castagnoli)
-	sum = crc32.Update(sum, castagnoli, f.payload)
-	b = binary.BigEndian.AppendUint32(b, sum)
-	return append(b, f.payload...)
+	binary.BigEndian.PutUint32(h, length)
+	binary.BigEndian.PutUint64(h[4:], uint64(seq))
+	sum := crc32.Update(crc32.Checksum(h[:12], castagnoli), castagnoli, payload)
+	binary.BigEndian.PutUint32(h[12:], sum)
 }
 
 // readFrame reads one frame into buf. io.EOF is a clean end; errBadFrame

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,23 +17,23 @@ const maxDetails = 32
 // DetailCut is the detail that tells what was cut from a record that was too large.
 const DetailCut = "cut"
 
-// leafOf is the one way to write a record: encoding/json, with fields in the
-// order of the struct and keys of maps sorted. A record that would be too
-// large is cut, and says so; stored is what the leaf says.
-func leafOf(r *Record) (leaf []byte, stored *Record, err error) {
-	if leaf, err = json.Marshal(r); err != nil {
-		return nil, nil, fmt.Errorf("writing record: %w", err)
+// leafOf is the one way to write a record: as encoding/json does, with fields in
+// the order of the struct and keys of maps sorted. A record that would be too
+// large is cut, and says so; stored is what the leaf says. The leaf is appended to buf.
+func leafOf(buf []byte, r *Record) (leaf []byte, stored *Record, err error) {
+	if leaf, err = appendRecord(buf, r); err != nil {
+		return nil, nil, err
 	}
-	if len(leaf) <= MaxLeaf {
+	if len(leaf)-len(buf) <= MaxLeaf {
 		return leaf, r, nil
 	}
-	was := len(leaf)
+	was := len(leaf) - len(buf)
 	for limit := 4096; limit >= 64; limit /= 4 {
 		stored = cut(r, limit)
-		if leaf, err = json.Marshal(stored); err != nil {
-			return nil, nil, fmt.Errorf("writing record: %w", err)
+		if leaf, err = appendRecord(buf, stored); err != nil {
+			return nil, nil, err
 		}
-		if len(leaf) <= MaxLeaf {
+		if len(leaf)-len(buf) <= MaxLeaf {
 			return leaf, stored, nil
 		}
 	}

@@ -2,9 +2,11 @@ package audit
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -96,8 +98,11 @@ type Spool struct {
 	last    time.Time
 	round   chan struct{} // closed at the end of each sync
 	seals   []Seal
-	untold  []Seal // those OnSeal hasn't heard of
-	buf     []byte
+	untold  []Seal    // those OnSeal hasn't heard of
+	buf     []byte    // one frame
+	waiting []byte    // frames not yet written
+	hash    hash.Hash // of one record
+	sum     tlog.Hash
 }
 
 // closing is a segment that has its trailer and waits to be synced and closed.
@@ -135,7 +140,7 @@ func OpenSpool(o SpoolOptions) (*Spool, error) {
 		return nil, fmt.Errorf("opening spool: %w", err)
 	}
 	s := &Spool{
-		o: o, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
+		hash: sha256.New(), o: o, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 		quit: make(chan struct{}), done: make(chan struct{}), round: make(chan struct{}),
 	}
 	if err := s.recover(); err != nil {
@@ -182,42 +187,88 @@ func (s *Spool) recover() error {
 func (s *Spool) Append(r *Record) (seq int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.add(r); err != nil {
+		return 0, err
+	}
+	if err := s.writeWaiting(); err != nil {
+		return 0, err
+	}
+	signal(s.wake)
+	return r.Index, nil
+}
+
+// AppendSoon is Append for what has happened already: the record is written
+// with the next one or the next fsync, whichever comes first. A killed process
+// may lose it, and a full disk shows at the next Append.
+func (s *Spool) AppendSoon(r *Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.add(r); err != nil {
+		return err
+	}
+	if len(s.waiting) > maxWaiting {
+		if err := s.writeWaiting(); err != nil {
+			return err
+		}
+	}
+	signal(s.wake)
+	return nil
+}
+
+// maxWaiting bounds what AppendSoon leaves unwritten, in bytes.
+const maxWaiting = 64 << 10
+
+// add puts the frame of r behind those that wait to be written. s.mu is held.
+func (s *Spool) add(r *Record) error {
 	if s.dead != nil {
-		return 0, s.dead
+		return s.dead
 	}
 	now := s.o.Now().UTC().Truncate(time.Microsecond)
 	if s.last.After(now) {
 		now = s.last
 	}
 	r.Index, r.Time = s.next, now
-	leaf, _, err := leafOf(r)
+	buf, _, err := leafOf(append(s.buf[:0], make([]byte, frameHeader)...), r)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	need := int64(frameHeader + len(leaf))
+	s.buf = buf
+	leaf := buf[frameHeader:]
+	need := int64(len(buf))
 	if s.total+need+trailerSpace > s.o.MaxBytes {
-		return 0, fmt.Errorf("%w: %d of %d bytes; raise its limit", ErrSpoolFull, s.total, s.o.MaxBytes)
+		return fmt.Errorf("%w: %d of %d bytes; raise its limit", ErrSpoolFull, s.total, s.o.MaxBytes)
 	}
 	if s.current != nil && s.size+need+trailerSpace > s.o.SegmentBytes {
 		if err := s.rotate(); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if s.current == nil {
 		if err := s.begin(); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	s.buf = appendFrame(s.buf[:0], frame{seq: s.next, payload: leaf})
-	if err := s.write(s.buf); err != nil {
-		return 0, err
-	}
-	s.tree.add(tlog.RecordHash(leaf), nil)
+	putHeader(buf[:frameHeader], s.next, false, leaf)
+	s.waiting = append(s.waiting, buf...)
+	s.size += need
+	s.total += need
+	s.tree.add(s.recordHash(leaf), nil)
 	s.last = now
 	s.next++
-	signal(s.wake)
-	return r.Index, nil
+	return nil
 }
+
+// recordHash is tlog.RecordHash without an allocation for each record.
+func (s *Spool) recordHash(leaf []byte) tlog.Hash {
+	s.hash.Reset()
+	s.hash.Write(leafPrefix)
+	s.hash.Write(leaf)
+	s.hash.Sum(s.sum[:0])
+	return s.sum
+}
+
+// leafPrefix tells a leaf from a node (RFC 6962 section 2.1).
+var leafPrefix = []byte{0}
 
 // AppendSync is Append, and returns only when the record is durable.
 func (s *Spool) AppendSync(ctx context.Context, r *Record) (seq int64, err error) {
@@ -302,7 +353,11 @@ func (s *Spool) rotate() error {
 	if err != nil {
 		return s.die(err)
 	}
-	if err := s.write(appendFrame(nil, frame{seq: s.next, trailer: true, payload: b})); err != nil {
+	trailer := appendFrame(nil, frame{seq: s.next, trailer: true, payload: b})
+	s.waiting = append(s.waiting, trailer...)
+	s.size += int64(len(trailer))
+	s.total += int64(len(trailer))
+	if err := s.writeWaiting(); err != nil {
 		return err
 	}
 	s.closing = append(s.closing, closing{s.current, seal})
@@ -310,16 +365,19 @@ func (s *Spool) rotate() error {
 	return nil
 }
 
-func (s *Spool) write(b []byte) error {
-	n, err := s.current.Write(b)
-	if err == nil && n < len(b) {
+// writeWaiting writes to the current segment what waits.
+func (s *Spool) writeWaiting() error {
+	if len(s.waiting) == 0 || s.current == nil {
+		return nil
+	}
+	n, err := s.current.Write(s.waiting)
+	if err == nil && n < len(s.waiting) {
 		err = io.ErrShortWrite
 	}
+	s.waiting = s.waiting[:0]
 	if err != nil {
 		return s.die(err)
 	}
-	s.size += int64(n)
-	s.total += int64(n)
 	return nil
 }
 
@@ -373,6 +431,9 @@ func (s *Spool) tell() {
 // which flush gives back before it wakes the waiters, so that one of them can have it.
 func (s *Spool) flush() {
 	s.mu.Lock()
+	if s.dead == nil || errors.Is(s.dead, errSpoolClosed) {
+		_ = s.writeWaiting() // a failure is kept in s.dead
+	}
 	closed, current, fresh, upTo, number := s.closing, s.current, s.fresh, s.next, s.number
 	alive := s.dead == nil || errors.Is(s.dead, errSpoolClosed)
 	idle := len(closed) == 0 && s.synced == upTo

@@ -569,7 +569,7 @@ func FuzzSegment(f *testing.F) {
 }
 
 func FuzzLeafFields(f *testing.F) {
-	leaf, _, err := leafOf(&Record{Index: 7, Time: time.Unix(1_800_000_000, 5000).UTC()})
+	leaf, _, err := leafOf(nil, &Record{Index: 7, Time: time.Unix(1_800_000_000, 5000).UTC()})
 	if err != nil {
 		f.Fatal(err)
 	}

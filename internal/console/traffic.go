@@ -1,6 +1,7 @@
 package console
 
 import (
+	"maps"
 	"slices"
 	"sort"
 	"sync"
@@ -12,6 +13,7 @@ import (
 // Appender is the traffic lane: audit.Spool.
 type Appender interface {
 	Append(r *audit.Record) (seq int64, err error)
+	AppendSoon(r *audit.Record) error
 }
 
 // Traffic passes records on to the traffic lane and remembers the newest: that
@@ -35,19 +37,58 @@ func NewTraffic(next Appender) *Traffic { return &Traffic{next: next} }
 // Append implements Appender. Only what next has written is remembered.
 func (t *Traffic) Append(r *audit.Record) (int64, error) {
 	seq, err := t.next.Append(r)
-	if err != nil {
-		return seq, err
+	if err == nil {
+		t.keep(r)
 	}
+	return seq, err
+}
+
+// AppendSoon implements Appender.
+func (t *Traffic) AppendSoon(r *audit.Record) error {
+	err := t.next.AppendSoon(r)
+	if err == nil {
+		t.keep(r)
+	}
+	return err
+}
+
+// keep remembers a copy of r, in the memory of the oldest once there are enough.
+func (t *Traffic) keep(r *audit.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count++
 	if len(t.ring) < trafficKept {
-		t.ring = append(t.ring, *r)
-		return seq, nil
+		t.ring = append(t.ring, audit.Record{})
+		copyRecord(&t.ring[len(t.ring)-1], r)
+		return
 	}
-	t.ring[t.at] = *r
+	copyRecord(&t.ring[t.at], r)
 	t.at = (t.at + 1) % trafficKept
-	return seq, nil
+}
+
+// copyRecord makes dst a copy of src that shares no list or map with it.
+func copyRecord(dst, src *audit.Record) {
+	kinds, chain, rules := append(dst.Kinds[:0], src.Kinds...), append(dst.Chain[:0], src.Chain...), append(dst.Rules[:0], src.Rules...)
+	findings, masked, detail := copyMap(dst.Findings, src.Findings), copyMap(dst.Masked, src.Masked), copyMap(dst.Detail, src.Detail)
+	rows := dst.Rows
+	*dst = *src
+	dst.Kinds, dst.Chain, dst.Rules, dst.Findings, dst.Masked, dst.Detail = kinds, chain, rules, findings, masked, detail
+	if src.Rows != nil {
+		if rows == nil {
+			rows = new(int64)
+		}
+		*rows = *src.Rows
+		dst.Rows = rows
+	}
+}
+
+func copyMap[V any](dst, src map[string]V) map[string]V {
+	clear(dst)
+	if dst == nil && len(src) > 0 {
+		dst = make(map[string]V, len(src))
+	}
+	maps.Copy(dst, src)
+	return dst
 }
 
 // total is how many records went through; it tells whether there is news.
@@ -78,7 +119,9 @@ func (t *Traffic) search(q audit.Query) (out []audit.Record, whole bool) {
 			if len(out) == q.Limit && q.Limit > 0 {
 				return out, false
 			}
-			out = append(out, *r)
+			var c audit.Record
+			copyRecord(&c, r)
+			out = append(out, c)
 		}
 	}
 	return out, t.count == int64(n)

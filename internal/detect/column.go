@@ -147,6 +147,9 @@ func (e *Engine) Column(name string, sources []string) (Class, float32) {
 
 // catalogued looks for "table.column" under every qualification it may have.
 func (e *Engine) catalogued(source string) (Class, bool) {
+	if len(e.catalogue) == 0 {
+		return "", false
+	}
 	source = strings.ToLower(strings.ReplaceAll(source, `"`, ""))
 	for strings.Contains(source, ".") {
 		if c, ok := e.catalogue[source]; ok && !e.off[c] {
@@ -157,7 +160,40 @@ func (e *Engine) catalogued(source string) (Class, bool) {
 	return "", false
 }
 
+// A verdict is what a name was found to say.
+type verdict struct {
+	class Class
+	sure  float32
+}
+
+// Names that were judged are remembered, up to a number and a length of each:
+// the same few columns and words come with every statement.
+const (
+	maxNames   = 16 << 10
+	maxNameLen = 128
+)
+
 func (e *Engine) named(name string) (Class, float32) {
+	if len(name) > maxNameLen {
+		return e.judgeName(name)
+	}
+	e.mu.RLock()
+	v, known := e.names[name]
+	e.mu.RUnlock()
+	if known {
+		return v.class, v.sure
+	}
+	v.class, v.sure = e.judgeName(name)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.names) >= maxNames {
+		clear(e.names)
+	}
+	e.names[strings.Clone(name)] = v
+	return v.class, v.sure
+}
+
+func (e *Engine) judgeName(name string) (Class, float32) {
 	words := splitWords(name)
 	last := words[strings.LastIndexByte(words[:max(len(words)-1, 0)], ' ')+1:]
 	if strings.TrimSpace(last) != "" && strings.Contains(about, " "+last) && !strings.HasSuffix(words, " access key id ") {

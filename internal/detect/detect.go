@@ -102,11 +102,14 @@ type Engine struct {
 	catalogue map[string]Class
 	version   string
 	scans     sync.Pool
+
+	mu    sync.RWMutex
+	names map[string]verdict // guarded by mu
 }
 
 // New returns an engine. An unknown class in o is an error.
 func New(o Options) (*Engine, error) {
-	e := &Engine{off: map[Class]bool{}, catalogue: map[string]Class{}}
+	e := &Engine{off: map[Class]bool{}, catalogue: map[string]Class{}, names: map[string]verdict{}}
 	e.scans.New = func() any { return new(scan) }
 	for _, c := range o.Off {
 		if !c.Valid() {

@@ -46,6 +46,8 @@ type Recorder interface {
 // Spool is the traffic lane: written when Append returns, durable within 50 ms.
 type Spool interface {
 	Append(rec *audit.Record) (seq int64, err error)
+	// AppendSoon is for what has happened already: it is written with the next record.
+	AppendSoon(rec *audit.Record) error
 }
 
 // Ledger adds up what a person's actors have read.
@@ -133,63 +135,72 @@ type judgement struct {
 	findings  map[string]int64
 	read      int64 // rows the ledger had for this person and resource
 	asExport  bool  // a read that the ledger made an export
+	seen      *seen
+	home      *permit      // where this judgement lives, when a session made it
+	rec       audit.Record // of a harmless read; others have one of their own
 	preview   *action.Preview
 	look      func(context.Context) action.Preview // nil: nobody can
 }
 
 // judge finds the data, asks policy and changes nothing.
 func (e *Enforcer) judge(ctx context.Context, a *action.Action, asker *identity.Asker, w Where) (*judgement, error) {
-	a.Subject, a.Actors = asker.Subject.ID, asker.Links()
-	if len(a.Kinds) == 0 {
-		return nil, errors.New("an action without kinds")
-	}
-	j := &judgement{action: a, asker: asker, where: w}
-	if err := e.findData(ctx, j); err != nil {
+	j := &judgement{action: a, asker: asker, where: w, seen: newSeen(asker)}
+	if err := e.judgeInto(ctx, j); err != nil {
 		return nil, err
 	}
+	return j, nil
+}
+
+// judgeInto is judge for a judgement that has its action, asker, place and seen,
+// and whose memory is used again.
+func (e *Enforcer) judgeInto(ctx context.Context, j *judgement) error {
+	a, asker := j.action, j.asker
+	a.Subject, a.Actors = asker.Subject.ID, j.seen.links
+	if len(a.Kinds) == 0 {
+		return errors.New("an action without kinds")
+	}
+	if err := e.findData(ctx, j); err != nil {
+		return err
+	}
 	now := e.o.Now()
-	actor := asker.Chain[0]
+	actor := &asker.Chain[0]
+	hour, day := e.rates.count(actor.ID, now)
 	j.input = policy.Input{
 		Action: a, SubjectID: asker.Subject.ID, SubjectGroups: asker.Subject.Groups,
 		ActorID: actor.ID, ActorType: actor.Type, ActorOwner: actor.Owner, ActorModel: actor.Model, ActorTrust: actor.Trust,
-		Time: now, Rate1h: e.rates.count(actor.ID, now, time.Hour), Rate24h: e.rates.count(actor.ID, now, 24*time.Hour),
+		Time: now, Rate1h: hour, Rate24h: day,
 	}
 	set := e.o.Policy.Current()
 	if set == nil {
-		return nil, errors.New("no policy is loaded")
+		return errors.New("no policy is loaded")
 	}
 	set.Decide(&j.input, &j.decision)
 	if j.decision.Verdict != policy.Allow {
 		j.decision = set.Explain(&j.input) // reasons are for people and the log; what flows needs none
 	}
-	return j, nil
+	return nil
 }
 
 // findData scans the request itself and asks the catalogue about its columns.
 func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	a := j.action
 	j.statement, j.spans, j.findings = mask.MaskStatement(a.Statement, e.o.Detect)
-	j.title, _, _ = mask.MaskStatement(a.Title, e.o.Detect)
-	for class, n := range payloadFindings(e.o.Detect, a) {
-		if n > j.findings[class] {
-			j.findings[class] = n
-		}
-	}
-	classes := map[string]bool{}
-	for _, c := range a.Data.Classes { // a gate may know more than we can see
-		classes[c] = true
-	}
-	for c := range j.findings {
-		classes[c] = true
-	}
-	for _, col := range a.Columns {
-		if c, _ := e.o.Detect.Column(col.Name, col.Sources); c != "" {
-			classes[string(c)] = true
-		}
-	}
+	j.title = j.seen.title(a.Title, e.o.Detect)
+	e.payloadFindings(j)
 	a.Data.Findings = j.findings
-	a.Data.Classes = sorted(classes)
-	a.Data.Groups = groupsOf(a.Data.Classes)
+	facts := j.seen.factsOf(a.Columns, e.o.Detect)
+	if len(j.findings) > 0 || len(a.Data.Classes) > 0 { // a gate may know more than we can see
+		classes := map[string]bool{}
+		for _, c := range slices.Concat(a.Data.Classes, facts.classes) {
+			classes[c] = true
+		}
+		for c := range j.findings {
+			classes[c] = true
+		}
+		facts.classes = sorted(classes)
+		facts.groups = groupsOf(facts.classes)
+	}
+	a.Data.Classes, a.Data.Groups = facts.classes, facts.groups
 	// What a reply will hold is not known before it came: the list is a lower
 	// bound unless the action brings nothing back.
 	stated := a.Data.ClassesKnown && slices.Contains(j.asker.Scopes, identity.ScopeGate)
@@ -197,7 +208,7 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	if !slices.Contains(a.Kinds, action.DataRead) {
 		return nil
 	}
-	rows, err := e.ledger.sum(ctx, ledgerKey(j.asker), a.Resource.URN)
+	rows, err := e.ledger.sum(ctx, j.seen.reader, a.Resource.URN)
 	if err != nil {
 		return err
 	}
@@ -221,13 +232,27 @@ func ledgerKey(asker *identity.Asker) string {
 	return asker.Chain[0].ID
 }
 
-// payloadFindings scans the bytes that go upstream: parameters stand there and not in the statement.
-func payloadFindings(d *detect.Engine, a *action.Action) map[string]int64 {
-	out := map[string]int64{}
-	for _, f := range d.Scan(a.Payload, nil) {
-		out[string(f.Class)]++
+// payloadFindings scans the bytes that go upstream, where they are not the
+// statement itself: parameters stand there. The larger number of each class counts.
+func (e *Enforcer) payloadFindings(j *judgement) {
+	a := j.action
+	if string(a.Payload) == a.Statement {
+		return
 	}
-	return out
+	var few [16]detect.Finding
+	counts := map[string]int64(nil)
+	for _, f := range e.o.Detect.Scan(a.Payload, few[:0]) {
+		if counts == nil {
+			counts = map[string]int64{}
+		}
+		counts[string(f.Class)]++
+	}
+	for class, n := range counts {
+		if j.findings == nil {
+			j.findings = map[string]int64{}
+		}
+		j.findings[class] = max(j.findings[class], n)
+	}
 }
 
 func groupsOf(classes []string) []string {
@@ -250,21 +275,20 @@ func sorted(m map[string]bool) []string {
 }
 
 // enforce decides and, for a review, waits. It is what every path goes through.
-func (e *Enforcer) enforce(ctx context.Context, a *action.Action, asker *identity.Asker, w Where, h gate.Hooks) (p *permit, err error) {
-	start := e.o.Now()
+func (e *Enforcer) enforce(ctx context.Context, j *judgement, h gate.Hooks) (p *permit, err error) {
+	start, w := e.o.Now(), j.where
 	defer func() {
 		if r := recover(); r != nil {
 			e.o.Logger.Error("deciding panicked", "gate", w.Gate, "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
 			p, err = nil, undecided()
 		}
 	}()
-	j, err := e.judge(ctx, a, asker, w)
-	if err != nil {
+	if err := e.judgeInto(ctx, j); err != nil {
 		e.o.Logger.Error("no decision", "gate", w.Gate, "err", err)
 		return nil, undecided()
 	}
 	e.preview(ctx, j, h.Preview)
-	e.rates.add(asker.Chain[0].ID, start)
+	e.rates.add(j.asker.Chain[0].ID, start)
 	e.o.Metrics.Decided(w.Gate, j.decision.Verdict.String(), e.o.Now().Sub(start))
 	switch j.decision.Verdict {
 	case policy.Allow:
@@ -282,7 +306,12 @@ func undecided() *gate.Denied {
 
 // allow records the request and gives a permit. Harmless reads go to the spool.
 func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
-	rec := e.request(j)
+	traffic := harmless(j.action.Kinds)
+	rec := &j.rec
+	if !traffic {
+		rec = &audit.Record{}
+	}
+	e.fill(rec, j)
 	if j.decision.RowLimit.Known && !j.preview.Bound().Known && !boundable(j.action) {
 		// A bound that nobody can hold is none: the permission does not reach this far.
 		rec.Decision, rec.Detail["refused"] = "deny", "a permitted number of rows can't be enforced on this"
@@ -292,7 +321,7 @@ func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
 		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: "permitted up to a number of rows, which can't be told before it runs", Hint: "ask a policy owner for a rule that has people review it"}
 	}
 	var err error
-	if harmless(j.action.Kinds) {
+	if traffic {
 		_, err = e.o.Spool.Append(rec)
 	} else {
 		err = e.o.Record.Record(ctx, rec)

@@ -14,11 +14,18 @@ type rates struct {
 	since time.Time
 
 	mu   sync.Mutex
-	byID map[string]map[int64]int64 // actor → minute → actions; owned by mu
+	byID map[string]*minutes // by actor; guarded by mu
+}
+
+// minutes is the last day of one actor, in a ring.
+type minutes struct {
+	last      int64 // minute that was counted last, since 1970
+	n         [24 * 60]int32
+	hour, day int64 // actions in the 60 and in the 1440 minutes up to last
 }
 
 func newRates(now func() time.Time) *rates {
-	return &rates{now: now, since: now(), byID: map[string]map[int64]int64{}}
+	return &rates{now: now, since: now(), byID: map[string]*minutes{}}
 }
 
 func (r *rates) add(actor string, at time.Time) {
@@ -26,31 +33,44 @@ func (r *rates) add(actor string, at time.Time) {
 	defer r.mu.Unlock()
 	m := r.byID[actor]
 	if m == nil {
-		m = map[int64]int64{}
+		m = &minutes{last: at.Unix() / 60}
 		r.byID[actor] = m
 	}
-	minute := at.Unix() / 60
-	if _, ok := m[minute]; !ok {
-		for old := range m { // at most once a minute for each actor
-			if old < minute-24*60 {
-				delete(m, old)
-			}
-		}
-	}
-	m[minute]++
+	m.advance(at.Unix() / 60)
+	m.n[m.last%int64(len(m.n))]++
+	m.hour++
+	m.day++
 }
 
-func (r *rates) count(actor string, now time.Time, window time.Duration) action.Count {
-	if now.Sub(r.since) < window {
-		return action.Count{}
+// advance lets the windows end at minute. Time that runs back counts as the last minute.
+func (m *minutes) advance(minute int64) {
+	if minute-m.last >= int64(len(m.n)) {
+		*m = minutes{last: minute}
+		return
 	}
+	day := int64(len(m.n))
+	for m.last < minute {
+		m.last++
+		m.hour -= int64(m.n[(m.last-60+day)%day])
+		m.day -= int64(m.n[m.last%day])
+		m.n[m.last%day] = 0
+	}
+}
+
+// count is how many actions there were in the last hour and the last day.
+func (r *rates) count(actor string, now time.Time) (hour, day action.Count) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	first, n := now.Add(-window).Unix()/60, int64(0)
-	for minute, c := range r.byID[actor] {
-		if minute > first {
-			n += c
-		}
+	inHour, inDay := int64(0), int64(0)
+	if m := r.byID[actor]; m != nil {
+		m.advance(now.Unix() / 60)
+		inHour, inDay = m.hour, m.day
 	}
-	return action.KnownCount(n)
+	if now.Sub(r.since) >= time.Hour {
+		hour = action.KnownCount(inHour)
+	}
+	if now.Sub(r.since) >= 24*time.Hour {
+		day = action.KnownCount(inDay)
+	}
+	return hour, day
 }

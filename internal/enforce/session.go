@@ -6,8 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -51,7 +51,7 @@ func (t *authority) Login(ctx context.Context, v gate.Verifier, from gate.Peer) 
 	if len(asker.Chain) == 0 {
 		return nil, errors.New("opening a session: the credential names no actor")
 	}
-	s := &session{e: t.e, asker: asker, gate: t.name, res: t.res, id: "ses_" + randomID(), cut: make(chan struct{})}
+	s := &session{seen: newSeen(asker), e: t.e, asker: asker, gate: t.name, res: t.res, id: "ses_" + randomID(), cut: make(chan struct{})}
 	if _, err := t.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "opened", "from": from.Address, "credential": asker.Credential})); err != nil {
 		return nil, t.e.unwritable(err)
 	}
@@ -72,6 +72,7 @@ func randomID() string {
 
 // A session is one connection of an agent.
 type session struct {
+	seen  *seen
 	e     *Enforcer
 	asker *identity.Asker
 	gate  string
@@ -90,7 +91,7 @@ func (s *session) Describe(a *action.Action) {
 		a.Resource.URN = s.res.URN
 	}
 	a.Resource.Type, a.Resource.Env, a.Resource.Labels = s.res.Type, env, labels
-	a.Subject, a.Actors = s.asker.Subject.ID, s.asker.Links()
+	a.Subject, a.Actors = s.asker.Subject.ID, s.seen.links
 	if a.Data.Destination == "" {
 		a.Data.Destination, a.Data.DestinationTrust = "client", "internal"
 	}
@@ -102,7 +103,10 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (
 		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: "the credential was revoked or has expired", Hint: "ask for a new one"}
 	default:
 	}
-	p, err := s.e.enforce(ctx, a, s.asker, Where{Gate: s.gate, Session: s.id}, h)
+	home := s.seen.take()
+	j := &home.judged
+	*j = judgement{action: a, asker: s.asker, where: Where{Gate: s.gate, Session: s.id}, seen: s.seen, home: home, decision: j.decision, rec: j.rec}
+	p, err := s.e.enforce(ctx, j, h)
 	if err != nil {
 		return nil, err
 	}
@@ -145,24 +149,36 @@ func (s *session) Close() {
 }
 
 // A permit lets one action run once. Its methods are called by one goroutine
-// at a time, but for Text, which the mask set makes safe.
+// at a time. A session uses a permit again once it is done, if no person had to
+// be asked: it is only held by the gate that it was given to.
 type permit struct {
 	e        *Enforcer
+	judged   judgement // what j is, where the session made it
 	j        *judgement
+	seen     *seen
 	set      *mask.Set
 	approval string
 	grant    string
 	grantID  string
 	limit    int64 // rows; -1: none
 
-	rows int64
-	open []*mask.Rows
-	text map[string]int64
-	once sync.Once
+	rows  int64
+	open  []*openRows
+	text  map[string]int64
+	done  atomic.Bool
+	rec   audit.Record // of the outcome
+	count int64        // rows of the outcome
 }
 
 func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map[string]string) *permit {
-	p := &permit{e: e, j: j, approval: id, limit: -1, set: e.o.Masker.For(j.asker.Chain[0].ID, masks), text: map[string]int64{}}
+	p := j.home
+	if p == nil || id != "" {
+		p = &permit{text: map[string]int64{}}
+	}
+	clear(p.text)
+	p.e, p.j, p.seen, p.approval, p.limit, p.rows = e, j, j.seen, id, -1, 0
+	p.set = j.seen.setOf(e.o.Masker, j.asker.Chain[0].ID, masks)
+	p.done.Store(false)
 	if limit.Known {
 		p.limit = limit.N
 	}
@@ -170,13 +186,9 @@ func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map
 }
 
 func (p *permit) Rows(columns []gate.Column) gate.Rows {
-	cols := make([]mask.Column, len(columns))
-	for i, c := range columns {
-		cols[i] = mask.Column{Name: c.Name, Type: c.Type, Binary: c.Binary, Sources: c.Sources, Derived: c.Derived, Turned: c.Turned}
-	}
-	r := p.set.Rows(cols)
-	p.open = append(p.open, r)
-	return r
+	o := p.seen.open(p.set, columns)
+	p.open = append(p.open, o)
+	return o.rows
 }
 
 func (p *permit) Text(b []byte) []byte {
@@ -220,64 +232,68 @@ func (p *permit) Bound() int64 { return p.limit }
 func (p *permit) Grant() string { return p.grant }
 
 func (p *permit) Done(o gate.Outcome) {
-	p.once.Do(func() { p.done(o) })
+	if p.done.Swap(true) {
+		return
+	}
+	p.finish(o)
+	p.seen.giveBack(p)
 }
 
-func (p *permit) done(o gate.Outcome) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
+func (p *permit) finish(o gate.Outcome) {
 	log := p.e.o.Logger
 	masked := p.masked()
 	for c, n := range masked {
 		p.e.o.Metrics.Masked(c, n)
 	}
-	rec := p.outcome(o, masked)
+	p.outcome(o, masked)
 	if p.approval == "" {
-		if _, err := p.e.o.Spool.Append(rec); err != nil {
+		if err := p.e.o.Spool.AppendSoon(&p.rec); err != nil {
 			log.Error("recording an outcome", "gate", p.j.where.Gate, "err", err)
 		}
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 	state := map[gate.OutcomeState]approval.State{gate.Executed: approval.Executed, gate.Failed: approval.Failed, gate.NotRun: approval.Failed}[o.State]
 	if state == "" {
 		state = approval.Unknown
 	}
-	if err := p.e.o.Approvals.Finish(ctx, p.approval, approval.Outcome{State: state, Code: o.Code, Rows: max(o.Rows, p.rows), Record: rec}); err != nil {
+	if err := p.e.o.Approvals.Finish(ctx, p.approval, approval.Outcome{State: state, Code: o.Code, Rows: max(o.Rows, p.rows), Record: &p.rec}); err != nil {
 		log.Error("recording the outcome of an approved action", "approval", p.approval, "err", err)
 	}
 }
 
+// masked is how many values were masked, by class. It adds to p.text, which nobody reads after it.
 func (p *permit) masked() map[string]int64 {
-	out := maps.Clone(p.text)
-	for _, r := range p.open {
-		for c, n := range r.Counts() {
-			out[c] += n
+	for _, o := range p.open {
+		for c, n := range o.rows.Counts() {
+			p.text[c] += n
 		}
 	}
-	return out
+	return p.text
 }
 
-func (p *permit) outcome(o gate.Outcome, masked map[string]int64) *audit.Record {
-	a := p.j.action
-	rows := max(o.Rows, p.rows)
-	r := &audit.Record{
-		Type: audit.TypeOutcome, Subject: a.Subject, Gate: p.j.where.Gate, Session: p.j.where.Session, Resource: a.Resource.URN, Env: a.Resource.Env,
-		Verb: a.Verb, Target: a.Target, Title: p.j.title, Shape: a.Shape, Approval: p.approval, Grant: p.grantID,
-		Outcome: string(o.State), Rows: &rows, Masked: masked, Detail: map[string]string{"took": o.Duration.Round(time.Microsecond).String()},
+// outcome fills in the record of how the action ended.
+func (p *permit) outcome(o gate.Outcome, masked map[string]int64) {
+	a, r := p.j.action, &p.rec
+	p.count = max(o.Rows, p.rows)
+	detail := r.Detail
+	if clear(detail); detail == nil {
+		detail = map[string]string{}
 	}
+	detail["took"] = took(o.Duration)
 	if o.Code != "" {
-		r.Detail["code"] = o.Code
+		detail["code"] = o.Code
 	}
-	for i, l := range a.Actors {
-		if i == 0 {
-			r.Actor = l.ID
-		}
-		r.Chain = append(r.Chain, l.ID)
+	*r = audit.Record{
+		Type: audit.TypeOutcome, Actor: p.seen.chain[0], Chain: p.seen.chain, Kinds: r.Kinds[:0],
+		Subject: a.Subject, Gate: p.j.where.Gate, Session: p.j.where.Session, Resource: a.Resource.URN, Env: a.Resource.Env,
+		Verb: a.Verb, Target: a.Target, Title: p.j.title, Shape: a.Shape, Approval: p.approval, Grant: p.grantID,
+		Outcome: string(o.State), Rows: &p.count, Masked: masked, Detail: detail,
 	}
 	for _, k := range a.Kinds {
 		r.Kinds = append(r.Kinds, string(k))
 	}
-	return r
 }
 
 // atomText is the conditions of a rule with the values they had.

@@ -39,6 +39,7 @@ var (
 type Rows struct {
 	set    *Set
 	cols   []column
+	first  []column // cols as they were before any value
 	counts map[string]int64
 	found  []detect.Finding // reused from value to value
 }
@@ -90,7 +91,14 @@ func (s *Set) Rows(cols []Column) *Rows {
 		}
 		r.cols = append(r.cols, col)
 	}
+	r.first = slices.Clone(r.cols)
 	return r
+}
+
+// Reset makes r ready for another result set of the same columns.
+func (r *Rows) Reset() {
+	copy(r.cols, r.first)
+	clear(r.counts)
 }
 
 // fits reports whether a value of a type can be of a class known by a name: a

@@ -18,9 +18,14 @@ type Span struct {
 // the secret only a parser could tell, and a password looks like any word.
 // spans are places in masked.
 func MaskStatement(text string, e *detect.Engine) (masked string, spans []Span, counts map[string]int64) {
+	var few [16]detect.Finding
+	found := e.ScanString(text, few[:0])
+	if len(found) == 0 && !speaksOfSecrets(text, e) {
+		return text, nil, nil
+	}
 	var out strings.Builder
 	at := 0
-	for _, f := range withLiterals(text, e, e.ScanString(text, nil)) {
+	for _, f := range withLiterals(text, e, found) {
 		if counts == nil {
 			counts = map[string]int64{}
 		}
@@ -36,6 +41,18 @@ func MaskStatement(text string, e *detect.Engine) (masked string, spans []Span, 
 	}
 	out.WriteString(text[at:])
 	return out.String(), spans, counts
+}
+
+// speaksOfSecrets reports whether a word outside of literals names secrets. What
+// split finds is found without keeping it.
+func speaksOfSecrets(text string, e *detect.Engine) bool {
+	secret := false
+	walk(text, func(int, int) {}, func(name string) {
+		if c, _ := e.Column(name, nil); c == detect.Sensitive {
+			secret = true
+		}
+	})
+	return secret
 }
 
 // withLiterals adds the text's literals to found where a name in it speaks of secrets.
@@ -71,12 +88,19 @@ func withLiterals(text string, e *detect.Engine, found []detect.Finding) []detec
 // split finds the insides of quoted literals, and the words outside of them. It
 // needs not be exact: a quote that doesn't end takes the rest of the text.
 func split(text string) (literals []detect.Finding, names []string) {
+	walk(text, func(start, end int) {
+		literals = append(literals, detect.Finding{Start: start, End: end, Class: detect.Sensitive})
+	}, func(name string) { names = append(names, name) })
+	return literals, names
+}
+
+func walk(text string, literal func(start, end int), word func(string)) {
 	for i := 0; i < len(text); {
 		switch c := text[i]; {
 		case c == '\'':
 			end := literalEnd(text, i+1)
 			if end > i+1 {
-				literals = append(literals, detect.Finding{Start: i + 1, End: end, Class: detect.Sensitive})
+				literal(i+1, end)
 			}
 			i = end + 1
 		case c == '$':
@@ -92,7 +116,7 @@ func split(text string) (literals []detect.Finding, names []string) {
 				end = start + k
 			}
 			if end > start {
-				literals = append(literals, detect.Finding{Start: start, End: end, Class: detect.Sensitive})
+				literal(start, end)
 			}
 			i = min(end+len(quote), len(text))
 		case isWord(c):
@@ -100,12 +124,11 @@ func split(text string) (literals []detect.Finding, names []string) {
 			for i < len(text) && isWord(text[i]) {
 				i++
 			}
-			names = append(names, text[start:i])
+			word(text[start:i])
 		default:
 			i++
 		}
 	}
-	return literals, names
 }
 
 // literalEnd is where a literal that began before i ends: at a quote that is

@@ -391,7 +391,7 @@ func TestDecideAllocatesNothing(t *testing.T) {
 // same ignores what may differ between equal decisions: the set, the bundle
 // (the packs are cut otherwise) and the pack of each hit.
 var same = []cmp.Option{
-	cmpopts.IgnoreUnexported(Decision{}), cmpopts.IgnoreFields(Decision{}, "Bundle"), cmpopts.EquateEmpty(),
+	cmpopts.IgnoreUnexported(Decision{}, Hit{}), cmpopts.IgnoreFields(Decision{}, "Bundle"), cmpopts.EquateEmpty(),
 }
 
 // drawRule makes a rule over a small world, so that many of them match.

@@ -375,8 +375,8 @@ func (d *decoder) finish(n *node, r *rule) {
 	if r.then == thenMask {
 		r.kinds |= kindUnknown // unknown may be any kind, so a mask applies
 	}
-	r.hit = Hit{Rule: r.id, Pack: r.pack, Then: r.then.String()}
-	r.excused = Hit{Rule: r.id, Pack: r.pack, Then: thenReview.String()}
+	r.hit = Hit{Rule: r.id, Pack: r.pack, Then: r.then.String(), name: r.pack + "/" + r.id}
+	r.excused = Hit{Rule: r.id, Pack: r.pack, Then: thenReview.String(), name: r.hit.name}
 	for _, q := range []*Requirement{r.approval, r.unless} {
 		if q != nil {
 			q.Rule, q.Pack = r.id, r.pack

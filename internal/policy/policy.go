@@ -120,6 +120,16 @@ type Hit struct {
 	Pack  string
 	Then  string // allow, mask, review, deny
 	Atoms []Atom // filled in by Explain, not by Decide
+
+	name string // pack/rule of a rule that was loaded
+}
+
+// Name is the pack and the rule, as records name them.
+func (h *Hit) Name() string {
+	if h.name != "" {
+		return h.name
+	}
+	return h.Pack + "/" + h.Rule
 }
 
 // An Atom is one condition with the value it had: "data.rows (4821) > 1000 ✓".

@@ -21,6 +21,7 @@ func texts(t testing.TB) []string {
 		"SELECT a FROM t WHERE b = 'x'", "SELECT a FROM t WHERE b = 'yyyyyyyyy'", "SELECT a FROM t WHERE b = ''",
 		"SELECT a FROM t WHERE b = 1", "SELECT a FROM t WHERE b = 99999999999999999999", "SELECT a FROM t WHERE b = 1.5",
 		"SELECT a, b FROM t ORDER BY 1", "SELECT a, b FROM t ORDER BY 2", "SELECT a, b FROM t GROUP BY 1", "SELECT a, b FROM t GROUP BY 2",
+		"SELECT a FROM t WHERE b = 1;", "SELECT a FROM t WHERE b = 22; -- end", "SELECT a FROM t WHERE b = 333; -- end", "SELECT a FROM t WHERE b = 1; DROP TABLE t", "SELECT a FROM t WHERE b = 1;;", "SELECT a FROM t WHERE b = ';'; DROP TABLE t --'",
 		"SELECT a FROM t LIMIT 5", "SELECT a FROM t LIMIT 5000000",
 		"SELECT set_config('role', 'a', false)", "SELECT set_config('jit', 'a', false)",
 		`SELECT U&"t!0061" UESCAPE '!' FROM t`, `SELECT U&"t!0061" UESCAPE '#' FROM t`,

@@ -237,12 +237,32 @@ func appendNormal(b []byte, s string) (_ []byte, ok bool) {
 			b = append(b, '\'', '\'')
 		case tokNumber:
 			b = append(b, '0')
-		case tokBad, tokUnicode, tokSemi:
+		case tokSemi:
+			if !blank(s[end:]) {
+				return b, false // where each of several statements begins depends on literals
+			}
+			b = append(b, ';')
+		case tokBad, tokUnicode:
 			return b, false
 		default:
 			b = append(b, s[i:end]...)
 		}
 		i = end
+	}
+}
+
+// blank reports whether s is white space and comments only.
+func blank(s string) bool {
+	for i := 0; ; {
+		kind, end := next(s, i)
+		switch kind {
+		case tokEOF:
+			return true
+		case tokSpace, tokComment:
+			i = end
+		default:
+			return false
+		}
 	}
 }
 
