@@ -64,9 +64,11 @@ func (h *house) start(ctx context.Context) (err error) {
 	}
 	port := fmt.Sprint(h.cluster.Port)
 	h.direct = address{h.cluster.Host, port, h.cluster.User, h.cluster.Password}
-	psql := exec.CommandContext(ctx, filepath.Join(h.cluster.Bin, "psql"), "-qXc", "CREATE DATABASE "+database, h.cluster.DSN(h.cluster.User, "postgres"))
-	if out, err := psql.CombinedOutput(); err != nil {
-		return fmt.Errorf("making the database: %w: %s", err, out)
+	for _, s := range [][2]string{{"postgres", "CREATE DATABASE " + database}, {database, "CREATE EXTENSION hstore"}} {
+		psql := exec.CommandContext(ctx, filepath.Join(h.cluster.Bin, "psql"), "-qXc", s[1], h.cluster.DSN(h.cluster.User, s[0]))
+		if out, err := psql.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", s[1], err, out)
+		}
 	}
 	if h.dir, err = os.MkdirTemp("", "assent-drivers-"); err != nil {
 		return err
