@@ -178,6 +178,16 @@ var desync = []desyncCase{
 		{query("execute s")},
 		{bind("", "p"), execute("", 0), sync_},
 	}, "PREPARE;;DO;ERROR 26000;ERROR 26000", false},
+	{"a name that a block prepared anew, bound at once", []messages{
+		{parse("p", harmless), sync_},
+		{query("do $$ begin perform 'bypass.allowed'; execute 'deallocate p'; execute 'prepare p as " + harmful + "'; end $$")},
+		{bind("", "p"), execute("", 0), sync_},
+	}, ";DO;ERROR 26000", false},
+	{"a name that a block prepared anew before it failed", []messages{
+		{parse("p", harmless), sync_},
+		{query("do $$ begin perform 'bypass.allowed'; execute 'deallocate p'; execute 'prepare p as " + harmful + "'; raise exception 'x'; end $$")},
+		{bind("", "p"), execute("", 0), sync_},
+	}, ";ERROR P0001;ERROR 26000", false},
 	{"a name that a block left alone", []messages{
 		{parse("p", harmless), sync_}, {query("do $$ begin perform 'bypass.allowed'; end $$")}, {bind("", "p"), execute("", 0), sync_},
 	}, ";DO;row 1,SELECT 1", false},
@@ -187,6 +197,26 @@ var desync = []desyncCase{
 		{query("fetch all from c")},
 		{query("rollback")},
 	}, "BEGIN,DECLARE CURSOR;DO;ERROR 34000;ROLLBACK", false},
+	{"a portal that a block declared anew", []messages{
+		{query("begin")},
+		{parse("", harmless), bind("p", ""), sync_},
+		{query("do $$ begin perform 'bypass.allowed'; execute 'close p'; execute 'declare p cursor for select bypass.evil()'; end $$")},
+		{execute("p", 0), sync_},
+		{query("rollback")},
+	}, "BEGIN;;DO;ERROR 34000;ROLLBACK", false},
+	{"a portal that a block declared anew and described", []messages{
+		{query("begin")},
+		{parse("", harmless), bind("p", ""), describe('P', "p"), sync_},
+		{query("do $$ begin perform 'bypass.allowed'; execute 'close p'; execute 'declare p cursor for select bypass.evil()'; end $$")},
+		{execute("p", 0), sync_},
+		{query("commit")},
+	}, "BEGIN;;DO;ERROR 34000;ROLLBACK", false},
+	{"a name that a function prepared anew while its portal is suspended", []messages{
+		{query("begin")},
+		{parse("p", harmless), parse("", "select bypass.renamer('p', '"+harmful+"'), 'bypass.allowed' from generate_series(1, 2)"), bind("r", ""), execute("r", 1), sync_},
+		{bind("", "p"), execute("", 0), sync_},
+		{query("commit")},
+	}, "BEGIN;row 1|bypass.allowed,suspended;ERROR 26000;ROLLBACK", false},
 	{"a function call", []messages{{&pgproto3.FunctionCall{Function: 1}}, {query(harmless)}}, "ERROR 0A000;row 1,SELECT 1", false},
 	{"COPY data that nobody asked for", []messages{{&pgproto3.CopyData{Data: []byte("1\n")}, &pgproto3.CopyDone{}, &pgproto3.CopyFail{Message: "x"}, query(harmless)}}, "row 1,SELECT 1", false},
 	{"a query inside an extended batch", []messages{{parse("", harmless), bind("", ""), query(harmful)}}, "FATAL 08P01", true},
@@ -220,7 +250,8 @@ func desyncPolicy(ctx context.Context, a *action.Action, held func(gate.Held)) e
 }
 
 func TestDesync(t *testing.T) {
-	d := direct(t, append(bypassSetup, "create table bypass.allowed(n int)", "insert into bypass.customers values (3, null, null)", "delete from bypass.inherits_customers")...)
+	d := direct(t, append(bypassSetup, "create table bypass.allowed(n int)",
+		"create function bypass.renamer(name text, said text) returns int language plpgsql as $$ begin execute 'deallocate ' || name; execute 'prepare ' || name || ' as ' || said; return 1; end $$", "insert into bypass.customers values (3, null, null)", "delete from bypass.inherits_customers")...)
 	a := &authority{decide: desyncPolicy, classed: []string{"ssn"}}
 	dsn := start(t, a, sensitive)
 	for _, c := range slices.Concat(desync, mixing) {

@@ -181,7 +181,7 @@ func (c *codec) called(conn *gate.Conn, r *gate.Request, s *step, permit gate.Pe
 	if err := c.count(); err != nil {
 		return err
 	}
-	c.applied(conn, r, run)
+	c.applied(conn, r, run, nil)
 	c.finished(r, run, nil, gate.Outcome{State: gate.Executed, Code: "00000", Rows: 1})
 	return nil
 }

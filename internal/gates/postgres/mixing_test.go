@@ -161,3 +161,47 @@ func TestExecuteIsApprovedByItsText(t *testing.T) {
 		})
 	}
 }
+
+// What a name means behind code of the same message is known only once that has run.
+func TestNamesBehindCode(t *testing.T) {
+	d := direct(t, bypassSetup...)
+	dsn := start(t, &authority{decide: func(ctx context.Context, a *action.Action, held func(gate.Held)) error {
+		if a.Verb == "do" {
+			return nil
+		}
+		return readsOnly(ctx, a, held)
+	}}, sensitive)
+	for _, c := range []struct {
+		name         string
+		before, text string
+		want         string
+	}{
+		{"a statement", "prepare s as " + harmless, "do $$ begin execute 'deallocate s'; execute 'prepare s as " + harmful + "'; end $$; execute s", "ERROR 55000"},
+		{"a plan of it", "prepare s as " + harmless, "do $$ begin execute 'deallocate s'; execute 'prepare s as " + harmful + "'; end $$; explain analyze execute s", "ERROR 55000"},
+		{"a cursor", "begin; declare c cursor for " + harmless, "do $$ begin execute 'close c'; execute 'declare c cursor for select bypass.evil()'; end $$; fetch all c; commit", "ERROR 55000"},
+		{"a table", "begin", "do $$ begin execute 'set local search_path = bypass'; end $$; select id from customers_view; commit", "ERROR 42501"},
+		{"no name", "begin", "do $$ begin perform 1; end $$; commit", "DO,COMMIT"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := dialWire(t, dsn)
+			var heard []string
+			for _, q := range []string{c.before, c.text} {
+				if err := w.send(messages{query(q)}); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				if heard, _, err = w.until(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := strings.Join(heard, ","); got != c.want {
+				t.Errorf("heard %q, want %q", got, c.want)
+			}
+			var n int
+			if err := d.QueryRow(t.Context(), "select n from bypass.marker").Scan(&n); err != nil || n != 0 {
+				t.Errorf("BYPASS: marker %d, %v", n, err)
+				_, _ = d.Exec(t.Context(), "update bypass.marker set n = 0")
+			}
+		})
+	}
+}

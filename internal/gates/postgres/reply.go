@@ -342,7 +342,7 @@ func (c *codec) failed(r *gate.Request, run *run, po *portal, f frame, n int64) 
 	c.out = c.appendReport(c.out, f, c.text)
 	code, _ := errorCode(f.body())
 	c.finished(r, run, po, gate.Outcome{State: gate.Failed, Code: code, Rows: n})
-	c.dirty(run.st)
+	c.dirty(run.st, po)
 	c.alters(run.st) // a procedure may have committed before it failed
 	return nil
 }
@@ -439,6 +439,8 @@ func (c *codec) completed(conn *gate.Conn, r *gate.Request, run *run, po *portal
 	}
 	if f.kind() == 's' && run.bound == nil {
 		c.out = append(c.out, f...)
+		c.dirty(run.st, po)
+		c.alters(run.st)
 		return nil // the permit goes on with the portal
 	}
 	rows := n
@@ -456,7 +458,7 @@ func (c *codec) completed(conn *gate.Conn, r *gate.Request, run *run, po *portal
 	if !c.tx.holds(r.State.(*batch), run, f) {
 		c.out = append(c.out, f...)
 	}
-	c.applied(conn, r, run)
+	c.applied(conn, r, run, po)
 	if run.declare == nil {
 		c.finished(r, run, po, gate.Outcome{State: gate.Executed, Code: "00000", Rows: rows})
 	}
@@ -482,8 +484,21 @@ func taggedRows(tag []byte) (int64, bool) {
 }
 
 // dirty notes that a statement may have changed role, authorization or
-// search_path: by itself, or by a function or trigger it ran.
-func (c *codec) dirty(st *sql.Statement) {
+// search_path: by itself, or by a function or trigger it ran. Code also prepares,
+// closes and declares under names that we know, and that stays when it fails or is
+// suspended; only the portal that runs it, which may be nil, it cannot close.
+func (c *codec) dirty(st *sql.Statement, running *portal) {
+	if runsCode(st) {
+		c.suspect = len(c.prepared) > 0
+		for name := range c.cursors {
+			c.closeCursor(name)
+		}
+		for name, po := range c.portals {
+			if po != running {
+				c.closePortal(name)
+			}
+		}
+	}
 	switch st.Tx.Op {
 	case sql.TxBegin, sql.TxSavepoint, sql.TxRelease:
 		return
@@ -508,16 +523,9 @@ func (c *codec) alters(st *sql.Statement) {
 }
 
 // applied commits to the gate's state what the server acknowledged.
-func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run) {
+func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run, po *portal) {
 	st := run.st
-	c.dirty(st)
-	if st.Has(action.Execute) || st.Has(action.Unknown) {
-		// Code ran that can make, close and rename what we know by name.
-		c.suspect = len(c.prepared) > 0
-		for name := range c.cursors {
-			c.closeCursor(name)
-		}
-	}
+	c.dirty(st, po)
 	switch {
 	case st.Prepare != nil:
 		c.prepared[st.Prepare.Name] = &prepared{text: run.text, bySQL: true}
@@ -584,7 +592,7 @@ func (c *codec) callOff(conn *gate.Conn, r *gate.Request, b *batch, s *step, d *
 	}
 	for i := range ran {
 		c.finished(r, &ran[i], s.portal, gate.Outcome{State: gate.Failed, Code: sqlstate(d)})
-		c.dirty(ran[i].st)
+		c.dirty(ran[i].st, s.portal)
 	}
 	c.g.cancelUpstream(context.WithoutCancel(c.ctx), c.upstreamKey)
 	if b.synced {

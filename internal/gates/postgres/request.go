@@ -30,6 +30,7 @@ type batch struct {
 	portals  map[string]*portal
 	cursors  map[string]*cursor
 	shifted  bool // an earlier statement of this request changes what gives later ones their meaning
+	coded    bool // an earlier statement of this text runs code, which may rename what we know by name
 }
 
 type stepKind uint8
@@ -295,6 +296,10 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 	if !ok {
 		return malformed(f)
 	}
+	// Before the look-up: it forgets names that no longer mean what they did.
+	if err := c.settle(conn); err != nil {
+		return err
+	}
 	p := c.lookup(b, statement)
 	switch {
 	case strings.HasPrefix(name, ownName):
@@ -309,9 +314,6 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 			b.refuse("22021", "parameters must be UTF-8")
 			return nil
 		}
-	}
-	if err := c.settle(conn); err != nil {
-		return err
 	}
 	res := c.g.cfg.Classifier.Classify(p.text, c.sqlState())
 	if len(res.Statements) != 1 {
@@ -525,8 +527,12 @@ func shifts(st *sql.Statement) bool {
 	default:
 		return true
 	}
-	return len(st.Session) > 0 || st.Has(action.Execute) || st.Has(action.Unknown) || st.Has(action.SchemaChange)
+	return len(st.Session) > 0 || runsCode(st) || st.Has(action.SchemaChange)
 }
+
+// runsCode reports whether a statement may run code that prepares, closes, declares
+// and sets what it likes.
+func runsCode(st *sql.Statement) bool { return st.Has(action.Execute) || st.Has(action.Unknown) }
 
 // addQuery takes a simple query: every statement is decided, the whole message waits.
 func (c *codec) addQuery(conn *gate.Conn, b *batch, f frame) error {
@@ -555,7 +561,8 @@ func (c *codec) addQuery(conn *gate.Conn, b *batch, f frame) error {
 		}
 		s.runs = append(s.runs, r)
 		c.willRun(b, &r)
-		b.shifted = b.shifted || shiftsText(&res.Statements[i], c.touched || b.shifted)
+		b.coded = b.coded || runsCode(r.st)
+		b.shifted = b.shifted || b.coded || shiftsText(&res.Statements[i], c.touched || b.shifted)
 	}
 	b.push(f, s)
 	return nil
@@ -665,6 +672,9 @@ func samePin(value, want string) bool {
 func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 	st := r.st
 	switch {
+	case b.coded && (st.Execute != "" || st.Cursor != nil && (st.Cursor.Op == sql.CursorFetch || st.Cursor.Op == sql.CursorMove)):
+		b.refuse("55000", "what this name means is known only when the code before it has run; send it by itself")
+		return true, nil
 	case st.Execute != "":
 		p := c.lookup(b, st.Execute)
 		if p == nil {
