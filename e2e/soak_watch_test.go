@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -87,26 +88,26 @@ func residentSize(pid int) (int64, error) {
 }
 
 // collected is the heap just after a collection. The server has no switch to force
-// one, so it is asked for metrics until what that allocates has brought two about.
+// one, so it is asked for metrics until what that allocates has brought some about;
+// the least figure counts, for garbage is in it until it is swept.
 func (s *soak) collected(ctx context.Context) (float64, error) {
-	seen, last, least := 0, 0.0, 0.0
-	for range 3000 {
+	collections, last, least := -1, 0.0, math.Inf(1)
+	for range 5000 {
 		m, err := s.metrics(ctx)
 		if err != nil {
 			return 0, err
 		}
-		heap := m["go_memstats_heap_alloc_bytes"]
 		if gc := m["go_memstats_last_gc_time_seconds"]; gc != last {
-			seen, last = seen+1, gc
-			if seen > 1 && (least == 0 || heap < least) {
-				least = heap
-			}
+			collections, last = collections+1, gc
 		}
-		if seen > 2 {
+		if collections > 0 {
+			least = min(least, m["go_memstats_heap_alloc_bytes"])
+		}
+		if collections > 3 {
 			return least, nil
 		}
 	}
-	return 0, fmt.Errorf("the server collected no garbage while it was asked for metrics 3000 times")
+	return 0, fmt.Errorf("the server collected garbage %d times while it was asked for metrics 5000 times", collections)
 }
 
 // metrics reads those without labels.
