@@ -168,6 +168,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	w := &world{t: t, logs: &syncBuffer{}}
 	logger := slog.New(slog.NewJSONHandler(w.logs, nil))
 	w.store = must(sqlite.Open(ctx, dir))(t)
+	w.store.SealLedger([]byte("a key of the tests"))
 	t.Cleanup(func() { _ = w.store.Close() })
 	key := must(audit.LoadOrCreateKey(filepath.Join(dir, "log.key"), "localhost/assent/log"))(t)
 	log := must(audit.New(audit.Options{Origin: "localhost/assent/log", Keys: []*audit.Key{key}, HeadFile: filepath.Join(dir, "head")}))(t)

@@ -53,7 +53,7 @@ type Spool interface {
 // Ledger adds up what a person's actors have read.
 type Ledger interface {
 	AddRows(ctx context.Context, subject, class, resource string, at time.Time, rows, bytes int64) error
-	SumRows(ctx context.Context, subject, resource string, since time.Time) (rows, bytes int64, err error)
+	SumRows(ctx context.Context, subject, resource string, since time.Time) (rows, bytes map[string]int64, err error)
 }
 
 // Options are the parts an Enforcer is made of. All but Metrics are needed.
@@ -70,9 +70,11 @@ type Options struct {
 	// ExportAfterRows is how many rows a person's agents may read from one
 	// resource in an hour before a read counts as an export too.
 	ExportAfterRows int64
-	Now             func() time.Time
-	Logger          *slog.Logger
-	Metrics         Metrics
+	// ExportAfterRowsOf is the same for rows with a class in them.
+	ExportAfterRowsOf map[string]int64
+	Now               func() time.Time
+	Logger            *slog.Logger
+	Metrics           Metrics
 }
 
 // Metrics counts decisions; labels come from closed lists only.
@@ -86,6 +88,7 @@ type Enforcer struct {
 	o      Options
 	rates  *rates
 	ledger *ledger
+	limits ledgerLimits
 
 	mu       sync.Mutex
 	sessions map[*session]struct{} // owned by mu
@@ -99,7 +102,16 @@ func New(o Options) (*Enforcer, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Enforcer{o: o, rates: newRates(o.Now), ledger: newLedger(o.Ledger, o.Now), sessions: map[*session]struct{}{}}, nil
+	e := &Enforcer{o: o, rates: newRates(o.Now), ledger: newLedger(o.Ledger, o.Now, o.ExportAfterRows), sessions: map[*session]struct{}{}}
+	e.limits[0] = o.ExportAfterRows
+	for class, rows := range o.ExportAfterRowsOf {
+		i := slices.Index(ledgerClasses, class)
+		if i <= 0 || rows <= 0 {
+			return nil, fmt.Errorf("enforce: a limit of %d rows of class %q", rows, class)
+		}
+		e.limits[i] = rows
+	}
+	return e, nil
 }
 
 // CutCredential ends every open session of a credential, and returns how many there were.
@@ -120,6 +132,7 @@ func (e *Enforcer) CutCredential(id string) int {
 type Where struct {
 	Gate    string
 	Session string
+	System  string // what several gates may stand before; "" is the action's resource
 }
 
 // A judgement is an action with everything found out about it.
@@ -133,8 +146,10 @@ type judgement struct {
 	title     string // masked
 	spans     []mask.Span
 	findings  map[string]int64
-	read      int64 // rows the ledger had for this person and resource
-	asExport  bool  // a read that the ledger made an export
+	account   *account // of this person and system; nil: not looked for yet
+	classes   classSet // in the columns of an answer
+	reads     reads
+	asExport  bool // a read that the ledger made an export
 	seen      *seen
 	home      *permit      // where this judgement lives, when a session made it
 	rec       audit.Record // of a harmless read; others have one of their own
@@ -170,6 +185,10 @@ func (e *Enforcer) judgeInto(ctx context.Context, j *judgement) error {
 		ActorID: actor.ID, ActorType: actor.Type, ActorOwner: actor.Owner, ActorModel: actor.Model, ActorTrust: actor.Trust,
 		Time: now, Rate1h: hour, Rate24h: day,
 	}
+	if j.account != nil {
+		j.reads = reads{j.account, now}
+		j.input.Read = &j.reads
+	}
 	set := e.o.Policy.Current()
 	if set == nil {
 		return errors.New("no policy is loaded")
@@ -189,6 +208,7 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	e.payloadFindings(j)
 	a.Data.Findings = j.findings
 	facts := j.seen.factsOf(a.Columns, e.o.Detect)
+	j.classes = facts.set | allRows
 	if len(j.findings) > 0 || len(a.Data.Classes) > 0 { // a gate may know more than we can see
 		classes := map[string]bool{}
 		for _, c := range slices.Concat(a.Data.Classes, facts.classes) {
@@ -208,17 +228,25 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	if !slices.Contains(a.Kinds, action.DataRead) {
 		return nil
 	}
-	rows, err := e.ledger.sum(ctx, j.seen.reader, a.Resource.URN)
-	if err != nil {
+	var err error
+	if j.account, err = e.accountOf(ctx, j); err != nil {
 		return err
 	}
-	j.read = rows
-	if rows >= e.o.ExportAfterRows && !slices.Contains(a.Kinds, action.DataExport) {
+	if _, over := j.account.over(j.classes, &e.limits, false, e.o.Now()); over && !slices.Contains(a.Kinds, action.DataExport) {
 		a.Kinds = append(slices.Clone(a.Kinds), action.DataExport)
 		slices.Sort(a.Kinds)
 		j.asExport = true
 	}
 	return nil
+}
+
+// accountOf finds what this person's actors read from the system an action is about.
+func (e *Enforcer) accountOf(ctx context.Context, j *judgement) (*account, error) {
+	system := j.where.System
+	if system == "" {
+		system = j.action.Resource.URN
+	}
+	return e.ledger.account(ctx, j.seen.reader, system)
 }
 
 // ledgerKey is the person behind the actor, so that twenty tokens are one reader.

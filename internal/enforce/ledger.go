@@ -3,131 +3,234 @@ package enforce
 import (
 	"context"
 	"fmt"
+	"math/bits"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/assenthq/assent/internal/detect"
 )
 
-// ledger adds up what each person's actors read from each resource. It answers
-// from memory, filled from the store when a key is first seen, and writes what
-// was added behind, so that a harmless read costs no transaction. What a crash
-// loses is at most one flush.
+// ledger adds up what each person's actors read from each system, in all and by
+// class. It answers from memory, filled from the store when an account is first asked
+// for. Rows are paid for in the store before they pass: in blocks, so that a
+// harmless read costs no transaction of its own. What a crash leaves says that up to a
+// block more was read than was, never less; an orderly end gives the rest back.
 type ledger struct {
 	store Ledger
 	now   func() time.Time
+	block int64 // rows paid for at once, at least
 
-	mu    sync.Mutex
-	known map[ledgerEntry]*window
-	dirty map[ledgerEntry]added
+	mu       sync.Mutex
+	accounts map[ledgerEntry]*account // owned by mu
 }
 
 type ledgerEntry struct{ subject, resource string }
 
-type added struct{ rows, bytes int64 }
+// classSet is a set of classes as bits, in the order of detect.Classes; the
+// lowest stands for all rows, whatever is in them.
+type classSet uint32
+
+const allRows classSet = 1
+
+var ledgerClasses = append([]string{""}, func() (out []string) {
+	for _, c := range detect.Classes() {
+		out = append(out, string(c))
+	}
+	return out
+}()...)
+
+func setOf(class string) classSet {
+	if i := slices.Index(ledgerClasses, class); i > 0 {
+		return 1 << i
+	}
+	return 0
+}
+
+const maxLedgerClasses = 32
+
+// An account is what one person's actors read from one system.
+type account struct {
+	key  ledgerEntry
+	mu   sync.Mutex // guards what follows; held while the store is written
+	used time.Time
+	hour int64 // that paid is for
+	paid [maxLedgerClasses]purse
+	read [maxLedgerClasses]window
+}
+
+// A purse is what the store has of an hour: all of it, and how much of that has not been read.
+type purse struct{ rows, left, bytes int64 }
 
 // window holds rows by minute for the last hour.
 type window struct {
-	minutes map[int64]int64
-	used    time.Time
+	minutes [61]int64
+	last    int64 // minute that was written last
+	sum     int64
 }
 
 const ledgerWindow = time.Hour
 
-func newLedger(store Ledger, now func() time.Time) *ledger {
-	return &ledger{store: store, now: now, known: map[ledgerEntry]*window{}, dirty: map[ledgerEntry]added{}}
+func newLedger(store Ledger, now func() time.Time, limit int64) *ledger {
+	return &ledger{store: store, now: now, block: max(limit/100, 1), accounts: map[ledgerEntry]*account{}}
 }
 
-// sum is how many rows were read in the last hour.
-func (l *ledger) sum(ctx context.Context, subject, resource string) (int64, error) {
+// account finds or opens the account of a person and a system.
+func (l *ledger) account(ctx context.Context, subject, resource string) (*account, error) {
 	k, now := ledgerEntry{subject, resource}, l.now()
 	l.mu.Lock()
-	w := l.known[k]
+	a := l.accounts[k]
 	l.mu.Unlock()
-	if w == nil {
-		rows, _, err := l.store.SumRows(ctx, subject, resource, now.Add(-ledgerWindow))
-		if err != nil {
-			return 0, fmt.Errorf("reading the ledger: %w", err)
-		}
-		l.mu.Lock()
-		if w = l.known[k]; w == nil { // counted as if read now: for too long rather than too short
-			w = &window{minutes: map[int64]int64{now.Unix() / 60: rows + l.dirty[k].rows}}
-			l.known[k] = w
-		}
-		l.mu.Unlock()
+	if a != nil {
+		return a, nil
+	}
+	rows, _, err := l.store.SumRows(ctx, subject, resource, now.Add(-ledgerWindow))
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger: %w", err)
+	}
+	a = &account{key: k, used: now}
+	for i, class := range ledgerClasses {
+		a.read[i].add(now.Unix()/60, rows[class]) // as if read now: for too long rather than too short
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return w.sum(now), nil
-}
-
-// sum is how many rows w holds for the hour before now. The caller holds the ledger's lock.
-func (w *window) sum(now time.Time) int64 {
-	w.used = now
-	total, first := int64(0), now.Add(-ledgerWindow).Unix()/60
-	for minute, n := range w.minutes {
-		if minute < first {
-			delete(w.minutes, minute)
-			continue
-		}
-		total += n
+	if first := l.accounts[k]; first != nil {
+		return first, nil
 	}
-	return total
+	l.accounts[k] = a
+	return a, nil
 }
 
-// add counts rows before they flow, and returns what they make with all that
-// other statements of the same person have counted in the last hour.
-func (l *ledger) add(subject, resource string, rows, bytes int64) (total int64) {
-	k, now := ledgerEntry{subject, resource}, l.now()
+// forget drops minutes that are older than the window.
+func (w *window) forget(minute int64) {
+	if minute <= w.last {
+		return
+	}
+	for m := max(w.last+1, minute-60); m <= minute; m++ {
+		w.sum -= w.minutes[m%61]
+		w.minutes[m%61] = 0
+	}
+	w.last = minute
+}
+
+func (w *window) add(minute, rows int64) {
+	w.forget(minute)
+	w.minutes[w.last%61] += rows
+	w.sum += rows
+}
+
+// Rows is what was read with a class in it in the last hour; "all" is all.
+func (r *reads) Rows(class string) int64 {
+	i := 0
+	if class != "all" {
+		if i = slices.Index(ledgerClasses, class); i <= 0 {
+			return 0
+		}
+	}
+	r.account.mu.Lock()
+	defer r.account.mu.Unlock()
+	r.account.read[i].forget(r.now.Unix() / 60)
+	return r.account.read[i].sum
+}
+
+// reads is an account at the moment of a decision.
+type reads struct {
+	account *account
+	now     time.Time
+}
+
+// over returns the first class of set of which more than its limit was read, or
+// as much with none to spare; ok is false when there is none.
+func (a *account) over(set classSet, limits *ledgerLimits, spare bool, now time.Time) (class string, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used = now
+	for ; set != 0; set &= set - 1 {
+		i := bits.TrailingZeros32(uint32(set))
+		a.read[i].forget(now.Unix() / 60)
+		if limit := limits[i]; limit > 0 && (a.read[i].sum > limit || !spare && a.read[i].sum >= limit) {
+			return ledgerClasses[i], true
+		}
+	}
+	return "", false
+}
+
+// ledgerLimits are rows an hour, in the order of ledgerClasses; 0: none.
+type ledgerLimits [maxLedgerClasses]int64
+
+// add counts rows of classes before they flow. An error means that they can't be
+// counted, and must not flow.
+func (l *ledger) add(a *account, set classSet, rows, bytes int64) error {
+	now := l.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used = now
+	if hour := now.Unix() / 3600; hour != a.hour {
+		a.hour, a.paid = hour, [maxLedgerClasses]purse{} // what is left of another hour is lost: too much rather than too little
+	}
+	for rest := set; rest != 0; rest &= rest - 1 {
+		i := bits.TrailingZeros32(uint32(rest))
+		p := &a.paid[i]
+		p.bytes += bytes
+		if p.left < rows {
+			more := max(l.block, rows-p.left, p.rows/4)
+			if err := l.pay(a, i, now, more, p.bytes); err != nil {
+				return err
+			}
+			p.rows, p.left, p.bytes = p.rows+more, p.left+more, 0
+		}
+		p.left -= rows
+		a.read[i].add(now.Unix()/60, rows)
+	}
+	return nil
+}
+
+func (l *ledger) pay(a *account, class int, at time.Time, rows, bytes int64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := l.store.AddRows(ctx, a.key.subject, ledgerClasses[class], a.key.resource, at, rows, bytes); err != nil {
+		return fmt.Errorf("writing the ledger: %w", err)
+	}
+	return nil
+}
+
+// settle gives back what was paid for and not read, and forgets accounts that
+// nobody uses. end: all of it.
+func (l *ledger) settle(end bool) error {
+	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := l.dirty[k]
-	l.dirty[k] = added{d.rows + rows, d.bytes + bytes}
-	w := l.known[k]
-	if w == nil {
-		return rows
-	}
-	w.minutes[now.Unix()/60] += rows
-	return w.sum(now)
-}
-
-// flush writes what was added. What can't be written is kept for the next time.
-func (l *ledger) flush(ctx context.Context) error {
-	l.mu.Lock()
-	dirty := l.dirty
-	l.dirty = map[ledgerEntry]added{}
-	for k, w := range l.known {
-		if l.now().Sub(w.used) > 2*ledgerWindow && dirty[k] == (added{}) {
-			delete(l.known, k)
-		}
-	}
-	l.mu.Unlock()
 	var first error
-	for k, d := range dirty {
-		err := l.store.AddRows(ctx, k.subject, "", k.resource, l.now(), d.rows, d.bytes)
-		if err == nil {
-			continue
+	for k, a := range l.accounts {
+		a.mu.Lock()
+		idle := now.Sub(a.used) > 2*ledgerWindow
+		for i := range a.paid {
+			if p := &a.paid[i]; end && a.hour == now.Unix()/3600 && (p.left > 0 || p.bytes > 0) {
+				if err := l.pay(a, i, now, -p.left, p.bytes); err != nil && first == nil {
+					first = err
+				}
+				*p = purse{}
+			}
 		}
-		first = fmt.Errorf("writing the ledger: %w", err)
-		l.mu.Lock()
-		again := l.dirty[k]
-		l.dirty[k] = added{again.rows + d.rows, again.bytes + d.bytes}
-		l.mu.Unlock()
+		a.mu.Unlock()
+		if idle {
+			delete(l.accounts, k)
+		}
 	}
 	return first
 }
 
-// Run writes the ledger behind until ctx ends, and once more then.
+// Run keeps the ledger until ctx ends, and settles it then.
 func (e *Enforcer) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			return e.ledger.flush(last)
+			return e.ledger.settle(true)
 		case <-tick.C:
-			if err := e.ledger.flush(ctx); err != nil && ctx.Err() == nil {
-				e.o.Logger.Error("the ledger is behind", "err", err)
+			if err := e.ledger.settle(false); err != nil {
+				e.o.Logger.Error("the ledger can't be settled", "err", err)
 			}
 		}
 	}

@@ -36,6 +36,7 @@ type seen struct {
 type columnFacts struct {
 	n               int
 	classes, groups []string
+	set             classSet
 }
 
 // openRows is a result set that is masked, or was and may be opened again.
@@ -97,6 +98,9 @@ func (s *seen) factsOf(columns []action.Column, e *detect.Engine) columnFacts {
 	}
 	f := columnFacts{n: len(columns), classes: sorted(classes)}
 	f.groups = groupsOf(f.classes)
+	for _, c := range f.classes {
+		f.set |= setOf(c)
+	}
 	remember(s.columns, &columns[0], f)
 	return f
 }

@@ -27,15 +27,18 @@ type Credentials interface {
 	ByID(ctx context.Context, id string) (*identity.Asker, error)
 }
 
-// Gate is the authority of one gate: it knows the resource behind it.
-func (e *Enforcer) Gate(name string, res action.Resource) gate.Authority {
-	return &authority{e: e, name: name, res: res}
+// Gate is the authority of one gate: it knows the resource behind it. system names
+// what is behind: gates before one system add up what is read through them.
+func (e *Enforcer) Gate(name string, res action.Resource, system string) gate.Authority {
+	return &authority{e: e, name: name, res: res, system: system}
 }
 
 type authority struct {
 	e    *Enforcer
 	name string
 	res  action.Resource
+
+	system string
 }
 
 func (t *authority) Verifier(ctx context.Context, user string) (gate.Verifier, error) {
@@ -51,7 +54,7 @@ func (t *authority) Login(ctx context.Context, v gate.Verifier, from gate.Peer) 
 	if len(asker.Chain) == 0 {
 		return nil, errors.New("opening a session: the credential names no actor")
 	}
-	s := &session{seen: newSeen(asker), e: t.e, asker: asker, gate: t.name, res: t.res, id: "ses_" + randomID(), cut: make(chan struct{})}
+	s := &session{seen: newSeen(asker), e: t.e, asker: asker, gate: t.name, res: t.res, system: t.system, id: "ses_" + randomID(), cut: make(chan struct{})}
 	if _, err := t.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "opened", "from": from.Address, "credential": asker.Credential})); err != nil {
 		return nil, t.e.unwritable(err)
 	}
@@ -78,7 +81,9 @@ type session struct {
 	gate  string
 	res   action.Resource
 	id    string
-	timer *time.Timer
+
+	system string
+	timer  *time.Timer
 
 	once sync.Once
 	cut  chan struct{}
@@ -105,7 +110,7 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (
 	}
 	home := s.seen.take()
 	j := &home.judged
-	*j = judgement{action: a, asker: s.asker, where: Where{Gate: s.gate, Session: s.id}, seen: s.seen, home: home, decision: j.decision, rec: j.rec}
+	*j = judgement{action: a, asker: s.asker, where: Where{Gate: s.gate, Session: s.id, System: s.system}, seen: s.seen, home: home, decision: j.decision, rec: j.rec}
 	p, err := s.e.enforce(ctx, j, h)
 	if err != nil {
 		return nil, err
@@ -203,15 +208,45 @@ func (p *permit) Text(b []byte) []byte {
 // where reads add up to an export that nobody decided.
 func (p *permit) Count(rows, bytes int64) error {
 	p.rows += rows
-	// Counted at once, not at the end: statements that run side by side add up too.
-	total := max(p.e.ledger.add(ledgerKey(p.j.asker), p.j.action.Resource.URN, rows, bytes), p.j.read+p.rows)
+	if err := p.charge(rows, bytes); err != nil {
+		p.e.o.Logger.Error("rows can't be counted, so they don't pass", "gate", p.j.where.Gate, "err", err)
+		return &gate.Denied{Status: gate.StatusNobody, Reason: "what is read can't be counted, so nothing may pass", Hint: "try again later; the server's own log says what is wrong"}
+	}
 	if p.limit >= 0 && p.rows > p.limit {
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "the row limit of this permission is reached", Hint: "ask for it as an export, which people can approve"}
 	}
-	if p.approval == "" && p.reading() && total > p.e.o.ExportAfterRows {
+	if p.approval != "" || !p.reading() {
+		return nil
+	}
+	if _, over := p.j.account.over(p.classes(), &p.e.limits, true, p.e.o.Now()); over {
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "this much reading is an export, and nobody approved one", Hint: "run it again: it is then asked for as an export"}
 	}
 	return nil
+}
+
+// charge adds to the ledger at once, not at the end: statements that run side by
+// side add up too.
+func (p *permit) charge(rows, bytes int64) (err error) {
+	if p.j.account == nil { // nothing was read when it was judged
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if p.j.account, err = p.e.accountOf(ctx, p.j); err != nil {
+			return err
+		}
+	}
+	return p.e.ledger.add(p.j.account, p.classes(), rows, bytes)
+}
+
+// classes are those of the answer: of its columns as they were judged, and
+// whatever its values have shown so far.
+func (p *permit) classes() classSet {
+	set := p.j.classes | allRows
+	for _, o := range p.open {
+		for c := range o.rows.Counts() {
+			set |= setOf(c)
+		}
+	}
+	return set
 }
 
 // reading says that the action was judged as a read and not as an export.

@@ -206,6 +206,18 @@ func dataFacts() []fact {
 				in.Action.Data.Findings[k] = v
 			}
 		}},
+		{key: "read_1h", doc: "mapping of classes, or `all`, to rows", set: func(d *decoder, n *node, in *Input) {
+			read := givenReads{}
+			for k, x := range d.mapping(n, "read_1h", append(classNames(), "all")...) {
+				s, _ := d.scalar(x, "a number of rows")
+				v, err := strconv.ParseInt(s, 10, 64)
+				if err != nil || v < 0 {
+					d.failAt(x, "rows must be a whole number from 0 up", "")
+				}
+				read[k] = v
+			}
+			in.Read = read
+		}},
 		flagFact("unscanned", func(in *Input) *bool { return &in.Action.Data.Unscanned }),
 		flagFact("inferred", func(in *Input) *bool { return &in.Action.Data.Inferred }),
 		flagFact("computed", func(in *Input) *bool { return &in.Action.Data.Computed }),
@@ -219,6 +231,11 @@ func dataFacts() []fact {
 		textFact("destination_trust", func(in *Input) *string { return &in.Action.Data.DestinationTrust }, "internal", "external"),
 	}
 }
+
+// givenReads are the reads that a test states.
+type givenReads map[string]int64
+
+func (g givenReads) Rows(class string) int64 { return g[class] }
 
 func addSorted(list []string, s string) []string {
 	if contains(list, s) {

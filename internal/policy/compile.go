@@ -306,7 +306,7 @@ func (b *build) at(e ast.Expr, m, key *value) *value {
 			return m.texts(in, s), ok
 		}}
 	case m.count != nil:
-		b.oneOf(e, key, classNames())
+		b.oneOf(e, key, m.from.enum)
 		return &value{num: func(in *Input, each string) (int64, bool) {
 			s, ok := k(in, each)
 			n, known := m.count(in, s)

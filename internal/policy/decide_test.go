@@ -32,6 +32,7 @@ func knownInput() *Input {
 		NovelShape: No, NovelTarget: No, Tainted: No, IntentTarget: Yes,
 		Preview: Preview{Rows: action.KnownCount(1), Objects: action.KnownCount(1), Creates: action.KnownCount(1), Changes: action.KnownCount(1), Destroys: action.KnownCount(1)},
 		Risk:    action.KnownCount(7),
+		Read:    givenReads{"all": 7},
 	}
 }
 
@@ -69,6 +70,7 @@ func unknowns() map[string]struct {
 		"data.classes":                {`!data.classes.exists(x, x == "card")`, func(in *Input) { in.Action.Data.ClassesKnown = false }},
 		"data.groups":                 {`size(data.groups) == 1`, func(in *Input) { in.Action.Data.Unscanned = true }},
 		"data.finding_counts":         {`data.finding_counts["card"] == 0`, func(in *Input) { in.Action.Data.Unscanned = true }},
+		"data.read_1h":                {`data.read_1h["all"] == 7`, func(in *Input) { in.Read = nil }},
 		"data.unscanned":              {`!data.unscanned`, nil}, // itself says what is unknown
 		"data.inferred":               {`!data.inferred`, nil},  // two-valued in action.Action
 		"data.computed":               {`!data.computed`, nil},

@@ -246,6 +246,7 @@ func TestGivenSetsEveryFact(t *testing.T) {
 		"groups":              {"[phi]", `"phi" in data.groups && !("pii" in data.groups)`},
 		"findings":            {"{ card: 2 }", `data.finding_counts["card"] == 2`},
 		"unscanned":           {"true", "data.unscanned"},
+		"read_1h":             {"{ email: 40, all: 90 }", `data.read_1h["email"] == 40 && data.read_1h["all"] == 90 && data.read_1h["card"] == 0`},
 		"inferred":            {"true", "data.inferred"},
 		"computed":            {"true", "data.computed"},
 		"aggregated":          {"true", "data.aggregated"},

@@ -52,10 +52,15 @@ type Input struct {
 
 	Preview Preview
 	Risk    action.Count
+	Read    Reads // nil: nobody knows
 
 	masked bool              // masks are those of this decision
 	masks  map[string]string // class → method
 }
+
+// Reads tells how many rows the person behind the actor has read from this
+// system in the last hour, in all ("all") or with a class in them.
+type Reads interface{ Rows(class string) int64 }
 
 // Preview is what the action would do, as far as anyone could tell without doing it.
 type Preview struct{ Rows, Objects, Creates, Changes, Destroys action.Count }

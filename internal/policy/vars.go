@@ -154,10 +154,19 @@ func dataVariables() []variable {
 			func(in *Input) (int, bool) { return len(in.Action.Data.Groups), scanned(&in.Action.Data) },
 			func(in *Input, i int) string { return in.Action.Data.Groups[i] }, groupNames()...),
 		{
-			name: "data.finding_counts", typ: countMap, vouch: observed, doc: "Findings in the request itself, by class. Unknown when something was not scanned.",
+			name: "data.finding_counts", typ: countMap, vouch: observed, enum: classNames(), doc: "Findings in the request itself, by class. Unknown when something was not scanned.",
 			count: func(in *Input, k string) (int64, bool) {
 				d := &in.Action.Data
 				return d.Findings[k], !d.Unscanned && (d.Findings != nil || d.ClassesKnown)
+			},
+		},
+		{
+			name: "data.read_1h", typ: countMap, vouch: observed, enum: append(classNames(), "all"), doc: "Rows that the person behind the actor has read from this system in the last hour, through any gate: `data.read_1h[\"all\"]`, or by class of what was in them: `data.read_1h[\"email\"]`.",
+			count: func(in *Input, k string) (int64, bool) {
+				if in.Read == nil {
+					return 0, false
+				}
+				return in.Read.Rows(k), true
 			},
 		},
 		truth("data.unscanned", observed, "Something was not fully decoded, so not fully scanned.", func(in *Input) Tri { return tri(in.Action.Data.Unscanned) }),
@@ -306,6 +315,10 @@ func (v *variable) render(in *Input) string {
 		return v.list.render(in)
 	case v.texts != nil:
 		return strconv.Itoa(len(in.Action.Resource.Labels)) + " labels"
+	case v.count != nil && v.name == "data.read_1h":
+		if n, ok := v.count(in, "all"); ok {
+			return strconv.FormatInt(n, 10) + " rows in all"
+		}
 	case v.count != nil:
 		return strconv.Itoa(len(in.Action.Data.Findings)) + " classes"
 	}

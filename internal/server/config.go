@@ -20,6 +20,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/assenthq/assent/internal/detect"
 )
 
 // Config is assent.yaml. Its zero value, with Data set, is a working server without gates.
@@ -95,11 +97,12 @@ type Secret struct {
 
 // Limits bound what may wait and flow.
 type Limits struct {
-	PendingPerActor int           `yaml:"pending_per_actor" doc:"Approvals one actor may have pending; past it: denied." default:"20"`
-	ExportAfterRows int64         `yaml:"export_after_rows" doc:"Rows a person's agents may read from one resource in an hour before a read counts as data.export too." default:"10000"`
-	ApprovalWindow  time.Duration `yaml:"approval_window" doc:"How long an approval stays usable unless its rule says otherwise." default:"15m"`
-	TransactionWait time.Duration `yaml:"transaction_wait" doc:"Longest hold inside an open transaction, where locks are kept." default:"60s"`
-	SpoolBytes      int64         `yaml:"spool_bytes" doc:"Size of the traffic spool at which nothing more may run." default:"1073741824"`
+	PendingPerActor   int              `yaml:"pending_per_actor" doc:"Approvals one actor may have pending; past it: denied." default:"20"`
+	ExportAfterRows   int64            `yaml:"export_after_rows" doc:"Rows a person's agents may read from one resource in an hour before a read counts as data.export too." default:"10000"`
+	ExportAfterRowsOf map[string]int64 `yaml:"export_after_rows_of" doc:"The same for rows with a class in them: a mapping of class to rows, such as card: 500."`
+	ApprovalWindow    time.Duration    `yaml:"approval_window" doc:"How long an approval stays usable unless its rule says otherwise." default:"15m"`
+	TransactionWait   time.Duration    `yaml:"transaction_wait" doc:"Longest hold inside an open transaction, where locks are kept." default:"60s"`
+	SpoolBytes        int64            `yaml:"spool_bytes" doc:"Size of the traffic spool at which nothing more may run." default:"1073741824"`
 }
 
 // LogConfig is the process's own log.
@@ -284,6 +287,14 @@ func (k *checker) check(c *Config) {
 	}
 	if c.Log.Format != "json" && c.Log.Format != "text" {
 		k.fail("$.log.format", fmt.Sprintf("format %q", c.Log.Format), "write json or text")
+	}
+	for class, n := range c.Limits.ExportAfterRowsOf {
+		switch {
+		case !detect.Class(class).Valid():
+			k.fail("$.limits.export_after_rows_of."+class, "is no class", "docs/policy-reference.md lists them")
+		case n <= 0:
+			k.fail("$.limits.export_after_rows_of."+class, "is not a number of rows above 0", "leave it out for none")
+		}
 	}
 	for _, l := range []struct {
 		path string

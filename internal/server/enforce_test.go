@@ -34,7 +34,7 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) login() gate.Session {
 	b.t.Helper()
-	g := b.enforcer.Gate("line", action.Resource{URN: "line:test", Type: "line", Env: "test"})
+	g := b.enforcer.Gate("line", action.Resource{URN: "line:test", Type: "line", Env: "test"}, "")
 	v, err := g.Verifier(b.t.Context(), "worker")
 	if err != nil {
 		b.t.Fatal(err)

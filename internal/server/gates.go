@@ -82,7 +82,7 @@ func postgresGate(s *Server, g *GateConfig) (gate.Config, error) {
 		return gate.Config{}, err
 	}
 	pg, err := postgres.New(postgres.Config{
-		Name: g.Name, Authority: s.enforcer.Gate(g.Name, resourceOf(g)), Classifier: sql.New(sql.Options{}),
+		Name: g.Name, Authority: s.enforcer.Gate(g.Name, resourceOf(g), systemOf(g)), Classifier: sql.New(sql.Options{}),
 		Upstream: postgres.Upstream{
 			Host: g.Upstream.Host, Port: g.Upstream.Port, Database: g.Upstream.Database, User: g.Upstream.User,
 			Password: func(ctx context.Context) ([]byte, error) { return g.Upstream.Password.Read(ctx, s.cfg) },

@@ -98,7 +98,7 @@ func TestHeld(t *testing.T) {
 	}
 	cfg := gate.Config{
 		Name: "line", New: func() gate.Codec { return line{} }, Log: slog.New(slog.DiscardHandler),
-		Authority: s.enforcer.Gate("line", action.Resource{URN: "line:test", Type: "line", Env: "test"}),
+		Authority: s.enforcer.Gate("line", action.Resource{URN: "line:test", Type: "line", Env: "test"}, ""),
 		Dial:      func(context.Context) (net.Conn, error) { return <-systems, nil },
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -213,10 +215,11 @@ func (s *Server) makeEngine(k *keys) error {
 
 func (s *Server) makeEnforcer(k *keys) error {
 	var err error
+	s.store.SealLedger(k.seal)
 	s.enforcer, err = enforce.New(enforce.Options{
 		Credentials: credentials{s.tokens}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
 		Approvals: s.engine, Record: recorder{s}, Spool: s.traffic, Ledger: s.store,
-		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, Logger: s.log,
+		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
 	})
 	return err
@@ -461,6 +464,15 @@ func (s *Server) tokenHolds(ctx context.Context, id string) error {
 
 func resourceOf(g *GateConfig) action.Resource {
 	return action.Resource{URN: g.Type + ":" + g.Name + "/" + g.Upstream.Database, Type: g.Type, Env: g.Env, Labels: g.Labels}
+}
+
+// systemOf names what a gate stands before, as far as its configuration tells two apart.
+func systemOf(g *GateConfig) string {
+	port := g.Upstream.Port
+	if port == 0 {
+		port = 5432
+	}
+	return g.Type + "://" + net.JoinHostPort(strings.ToLower(g.Upstream.Host), strconv.Itoa(port))
 }
 
 // GateAddrs is where each gate listens.

@@ -94,7 +94,7 @@ func threatBench(t *testing.T, pack string) *bench {
 // as logs in another agent, whose session asks from now on.
 func (b *bench) as(user string) {
 	b.t.Helper()
-	g := b.enforcer.Gate("line", action.Resource{URN: "line:test", Type: "line", Env: "test"})
+	g := b.enforcer.Gate("line", action.Resource{URN: "line:test", Type: "line", Env: "test"}, "")
 	v, err := g.Verifier(b.t.Context(), user)
 	if err != nil {
 		b.t.Fatal(err)
@@ -165,7 +165,7 @@ func TestRevokedWhileHeldNeverRuns(t *testing.T) {
 	var echoed atomic.Int64
 	cfg := gate.Config{
 		Name: "line", New: func() gate.Codec { return line{} }, Log: slog.New(slog.DiscardHandler),
-		Authority: b.enforcer.Gate("line", action.Resource{URN: "line:test", Type: "line", Env: "test"}),
+		Authority: b.enforcer.Gate("line", action.Resource{URN: "line:test", Type: "line", Env: "test"}, ""),
 		Dial:      func(context.Context) (net.Conn, error) { return echo(&echoed), nil },
 	}
 	near, far := net.Pipe()

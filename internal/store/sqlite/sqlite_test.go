@@ -236,18 +236,48 @@ func TestLedgerAndSettings(t *testing.T) {
 	s := open(t, t.TempDir())
 	defer func() { must(t, s.Close()) }()
 	at := time.Date(2026, 11, 22, 12, 30, 0, 0, time.UTC)
+	if err := s.AddRows(ctx, "ana", "", "db", at, 3, 30); err == nil {
+		t.Error("counted without a seal")
+	}
+	s.SealLedger([]byte("key"))
 	must(t, s.AddRows(ctx, "ana", "", "db", at, 3, 30))
 	must(t, s.AddRows(ctx, "ana", "", "db", at.Add(20*time.Minute), 4, 40))
 	must(t, s.AddRows(ctx, "ana", "", "db", at.Add(40*time.Minute), 5, 50)) // the next hour
 	must(t, s.AddRows(ctx, "ana", "card", "db", at, 1, 10))
 	must(t, s.AddRows(ctx, "ben", "", "db", at, 100, 1000))
 	for since, want := range map[time.Duration]int64{-time.Hour: 12, 0: 12, 30 * time.Minute: 5, 2 * time.Hour: 0} {
-		if rows, bytes, err := s.SumRows(ctx, "ana", "db", at.Add(since)); err != nil || rows != want || bytes != 10*want {
-			t.Errorf("since %s: %d rows, %d bytes, %v", since, rows, bytes, err)
+		if rows, bytes, err := s.SumRows(ctx, "ana", "db", at.Add(since)); err != nil || rows[""] != want || bytes[""] != 10*want {
+			t.Errorf("since %s: %v rows, %v bytes, %v", since, rows, bytes, err)
 		}
 	}
-	if rows, _, err := s.SumClass(ctx, "ana", "card", "db", at); err != nil || rows != 1 {
-		t.Errorf("cards: %d, %v", rows, err)
+	if rows, _, err := s.SumRows(ctx, "ana", "db", at); err != nil || rows["card"] != 1 {
+		t.Errorf("cards: %v, %v", rows, err)
+	}
+	must(t, s.AddRows(ctx, "ben", "", "db", at, -40, -400)) // taken back: it did not flow
+	if rows, _, err := s.SumRows(ctx, "ben", "db", at); err != nil || rows[""] != 60 {
+		t.Errorf("taken back: %v, %v", rows, err)
+	}
+	// Editing a row by SQL makes the whole of it unknown, and nothing is added to it.
+	for _, edit := range []string{"row_count = 0", "byte_count = 0", "hour = hour + 1", "subject = 'cid'", "class = 'email'", "mac = NULL"} {
+		must(t, s.AddRows(ctx, "eve", "", "db", at, 100, 1000))
+		must(t, s.Write(ctx, func(tx *sqlite.Tx) error {
+			return sqlite.Exec(ctx, tx, "UPDATE ledger SET "+edit+" WHERE subject = 'eve'")
+		}))
+		who := "eve"
+		if edit == "subject = 'cid'" {
+			who = "cid"
+		}
+		if _, _, err := s.SumRows(ctx, who, "db", at); !errors.Is(err, sqlite.ErrLedgerEdited) {
+			t.Errorf("%s: %v", edit, err)
+		}
+		if edit == "row_count = 0" {
+			if err := s.AddRows(ctx, who, "", "db", at, 1, 1); !errors.Is(err, sqlite.ErrLedgerEdited) {
+				t.Errorf("adding to %s: %v", edit, err)
+			}
+		}
+		must(t, s.Write(ctx, func(tx *sqlite.Tx) error {
+			return sqlite.Exec(ctx, tx, "DELETE FROM ledger WHERE subject IN ('eve', 'cid')")
+		}))
 	}
 	must(t, s.PutSetting(ctx, "k", []byte("1")))
 	must(t, s.PutSetting(ctx, "k", []byte("2")))

@@ -60,6 +60,8 @@ type Store struct {
 	stop func() error  // closes all, once
 	dead atomic.Pointer[error]
 
+	ledgerKey []byte // set before the ledger is used
+
 	hookMu sync.Mutex
 	hooks  []func(audit.Head) // guarded by hookMu
 }
