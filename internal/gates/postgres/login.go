@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -448,6 +449,9 @@ func (g *Gate) prove(ctx context.Context, w io.Writer, r *bufio.Reader) error {
 				return err
 			}
 		case code == 11 && conv != nil:
+			if !workable(b.b) {
+				return refuse("08006", "the system asks for more SCRAM iterations than the gate works out (1000000)", nil)
+			}
 			if reply, err = conv.Step(string(b.b)); err != nil {
 				return refuse("08006", "the system's challenge is not valid", nil)
 			}
@@ -462,6 +466,18 @@ func (g *Gate) prove(ctx context.Context, w io.Writer, r *bufio.Reader) error {
 			return refuse("08006", "the system asks for another login than SCRAM-SHA-256; the gate sends no password in clear or as MD5", nil)
 		}
 	}
+}
+
+// workable reports whether a SCRAM challenge asks for a number of iterations (RFC 5802
+// section 5.1) that takes less than seconds: who sends it has not proved anything yet.
+func workable(challenge []byte) bool {
+	for _, attribute := range strings.Split(string(challenge), ",") {
+		if n, is := strings.CutPrefix(attribute, "i="); is {
+			i, err := strconv.Atoi(n)
+			return err == nil && i <= 1_000_000
+		}
+	}
+	return true // the conversation says what is missing
 }
 
 func (g *Gate) conversation(ctx context.Context) (*scram.ClientConversation, error) {
