@@ -66,6 +66,12 @@ type analysis struct {
 	functions []string
 	tables    []string // what is read, for CreatesTemp
 
+	pending    []pending // calls to be judged when all relations are known
+	routines   []uint32
+	typesNamed []string // types made by users that are named
+	casts      bool     // a cast is written
+	searched   []string // see path
+
 	cursors  map[string]*Statement // declared earlier in the same text
 	prepared map[string]*Statement
 
@@ -178,7 +184,7 @@ func (a *analysis) statement(raw *pg.RawStmt) Statement {
 	if raw.StmtLen > 0 {
 		s.end = s.start + int(raw.StmtLen)
 	}
-	s.Reversible, s.path = true, searchPath(a.st.SearchPath, a.st.Role)
+	s.Reversible, s.path = true, a.path()
 	a.top(raw.Stmt)
 	s.Shape = shapeOf(raw.Stmt)
 	a.seal()
@@ -188,6 +194,7 @@ func (a *analysis) statement(raw *pg.RawStmt) Statement {
 // seal moves what was collected into the statement.
 func (a *analysis) seal() {
 	s := &a.stmt
+	a.judge()
 	if a.giveUp {
 		a.kinds.add(action.Unknown)
 	}
@@ -197,6 +204,7 @@ func (a *analysis) seal() {
 	s.Inferred = withoutMarks(uniqueSorted(a.inferred))
 	s.Columns = marked(s.Columns)
 	s.Functions = uniqueSorted(a.functions)
+	s.Writes = uniqueSorted(s.Writes)
 	if len(s.Kinds) == 0 {
 		if s.Harmless == "" {
 			// No branch may end without a kind and without a name: fail closed.

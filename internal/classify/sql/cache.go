@@ -40,6 +40,9 @@ func appendState(b []byte, st *State) []byte {
 	for _, s := range [...]string{st.Database, st.Role, st.SearchPath, st.Key} {
 		b = appendField(b, s)
 	}
+	if st.Catalog != nil {
+		b = appendField(append(b, 'c'), st.Catalog.Version())
+	}
 	for i := range st.Temp {
 		b = appendField(append(b, 't'), st.Temp[i].Name)
 		for _, s := range st.Temp[i].Sources {

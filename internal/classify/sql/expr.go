@@ -94,11 +94,22 @@ func (a *analysis) other(m protoreflect.Message, e env) {
 		switch n.Kind {
 		case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN,
 			pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM: // named in words, made of built-in comparisons
+			a.userOperators("", ">=")
+			a.userOperators("", "<=")
+			a.userOperators("", "<")
+			a.userOperators("", ">")
 		default:
 			a.operator(n.Name)
 		}
+	case *pg.CaseExpr:
+		if n.Arg != nil { // CASE x WHEN y compares
+			a.userOperators("", "=")
+		}
 	case *pg.SubLink:
 		a.operator(n.OperName)
+		if n.SubLinkType == pg.SubLinkType_ANY_SUBLINK && len(n.OperName) == 0 { // IN
+			a.userOperators("", "=")
+		}
 	case *pg.SortBy:
 		a.operator(n.UseOp)
 		e = e.steering()
@@ -179,6 +190,7 @@ func (a *analysis) columnRef(ref *pg.ColumnRef, e env) {
 	// t.f may call f(t). Of a row that is harmless but for its lineage, see
 	// rowFunctions; a function's result may be any value: pg_read_file of a text.
 	name := ref.Fields[len(ref.Fields)-1].GetString_().GetSval()
+	a.rowFunction(e.sc, ref.Fields[len(ref.Fields)-2].GetString_().GetSval(), name)
 	if e.sc.scalar(ref.Fields[len(ref.Fields)-2].GetString_().GetSval(), name) && !fieldNames[name] {
 		a.function([]string{name}, nil, e)
 		if turnsCall(name, nil) {
@@ -287,12 +299,15 @@ func (a *analysis) function(name []string, args []*pg.Node, e env) {
 			a.called(full+" may not be the built-in function", action.Execute, action.Unknown)
 		}
 		a.harmfulArgs(base, args, e)
+		a.overloads(name, args)
 	case builtin && harmlessFunctions[base] && a.st.ServerVersion < newer[base]:
 		a.since(newer[base], full)
 	case builtin && harmlessFunctions[base]:
+		a.overloads(name, args)
 		if dataFunctions[base] {
 			a.kind("", action.DataRead)
 		}
+	case a.userFunction(name, args):
 	default:
 		a.called(full+" is not known to be harmless", action.Execute, action.Unknown)
 	}
@@ -363,6 +378,10 @@ func (a *analysis) operator(parts []*pg.Node) {
 	}
 	builtin := qualifier == "pg_catalog" || len(parts) == 1 && catalogFirst(a.st.SearchPath)
 	if builtin && operators[symbol] {
+		a.userOperators(qualifier, symbol)
+		return
+	}
+	if a.unlistedOperator(qualifier, symbol) {
 		return
 	}
 	a.called("an operator that is not known to be built in", action.Execute, action.Unknown)
@@ -375,6 +394,7 @@ func (a *analysis) typeName(t *pg.TypeName, e env) {
 		a.literalsMatter = true
 		return
 	}
+	a.casts = true
 	base := nameOf(t.Names[max(0, len(t.Names)-1):])
 	builtin := len(t.Names) == 2 && t.Names[0].GetString_().GetSval() == "pg_catalog" ||
 		len(t.Names) == 1 && catalogFirst(a.st.SearchPath) && !a.hidden(base)
@@ -384,7 +404,9 @@ func (a *analysis) typeName(t *pg.TypeName, e env) {
 		}
 		return
 	}
-	a.called("a type that is not known to be built in", action.Unknown)
+	if !a.userType(t.Names) {
+		a.called("a type that is not known to be built in", action.Unknown)
+	}
 }
 
 // hidden reports whether a relation of pg_temp, whose row type the server finds
@@ -450,6 +472,7 @@ func (a *analysis) read(rv *pg.RangeVar) {
 func (a *analysis) write(rv *pg.RangeVar, why string, kinds ...action.Kind) {
 	a.kind(why, kinds...)
 	a.object(rv)
+	a.stmt.Writes = append(a.stmt.Writes, relationName(rv))
 	system := rv.GetSchemaname() == "pg_catalog" || rv.GetSchemaname() == "" && strings.HasPrefix(rv.GetRelname(), "pg_")
 	if system {
 		if _, temp := a.temp(rv); !temp {

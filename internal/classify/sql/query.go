@@ -353,6 +353,9 @@ func (a *analysis) fromJoin(j *pg.JoinExpr, sc *scope) {
 	a.from(j.Larg, sc)
 	a.from(j.Rarg, sc)
 	e := env{sc: &scope{parent: sc.parent, rels: sc.rels[first:]}, infer: true}
+	if len(j.UsingClause) > 0 || j.IsNatural {
+		a.userOperators("", "=")
+	}
 	for _, u := range j.UsingClause {
 		for _, r := range e.sc.rels {
 			sources, _ := r.column(u.GetString_().GetSval())

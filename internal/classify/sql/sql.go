@@ -4,16 +4,19 @@
 // It promises that a text it does not fully understand is called unknown: what
 // does not parse, a node, function, operator or type on no list. It works on
 // PostgreSQL's own grammar (libpg_query, the grammar of PostgreSQL 17) and walks
-// the whole tree itself. It never runs anything, never sees the catalogue, and
-// puts no literal into what it returns.
+// the whole tree itself. It never runs anything, and puts no literal into what
+// it returns. Given a Catalog it judges functions, operators, casts and types
+// by what users made: a built-in name that somebody overloaded is not the
+// built-in, and a function of a row called as a column (customers.f) is a call.
 //
-// What it can't see without the catalogue: whether a relation is a view, a
-// foreign table or has triggers and rules, an overload of a built-in function
-// made by somebody with CREATE in a schema of the search path, and a function
-// of a row type called as if it were a column (customers.f).
+// What it can't see: what stands behind a relation (a view, a foreign table,
+// triggers, rules, policies), which its caller adds; without a Catalog,
+// overloads and functions of rows; and the types of expressions, so a
+// candidate that the server would pass over counts all the same.
 package sql
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/assenthq/assent/action"
@@ -44,6 +47,8 @@ type State struct {
 	// Temp are the relations this session made in pg_temp, which the server
 	// finds before every other schema.
 	Temp []Temp
+	// Catalog is what users made in the database; nil: nobody knows.
+	Catalog Catalog
 }
 
 // Temp is a temporary relation with what it was made from.
@@ -75,6 +80,8 @@ type Statement struct {
 	Limit      action.Count // constant LIMIT of a query
 	Functions  []string     // called functions, sorted, each once
 	Returning  bool         // a write that returns rows
+	Writes     []string     `json:"-"` // of Objects, those whose rows it adds, changes or removes
+	Routines   []uint32     `json:"-"` // functions made by users that it may run, as the State's Catalog numbers them; sorted
 
 	Tx          TxEffect
 	Session     []SessionEffect
@@ -136,6 +143,8 @@ func (s *Statement) Resolve(inner *Statement) Statement {
 	out.Objects = uniqueSorted(append(append([]string(nil), s.Objects...), inner.Objects...))
 	out.Inferred = uniqueSorted(append(append([]string(nil), s.Inferred...), inner.Inferred...))
 	out.Functions = uniqueSorted(append(append([]string(nil), s.Functions...), inner.Functions...))
+	out.Writes = uniqueSorted(append(append([]string(nil), s.Writes...), inner.Writes...))
+	out.Routines = slices.Compact(slices.Sorted(slices.Values(append(append([]uint32(nil), s.Routines...), inner.Routines...))))
 	out.Columns, out.Target, out.Returning = inner.Columns, inner.Target, inner.Returning
 	out.Reversible = inner.Reversible
 	out.Harmless = ""

@@ -17,7 +17,7 @@ func (a *analysis) sub(n *pg.Node) *analysis {
 		c: a.c, st: a.st, cursors: a.cursors, prepared: a.prepared,
 		steps: a.steps, depth: a.depth,
 	}
-	b.stmt.Reversible = true
+	b.stmt.Reversible, b.stmt.path = true, a.path()
 	if b.enter() {
 		b.top(n)
 	}
@@ -45,6 +45,8 @@ func (a *analysis) note(b *analysis) {
 	a.inferred = append(a.inferred, b.stmt.Inferred...)
 	a.functions = append(a.functions, b.functions...)
 	a.tables = append(a.tables, b.tables...)
+	a.stmt.Writes = append(a.stmt.Writes, b.stmt.Writes...)
+	a.routines = append(a.routines, b.stmt.Routines...)
 	a.literalsMatter = true
 }
 
@@ -326,6 +328,7 @@ func (a *analysis) runs(inner *Statement, otherwise string) {
 	a.kind("", r.Kinds...)
 	a.why = append(a.why, r.Why...)
 	a.objects, a.inferred, a.functions = r.Objects, r.Inferred, r.Functions
+	a.stmt.Writes, a.routines = r.Writes, append(a.routines, r.Routines...)
 	a.stmt.Columns, a.stmt.Target, a.stmt.Harmless = r.Columns, r.Target, r.Harmless
 	a.stmt.Reversible = r.Reversible
 }

@@ -23,6 +23,8 @@ type bypass struct {
 	Want    string   `json:"want"`    // what the probe says while nothing happened
 	Secret  string   `json:"secret"`  // must not be in the reply
 	Launder string   `json:"launder"` // a read: every value must come masked, or none at all
+	// Catalogue lines run in the database of catalog_test.go, where each of them has its effect when no gate is between.
+	Catalogue bool `json:"catalogue"`
 }
 
 func bypasses(t *testing.T) []bypass {
@@ -87,6 +89,9 @@ func TestBypass(t *testing.T) {
 	d := direct(t, bypassSetup...)
 	dsn := start(t, &authority{decide: readsOnly, classed: []string{"ssn", "email"}}, sensitive)
 	for _, b := range bypasses(t) {
+		if b.Catalogue {
+			continue // see TestCatalogBypass
+		}
 		for name, mode := range map[string]pgx.QueryExecMode{"simple": pgx.QueryExecModeSimpleProtocol, "extended": pgx.QueryExecModeExec, "prepared": pgx.QueryExecModeCacheStatement} {
 			t.Run(b.Name+"/"+name, func(t *testing.T) {
 				if b.Launder != "" {

@@ -3,6 +3,8 @@ package postgres
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net"
 	"strconv"
@@ -45,46 +47,83 @@ func (l *loader) version() (string, error) {
 	return string(rows[0][0]), nil
 }
 
+// kept are the relations of a snapshot, in pg_class k.
+const kept = "k.oid" + userMade + " AND k.relpersistence <> 't' AND k.relkind IN ('r','v','m','f','p','c')"
+
+// madeByUsers are the functions of a snapshot, in pg_proc c: also one of the server's own
+// whose text somebody replaced, in another language than C or SQL.
+const madeByUsers = "(c.oid" + userMade + " OR c.prolang NOT IN (12, 13, 14))"
+
 var versionQuery = func() string {
+	of := func(table, key string) [3]string {
+		return [3]string{table + " c JOIN pg_catalog.pg_class k ON k.oid = c." + key, "c." + key + ", ' ', c.xmin", kept}
+	}
 	var parts []string
-	for _, t := range [][3]string{
-		{"pg_class c", "c.oid", "c.oid" + userMade + " AND c.relpersistence <> 't' AND c.relkind IN ('r','v','m','f','p')"},
-		{"pg_attribute c", "c.attrelid", "c.attrelid" + userMade + " AND c.attnum > 0"},
-		{"pg_attrdef c", "c.oid", "c.oid" + userMade},
-		{"pg_inherits c", "c.inhrelid", "c.inhrelid" + userMade},
-		{"pg_rewrite c", "c.oid", "c.oid" + userMade},
-		{"pg_namespace c", "c.oid", "c.nspname NOT LIKE 'pg~_temp~_%' ESCAPE '~' AND c.nspname NOT LIKE 'pg~_toast~_temp~_%' ESCAPE '~'"},
+	for _, t := range [][3]string{ // from, what tells a row's state, which
+		{"pg_class k", "k.oid, ' ', k.relname, ' ', k.relnamespace, ' ', k.relkind, ' ', k.relrowsecurity", kept},
+		of("pg_attribute", "attrelid"), of("pg_attrdef", "adrelid"), of("pg_inherits", "inhrelid"), of("pg_rewrite", "ev_class"),
+		of("pg_trigger", "tgrelid"), of("pg_policy", "polrelid"), of("pg_constraint", "conrelid"), of("pg_index", "indrelid"),
+		of("pg_foreign_table", "ftrelid"),
+		{"pg_foreign_server c", "c.oid, ' ', c.xmin", "c.oid" + userMade},
+		{"pg_event_trigger c", "c.oid, ' ', c.xmin", "c.oid" + userMade},
+		{"pg_proc c", "c.oid, ' ', c.xmin", madeByUsers},
+		{"pg_operator c", "c.oid, ' ', c.xmin", "c.oid" + userMade},
+		{"pg_cast c", "c.oid, ' ', c.xmin", "c.oid" + userMade},
+		{"pg_aggregate c", "c.aggfnoid, ' ', c.xmin", "c.aggfnoid" + userMade},
+		{"pg_type c", "c.oid, ' ', c.xmin", "c.oid" + userMade + " AND (c.typtype IN ('d','e','r','m') OR c.typtype = 'b' AND c.typelem = 0)"},
+		{"pg_constraint c", "c.oid, ' ', c.xmin", "c.contypid <> 0"},
+		{"pg_depend c", "c.objid, ' ', c.xmin", "c.refclassid = 3079 AND c.deptype = 'e'"}, // members of extensions
+		{"pg_namespace c", "c.oid, ' ', c.nspname", "c.nspname NOT LIKE 'pg~_temp~_%' ESCAPE '~' AND c.nspname NOT LIKE 'pg~_toast~_temp~_%' ESCAPE '~'"},
 	} {
 		parts = append(parts, "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat("+
-			t[1]+", ' ', c.xmin), 0))) FROM pg_catalog."+t[0]+" WHERE "+t[2]+")")
+			t[1]+"), 0))) FROM pg_catalog."+t[0]+" WHERE "+t[2]+")")
 	}
 	return "SELECT pg_catalog.concat_ws(' ', " + strings.Join(parts, ", ") + ")"
 }()
 
 // snapshot loads everything.
 func (l *loader) snapshot(version string) (*snapshot, error) {
-	s := &snapshot{version: version, relations: map[uint32]*relation{}, named: map[string]*relation{}, bare: map[string][]*relation{}}
-	classifier, state := l.g.cfg.Classifier, sql.State{Database: l.database, SearchPath: "pg_catalog"}
-	s.classify = func(text string) *sql.Statement { return &classifier.Classify(text, state).Statements[0] }
-	for _, load := range []func(*snapshot) error{l.relations, l.columns, l.families} {
+	sum := sha256.Sum256([]byte(version))
+	s := &snapshot{
+		version: version, key: hex.EncodeToString(sum[:16]), vouched: l.g.cfg.Classifier.Vouched,
+		relations: map[uint32]*relation{}, named: map[string]*relation{}, bare: map[string][]*relation{},
+		functions: map[string][]*function{}, code: map[uint32]*function{}, operators: map[string][]*operator{},
+		types: map[uint32]*userType{}, typeNamed: map[string]*userType{},
+	}
+	for _, load := range []func(*snapshot) error{
+		l.relations, l.columns, l.families, l.foreign, l.userTypes, l.loadFunctions, l.operators, l.casts, l.rules, l.triggers, l.expressions, l.cascades,
+	} {
 		if err := load(s); err != nil {
 			return nil, err
 		}
 	}
-	return s, l.err
+	if l.err != nil {
+		return nil, l.err
+	}
+	classifier, state := l.g.cfg.Classifier, sql.State{Database: l.database, SearchPath: "pg_catalog", ServerVersion: newestSyntax}
+	s.settleTypes(func(pass int, text string) *sql.Statement {
+		state.Catalog = passing{s, pass}
+		return &classifier.Classify(text, state).Statements[0]
+	})
+	state.Catalog = s
+	s.classify = func(text string) *sql.Statement { return &classifier.Classify(text, state).Statements[0] }
+	return s, nil
 }
 
 func (l *loader) relations(s *snapshot) error {
-	rows, err := l.query("SELECT c.oid, n.nspname, c.relname, c.relkind, "+
-		"CASE WHEN c.relkind IN ('v','m') THEN pg_catalog.pg_get_viewdef(c.oid) END "+
-		"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "+
-		"WHERE c.oid"+userMade+" AND c.relpersistence <> 't' AND c.relkind IN ('r','v','m','f','p') AND n.nspname <> 'pg_toast' ORDER BY c.oid", 5)
+	rows, err := l.query("SELECT k.oid, n.nspname, k.relname, k.relkind, "+
+		"CASE WHEN k.relkind IN ('v','m') THEN pg_catalog.pg_get_viewdef(k.oid) END, CASE WHEN k.relrowsecurity THEN 1 ELSE 0 END "+
+		"FROM pg_catalog.pg_class k JOIN pg_catalog.pg_namespace n ON n.oid = k.relnamespace "+
+		"WHERE "+kept+" ORDER BY k.oid", 6)
 	if err != nil {
 		return err
 	}
 	for _, row := range rows {
-		r := &relation{oid: l.oid(row[0]), schema: string(row[1]), base: string(row[2]), kind: l.char(row[3]), view: string(row[4])}
+		r := &relation{oid: l.oid(row[0]), schema: string(row[1]), base: string(row[2]), kind: l.char(row[3]), view: string(row[4]), security: string(row[5]) == "1"}
 		s.relations[r.oid] = r
+		if r.kind == 'c' { // a row type without rows
+			continue
+		}
 		s.named[r.name()] = r
 		s.bare[r.base] = append(s.bare[r.base], r)
 	}

@@ -64,6 +64,7 @@ func (c *codec) addCall(conn *gate.Conn, b *batch, f frame) error {
 		places = append(places, fmt.Sprintf("$%d", i+1))
 	}
 	text := "SELECT pg_catalog." + fn.name + "(" + strings.Join(places, ", ") + ")"
+	c.look()
 	res := c.g.cfg.Classifier.Classify(text, c.sqlState())
 	r, err := c.plan(conn, b, &res.Statements[0], text, append(append([]byte(text), 0), f.body()...))
 	if err != nil || b.refusal != nil {

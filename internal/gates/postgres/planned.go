@@ -1,10 +1,7 @@
 package postgres
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -20,13 +17,13 @@ type planned struct {
 	uses        uses            // what it does with classed columns besides showing them
 	kinds       []action.Kind   // all of them, sorted
 	definitions string          // digest of what the names stand for; "" where they are tables and no more
+	why         []string        // what the catalogue adds, for people
 }
 
 // Bounds of what a snapshot works out: statements remembered, and views over views.
 const (
 	maxPlans     = 16 << 10
 	catalogDepth = 12
-	maxUnder     = 10_000
 )
 
 // planned works out what st means in s. It is a pure function of the two, and for
@@ -74,43 +71,14 @@ func (s *snapshot) plan(st *sql.Statement, class func(string) string) (*planned,
 		return nil, err
 	}
 	p.uses = usesOf(p.columns, p.inferred, class)
-	if err := s.stand(p, named); err != nil {
+	if err := s.stand(p, st, named); err != nil {
 		return nil, err
 	}
 	slices.Sort(p.kinds)
 	p.kinds = slices.Compact(p.kinds)
+	slices.Sort(p.why)
+	p.why = slices.Compact(p.why)
 	return p, nil
-}
-
-// stand adds what stands behind the named relations: what their views do beyond
-// reading, and a digest of the definitions.
-func (s *snapshot) stand(p *planned, named []*relation) error {
-	sum := sha256.New()
-	found := false
-	all := slices.Clone(named)
-	for i := 0; i < len(all); i++ {
-		if i > maxUnder {
-			return errors.New("too many views behind one statement")
-		}
-		r := all[i]
-		if err := s.workOut(r, 0); err != nil {
-			return err
-		}
-		for _, u := range r.under {
-			if !slices.Contains(all, u) {
-				all = append(all, u)
-			}
-		}
-		if r.view != "" {
-			found = true
-			fmt.Fprintf(sum, "view %q %q", r.name(), r.view)
-			p.kinds = append(p.kinds, r.kinds...)
-		}
-	}
-	if found {
-		p.definitions = hex.EncodeToString(sum.Sum(nil))
-	}
-	return nil
 }
 
 // workOut follows the columns of r to what they hold: a view's through its
@@ -128,7 +96,8 @@ func (s *snapshot) workOut(r *relation, depth int) error {
 	}
 	r.walking = true
 	defer func() { r.walking = false }()
-	r.from, r.under = make(map[string]flow, len(r.columns)), nil
+	r.from, r.under, r.reading, r.writing, r.checking = make(map[string]flow, len(r.columns)), nil, effect{}, effect{}, effect{}
+	s.effects(r)
 	work := s.workOutTable
 	if r.view != "" {
 		work = func(r *relation) error { return s.workOutView(r, depth) }
@@ -168,9 +137,7 @@ func (s *snapshot) workOutTable(r *relation) error {
 // any other query. What does not come out column by column comes from everywhere in it.
 func (s *snapshot) workOutView(r *relation, depth int) error {
 	st := s.classify(r.view)
-	if !st.ReadOnly() {
-		r.kinds = st.Kinds
-	}
+	r.reading.add("view "+r.name(), st)
 	for _, o := range st.Objects {
 		if u := s.resolve(o, st.SearchPath()); u != nil {
 			r.under = append(r.under, u)

@@ -14,8 +14,11 @@
 // It refuses function calls but those of large objects, replication, GSSENC, start-up options, encodings other
 // than UTF8, standard_conforming_strings off, and COPY with options that it can't read a value by.
 //
-// It can't see what a trigger, a view's definition or a stored function does;
-// the classifier calls what it can't know unknown. A trigger that changes a
+// Every statement is judged in a snapshot of the catalogue: which functions,
+// triggers, rules, policies and foreign tables it may reach is part of its kinds, and
+// how they are defined is part of its digest. What a function that nobody vouches
+// for does is not looked into: it is execute. Names in text that such a function puts
+// together while it runs are not followed. A trigger that changes a
 // parse-relevant setting is noticed at the next idle point, not inside one pipeline.
 package postgres
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -518,9 +519,14 @@ func (c *codec) dirty(st *sql.Statement, running *portal) {
 func (c *codec) alters(st *sql.Statement) {
 	if st.Has(action.SchemaChange) || st.Has(action.Execute) || st.Has(action.Unknown) || len(st.CreatesTemp) > 0 {
 		c.altered = true
+		c.reshaped = c.reshaped || st.Has(action.SchemaChange) && !slices.Contains(onlyAdding, st.Verb)
 		c.g.catalog.forget()
 	}
 }
+
+// onlyAdding are definitions after which every other name means what it did, and the new
+// one a table: nothing is behind it until a further definition puts it there.
+var onlyAdding = []string{"create table", "create index", "create sequence", "comment"}
 
 // applied commits to the gate's state what the server acknowledged.
 func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run, po *portal) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/action"
@@ -18,13 +19,13 @@ import (
 // A batch is one request: a simple query, or extended messages up to a Sync,
 // a Flush, or a point where the session's state may change under what follows.
 type batch struct {
-	raw        []byte
-	steps      []step
-	actions    []*action.Action
-	statements []*sql.Statement // of each action
-	refusal    *refused         // the first; the rest of the batch is only read
-	synced     bool             // ends with Sync, or is a simple query
-	local      bool             // answered here: upstream was synchronised when we denied
+	raw     []byte
+	steps   []step
+	actions []*action.Action
+	judged  []judged // of each action
+	refusal *refused // the first; the rest of the batch is only read
+	synced  bool     // ends with Sync, or is a simple query
+	local   bool     // answered here: upstream was synchronised when we denied
 
 	prepared map[string]*prepared // as it will be if upstream accepts; nil: closed
 	portals  map[string]*portal
@@ -315,6 +316,7 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 			return nil
 		}
 	}
+	c.look()
 	res := c.g.cfg.Classifier.Classify(p.text, c.sqlState())
 	if len(res.Statements) != 1 {
 		b.refuse("42601", "a prepared statement holds one statement")
@@ -552,6 +554,7 @@ func (c *codec) addQuery(conn *gate.Conn, b *batch, f frame) error {
 	if err := c.settle(conn); err != nil {
 		return err
 	}
+	c.look()
 	res := c.g.cfg.Classifier.Classify(text, c.sqlState())
 	s := step{kind: stepQuery, loose: res.ParseError}
 	for i := range res.Statements {
@@ -590,6 +593,8 @@ func shiftsText(st *sql.Statement, touched bool) bool {
 // of its cursor, or as harmless.
 func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, payload []byte) (run, error) {
 	r := run{st: st, action: -1, text: st.Text(text)}
+	source := text
+	start, _ := st.Span(text)
 	if c.status == failed && st.Tx.Op == sql.TxNone {
 		// What the session is once the transaction has ended is not known yet,
 		// so nothing may stand behind its end in one message.
@@ -617,15 +622,22 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 		}
 		r.copy = format
 	}
-	if len(r.st.Kinds) == 0 && r.st.Harmless != "" {
-		return r, nil
+	if len(r.st.Kinds) == 0 && r.st.Harmless != "" && !(c.reshaped && slices.Contains(evaluating, r.st.Verb)) {
+		harmless, err := c.plansOnly(r.st)
+		if err != nil {
+			b.refuse("AS004", "the gate cannot tell what planning this statement runs; try again later")
+		}
+		if err != nil || harmless {
+			return r, nil
+		}
 	}
 	if r.runs != "" { // EXECUTE s says nothing: people see, and approve, what s is
 		payload = append(append(slices.Clone(payload), 0), r.text...)
 		text += "\n-- " + strconv.Quote(r.runs) + " is: " + r.text
 	}
 	a := c.describe(b, r.st, text, payload)
-	if err := c.lineage(a, r.st); err != nil {
+	p, err := c.lineage(a, r.st)
+	if err != nil {
 		b.refuse("AS004", "the gate cannot tell where the columns of this statement come from; try again later")
 		return r, nil
 	}
@@ -633,30 +645,49 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 	if r.declare != nil {
 		r.declare.columns = a.Columns
 	}
-	b.actions, b.statements = append(b.actions, a), append(b.statements, r.st)
+	b.actions, b.judged = append(b.actions, a), append(b.judged, judged{start: start, text: source, plan: p})
 	return r, nil
+}
+
+// evaluating are statements that call functions even where they touch no rows.
+var evaluating = []string{"select", "prepare", "execute", "explain", "declare cursor"}
+
+// plansOnly reports whether a statement without kinds stays without: EXPLAIN plans,
+// which runs functions that call themselves immutable, in a view's definition too,
+// and may ask a foreign server for estimates.
+func (c *codec) plansOnly(st *sql.Statement) (bool, error) {
+	if st.Explain == nil || len(st.Objects) == 0 {
+		return true, nil
+	}
+	if c.snap == nil {
+		return false, errors.New("the catalogue could not be read")
+	}
+	p, err := c.snap.planned(st, c.g.cfg.Class)
+	return err == nil && len(p.kinds) == 0, err
 }
 
 // lineage follows the statement's columns through views to their tables, and
 // adds what those views do besides reading.
-func (c *codec) lineage(a *action.Action, st *sql.Statement) error {
-	s, err := c.g.catalog.current(c.ctx, c.database)
-	if err != nil {
-		return err
+func (c *codec) lineage(a *action.Action, st *sql.Statement) (*planned, error) {
+	if c.snap == nil {
+		return nil, errors.New("the catalogue could not be read")
 	}
-	p, err := s.planned(st, c.g.cfg.Class)
+	p, err := c.snap.planned(st, c.g.cfg.Class)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a.Columns = p.columns
 	p.uses.tell(&a.Data)
 	a.State["definitions"] = p.definitions
+	for _, w := range p.why {
+		a.Statement += "\n-- " + strings.Map(func(r rune) rune { return map[bool]rune{true: ' ', false: r}[unicode.IsControl(r)] }, w)
+	}
 	for _, k := range p.kinds {
 		if !slices.Contains(a.Kinds, k) {
 			a.Kinds = append(a.Kinds, k)
 		}
 	}
-	return nil
+	return p, nil
 }
 
 func samePin(value, want string) bool {
@@ -715,6 +746,12 @@ func (c *codec) describe(b *batch, st *sql.Statement, text string, payload []byt
 	}
 	if len(a.Kinds) == 0 {
 		a.Kinds = []action.Kind{action.Unknown}
+	}
+	if c.reshaped {
+		if !slices.Contains(a.Kinds, action.Unknown) {
+			a.Kinds = append(a.Kinds, action.Unknown)
+		}
+		a.State["uncommitted"] = "definitions of the same transaction"
 	}
 	if b.shifted {
 		// What it means depends on a statement before it that has not run yet.

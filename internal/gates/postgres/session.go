@@ -44,6 +44,7 @@ type codec struct {
 	known      bool              // role, auth and searchPath were read back since anything may have changed them
 	suspect    bool              // code ran that may have prepared statements under names we know
 	touched    bool              // something in this transaction may have changed them: its end may change them back
+	reshaped   bool              // this transaction changed what names mean, which no snapshot shows yet
 	altered    bool              // something in this transaction may have changed a schema: its end lets others see it
 	prepared   map[string]*prepared
 	portals    map[string]*portal
@@ -52,6 +53,7 @@ type codec struct {
 	builtins   map[uint32]bool // functions whose number the server has confirmed
 	pinned     error           // a parameter left its pin: the session ends before the next statement
 	unsynced   bool            // messages went up since the last Sync
+	snap       *snapshot       // of the catalogue, as the request under way is judged; nil: it could not be read
 	skip       skipping
 	// What an error may quote: at parse analysis any name, while rows are read nothing.
 	phase   phase
@@ -176,6 +178,15 @@ func noNUL(b []byte) []byte {
 	return b
 }
 
+// look takes the snapshot by which the request is judged. Without one whatever
+// has an effect is refused.
+func (c *codec) look() {
+	s, err := c.g.catalog.current(c.ctx, c.database)
+	if c.snap = s; err != nil && c.g.cfg.Log != nil {
+		c.g.cfg.Log.Warn("the catalogue could not be read", "gate", c.g.cfg.Name, "database", c.database, "err", err)
+	}
+}
+
 // sqlState is what gives a text its meaning, for the classifier.
 func (c *codec) sqlState() sql.State {
 	version := 0
@@ -183,10 +194,14 @@ func (c *codec) sqlState() sql.State {
 	if n, _ := fmt.Sscanf(c.reported["server_version"], "%d.%d", &major, &minor); n >= 1 {
 		version = major*10000 + minor
 	}
-	return sql.State{
+	st := sql.State{
 		Database: c.database, Role: c.effectiveRole(), SearchPath: c.searchPath, ServerVersion: version,
 		Key: c.auth + "\x00" + c.reported["DateStyle"], Temp: c.temp,
 	}
+	if c.snap != nil {
+		st.Catalog = c.snap
+	}
+	return st
 }
 
 func (c *codec) effectiveRole() string {
@@ -253,17 +268,20 @@ func (c *codec) Recheck(conn *gate.Conn, r *gate.Request) error {
 		return changed
 	}
 	c.g.catalog.forget()
-	now, err := c.g.catalog.current(c.ctx, c.database)
-	if err != nil {
-		return err
+	was := c.snap
+	if c.look(); c.snap == nil {
+		return errors.New("reading the catalogue again failed")
+	}
+	if was == c.snap {
+		return nil
 	}
 	b := r.State.(*batch)
-	for i, a := range b.actions {
-		p, err := now.planned(b.statements[i], c.g.cfg.Class)
+	for _, j := range b.judged {
+		same, err := c.sameAgain(b, j)
 		if err != nil {
 			return err
 		}
-		if a.State["definitions"] != p.definitions {
+		if !same {
 			return changed
 		}
 	}
@@ -458,7 +476,7 @@ func (c *codec) ready(f frame) {
 	}
 	if c.altered {
 		c.g.catalog.forget()
-		c.altered = false
+		c.altered, c.reshaped = false, false
 	}
 	for _, p := range c.portals {
 		p.finish()

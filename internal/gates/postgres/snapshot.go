@@ -14,12 +14,23 @@ import (
 // made it. It never changes; what follows from it is worked out when first asked and kept.
 type snapshot struct {
 	version string // differs where the catalogue differs
+	key     string // the same, short
 
 	relations map[uint32]*relation
 	named     map[string]*relation   // by "schema.name"
 	bare      map[string][]*relation // by name alone
 
+	functions  map[string][]*function // by name alone
+	code       map[uint32]*function
+	operators  map[string][]*operator // by symbol
+	casts      []sql.Routine
+	everywhere []string // types that a built-in value becomes without a word
+	types      map[uint32]*userType
+	typeNamed  map[string]*userType // by "schema.name"
+	events     []trigger            // on definitions
+
 	classify func(text string) *sql.Statement // of an expression or definition that the server printed
+	vouched  func(function string) bool       // by the operator
 
 	mu    sync.Mutex // held while something is worked out
 	plans sync.Map   // *sql.Statement to *planned: see planned
@@ -36,13 +47,23 @@ type relation struct {
 	parents  []*relation // what it inherits from or is a partition of
 	children []*relation
 	view     string // the definition of a view
+	server   string // of a foreign table: where it reads
+	options  string // of a foreign table and its server
+	security bool   // row security is on
+	policies []expression
+	checks   []expression // constraints, defaults, index expressions: what a write evaluates
+	triggers []trigger
+	rules    []rule
+	cascades []*relation // tables whose rows change with those of this one
 
 	// What follows is worked out from the above, under the snapshot's mu until ready.
-	ready   atomic.Bool
-	walking bool
-	under   []*relation     // what a view reads
-	kinds   []action.Kind   // what reading a view does beyond reading
-	from    map[string]flow // by column: what else it holds
+	ready    atomic.Bool
+	walking  bool
+	under    []*relation     // what a view reads
+	reading  effect          // what reading does beyond reading
+	writing  effect          // what writing does beyond writing, but for triggers
+	checking effect          // what a new or changed row evaluates
+	from     map[string]flow // by column: what else it holds
 }
 
 // A column of a relation.
