@@ -278,9 +278,10 @@ func explained(script []messages, mine, theirs answer) string {
 		}
 	case strings.HasPrefix(words, "the server cannot say which columns this COPY has"), // asked before it runs
 		strings.HasPrefix(words, "what this portal means changed"),
+		strings.HasPrefix(words, "what this name means is known only when"),
 		strings.HasPrefix(words, "current transaction is aborted"),
 		strings.Contains(words, " is pinned to "), strings.Contains(words, " left the value this gate depends on"),
-		strings.HasPrefix(words, "the gate cannot mask a COPY with these options"):
+		strings.HasPrefix(words, "the gate cannot mask"):
 		return words
 	}
 	return ""

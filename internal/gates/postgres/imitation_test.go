@@ -20,6 +20,7 @@ type imitation struct {
 	prepared  map[string]string
 	portals   map[string]string // and cursors
 	held      map[string]bool
+	whole     string // the message under way: what PREPARE made is remembered with all of it
 	skipping  bool
 	blocks    bool // code ran that prepared and closed what it liked
 	own       bool // the message is the gate's own
@@ -121,6 +122,8 @@ func (s *imitation) query(text string) {
 	delete(s.prepared, "")
 	delete(s.portals, "")
 	s.judge(text)
+	s.whole = text
+	defer func() { s.whole = "" }()
 	if strings.Trim(text, "; ") == "" {
 		s.b.Send(&pgproto3.EmptyQueryResponse{})
 		s.ready()
@@ -259,10 +262,12 @@ func (s *imitation) describe(m *pgproto3.Describe) (failed bool) {
 // resolve is what EXECUTE and FETCH stand for.
 func (s *imitation) resolve(st string) string {
 	if name, is := strings.CutPrefix(st, "execute "); is {
-		_, inner, _ := strings.Cut(s.prepared[name], " as ")
-		if !strings.HasPrefix(s.prepared[name], "prepare ") {
-			inner = s.prepared[name]
+		text := s.prepared[name]
+		_, inner, made := strings.Cut(text, "prepare "+name+" as ")
+		if !made {
+			return text
 		}
+		inner, _, _ = strings.Cut(inner, "; ")
 		return inner
 	}
 	if name, is := strings.CutPrefix(st, "fetch all "); is {
@@ -351,7 +356,10 @@ func (s *imitation) named(verb, rest, st string) (failed bool) {
 	case verb == "prepare" && statement:
 		return s.fail("42P05")
 	case verb == "prepare":
-		s.prepared[name] = st
+		s.prepared[name] = s.whole
+		if s.whole == "" {
+			s.prepared[name] = st
+		}
 	case verb == "execute" && !statement, verb == "deallocate" && name != "all" && !statement:
 		return s.fail("26000")
 	case verb == "execute":

@@ -139,9 +139,13 @@ func playSession(t *testing.T, g *Gate, l net.Listener, client, upstream *choice
 		return
 	}
 	for name, text := range s.prepared {
-		if p := c.prepared[name]; p != nil && strings.TrimLeft(p.text, "; ") != text && !c.suspect {
+		p := c.prepared[name]
+		// A PREPARE among other statements is dropped once code has run: the server keeps the whole message.
+		among := strings.Contains(text, "; ")
+		switch {
+		case p != nil && p.text != text && !(among && strings.Contains(text, p.text)) && !c.suspect:
 			t.Errorf("the gate takes %q for %q; the server has %q\n%s", name, p.text, text, s.said.String())
-		} else if p == nil && !s.blocks && name != "" && !strings.HasPrefix(name, ownName) {
+		case p == nil && !s.blocks && !among && name != "" && !strings.HasPrefix(name, ownName):
 			t.Errorf("the gate forgot %q, which the server has as %q\n%s", name, text, s.said.String())
 		}
 	}
