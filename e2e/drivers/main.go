@@ -134,6 +134,9 @@ func (s suite) run(ctx context.Context, h *house, dir string, a address, extra [
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), s.env(a)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	out, failed := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); ctx.Err() != nil || code != 0 && code != 1 { // 1: some tests failed
+		return nil, fmt.Errorf("%s did not run to its end (%w), which compares nothing\n%s\n%s", python, errors.Join(failed, ctx.Err()), out, usage)
+	}
 	text, err := os.ReadFile(report)
 	if err != nil {
 		return nil, fmt.Errorf("%s wrote no report: %w\n%s\n%s", python, failed, out, usage)
