@@ -39,19 +39,18 @@ func (p *Preview) Exceeds(shown *Preview) string {
 	for _, c := range []struct {
 		what       string
 		now, shown Count
-		held       bool
 	}{
-		{"the number of rows it would change", p.Rows, shown.Rows, shown.Binds},
-		{"the number of objects it would touch", p.Objects, shown.Objects, false},
-		{"the number of objects it would create", p.Creates, shown.Creates, false},
-		{"the number of objects it would change", p.Changes, shown.Changes, false},
-		{"the number of objects it would destroy", p.Destroys, shown.Destroys, false},
+		{"the number of rows it would change", p.Rows, shown.Rows},
+		{"the number of objects it would touch", p.Objects, shown.Objects},
+		{"the number of objects it would create", p.Creates, shown.Creates},
+		{"the number of objects it would change", p.Changes, shown.Changes},
+		{"the number of objects it would destroy", p.Destroys, shown.Destroys},
 	} {
 		switch {
 		case !c.shown.Known:
 		case c.now.Known && c.now.N > c.shown.N:
 			return c.what + " grew"
-		case !c.now.Known && !c.held:
+		case !c.now.Known && !shown.Binds:
 			return c.what + " can no longer be told"
 		}
 	}

@@ -49,6 +49,17 @@ type Approval struct {
 	YouCant  string   `json:"you_may_not_because,omitempty"`
 	YouNeed  string   `json:"you_need,omitempty"` // assurance it takes: review at URL
 	RowLimit *int64   `json:"row_limit,omitempty"`
+	Preview  *Preview `json:"preview,omitempty"` // nil: nobody looked
+}
+
+// Preview is what an action would do, found without doing it.
+type Preview struct {
+	Text  string     `json:"text,omitempty"` // "would change 18 rows of customers"; "": Why says why there is none
+	Why   string     `json:"why,omitempty"`
+	By    string     `json:"by,omitempty"`
+	Time  *time.Time `json:"time,omitempty"`
+	Rows  *int64     `json:"rows,omitempty"`  // counted; nil is unknown
+	Bound *int64     `json:"bound,omitempty"` // rows the gate holds it to while it runs; nil: none
 }
 
 // Masked marks bytes [Start, End) of a statement.

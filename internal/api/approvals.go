@@ -62,6 +62,18 @@ type ApprovalView struct {
 	YouCant  string  `json:"you_may_not_because,omitempty"`
 	YouNeed  string  `json:"you_need,omitempty" doc:"The assurance it takes, when this API's isn't enough: review at url"`
 	RowLimit *int64  `json:"row_limit,omitempty"`
+
+	Preview *PreviewView `json:"preview,omitempty" doc:"What it would do, found without doing it. Missing: nobody looked"`
+}
+
+// PreviewView is for reviewers: the asker never hears of it.
+type PreviewView struct {
+	Text  string     `json:"text,omitempty" doc:"would change 18 rows of customers"`
+	Why   string     `json:"why,omitempty" doc:"Why there is none, or why nothing holds the action to it"`
+	By    string     `json:"by,omitempty"`
+	Time  *time.Time `json:"time,omitempty"`
+	Rows  *int64     `json:"rows,omitempty" doc:"Counted. Missing: unknown"`
+	Bound *int64     `json:"bound,omitempty" doc:"Rows the gate holds it to while it runs. Missing: none"`
 }
 
 // Masked marks bytes [start, end) of a statement.
@@ -298,6 +310,18 @@ func (s *server) withdrawApproval(ctx context.Context, in *withdrawIn) (*approva
 	return &approvalOut{Body: s.view(c, a)}, nil
 }
 
+func previewView(p *action.Preview) *PreviewView {
+	if p == nil {
+		return nil
+	}
+	v := &PreviewView{Text: p.Text, Why: p.Why, By: p.By, Rows: known(p.Rows), Bound: known(p.Bound())}
+	if !p.Time.IsZero() {
+		t := p.Time.UTC()
+		v.Time = &t
+	}
+	return v
+}
+
 // view is the reviewers' picture of an approval.
 func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 	v := &ApprovalView{
@@ -312,6 +336,7 @@ func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 		Claims:  Claims{Reason: a.Claims.Reason, Ticket: a.Claims.Ticket, Intent: a.Claims.Intent, BreakGlass: a.Claims.BreakGlass},
 		Subject: Party{ID: a.Asker.Subject.ID, Name: a.Asker.Subject.Name}, Asks: approval.Who(a.Requirements), Policy: a.Policy, Reason: a.Reason,
 		Repeats: a.Repeats, Locks: a.OpenTransaction, Gone: a.AskerGone, Grant: a.GrantID, Outcome: a.Outcome, RowLimit: known(a.RowLimit),
+		Preview: previewView(a.Preview),
 	}
 	for _, k := range a.Kinds {
 		v.Kinds = append(v.Kinds, string(k))

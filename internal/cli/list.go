@@ -154,6 +154,9 @@ func (a *app) printApproval(p *client.Approval) {
 	if d := dataOf(p.Data); d != "" {
 		line("data", "%s", d)
 	}
+	if v := p.Preview; v != nil {
+		line("preview", "%s", previewed(v))
+	}
 	line("asks", "%s", p.Asks)
 	asked := ago(p.Created, now)
 	if p.State == "pending" {
@@ -183,6 +186,24 @@ func (a *app) printApproval(p *client.Approval) {
 		line("review", "%s: %s by %s “%s”, %s", r.Name, r.Decision, r.Channel, r.Reason, ago(r.Time, now))
 	}
 	a.printNext(p)
+}
+
+// previewed says what an action would do, and what of it is held to that.
+func previewed(v *client.Preview) string {
+	if v.Text == "" {
+		return "no preview: " + v.Why
+	}
+	s := v.Text
+	if v.Time != nil {
+		s += ", found at " + v.Time.UTC().Format("15:04:05") + " UTC by " + v.By
+	}
+	if v.Bound != nil {
+		s += "; if more, nothing of it is kept"
+	}
+	if v.Why != "" {
+		s += "; " + v.Why
+	}
+	return s
 }
 
 // dataOf says what the action touches, as far as it is known.

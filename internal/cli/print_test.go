@@ -78,7 +78,7 @@ func TestEveryFieldOfAnApprovalIsHarmless(t *testing.T) {
 			Claims: client.Claims{Reason: s, Ticket: s}, Subject: client.Party{ID: s, Name: s}, Chain: []client.Party{{ID: s, Name: s}},
 			Data: client.Data{Classes: []string{s}}, Rules: []client.Rule{{Rule: s, Pack: s, Then: s, Atoms: []client.Atom{{Expr: s, Value: s}}}},
 			Reviews: []client.Review{{Name: s, Decision: s, Channel: s, Reason: s}}, URL: s, YouCant: s, Outcome: s,
-			Seats: []client.Seat{{Groups: []string{s}}},
+			Seats: []client.Seat{{Groups: []string{s}}}, Preview: &client.Preview{Text: s, Why: s, By: s, Time: &time.Time{}},
 		}
 		rec := client.Record{Type: s, Actor: s, Person: s, Title: s, Resource: s, Decision: s, Outcome: s, Approval: s, Detail: map[string]string{"what": s}}
 		for _, asJSON := range []bool{false, true} {

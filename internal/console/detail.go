@@ -201,9 +201,10 @@ func effectsOf(a *approval.Approval) []effect {
 	}
 	if n := a.Data.Rows; n.Known {
 		say("known", "%s %s of %s", verbOf(a), plural(n.N, "row"), targetOf(a))
-	} else {
+	} else if a.Preview == nil || a.Preview.Text == "" {
 		say("unk", "%s %s; how many rows is not known before it runs", verbOf(a), targetOf(a))
 	}
+	sayPreview(say, a.Preview)
 	if a.RowLimit.Known {
 		say("bound", "Stops after %s, whatever the statement says", plural(a.RowLimit.N, "row"))
 	}
@@ -232,6 +233,27 @@ func effectsOf(a *approval.Approval) []effect {
 		say("bound", "Usable once, within %s of the approval", minutes(a.Window))
 	}
 	return out
+}
+
+// sayPreview says what the action would do, who found out and when, and whether it is held to that.
+func sayPreview(say func(class, format string, args ...any), p *action.Preview) {
+	if p == nil {
+		return
+	}
+	if p.Text == "" {
+		say("unk", "No preview: %s", p.Why)
+		return
+	}
+	class := "known"
+	if !p.Rows.Known && !p.Destroys.Known {
+		class = "unk"
+	}
+	say(class, "Preview: it %s, found at %s UTC by %s", p.Text, p.Time.UTC().Format("15:04:05"), p.By)
+	if n := p.Bound(); n.Known {
+		say("bound", "Held to %s: if it would change more, nothing of it is kept", plural(n.N, "row"))
+	} else if p.Why != "" {
+		say("warn", "%s", p.Why)
+	}
 }
 
 func verbOf(a *approval.Approval) string {

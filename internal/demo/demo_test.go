@@ -18,7 +18,7 @@ func TestStory(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out.String())
 			}
 			told := out.String()
-			for _, want := range []string{"c2sp.org/tlog-proof@v1", "held again", "may not answer", "SQLSTATE 42501"} {
+			for _, want := range []string{"c2sp.org/tlog-proof@v1", "held again", "may not answer", "reviewers are shown: reads about ", "SQLSTATE 42501"} {
 				if !strings.Contains(told, want) {
 					t.Errorf("the story does not tell %q", want)
 				}

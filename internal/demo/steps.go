@@ -141,6 +141,7 @@ func (s *story) export(ctx context.Context) error {
 		return err
 	}
 	s.held("held: %s", a.ID)
+	s.held("reviewers are shown: %s", a.Preview.Describe())
 	if err := s.grantItself(ctx); err != nil {
 		return err
 	}

@@ -85,9 +85,11 @@ type authority struct {
 	bound  int64 // rows a write may change; 0: none
 	// classed are column names whose values are replaced as a whole.
 	classed []string
+	look    bool // ask for a preview of each action
 
 	mu      sync.Mutex
 	asked   []*action.Action
+	looked  []action.Preview
 	refused []string
 	open    int
 	ended   []gate.Outcome
@@ -156,6 +158,12 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (
 	s.a.mu.Unlock()
 	if _, err := a.Digest(action.Salt{}); err != nil {
 		return nil, err
+	}
+	if s.a.look {
+		p := h.Preview(ctx)
+		s.a.mu.Lock()
+		s.a.looked = append(s.a.looked, p)
+		s.a.mu.Unlock()
 	}
 	if s.a.decide != nil {
 		if err := s.a.decide(ctx, a, h.Held); err != nil {

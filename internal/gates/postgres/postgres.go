@@ -81,7 +81,8 @@ type Gate struct {
 	cfg  Config
 	fake [32]byte // key of the salts that unknown users are shown
 
-	catalog catalog
+	catalog  catalog
+	previews chan struct{} // turns
 
 	mu   sync.Mutex
 	keys map[cancelKey]*codec // gate-issued cancel keys
@@ -108,7 +109,7 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.MaxMessage == 0 {
 		cfg.MaxMessage = 64 << 20
 	}
-	g := &Gate{cfg: cfg, keys: map[cancelKey]*codec{}}
+	g := &Gate{cfg: cfg, keys: map[cancelKey]*codec{}, previews: make(chan struct{}, previewTurns)}
 	_, _ = rand.Read(g.fake[:])
 	g.catalog.g = g
 	return g, nil

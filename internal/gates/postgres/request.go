@@ -349,7 +349,10 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 		a := b.actions[r.action]
 		a.Kinds = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(a.Kinds), action.Unknown))))
 	}
-	po := &portal{name: name, run: r, state: c.meaning()}
+	po := &portal{name: name, run: r, state: c.meaning(), types: p.types}
+	if len(p.actual) > 0 {
+		po.types = p.actual
+	}
 	b.portals[name], b.cursors[name] = po, nil
 	b.push(f, step{kind: stepBind, name: name, portal: po})
 	return nil

@@ -104,6 +104,7 @@ type portal struct {
 	name   string
 	run    run
 	state  string      // what names meant when it was bound
+	types  []uint32    // of the parameters, as far as they are known
 	permit gate.Permit // once it outlives the request that bound it
 	fields []field
 	known  bool // fields were described
