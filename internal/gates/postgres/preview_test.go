@@ -198,7 +198,9 @@ func TestPreviewMeansTheSame(t *testing.T) {
 		"create table same.t (id int, at date)", "insert into same.t select i, date '2026-01-02' from generate_series(1, 7) i", "insert into same.t values (8, '2026-02-01')",
 		"create table same_other.t (id int, at date)", "drop role if exists same_reader", "create role same_reader",
 		"grant usage on schema same to same_reader", "grant select (id) on same.t to same_reader")
-	defer func() { direct(t, "drop schema same cascade", "drop schema same_other cascade", "drop role same_reader") }()
+	defer func() {
+		direct(t, "drop schema same cascade", "drop schema same_other cascade", "drop role same_reader")
+	}()
 	a := &authority{look: true, decide: func(_ context.Context, a *action.Action, _ func(gate.Held)) error {
 		if has(a, action.DataDelete) {
 			return &gate.Denied{Status: gate.StatusDenied, Reason: "no"}
