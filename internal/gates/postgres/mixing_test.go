@@ -147,14 +147,14 @@ func TestExecuteIsApprovedByItsText(t *testing.T) {
 			say("execute s(1)", "")
 			say("execute s(2)", "AS001") // another parameter is another action
 			say("deallocate s", "")
-			say("prepare s(int) as delete from bypass.customers where id <> $1", "")
+			say("prepare s(int) as insert into bypass.allowed values ($1 * 1000)", "") // the same but for its text
 			say("execute s(1)", "AS001")
 			say("deallocate s", "")
 			say("prepare s(int) as insert into bypass.allowed values ($1)", "")
 			say("execute s(1)", "") // the same again
-			var n, m int
-			if err := c.QueryRow(t.Context(), "select (select count(*) from bypass.allowed), (select count(*) from bypass.customers)").Scan(&n, &m); err != nil || n != 2 || m != 3 {
-				t.Errorf("%d and %d rows, %v", n, m, err)
+			var n, sum int
+			if err := c.QueryRow(t.Context(), "select count(*), sum(n) from bypass.allowed").Scan(&n, &sum); err != nil || n != 2 || sum != 2 {
+				t.Errorf("%d rows, %d together, %v", n, sum, err)
 			}
 			say("delete from bypass.allowed", "AS001")
 			direct(t, "delete from bypass.allowed")
