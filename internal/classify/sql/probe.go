@@ -50,6 +50,9 @@ const (
 // parsed again and found to be that tree. Whoever runs it classifies it first
 // as anything else. The error says why there is none, and quotes nothing.
 func (k *Classifier) Probe(text string) (*Probe, error) {
+	if len(text) > maxProbeBytes {
+		return nil, errors.New("it is too long to be looked at")
+	}
 	if why := k.refuse(text); why != "" {
 		return nil, errors.New(why)
 	}
@@ -253,6 +256,10 @@ func (c *prober) write(p *Probe, sel *pg.SelectStmt) error {
 	slices.Sort(p.Params)
 	return nil
 }
+
+// maxProbeBytes bounds the texts that are probed: the tree is walked in several
+// forms, 5 µs a byte, while the asker waits.
+const maxProbeBytes = 128 << 10
 
 // maxProbeDepth bounds the trees that are handed to the deparser, which is C and recursive.
 const maxProbeDepth = 1000

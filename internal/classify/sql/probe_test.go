@@ -52,6 +52,9 @@ func TestProbe(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant %s", text, got, want)
 		}
 	}
+	if _, err := c.Probe("delete from t where a in (1" + strings.Repeat(",1", 100_000) + ")"); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("a text of 200 KB: %v", err)
+	}
 	p, err := c.Probe("update t set a = $1 where b = $3 or b = $3")
 	if err != nil || len(p.Params) != 1 || p.Params[0] != 3 {
 		t.Errorf("parameters: %+v, %v", p, err)
