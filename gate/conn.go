@@ -35,7 +35,8 @@ type Conn struct {
 	upstream net.Conn
 	session  Session
 	peer     Peer
-	upErr    error // how upstream ended while nobody asked it anything
+	narrow   *bufio.Reader // Up, while a wide reader stands for it
+	upErr    error         // how upstream ended while nobody asked it anything
 	kept     []*onePermit
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -134,6 +135,51 @@ func (c *Conn) Dial(ctx context.Context, wrap func(context.Context, net.Conn) (n
 	}
 	c.upstream, c.Up = conn, bufio.NewReaderSize(conn, upstreamBuffer)
 	return nil
+}
+
+// wide are readers for long replies, shared by the connections that have one.
+var wide = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
+
+// Widen makes Up read in larger pieces until the request under way ends: for a
+// codec that sees that a reply is long.
+func (c *Conn) Widen() {
+	if c.narrow != nil {
+		return
+	}
+	rest, _ := c.Up.Peek(c.Up.Buffered())
+	w := wide.Get().(*bufio.Reader)
+	w.Reset(&after{rest: append([]byte(nil), rest...), conn: c.upstream})
+	_, _ = c.Up.Discard(len(rest))
+	if len(rest) > 0 {
+		_, _ = w.Peek(len(rest)) // into its buffer, where narrowAgain sees it
+	}
+	c.narrow, c.Up = c.Up, w
+}
+
+// narrowAgain takes back what Widen did, once nothing waits in the large buffer.
+func (c *Conn) narrowAgain() {
+	if c.narrow == nil || c.Up.Buffered() > 0 {
+		return
+	}
+	w := c.Up
+	c.Up, c.narrow = c.narrow, nil
+	w.Reset(nil)
+	wide.Put(w)
+}
+
+// after reads rest, and then conn.
+type after struct {
+	rest []byte
+	conn net.Conn
+}
+
+func (a *after) Read(b []byte) (int, error) {
+	if len(a.rest) > 0 {
+		n := copy(b, a.rest)
+		a.rest = a.rest[n:]
+		return n, nil
+	}
+	return a.conn.Read(b)
 }
 
 // Send writes to upstream.

@@ -348,6 +348,7 @@ func (c *Conn) execute(codec Codec, r *Request) error {
 		return errCut
 	default:
 	}
+	defer c.narrowAgain()
 	wait, err := c.forward(r.Raw)
 	if err == nil {
 		err = codec.CopyReply(c, r)

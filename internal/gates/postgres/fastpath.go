@@ -163,7 +163,7 @@ func (c *codec) called(conn *gate.Conn, r *gate.Request, s *step, permit gate.Pe
 		}
 		rows = permit.Rows(columns)
 	}
-	shown, err := c.value(0, v, s.call, rows)
+	shown, err := c.value(0, v, &s.call, rows)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -27,10 +28,40 @@ func (f frame) body() []byte { return f[5:] }
 // readFrame reads a message into buf, which it may reuse. The length is bounded before anything
 // is allocated, and allocated only as the bytes arrive (CVE-2024-27304).
 func readFrame(r *bufio.Reader, buf []byte, limit int) (frame, error) {
+	return appendMessage(r, buf[:0], limit)
+}
+
+// peekFrame is readFrame without a copy for a message that fits into r's buffer:
+// it is good until the next read.
+func peekFrame(r *bufio.Reader, buf []byte, limit int) (f frame, copied bool, err error) {
+	head, err := r.Peek(5)
+	if err == nil {
+		if n := int64(binary.BigEndian.Uint32(head[1:])) + 1; n >= 5 && n <= int64(limit) && n <= int64(r.Size()) {
+			whole, err := r.Peek(int(n))
+			if err != nil {
+				return nil, false, fmt.Errorf("reading a message: %w", noEOF(err))
+			}
+			_, err = r.Discard(int(n))
+			return whole, false, err
+		}
+	}
+	f, err = readFrame(r, buf, limit)
+	return f, true, err
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// appendMessage reads a message to the end of buf.
+func appendMessage(r *bufio.Reader, buf []byte, limit int) ([]byte, error) {
 	head, err := r.Peek(5)
 	if err != nil {
-		if len(head) > 0 && err == io.EOF {
-			err = io.ErrUnexpectedEOF
+		if len(head) > 0 {
+			err = noEOF(err)
 		}
 		return nil, err
 	}
@@ -38,7 +69,7 @@ func readFrame(r *bufio.Reader, buf []byte, limit int) (frame, error) {
 	if n < 4 || int64(n)+1 > int64(limit) {
 		return nil, fmt.Errorf("a message of %d bytes: %w", n, gate.ErrUnreadable)
 	}
-	return readN(r, buf[:0], int(n)+1)
+	return readN(r, buf, len(buf)+int(n)+1)
 }
 
 func readN(r io.Reader, buf []byte, n int) (frame, error) {

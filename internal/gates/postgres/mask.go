@@ -111,22 +111,23 @@ func (c *codec) appendRow(out []byte, f frame, fields []field, rows gate.Rows) (
 	if n != len(fields) {
 		return out, errRow // a value that no column describes is not shown
 	}
-	start := len(out)
-	changed := false
-	out = append(out, 'D', 0, 0, 0, 0)
-	out = binary.BigEndian.AppendUint16(out, uint16(n))
+	start, from := len(out), 0 // f up to from is in out
 	for i := range n {
+		at := len(f) - len(w.b)
 		v := w.value()
 		if w.bad {
 			return out[:start], errRow
 		}
-		shown, err := c.value(i, v, fields[i], rows)
+		shown, err := c.value(i, v, &fields[i], rows)
 		if err != nil {
 			return out[:start], err
 		}
-		changed = changed || !bytes.Equal(shown, v) || v == nil && shown != nil
+		if same(shown, v) {
+			continue
+		}
+		out = append(out, f[from:at]...)
+		from = len(f) - len(w.b)
 		if shown == nil {
-			changed = changed || v != nil
 			out = binary.BigEndian.AppendUint32(out, 0xffffffff)
 			continue
 		}
@@ -136,16 +137,22 @@ func (c *codec) appendRow(out []byte, f frame, fields []field, rows gate.Rows) (
 	if !w.done() {
 		return out[:start], errRow
 	}
-	if !changed {
-		return append(out[:start], f...), nil
-	}
+	out = append(out, f[from:]...)
 	binary.BigEndian.PutUint32(out[start+1:], uint32(len(out)-start-1))
 	return out, nil
 }
 
+// same reports whether shown is v; NULL is not the empty value.
+func same(shown, v []byte) bool {
+	if len(shown) != len(v) || (shown == nil) != (v == nil) {
+		return false
+	}
+	return len(v) == 0 || &shown[0] == &v[0] || bytes.Equal(shown, v)
+}
+
 // value masks one value. Rows of a harmless statement have no masks of their own:
 // they are scanned as text.
-func (c *codec) value(i int, v []byte, fd field, rows gate.Rows) ([]byte, error) {
+func (c *codec) value(i int, v []byte, fd *field, rows gate.Rows) ([]byte, error) {
 	switch {
 	case rows != nil:
 		return rows.Value(i, v) // NULL too: nullif(ssn, …) answers a question by it

@@ -1,11 +1,13 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/assenthq/assent/action"
@@ -13,8 +15,12 @@ import (
 	"github.com/assenthq/assent/internal/classify/sql"
 )
 
-// flushAt is how many bytes wait before they are counted and written.
-const flushAt = 16 << 10
+// flushAt is how many bytes wait before they are counted and written; after
+// wideAfter rows they are read in larger pieces.
+const (
+	flushAt   = 60 << 10
+	wideAfter = 100
+)
 
 // stopped means that the rest of a reply may not reach the client, and that the
 // statement is to be called off.
@@ -304,7 +310,9 @@ func (c *codec) copyRun(conn *gate.Conn, r *gate.Request, run *run, po *portal, 
 				}
 				rows = permit.Rows(columns)
 			}
-			n++
+			if n++; n == wideAfter {
+				conn.Widen()
+			}
 			if err := c.row(conn, f, fields, rows, permit); err != nil {
 				return false, limited(err)
 			}
@@ -422,7 +430,11 @@ func (c *codec) flush(conn *gate.Conn) error {
 	if len(c.out) == 0 {
 		return nil
 	}
-	_, err := conn.Out.Write(c.out)
+	w := io.Writer(conn.Out)
+	if conn.Out.Buffered() == 0 {
+		w = conn.Client()
+	}
+	_, err := w.Write(c.out)
 	if cap(c.out) > 4*flushAt {
 		c.out = nil // one huge row must not stay with an idle connection
 	}
@@ -478,10 +490,16 @@ func (c *codec) finished(r *gate.Request, run *run, po *portal, o gate.Outcome) 
 }
 
 // taggedRows is the number at the end of a command tag: "INSERT 0 5", "SELECT 3".
-func taggedRows(tag []byte) (int64, bool) {
-	s := strings.TrimRight(string(tag), "\x00")
-	n, err := strconv.ParseInt(s[strings.LastIndexByte(s, ' ')+1:], 10, 64)
-	return n, err == nil
+func taggedRows(tag []byte) (n int64, ok bool) {
+	digits := bytes.TrimSuffix(tag, []byte{0})
+	digits = digits[bytes.LastIndexByte(digits, ' ')+1:]
+	for _, d := range digits {
+		if d < '0' || d > '9' || n > math.MaxInt64/10-1 {
+			return 0, false
+		}
+		n = n*10 + int64(d-'0')
+	}
+	return n, len(digits) > 0
 }
 
 // dirty notes that a statement may have changed role, authorization or

@@ -401,11 +401,11 @@ func (c *codec) next(conn *gate.Conn) (frame, error) {
 				return nil, err
 			}
 		}
-		f, err := readFrame(conn.Up, c.buf, c.g.cfg.MaxMessage)
+		f, copied, err := peekFrame(conn.Up, c.buf, c.g.cfg.MaxMessage)
 		if err != nil {
 			return nil, err
 		}
-		if cap(f) <= 1<<20 { // one huge row must not stay with an idle connection
+		if copied && cap(f) <= 1<<20 { // one huge row must not stay with an idle connection
 			c.buf = f[:0]
 		}
 		done, err := c.async(conn, f)
