@@ -52,6 +52,7 @@ type Session interface {
 	// returns when the action may run or may not (a *Denied error). Any other
 	// error means that nobody decided, and the gate refuses. ctx ends when the
 	// client leaves: the approval then stays pending, marked "asker gone".
+	// a is the gate's, which uses its memory again once the permit is done.
 	Enforce(ctx context.Context, a *action.Action, h Hooks) (Permit, error)
 	// Refused records a request or connection the codec had to refuse by
 	// itself (a malformed message, a message on no list). detail never holds payload.

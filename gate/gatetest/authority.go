@@ -7,6 +7,7 @@ import (
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -112,8 +113,10 @@ func (s *session) Describe(a *action.Action) {
 }
 
 func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (gate.Permit, error) {
+	kept := *a
+	kept.Payload = slices.Clone(a.Payload)
 	s.a.mu.Lock()
-	s.a.asked = append(s.a.asked, a)
+	s.a.asked = append(s.a.asked, &kept)
 	s.a.mu.Unlock()
 	if _, err := a.Digest(action.Salt{}); err != nil {
 		return nil, err

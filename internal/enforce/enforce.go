@@ -408,6 +408,9 @@ func ruleNames(d policy.Decision) string {
 
 // review holds the action until people decide, then decides again and uses the approval.
 func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held)) (*permit, error) {
+	own := *j.action // what people are asked about outlives the request
+	own.Payload = slices.Clone(own.Payload)
+	j.action, j.input.Action = &own, &own
 	a, err := e.ask(ctx, j)
 	if err != nil {
 		return nil, e.explain(ctx, j, err)

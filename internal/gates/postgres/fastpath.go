@@ -71,7 +71,7 @@ func (c *codec) addCall(conn *gate.Conn, b *batch, f frame) error {
 		return err
 	}
 	if r.action >= 0 {
-		b.actions[r.action].Statement += describeParams(args, fn.args)
+		b.actions[r.action].Statement = describeParams(b.actions[r.action].Statement, args, fn.args)
 	}
 	if same, err := c.isBuiltin(conn, oid, fn.name); err != nil || !same {
 		if err == nil {
@@ -112,7 +112,7 @@ func readCall(w *walker) (args []param, result int, ok bool) {
 	result = int(binary.BigEndian.Uint16(last))
 	list := walker{b: append(w.b[:len(w.b)-2:len(w.b)-2], 0, 0)}
 	w.b = nil
-	args, ok = readParams(&list)
+	args, ok = readParams(&list, nil)
 	return args, result, ok && result <= 1
 }
 

@@ -151,13 +151,16 @@ func (w *walker) u32() uint32 {
 	return 0
 }
 
-func (w *walker) str() string {
+func (w *walker) str() string { return string(w.bytes()) }
+
+// bytes is str without a copy.
+func (w *walker) bytes() []byte {
 	i := bytes.IndexByte(w.b, 0)
 	if i < 0 {
 		w.bad, w.b = true, nil
-		return ""
+		return nil
 	}
-	return string(w.take(i + 1)[:i])
+	return w.take(i + 1)[:i]
 }
 
 // value reads a length-prefixed value; nil is NULL.

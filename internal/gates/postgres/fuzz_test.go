@@ -38,12 +38,12 @@ func FuzzClientFrames(f *testing.F) {
 			used += len(m)
 			w := walker{b: m.body()}
 			_, _ = w.str(), w.str()
-			if params, ok := readParams(&w); ok {
-				_ = describeParams(params, []uint32{23, 25})
+			if params, ok := readParams(&w, nil); ok {
+				_ = describeParams("", params, []uint32{23, 25})
 			}
 			w = walker{b: m.body()}
 			if args, _, ok := readCall(&w); ok {
-				_ = describeParams(args, nil)
+				_ = describeParams("", args, nil)
 			}
 			w = walker{b: m.body()}
 			for !w.bad && len(w.b) > 0 {

@@ -153,8 +153,10 @@ func (s *session) Describe(a *action.Action) {
 }
 
 func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (gate.Permit, error) {
+	kept := *a
+	kept.Payload = slices.Clone(a.Payload)
 	s.a.mu.Lock()
-	s.a.asked = append(s.a.asked, a)
+	s.a.asked = append(s.a.asked, &kept)
 	s.a.mu.Unlock()
 	if _, err := a.Digest(action.Salt{}); err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func (c *codec) afterError(conn *gate.Conn, r *gate.Request, b *batch, i int) er
 func (c *codec) keepPortals(conn *gate.Conn, r *gate.Request, b *batch) {
 	for name, po := range b.portals {
 		if po != nil && c.portals[name] == po && po.run.action >= 0 && po.permit == nil {
-			po.permit = r.Keep(conn, po.run.action)
+			po.permit, b.kept = r.Keep(conn, po.run.action), true
 		}
 	}
 }
@@ -199,7 +199,11 @@ func (c *codec) acknowledge(f frame, s *step) (done bool, err error) {
 		c.out = append(c.out, f...)
 		return false, nil // the row description follows
 	case k == 'T' && (s.kind == stepDescribePortal || s.kind == stepDescribeStatement):
-		fields, err := readFields(f)
+		var known *meaning
+		if s.portal != nil {
+			known = s.portal.run.meaning
+		}
+		fields, err := known.fieldsOf(f)
 		if err != nil {
 			return false, err
 		}
@@ -298,13 +302,13 @@ func (c *codec) copyRun(conn *gate.Conn, r *gate.Request, run *run, po *portal, 
 		switch f.kind() {
 		case 'T':
 			c.reading = true // the simple protocol's analysis is over
-			if fields, err = readFields(f); err != nil || protocol != 'Q' {
+			if fields, err = run.meaning.fieldsOf(f); err != nil || protocol != 'Q' {
 				return false, errors.Join(err, onlyIf(protocol == 'Q', "a row description in the extended protocol"))
 			}
 			c.out = c.appendFields(c.out, f, fields, c.text)
 		case 'D':
 			if rows == nil && permit != nil {
-				columns, err := c.columns(run, fields)
+				columns, err := c.source(run, fields)
 				if err != nil {
 					return false, &stopped{&gate.Denied{Status: gate.StatusNobody, Reason: "the gate cannot tell where these columns come from"}}
 				}
@@ -562,6 +566,7 @@ func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run, po *portal) 
 		c.closeCursor(st.Cursor.Name)
 		if run.action >= 0 {
 			run.declare.permit = r.Keep(conn, run.action)
+			r.State.(*batch).kept = true
 		}
 		c.cursors[st.Cursor.Name] = run.declare
 	case st.Cursor != nil && st.Cursor.Op == sql.CursorClose && st.Cursor.Name == "*":

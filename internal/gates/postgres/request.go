@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/action"
@@ -30,6 +29,11 @@ type batch struct {
 	prepared map[string]*prepared // as it will be if upstream accepts; nil: closed
 	portals  map[string]*portal
 	cursors  map[string]*cursor
+	in       []byte // what the client sent
+	payloads []byte
+	params   []param
+	request  gate.Request
+	kept     bool // something of it lives on: its memory is not used again
 	shifted  bool // an earlier statement of this request changes what gives later ones their meaning
 	coded    bool // an earlier statement of this text runs code, which may rename what we know by name
 }
@@ -71,7 +75,8 @@ type run struct {
 	declare *cursor
 	copy    *copyFormat
 	columns []action.Column // with everything behind their sources
-	bound   *int64          // rows it may change; nil: any number
+	meaning *meaning
+	bound   *int64 // rows it may change; nil: any number
 }
 
 type param struct {
@@ -93,7 +98,7 @@ func (c *codec) ReadRequest(conn *gate.Conn) (*gate.Request, error) {
 	if c.pinned != nil {
 		return nil, c.fatal(conn, c.pinned)
 	}
-	b := &batch{prepared: map[string]*prepared{}, portals: map[string]*portal{}, cursors: map[string]*cursor{}}
+	b := c.batch()
 	for {
 		kind, err := conn.In.Peek(1)
 		if err != nil {
@@ -102,7 +107,7 @@ func (c *codec) ReadRequest(conn *gate.Conn) (*gate.Request, error) {
 		if strings.IndexByte(clientMessages, kind[0]) < 0 {
 			return nil, fmt.Errorf("message %q from the client: %w", kind[0], gate.ErrUnreadable)
 		}
-		f, err := readFrame(conn.In, nil, c.g.cfg.MaxMessage)
+		f, err := b.read(conn, c.g.cfg.MaxMessage)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +131,8 @@ func (c *codec) ReadRequest(conn *gate.Conn) (*gate.Request, error) {
 }
 
 func (c *codec) request(b *batch) (*gate.Request, error) {
-	r := &gate.Request{Raw: b.raw, Actions: b.actions, State: b}
+	r := &b.request
+	r.Raw, r.Actions, r.State = b.raw, b.actions, b
 	if b.refusal != nil {
 		return r, &gate.Denied{Status: gate.StatusDenied, Reason: b.refusal.text}
 	}
@@ -293,7 +299,7 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 	w := walker{b: f.body()}
 	name, statement := w.str(), w.str()
 	tail := w.b
-	params, ok := readParams(&w)
+	params, ok := readParams(&w, b.params[:0])
 	if !ok {
 		return malformed(f)
 	}
@@ -301,6 +307,7 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 	if err := c.settle(conn); err != nil {
 		return err
 	}
+	b.params = params
 	p := c.lookup(b, statement)
 	switch {
 	case strings.HasPrefix(name, ownName):
@@ -317,29 +324,28 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 		}
 	}
 	c.look()
-	res := c.g.cfg.Classifier.Classify(p.text, c.sqlState())
+	res := c.g.cfg.Classifier.Classify(p.text, c.knows().state)
 	if len(res.Statements) != 1 {
 		b.refuse("42601", "a prepared statement holds one statement")
 		return nil
 	}
-	payload := append(append([]byte(p.text), 0), tail...)
 	st, err := c.withParameters(&res.Statements[0], p.types)
 	if err != nil {
 		b.refuse("AS004", "the gate cannot tell what the types of these parameters are; try again later")
 		return nil
 	}
-	r, err := c.plan(conn, b, st, p.text, payload)
+	r, err := c.plan(conn, b, st, p.text, b.payload(p.text, tail))
 	if err != nil || b.refusal != nil {
 		return err
 	}
 	if r.action >= 0 {
 		a := b.actions[r.action]
-		a.State["parameter_types"] = fmt.Sprint(p.types)
+		a.State = p.withTypes(a.State)
 		types := p.types
 		if len(p.actual) > 0 {
 			types = p.actual
 		}
-		a.Statement += describeParams(params, types)
+		a.Statement = describeParams(a.Statement, params, types)
 	}
 	if st != &res.Statements[0] { // what runs by name has kinds of its own
 		if r.action < 0 {
@@ -349,7 +355,7 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 		a := b.actions[r.action]
 		a.Kinds = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(a.Kinds), action.Unknown))))
 	}
-	po := &portal{name: name, run: r, state: c.meaning(), types: p.types}
+	po := &portal{name: name, run: r, state: c.knows().meaning, types: p.types}
 	if len(p.actual) > 0 {
 		po.types = p.actual
 	}
@@ -359,8 +365,9 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 }
 
 // readParams reads a Bind's formats, parameters and result formats to its end.
-func readParams(w *walker) ([]param, bool) {
-	formats := make([]int, 0, 8)
+func readParams(w *walker, params []param) ([]param, bool) {
+	var few [8]int
+	formats := few[:0]
 	for range w.u16() {
 		if formats = append(formats, w.u16()); w.bad || formats[len(formats)-1] > 1 {
 			return nil, false
@@ -370,7 +377,6 @@ func readParams(w *walker) ([]param, bool) {
 	if w.bad || len(formats) > 1 && len(formats) != n {
 		return nil, false
 	}
-	params := make([]param, 0, min(n, 1024))
 	for i := range n {
 		p := param{value: w.value()}
 		switch {
@@ -392,25 +398,30 @@ func readParams(w *walker) ([]param, bool) {
 	return params, w.done()
 }
 
-// describeParams writes parameters for people to read.
-func describeParams(params []param, types []uint32) string {
-	var s strings.Builder
+// describeParams adds parameters to text for people to read.
+func describeParams(text string, params []param, types []uint32) string {
+	if len(params) == 0 {
+		return text
+	}
+	s := make([]byte, 0, len(text)+32*len(params))
+	s = append(s, text...)
 	for i, p := range params {
 		oid := uint32(0)
 		if i < len(types) {
 			oid = types[i]
 		}
-		fmt.Fprintf(&s, "\n-- $%d = %s", i+1, showParam(p, oid))
+		s = strconv.AppendInt(append(s, "\n-- $"...), int64(i+1), 10)
+		s = appendParam(append(s, " = "...), p, oid)
 	}
-	return s.String()
+	return string(s)
 }
 
-func showParam(p param, oid uint32) string {
+func appendParam(b []byte, p param, oid uint32) []byte {
 	switch {
 	case p.value == nil:
-		return "NULL"
+		return append(b, "NULL"...)
 	case !p.binary || textual(oid) && utf8.Valid(p.value):
-		return strconv.Quote(string(p.value))
+		return strconv.AppendQuote(b, string(p.value))
 	}
 	switch len(p.value) {
 	case 1, 2, 4, 8:
@@ -423,10 +434,10 @@ func showParam(p param, oid uint32) string {
 				}
 				n = n<<8 | int64(x)
 			}
-			return strconv.FormatInt(n, 10)
+			return strconv.AppendInt(b, n, 10)
 		}
 	}
-	return "\\x" + hex.EncodeToString(p.value)
+	return hex.AppendEncode(append(b, '\\', 'x'), p.value)
 }
 
 // textual types have the same bytes in text and binary format.
@@ -476,7 +487,7 @@ func (c *codec) sameMeaning(conn *gate.Conn, b *batch, po *portal) (bool, error)
 		if err := c.settle(conn); err != nil {
 			return false, err
 		}
-		if po.state != c.meaning() {
+		if po.state != c.knows().meaning {
 			return false, nil
 		}
 	}
@@ -491,7 +502,7 @@ func (c *codec) sameMeaning(conn *gate.Conn, b *batch, po *portal) (bool, error)
 }
 
 // meaning is what names mean in this session, for comparison.
-func (c *codec) meaning() string {
+func (c *codec) meaningNow() string {
 	return c.effectiveRole() + "\x00" + c.auth + "\x00" + c.searchPath + "\x00" + strconv.Itoa(len(c.temp))
 }
 
@@ -542,15 +553,15 @@ func runsCode(st *sql.Statement) bool { return st.Has(action.Execute) || st.Has(
 // addQuery takes a simple query: every statement is decided, the whole message waits.
 func (c *codec) addQuery(conn *gate.Conn, b *batch, f frame) error {
 	w := walker{b: f.body()}
-	text := w.str()
+	body := w.bytes()
 	if !w.done() {
 		return malformed(f)
 	}
-	if len(text) > maxText { // nobody parses it, and nobody could read it
+	if len(body) > maxText { // nobody parses it, and nobody could read it
 		b.refuse("54000", "a statement has at most 4 MiB here; send large values as parameters or by COPY")
 		return nil
 	}
-	if !utf8.ValidString(text) {
+	if !utf8.Valid(body) {
 		b.refuse("22021", "a query must be UTF-8")
 		return nil
 	}
@@ -558,10 +569,12 @@ func (c *codec) addQuery(conn *gate.Conn, b *batch, f frame) error {
 		return err
 	}
 	c.look()
-	res := c.g.cfg.Classifier.Classify(text, c.sqlState())
-	s := step{kind: stepQuery, loose: res.ParseError}
+	known := c.knows()
+	text := known.text(body)
+	res := c.g.cfg.Classifier.Classify(text, known.state)
+	s := step{kind: stepQuery, loose: res.ParseError, runs: b.runs()}
 	for i := range res.Statements {
-		r, err := c.plan(conn, b, &res.Statements[i], text, []byte(text))
+		r, err := c.plan(conn, b, &res.Statements[i], text, body)
 		if err != nil || b.refusal != nil {
 			return err
 		}
@@ -638,17 +651,17 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 		payload = append(append(slices.Clone(payload), 0), r.text...)
 		text += "\n-- " + strconv.Quote(r.runs) + " is: " + r.text
 	}
-	a := c.describe(b, r.st, text, payload)
-	p, err := c.lineage(a, r.st)
+	m, err := c.meaningOf(r.st)
 	if err != nil {
 		b.refuse("AS004", "the gate cannot tell where the columns of this statement come from; try again later")
 		return r, nil
 	}
-	r.action, r.columns = len(b.actions), a.Columns
+	r.action, r.columns, r.meaning = len(b.actions), m.ask.Columns, m
 	if r.declare != nil {
-		r.declare.columns = a.Columns
+		r.declare.columns = r.columns
 	}
-	b.actions, b.judged = append(b.actions, a), append(b.judged, judged{start: start, text: source, plan: p})
+	c.describe(b, m, text, payload)
+	b.judged = append(b.judged, judged{start: start, text: source, plan: m.plan})
 	return r, nil
 }
 
@@ -667,30 +680,6 @@ func (c *codec) plansOnly(st *sql.Statement) (bool, error) {
 	}
 	p, err := c.snap.planned(st, c.g.cfg.Class)
 	return err == nil && len(p.kinds) == 0, err
-}
-
-// lineage follows the statement's columns through views to their tables, and
-// adds what those views do besides reading.
-func (c *codec) lineage(a *action.Action, st *sql.Statement) (*planned, error) {
-	if c.snap == nil {
-		return nil, errors.New("the catalogue could not be read")
-	}
-	p, err := c.snap.planned(st, c.g.cfg.Class)
-	if err != nil {
-		return nil, err
-	}
-	a.Columns = p.columns
-	p.uses.tell(&a.Data)
-	a.State["definitions"] = p.definitions
-	for _, w := range p.why {
-		a.Statement += "\n-- " + strings.Map(func(r rune) rune { return map[bool]rune{true: ' ', false: r}[unicode.IsControl(r)] }, w)
-	}
-	for _, k := range p.kinds {
-		if !slices.Contains(a.Kinds, k) {
-			a.Kinds = append(a.Kinds, k)
-		}
-	}
-	return p, nil
 }
 
 func samePin(value, want string) bool {
@@ -715,7 +704,7 @@ func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 			b.refuse("26000", "the gate knows no such prepared statement; prepare it again")
 			return true, nil
 		}
-		inner := &c.g.cfg.Classifier.Classify(p.text, c.sqlState()).Statements[0]
+		inner := &c.g.cfg.Classifier.Classify(p.text, c.knows().state).Statements[0]
 		if p.bySQL {
 			if inner.Prepare == nil {
 				b.refuse("26000", "the prepared statement is not understood")
@@ -739,34 +728,4 @@ func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 		return true, nil // under the permit it was declared with
 	}
 	return false, nil
-}
-
-// describe makes the action of a statement.
-func (c *codec) describe(b *batch, st *sql.Statement, text string, payload []byte) *action.Action {
-	a := &action.Action{
-		Kinds: slices.Clone(st.Kinds), Verb: st.Verb, Target: st.Target, Title: st.Title, Shape: st.Shape, Reversible: st.Reversible,
-		Objects: st.Objects, Payload: payload, Statement: text, State: c.actionState(),
-	}
-	if len(a.Kinds) == 0 {
-		a.Kinds = []action.Kind{action.Unknown}
-	}
-	if c.reshaped {
-		if !slices.Contains(a.Kinds, action.Unknown) {
-			a.Kinds = append(a.Kinds, action.Unknown)
-		}
-		a.State["uncommitted"] = "definitions of the same transaction"
-	}
-	if b.shifted {
-		// What it means depends on a statement before it that has not run yet.
-		if !slices.Contains(a.Kinds, action.Unknown) {
-			a.Kinds = append(a.Kinds, action.Unknown)
-		}
-		a.State["after"] = "a change of role, search_path or transaction in the same message"
-	}
-	// What COPY brings in comes after the decision, so it was not looked at.
-	a.Data.Unscanned = st.Copy != nil && !st.Copy.Out
-	if st.ReadOnly() && st.Limit.Known {
-		a.Data.Rows = st.Limit
-	}
-	return a
 }

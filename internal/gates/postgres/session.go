@@ -41,11 +41,14 @@ type codec struct {
 	auth       string // session authorization
 	searchPath string
 	reported   map[string]string // ParameterStatus
-	known      bool              // role, auth and searchPath were read back since anything may have changed them
-	suspect    bool              // code ran that may have prepared statements under names we know
-	touched    bool              // something in this transaction may have changed them: its end may change them back
-	reshaped   bool              // this transaction changed what names mean, which no snapshot shows yet
-	altered    bool              // something in this transaction may have changed a schema: its end lets others see it
+	reports    int               // how many there were
+	kept       known
+	spare      *batch // of the last request
+	known      bool   // role, auth and searchPath were read back since anything may have changed them
+	suspect    bool   // code ran that may have prepared statements under names we know
+	touched    bool   // something in this transaction may have changed them: its end may change them back
+	reshaped   bool   // this transaction changed what names mean, which no snapshot shows yet
+	altered    bool   // something in this transaction may have changed a schema: its end lets others see it
 	prepared   map[string]*prepared
 	portals    map[string]*portal
 	cursors    map[string]*cursor
@@ -92,9 +95,12 @@ const (
 // prepared is a statement that the server acknowledged, or will if it accepts this batch.
 type prepared struct {
 	text   string
-	bySQL  bool     // by PREPARE: text is the whole PREPARE statement
-	types  []uint32 // parameter types as declared
-	actual []uint32 // as the server resolved them
+	bySQL  bool              // by PREPARE: text is the whole PREPARE statement
+	types  []uint32          // parameter types as declared
+	actual []uint32          // as the server resolved them
+	state  map[string]string // named with the types
+	named  map[string]string
+	of     uintptr // identity of named
 }
 
 // portal is a bound statement. Planning at Bind can already run functions, so
@@ -136,6 +142,7 @@ func (c *codec) parameterStatus(conn *gate.Conn, f frame) error {
 		return errors.New("upstream sent a malformed parameter status")
 	}
 	c.reported[name] = value
+	c.reports++
 	if _, is := pins[name]; is && !holds(name, value) {
 		c.pinned = leftPin(name)
 	}
@@ -190,13 +197,8 @@ func (c *codec) look() {
 
 // sqlState is what gives a text its meaning, for the classifier.
 func (c *codec) sqlState() sql.State {
-	version := 0
-	var major, minor int
-	if n, _ := fmt.Sscanf(c.reported["server_version"], "%d.%d", &major, &minor); n >= 1 {
-		version = major*10000 + minor
-	}
 	st := sql.State{
-		Database: c.database, Role: c.effectiveRole(), SearchPath: c.searchPath, ServerVersion: version,
+		Database: c.database, Role: c.effectiveRole(), SearchPath: c.searchPath, ServerVersion: sqlVersion(c.reported["server_version"]),
 		Key: c.auth + "\x00" + c.reported["DateStyle"], Temp: c.temp,
 	}
 	if c.snap != nil {
