@@ -176,31 +176,38 @@ func (c *Conn) serveOne(codec Codec) error {
 		return err
 	}
 	r, err := codec.ReadRequest(c)
-	var denied *Denied
 	switch {
-	case errors.Is(err, ErrUnreadable):
-		c.session.Refused(c.ctx, err.Error())
-		_ = codec.Deny(c, r, &Denied{Status: StatusUnreadable, Reason: "the gate could not read this request"})
-		_ = c.Out.Flush()
-		return err
-	case errors.As(err, &denied):
-		c.session.Refused(c.ctx, denied.Reason)
-		return c.deny(codec, r, denied)
 	case err != nil:
-		return err
+		return c.notRead(codec, r, err)
 	case r == nil:
 		return errors.New("the codec read no request")
 	case len(r.Actions) == 0 && r.Harmless == "":
 		c.session.Refused(c.ctx, "a request that the codec described as nothing")
 		return c.deny(codec, r, &Denied{Status: StatusDenied, Reason: "the gate does not know what this request does"})
 	}
-	if denied, err = c.enforce(codec, r); err != nil {
+	denied, err := c.enforce(codec, r)
+	if err != nil {
 		return err
 	}
 	if denied != nil {
 		return c.deny(codec, r, denied)
 	}
 	return c.execute(codec, r)
+}
+
+// notRead answers a request that the codec could not read, or refused by itself.
+func (c *Conn) notRead(codec Codec, r *Request, err error) error {
+	var denied *Denied
+	switch {
+	case errors.Is(err, ErrUnreadable):
+		c.session.Refused(c.ctx, err.Error())
+		_ = codec.Deny(c, r, &Denied{Status: StatusUnreadable, Reason: "the gate could not read this request"})
+		_ = c.Out.Flush()
+	case errors.As(err, &denied):
+		c.session.Refused(c.ctx, denied.Reason)
+		return c.deny(codec, r, denied)
+	}
+	return err
 }
 
 func (c *Conn) deny(codec Codec, r *Request, d *Denied) error {

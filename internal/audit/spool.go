@@ -36,6 +36,9 @@ type SpoolOptions struct {
 	MaxBytes     int64         // all segments together; 0: 8 GiB
 	SyncEvery    time.Duration // longest wait before an fsync begins; 0: 40 ms
 	Now          func() time.Time
+	// Tap is called with each record's leaf once it is in the spool, and must not
+	// keep it, take long or call back.
+	Tap func(leaf []byte)
 	// OnSeal is called for each segment that this Spool closes, after it is
 	// durable, from a goroutine of the Spool: Close waits for it.
 	OnSeal func(Seal)
@@ -255,6 +258,9 @@ func (s *Spool) add(r *Record) error {
 	s.tree.add(s.recordHash(leaf), nil)
 	s.last = now
 	s.next++
+	if s.o.Tap != nil {
+		s.o.Tap(leaf)
+	}
 	return nil
 }
 

@@ -1,7 +1,7 @@
 package console
 
 import (
-	"maps"
+	"encoding/json"
 	"slices"
 	"sort"
 	"sync"
@@ -10,85 +10,44 @@ import (
 	"github.com/assenthq/assent/internal/audit"
 )
 
-// Appender is the traffic lane: audit.Spool.
-type Appender interface {
-	Append(r *audit.Record) (seq int64, err error)
-	AppendSoon(r *audit.Record) error
-}
-
-// Traffic passes records on to the traffic lane and remembers the newest: that
-// lane is sealed into the log by segments and can't be searched before. What is
-// remembered is for looking at only, and starts empty with the process.
+// Traffic remembers the newest records of the traffic lane, which is sealed into
+// the log by segments and can't be searched before. What is remembered is for
+// looking at only, and starts empty with the process.
 type Traffic struct {
-	next Appender
-
 	mu    sync.Mutex
-	ring  []audit.Record // owned by mu; oldest at at%len once it is full
-	at    int
-	count int64
+	ring  [][]byte // leaves; guarded by mu, as count is
+	count int64    // record n is at n%trafficKept while it is among the newest
 }
 
-// trafficKept is how many records are remembered: some 4 MB at most.
-const trafficKept = 4096
+// trafficKept is how many records are remembered: some 4 MB as a rule; none takes more than keptLeaf.
+const (
+	trafficKept = 4096
+	keptLeaf    = 16 << 10
+)
 
-// NewTraffic stands before next.
-func NewTraffic(next Appender) *Traffic { return &Traffic{next: next} }
-
-// Append implements Appender. Only what next has written is remembered.
-func (t *Traffic) Append(r *audit.Record) (int64, error) {
-	seq, err := t.next.Append(r)
-	if err == nil {
-		t.keep(r)
-	}
-	return seq, err
-}
-
-// AppendSoon implements Appender.
-func (t *Traffic) AppendSoon(r *audit.Record) error {
-	err := t.next.AppendSoon(r)
-	if err == nil {
-		t.keep(r)
-	}
-	return err
-}
-
-// keep remembers a copy of r, in the memory of the oldest once there are enough.
-func (t *Traffic) keep(r *audit.Record) {
+// Tap remembers a record that the lane has written.
+func (t *Traffic) Tap(leaf []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count++
+	if len(leaf) > keptLeaf {
+		leaf = nil // it is in the lane, and was no record of a harmless read
+	}
 	if len(t.ring) < trafficKept {
-		t.ring = append(t.ring, audit.Record{})
-		copyRecord(&t.ring[len(t.ring)-1], r)
-		return
+		t.ring = append(t.ring, make([]byte, 0, 1<<10))
 	}
-	copyRecord(&t.ring[t.at], r)
-	t.at = (t.at + 1) % trafficKept
+	at := &t.ring[(t.count-1)%trafficKept]
+	*at = append((*at)[:0], leaf...)
 }
 
-// copyRecord makes dst a copy of src that shares no list or map with it.
-func copyRecord(dst, src *audit.Record) {
-	kinds, chain, rules := append(dst.Kinds[:0], src.Kinds...), append(dst.Chain[:0], src.Chain...), append(dst.Rules[:0], src.Rules...)
-	findings, masked, detail := copyMap(dst.Findings, src.Findings), copyMap(dst.Masked, src.Masked), copyMap(dst.Detail, src.Detail)
-	rows := dst.Rows
-	*dst = *src
-	dst.Kinds, dst.Chain, dst.Rules, dst.Findings, dst.Masked, dst.Detail = kinds, chain, rules, findings, masked, detail
-	if src.Rows != nil {
-		if rows == nil {
-			rows = new(int64)
-		}
-		*rows = *src.Rows
-		dst.Rows = rows
+// leaf appends the leaf of record n to buf; ok is false when it is not among the newest any more.
+func (t *Traffic) leaf(buf []byte, n int64) (_ []byte, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n < 0 || n >= t.count || n < t.count-trafficKept {
+		return buf, false
 	}
-}
-
-func copyMap[V any](dst, src map[string]V) map[string]V {
-	clear(dst)
-	if dst == nil && len(src) > 0 {
-		dst = make(map[string]V, len(src))
-	}
-	maps.Copy(dst, src)
-	return dst
+	return append(buf, t.ring[n%trafficKept]...), true
 }
 
 // total is how many records went through; it tells whether there is news.
@@ -107,24 +66,26 @@ func (t *Traffic) search(q audit.Query) (out []audit.Record, whole bool) {
 	if t == nil {
 		return nil, true
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := len(t.ring)
-	for i := range n {
-		r := &t.ring[(t.at+n-1-i)%n]
+	var buf []byte
+	for n := t.total() - 1; ; n-- {
+		var ok bool
+		if buf, ok = t.leaf(buf[:0], n); !ok {
+			return out, n < 0
+		}
+		var r audit.Record
+		if json.Unmarshal(buf, &r) != nil {
+			continue
+		}
 		if r.Time.Before(q.Since) {
 			return out, true
 		}
-		if matches(r, &q) {
+		if matches(&r, &q) {
 			if len(out) == q.Limit && q.Limit > 0 {
 				return out, false
 			}
-			var c audit.Record
-			copyRecord(&c, r)
-			out = append(out, c)
+			out = append(out, r)
 		}
 	}
-	return out, t.count == int64(n)
 }
 
 func matches(r *audit.Record, q *audit.Query) bool {

@@ -147,6 +147,30 @@ func (e *Engine) Scan(text []byte, dst []Finding) []Finding {
 	return out
 }
 
+// Findings are those of one text, in memory that is used again after Free.
+type Findings struct{ List []Finding }
+
+var findings = sync.Pool{New: func() any { return new(Findings) }}
+
+// Find is Scan without an allocation, for a caller that soon has done with the findings.
+func (e *Engine) Find(text []byte) *Findings {
+	f := findings.Get().(*Findings)
+	f.List = e.Scan(text, f.List[:0])
+	return f
+}
+
+// FindString is Find for a string.
+func (e *Engine) FindString(text string) *Findings {
+	return e.Find(unsafe.Slice(unsafe.StringData(text), len(text)))
+}
+
+// Free gives the memory of f back; f must not be used after it.
+func (f *Findings) Free() {
+	if cap(f.List) <= 256 {
+		findings.Put(f)
+	}
+}
+
 // ScanString is Scan for a string.
 func (e *Engine) ScanString(text string, dst []Finding) []Finding {
 	// Scan only reads its input.

@@ -267,9 +267,10 @@ func (e *Enforcer) payloadFindings(j *judgement) {
 	if string(a.Payload) == a.Statement {
 		return
 	}
-	var few [16]detect.Finding
+	found := e.o.Detect.Find(a.Payload)
+	defer found.Free()
 	counts := map[string]int64(nil)
-	for _, f := range e.o.Detect.Scan(a.Payload, few[:0]) {
+	for _, f := range found.List {
 		if counts == nil {
 			counts = map[string]int64{}
 		}

@@ -197,6 +197,9 @@ func (c *column) whole(k kind, v []byte) ([]byte, error) {
 	text := func() string { return c.rule.value(c.class, v) }
 	switch k {
 	case kindText:
+		if b := tagBytes[c.class]; c.rule.method == Redact && b != nil {
+			return b, nil
+		}
 		return []byte(text()), nil
 	case kindJSON, kindJSONB:
 		body, version, err := c.jsonBody(k, v)
@@ -358,8 +361,9 @@ func (r *Rows) free(v []byte) []byte {
 
 // refuseFindings passes binary data of an unknown type only when nothing is found in it.
 func (r *Rows) refuseFindings(v []byte) ([]byte, error) {
-	var few [8]detect.Finding
-	for _, f := range r.set.engine.Scan(v, few[:0]) {
+	found := r.set.engine.Find(v)
+	defer found.Free()
+	for _, f := range found.List {
 		if _, ok := r.set.rules[f.Class]; ok {
 			return nil, errOpaque
 		}

@@ -86,8 +86,9 @@ func (s *Set) TextCounted(b []byte) (out []byte, counts map[string]int64) {
 	if len(s.rules) == 0 {
 		return b, nil
 	}
-	var few [16]detect.Finding
-	return s.replace(b, s.engine.Scan(b, few[:0]))
+	found := s.engine.Find(b)
+	defer found.Free()
+	return s.replace(b, found.List)
 }
 
 // replace masks the findings in b.
@@ -113,7 +114,29 @@ func (s *Set) replace(b []byte, found []detect.Finding) (out []byte, counts map[
 	return append(out, b[at:]...), counts
 }
 
-func tag(c detect.Class) string { return "[masked:" + string(c) + "]" }
+func tag(c detect.Class) string {
+	if t, known := tags[c]; known {
+		return t
+	}
+	return "[masked:" + string(c) + "]"
+}
+
+var tags = func() map[detect.Class]string {
+	out := map[detect.Class]string{}
+	for _, c := range detect.Classes() {
+		out[c] = "[masked:" + string(c) + "]"
+	}
+	return out
+}()
+
+// tagBytes are the tags for Redact: shared, and never modified.
+var tagBytes = func() map[detect.Class][]byte {
+	out := map[detect.Class][]byte{}
+	for c, t := range tags {
+		out[c] = []byte(t)
+	}
+	return out
+}()
 
 // value returns the mask of one value. What a method has no form for is redacted.
 func (r rule) value(c detect.Class, v []byte) string {

@@ -18,8 +18,9 @@ type Span struct {
 // the secret only a parser could tell, and a password looks like any word.
 // spans are places in masked.
 func MaskStatement(text string, e *detect.Engine) (masked string, spans []Span, counts map[string]int64) {
-	var few [16]detect.Finding
-	found := e.ScanString(text, few[:0])
+	pooled := e.FindString(text)
+	defer pooled.Free()
+	found := pooled.List
 	if len(found) == 0 && !speaksOfSecrets(text, e) {
 		return text, nil, nil
 	}
@@ -119,6 +120,10 @@ func walk(text string, literal func(start, end int), word func(string)) {
 				literal(start, end)
 			}
 			i = min(end+len(quote), len(text))
+		case c >= '0' && c <= '9': // a number names nothing
+			for i < len(text) && isWord(text[i]) {
+				i++
+			}
 		case isWord(c):
 			start := i
 			for i < len(text) && isWord(text[i]) {

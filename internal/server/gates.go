@@ -49,7 +49,7 @@ func (s *Server) makeGates() error {
 func (s *Server) refusedAt(g *GateConfig) func(context.Context, gate.Peer, string) {
 	return func(_ context.Context, from gate.Peer, detail string) {
 		rec := &audit.Record{Type: audit.TypeRefused, Gate: g.Name, Resource: resourceOf(g).URN, Env: g.Env, Detail: map[string]string{"what": detail, "from": from.Address}}
-		if _, err := s.traffic.Append(rec); err != nil {
+		if _, err := s.spool.Append(rec); err != nil {
 			s.log.Error("recording a refusal", "gate", g.Name, "err", err)
 		}
 	}

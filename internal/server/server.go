@@ -43,7 +43,7 @@ type Server struct {
 	store    *sqlite.Store
 	auditLog *audit.Log
 	spool    *audit.Spool
-	traffic  *console.Traffic // the spool, and what of it is shown live
+	traffic  console.Traffic // what of the spool is shown live
 	minter   *grant.Minter
 	dir      *identity.Static
 	tokens   *identity.Tokens
@@ -142,10 +142,9 @@ func (s *Server) openData(ctx context.Context, data string) error {
 		return err
 	}
 	s.store.OnCommit(s.toSign)
-	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: "local", MaxBytes: s.cfg.Limits.SpoolBytes, OnSeal: s.recordSeal}); err != nil {
+	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: "local", MaxBytes: s.cfg.Limits.SpoolBytes, OnSeal: s.recordSeal, Tap: s.traffic.Tap}); err != nil {
 		return err
 	}
-	s.traffic = console.NewTraffic(s.spool)
 	if s.minter, err = grant.NewMinter(grantFile(data), s.cfg.PublicURL); err != nil {
 		return err
 	}
@@ -218,7 +217,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 	s.store.SealLedger(k.seal)
 	s.enforcer, err = enforce.New(enforce.Options{
 		Credentials: credentials{s.tokens}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
-		Approvals: s.engine, Record: recorder{s}, Spool: s.traffic, Ledger: s.store,
+		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
 	})
@@ -229,7 +228,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	var err error
 	s.console, err = console.New(console.Options{
 		Approvals: s.engine, Log: s.store, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
-		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: s.traffic, About: s.about, Verified: s.lastVerified,
+		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &s.traffic, About: s.about, Verified: s.lastVerified,
 		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
 	})
 	if err != nil {

@@ -48,10 +48,9 @@ func readFields(f frame) ([]field, error) {
 // appendFields relays a row description. A column may be named after a value, so names are masked as text.
 func (c *codec) appendFields(out []byte, f frame, fields []field, mask func([]byte) []byte) []byte {
 	changed := false
-	names := make([][]byte, len(fields))
-	for i, fd := range fields {
-		names[i] = mask([]byte(fd.name))
-		changed = changed || string(names[i]) != fd.name
+	for w := (walker{b: f.body()[2:]}); len(w.b) > 0 && !changed; w.take(18) {
+		name := w.bytes()
+		changed = !same(mask(name), name)
 	}
 	if !changed {
 		return append(out, f...)
@@ -59,9 +58,8 @@ func (c *codec) appendFields(out []byte, f frame, fields []field, mask func([]by
 	body := binary.BigEndian.AppendUint16(nil, uint16(len(fields)))
 	w := walker{b: f.body()}
 	w.u16()
-	for i := range fields {
-		w.str()
-		body = append(append(append(body, names[i]...), 0), w.take(18)...)
+	for range fields {
+		body = append(append(append(body, mask(w.bytes())...), 0), w.take(18)...)
 	}
 	return appendFrame(out, 'T', body)
 }

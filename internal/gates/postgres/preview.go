@@ -156,7 +156,7 @@ func (c *codec) boundParams(a *action.Action, po *portal) ([]param, []uint32, er
 		return nil, nil, noPreview("its parameters are not known")
 	}
 	w := walker{b: a.Payload[len(po.run.text)+1:]}
-	params, ok := readParams(&w)
+	params, ok := readParams(&w, nil)
 	if !ok {
 		return nil, nil, noPreview("its parameters are not known")
 	}

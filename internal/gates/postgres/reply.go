@@ -49,22 +49,28 @@ func (c *codec) copyReply(conn *gate.Conn, r *gate.Request) error {
 	}
 	for i := range b.steps {
 		failed, err := c.copyStep(conn, r, b, &b.steps[i])
-		var stop *stopped
 		switch {
-		case errors.As(err, &stop):
-			return c.callOff(conn, r, b, &b.steps[i], stop.denied)
 		case err != nil:
-			c.lose(b)
-			if c.ctx.Err() != nil { // cut off: a closed connection alone does not stop what runs
-				c.g.cancelUpstream(context.WithoutCancel(c.ctx), c.upstreamKey)
-			}
-			return err
+			return c.broken(conn, r, b, &b.steps[i], err)
 		case failed:
 			return c.afterError(conn, r, b, i)
 		}
 	}
 	c.keepPortals(conn, r, b)
 	return c.flush(conn)
+}
+
+// broken ends a reply that went wrong: by a limit, or with the connection.
+func (c *codec) broken(conn *gate.Conn, r *gate.Request, b *batch, s *step, err error) error {
+	var stop *stopped
+	if errors.As(err, &stop) {
+		return c.callOff(conn, r, b, s, stop.denied)
+	}
+	c.lose(b)
+	if c.ctx.Err() != nil { // cut off: a closed connection alone does not stop what runs
+		c.g.cancelUpstream(context.WithoutCancel(c.ctx), c.upstreamKey)
+	}
+	return err
 }
 
 // lose marks what ran under older permits: nobody knows how it went.

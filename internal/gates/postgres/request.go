@@ -403,17 +403,19 @@ func describeParams(text string, params []param, types []uint32) string {
 	if len(params) == 0 {
 		return text
 	}
-	s := make([]byte, 0, len(text)+32*len(params))
-	s = append(s, text...)
+	var s strings.Builder
+	s.Grow(len(text) + 48*len(params))
+	s.WriteString(text)
+	var buf [256]byte
 	for i, p := range params {
 		oid := uint32(0)
 		if i < len(types) {
 			oid = types[i]
 		}
-		s = strconv.AppendInt(append(s, "\n-- $"...), int64(i+1), 10)
-		s = appendParam(append(s, " = "...), p, oid)
+		one := strconv.AppendInt(append(buf[:0], "\n-- $"...), int64(i+1), 10)
+		s.Write(appendParam(append(one, " = "...), p, oid))
 	}
-	return string(s)
+	return s.String()
 }
 
 func appendParam(b []byte, p param, oid uint32) []byte {

@@ -1,0 +1,99 @@
+//go:build !race
+
+package server
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// A statement that flows and was seen before is classified, decided, recorded,
+// relayed, scanned, masked and counted without an allocation. One with parameters
+// makes a portal, and what people would read of the parameters.
+func TestSeenStatementAllocatesNothing(t *testing.T) {
+	x := newTarget(t, attackCluster(t), "allocs", allocsPack)
+	_, port, _ := net.SplitHostPort(x.addr)
+	c, err := pgconn.Connect(t.Context(), fmt.Sprintf("host=127.0.0.1 port=%s user=worker password=%s dbname=allocs sslmode=disable", port, x.token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := c.Hijack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Conn.Close() })
+	in := bufio.NewReader(h.Conn)
+	buf := make([]byte, 64<<10)
+	exchange := func(message []byte) {
+		if _, err := h.Conn.Write(message); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			head, err := in.Peek(5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kind, n := head[0], int(binary.BigEndian.Uint32(head[1:]))+1
+			if _, err := io.ReadFull(in, buf[:n]); err != nil {
+				t.Fatal(err)
+			}
+			if kind == 'E' {
+				t.Fatalf("refused: %q", buf[:n])
+			}
+			if kind == 'Z' {
+				return
+			}
+		}
+	}
+	encode := func(messages ...pgproto3.FrontendMessage) (out []byte) {
+		for _, m := range messages {
+			if out, err = m.Encode(out); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return out
+	}
+	exchange(encode(&pgproto3.Parse{Name: "s", Query: "select id, item from orders where id = $1"}, &pgproto3.Sync{}))
+	warm := 2200 // until the ring of what is shown live is full
+	for _, tt := range []struct {
+		name    string
+		message []byte
+		most    float64
+	}{
+		{"the same text", encode(&pgproto3.Query{String: "select id, item, quantity from orders where id = 7"}), 0},
+		{"masked", encode(&pgproto3.Query{String: "select id, full_name, email from customers where id = 1"}), 1}, // rows of a class are paid for in the ledger every hundred rows
+		{"a prepared statement", encode(&pgproto3.Bind{PreparedStatement: "s", Parameters: [][]byte{[]byte("7")}}, &pgproto3.Describe{ObjectType: 'P'}, &pgproto3.Execute{}, &pgproto3.Sync{}), 4},
+	} {
+		for range warm {
+			exchange(tt.message)
+		}
+		warm = 100
+		got := testing.AllocsPerRun(500, func() { exchange(tt.message) })
+		t.Logf("%s: %v allocations", tt.name, got)
+		if got > tt.most {
+			t.Errorf("%s allocates %v times, want at most %v", tt.name, got, tt.most)
+		}
+	}
+}
+
+const allocsPack = `apiVersion: assent/v1
+kind: PolicyPack
+metadata: { name: allocs, version: 1.0.0, owner: tests }
+rules:
+  - id: reads
+    match: { kind: [data.read, data.export] }
+    then: allow
+  - id: masked
+    match: { actor: [agent] }
+    then: mask
+    mask: { pii: redact, pci: redact, secret: redact }
+tests:
+  - { name: reads, given: { kind: data.read }, want: { decision: allow } }
+`
