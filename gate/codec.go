@@ -77,6 +77,7 @@ type Request struct {
 	Actions  []*action.Action // what it asks for, in order
 	Harmless string           // without actions: the name of why it may pass
 	State    any              // the codec's own note to its other methods
+	Reads    bool             // its reply may ask the client for more (COPY): CopyReply reads c.In
 
 	permits []*onePermit
 	sent    time.Time

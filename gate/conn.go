@@ -56,11 +56,17 @@ type Conn struct {
 	timer    *time.Timer // looks for a connection that stays idle
 	armed    bool
 	watch    chan struct{} // while upstream is watched: closed when that ended
+	runs     bool          // a request runs that reads nothing from the client
+	unwatch  func()        // while the client is watched meanwhile: ends that
 }
 
 // idleAfter is how long a connection is idle before upstream is watched too. A
 // busy one pays for no second goroutine.
 const idleAfter = 20 * time.Millisecond
+
+// runsAfter is how long a request runs before the client is watched: one that
+// leaves must not leave a long statement behind.
+const runsAfter = time.Second
 
 func newConn(client net.Conn, cfg Config) *Conn {
 	c := &Conn{cfg: cfg, raw: client, client: client, peer: Peer{Gate: cfg.Name, Address: client.RemoteAddr().String()}}
@@ -323,7 +329,7 @@ func (c *Conn) endIdle() error {
 func (c *Conn) lookIdle() {
 	c.mu.Lock()
 	if !c.idle {
-		c.armed = false
+		c.lookRunning()
 		c.mu.Unlock()
 		return
 	}
@@ -343,7 +349,37 @@ func (c *Conn) lookIdle() {
 	}
 }
 
-// watchClient notices a client that leaves while its request waits. It reads
+// lookRunning watches the client once a request runs for long. c.mu is held.
+func (c *Conn) lookRunning() {
+	switch {
+	case !c.runs || c.unwatch != nil:
+		c.armed = false
+	case c.turn != c.seen:
+		c.seen = c.turn
+		c.timer.Reset(runsAfter)
+	default:
+		c.armed = false
+		c.unwatch = c.watchClient()
+	}
+}
+
+func (c *Conn) beginRun(watchable bool) {
+	c.mu.Lock()
+	c.runs = watchable
+	c.mu.Unlock()
+}
+
+func (c *Conn) endRun() {
+	c.mu.Lock()
+	unwatch := c.unwatch
+	c.runs, c.unwatch = false, nil
+	c.mu.Unlock()
+	if unwatch != nil {
+		unwatch()
+	}
+}
+
+// watchClient notices a client that leaves while its request waits or runs. It reads
 // ahead as much as the read buffer holds; a client that sends more than that while it
 // waits is not watched further.
 func (c *Conn) watchClient() (stop func()) {

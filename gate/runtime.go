@@ -356,6 +356,8 @@ func (c *Conn) execute(codec Codec, r *Request) error {
 	default:
 	}
 	defer c.narrowAgain()
+	c.beginRun(!r.Reads)
+	defer c.endRun()
 	wait, err := c.forward(r.Raw)
 	if err == nil {
 		err = codec.CopyReply(c, r)

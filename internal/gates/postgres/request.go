@@ -132,7 +132,7 @@ func (c *codec) ReadRequest(conn *gate.Conn) (*gate.Request, error) {
 
 func (c *codec) request(b *batch) (*gate.Request, error) {
 	r := &b.request
-	r.Raw, r.Actions, r.State = b.raw, b.actions, b
+	r.Raw, r.Actions, r.State, r.Reads = b.raw, b.actions, b, b.reads()
 	if b.refusal != nil {
 		return r, &gate.Denied{Status: gate.StatusDenied, Reason: b.refusal.text}
 	}
@@ -148,6 +148,23 @@ func (c *codec) request(b *batch) (*gate.Request, error) {
 		}
 	}
 	return r, nil
+}
+
+// reads reports whether the server may ask for COPY data while b runs.
+func (b *batch) reads() bool {
+	copies := func(r *run) bool { return r.st.Copy != nil && !r.st.Copy.Out }
+	for i := range b.steps {
+		s := &b.steps[i]
+		if s.loose || s.portal != nil && copies(&s.portal.run) {
+			return true
+		}
+		for j := range s.runs {
+			if copies(&s.runs[j]) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // add takes one message into the batch. It reports whether the batch ends with it.

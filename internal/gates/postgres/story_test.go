@@ -310,6 +310,30 @@ func TestClientLeavesWhileHeld(t *testing.T) {
 	}
 }
 
+// A client that leaves does not leave its statement behind.
+func TestClientLeavesWhileRunning(t *testing.T) {
+	d := direct(t)
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec} {
+		c := connect(t, start(t, &authority{}))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = c.Exec(t.Context(), "select pg_sleep(600), 'left behind'", mode)
+		}()
+		running := func() bool {
+			var n int
+			if err := d.QueryRow(t.Context(), "select count(*) from pg_stat_activity where pid <> pg_backend_pid() and state = 'active' and query like '%left ' || 'behind%'").Scan(&n); err != nil {
+				t.Error(err)
+			}
+			return n > 0
+		}
+		waitFor(t, running)
+		_ = c.PgConn().Conn().Close() // without a goodbye
+		waitFor(t, func() bool { return !running() })
+		<-done
+	}
+}
+
 func waitFor(t *testing.T, f func() bool) {
 	t.Helper()
 	for range 500 {
