@@ -137,6 +137,13 @@ func (e *Engine) Version() string { return e.version }
 // Scan appends the findings in text to dst, sorted and non-overlapping. It
 // allocates nothing beyond dst, except to verify a telephone number.
 func (e *Engine) Scan(text []byte, dst []Finding) []Finding {
+	if Clean(text) {
+		return dst
+	}
+	return e.scanAll(text, dst)
+}
+
+func (e *Engine) scanAll(text []byte, dst []Finding) []Finding {
 	s := e.scans.Get().(*scan)
 	s.reset(e, text, dst)
 	s.final = true

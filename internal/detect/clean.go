@@ -1,0 +1,101 @@
+package detect
+
+import "bytes"
+
+// Clean reports that no engine finds anything in t, by a walk that is many times
+// cheaper than a scan: most values of most tables hold nothing that could even begin
+// one. It errs only towards false.
+//
+// Whatever Scan can find needs one of these, and where there is none it is clean:
+//   - '@' for an address, ':' or '=' behind a key, in a URL or in an IPv6 address, a quote
+//     behind PASSWORD, an escape, or a byte of 0x80 and up;
+//   - seven digits with nothing but separators between them, or three dots among them;
+//   - a run of sixteen letters, digits and "_+/-", or of eight with one of the last three,
+//     as keys and encoded text are;
+//   - a word that begins as an IBAN or a JWT does.
+func Clean(t []byte) bool {
+	state, seen := uint64(fresh), uint64(0)
+	for rest := t; len(rest) > 0; {
+		some := rest[:min(len(rest), 256)]
+		rest = rest[len(some):]
+		for _, c := range some {
+			e := &walks[c]
+			state = state&e.keep + e.add
+			seen |= state
+		}
+		if seen&suspect != 0 {
+			return false
+		}
+	}
+	if seen&(hasDigit|hasLetter) == hasDigit|hasLetter && beginsIBAN(t) {
+		return false
+	}
+	return seen&hasJ == 0 || !bytes.Contains(t, []byte("eyJ"))
+}
+
+// The walk counts in lanes of eight bits of one word. A byte keeps the lanes whose
+// run goes on, begins the others anew, and adds; a lane that reached its
+// threshold sets the bit that says so, and what it does afterwards no longer counts.
+const (
+	digitLane = 0  // digits in a run of digits and separators, and one
+	dotLane   = 8  // dots in it, and one
+	wordLane  = 16 // letters, digits and '_' in a run of base64, and nine for each other byte of it
+
+	fresh = 1<<digitLane | 1<<dotLane
+
+	// Flags of single bytes.
+	isForeign = 1 << 40
+	hasJ      = 1 << 41
+	hasLetter = 1 << 42
+	hasDigit  = 1 << 43
+
+	suspect = isForeign | 8<<digitLane | 4<<dotLane | 16<<wordLane
+)
+
+// walks is what each byte does to the lanes.
+var walks = func() (t [256]struct{ keep, add uint64 }) {
+	for c := range 256 {
+		b, k, e := byte(c), kinds[c], &t[c]
+		digit := k&isDigit != 0
+		if digit || isSeparator(b) || b == '+' {
+			e.keep |= 0xff<<digitLane | 0xff<<dotLane
+		} else {
+			e.add |= fresh
+		}
+		switch {
+		case digit:
+			e.add += 1<<digitLane | hasDigit
+		case b == '.':
+			e.add += 1 << dotLane
+		case k&(isUp|isLow) != 0:
+			e.add |= hasLetter
+		}
+		if b == 'J' {
+			e.add |= hasJ
+		}
+		switch {
+		case k&isB64 == 0:
+		case k&isWord != 0:
+			e.keep |= 0xff << wordLane
+			e.add += 1 << wordLane
+		default:
+			e.keep |= 0xff << wordLane
+			e.add += 9 << wordLane
+		}
+		if k&isHigh != 0 || k&isMark != 0 && b != '-' && b != '+' && b != '(' || b == '\'' {
+			e.add |= isForeign
+		}
+	}
+	return t
+}()
+
+// beginsIBAN reports a word of four bytes or more that begins with two letters and a digit.
+func beginsIBAN(t []byte) bool {
+	for i := 2; i+1 < len(t); i++ {
+		if t[i]-'0' <= 9 && kinds[t[i-1]]&(isUp|isLow) != 0 && kinds[t[i-2]]&(isUp|isLow) != 0 &&
+			kinds[t[i+1]]&isWord != 0 && (i == 2 || kinds[t[i-3]]&isWord == 0) {
+			return true
+		}
+	}
+	return false
+}
