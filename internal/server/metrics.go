@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,10 +14,14 @@ type metrics struct {
 	decisions *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
 	masked    *prometheus.CounterVec
+
+	mu     sync.RWMutex
+	places map[gateVerdict]counters // guarded by mu; gates and verdicts are few
 }
 
 func newMetrics(reg *prometheus.Registry, pending func() float64) *metrics {
 	m := &metrics{
+		places:    map[gateVerdict]counters{},
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "assent_decisions_total", Help: "Actions decided, by gate and verdict."}, []string{"gate", "verdict"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "assent_decision_seconds", Help: "Time to find data and evaluate policy, without waiting for people.",
@@ -31,9 +36,26 @@ func newMetrics(reg *prometheus.Registry, pending func() float64) *metrics {
 	return m
 }
 
+// A gateVerdict names the counters of one gate and verdict.
+type gateVerdict struct{ gate, verdict string }
+
+type counters struct {
+	decisions prometheus.Counter
+	seconds   prometheus.Observer
+}
+
 func (m *metrics) Decided(gate, verdict string, took time.Duration) {
-	m.decisions.WithLabelValues(gate, verdict).Inc()
-	m.seconds.WithLabelValues(gate).Observe(took.Seconds())
+	m.mu.RLock()
+	c, known := m.places[gateVerdict{gate, verdict}]
+	m.mu.RUnlock()
+	if !known {
+		c = counters{m.decisions.WithLabelValues(gate, verdict), m.seconds.WithLabelValues(gate)}
+		m.mu.Lock()
+		m.places[gateVerdict{gate, verdict}] = c
+		m.mu.Unlock()
+	}
+	c.decisions.Inc()
+	c.seconds.Observe(took.Seconds())
 }
 
 func (m *metrics) Masked(class string, n int64) { m.masked.WithLabelValues(class).Add(float64(n)) }

@@ -98,8 +98,17 @@ func (c *codec) begin(conn *gate.Conn) error {
 
 // control runs one statement of the gate's own that the client doesn't see, up
 // to ReadyForQuery. It returns the server's refusal and its SQLSTATE, if it refused.
+// A simple query would drop the client's unnamed statement; what an error leaves
+// of our own is closed first.
 func (c *codec) control(conn *gate.Conn, text string) (refusal frame, code string, err error) {
-	if err := conn.Send(appendFrame(nil, 'Q', cstr(text))); err != nil {
+	const name = ownName + "_tx"
+	m := appendFrame(nil, 'C', []byte{'P'}, cstr(name))
+	m = appendFrame(m, 'C', []byte{'S'}, cstr(name))
+	m = appendFrame(m, 'P', cstr(name), cstr(text), []byte{0, 0})
+	m = appendFrame(m, 'B', cstr(name), cstr(name), make([]byte, 6))
+	m = appendFrame(m, 'E', cstr(name), make([]byte, 4))
+	m = appendFrame(m, 'C', []byte{'S'}, cstr(name))
+	if err := conn.Send(appendFrame(m, 'S')); err != nil {
 		return nil, "", err
 	}
 	tag := ""
@@ -120,6 +129,7 @@ func (c *codec) control(conn *gate.Conn, text string) (refusal frame, code strin
 				return nil, "", errors.New("upstream did not answer " + text)
 			}
 			return refusal, code, nil
+		case '1', '2', '3':
 		default:
 			return nil, "", fmt.Errorf("upstream answered %s with message %q", text, f.kind())
 		}

@@ -44,6 +44,8 @@ var bounded = []struct {
 	{"COMMIT fails", []messages{{query("insert into bounds.other values (77)")}, {query("select 1")}}, 3, false, false},
 	{"COMMIT fails, extended", []messages{{parse("", "insert into bounds.other values (77)"), bind("", ""), execute("", 0), sync_}, {query("select 1")}}, 3, false, false},
 	{"extended", []messages{{parse("", "update bounds.t set n = 1 where id <= 3"), bind("", ""), execute("", 0), sync_}}, 3, false, false},
+	{"parsed by itself", []messages{{parse("", "update bounds.t set n = 1 where id <= 3"), sync_}, {bind("", ""), execute("", 0), sync_}, {bind("", ""), execute("", 0), sync_}}, 3, false, false},
+	{"parsed by itself, and COMMIT fails twice", []messages{{parse("", "insert into bounds.other values (77)"), sync_}, {bind("", ""), execute("", 0), sync_}, {bind("", ""), execute("", 0), sync_}, {query("select 1")}}, 3, false, false},
 	{"extended, past", []messages{{parse("", "update bounds.t set n = 1"), bind("", ""), execute("", 0), sync_}}, 3, true, false},
 	{"prepared, run twice", []messages{
 		{parse("s", "update bounds.t set n = n + 1 where id <= 3"), sync_},

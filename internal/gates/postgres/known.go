@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"reflect"
 	"slices"
@@ -23,7 +24,8 @@ type known struct {
 	state    sql.State         // for the classifier
 	named    map[string]string // for the digest; shared, never changed
 	meaning  string            // for comparison
-	texts    map[string]string // texts of simple queries
+	texts    map[string]string // texts of simple queries that came more than once
+	once     [64]uint64        // hashes of those that came once
 	meanings map[*sql.Statement]*meaning
 }
 
@@ -62,18 +64,26 @@ func (c *codec) knows() *known {
 	return k
 }
 
-// text is b as a string, the same one for the same bytes.
+var seed = maphash.MakeSeed()
+
+// text is b as a string, the same one for the same bytes from the third time on.
 func (k *known) text(b []byte) string {
 	if s, is := k.texts[string(b)]; is {
 		return s
 	}
 	s := string(b)
-	if len(s) <= maxKnownText {
-		if len(k.texts) >= maxKnown {
-			clear(k.texts)
-		}
-		k.texts[s] = s
+	if len(s) > maxKnownText {
+		return s
 	}
+	h := maphash.String(seed, s)
+	if at := &k.once[h%uint64(len(k.once))]; *at != h {
+		*at = h
+		return s
+	}
+	if len(k.texts) >= maxKnown {
+		clear(k.texts)
+	}
+	k.texts[s] = s
 	return s
 }
 
