@@ -252,9 +252,10 @@ func desyncPolicy(ctx context.Context, a *action.Action, held func(gate.Held)) e
 func TestDesync(t *testing.T) {
 	d := direct(t, append(bypassSetup, "create table bypass.allowed(n int)",
 		"create function bypass.renamer(name text, said text) returns int language plpgsql as $$ begin execute 'deallocate ' || name; execute 'prepare ' || name || ' as ' || said; return 1; end $$", "insert into bypass.customers values (3, null, null)", "delete from bypass.inherits_customers")...)
+	direct(t, wiredSetup...)
 	a := &authority{decide: desyncPolicy, classed: []string{"ssn"}}
 	dsn := start(t, a, sensitive)
-	for _, c := range slices.Concat(desync, mixing) {
+	for _, c := range slices.Concat(desync, mixing, wired) {
 		t.Run(c.name, func(t *testing.T) {
 			w := dialWire(t, dsn)
 			var got []string
@@ -288,7 +289,7 @@ func TestDesync(t *testing.T) {
 // What the gate believes of a session must be what the server says, after
 // every way to change it and to take it back.
 func TestStateIsTheServers(t *testing.T) {
-	direct(t, append(bypassSetup, "grant all on schema bypass to nobody_b", "grant all on bypass.customers to nobody_b")...)
+	direct(t, append(bypassSetup, "create view bypass.changing as select bypass.setter('search_path', 'bypass')", "grant all on schema bypass to nobody_b", "grant all on bypass.customers to nobody_b")...)
 	a := &authority{}
 	dsn := start(t, a)
 	scripts := [][]string{
@@ -318,6 +319,8 @@ func TestStateIsTheServers(t *testing.T) {
 		{"select bypass.setter('role', 'nobody_b')"},
 		{"select bypass.setter('search_path', 'bypass')"},
 		{"begin", "select bypass.setter('search_path', 'bypass')", "rollback"},
+		{"select * from bypass.changing"},
+		{"begin", "declare c cursor for select * from bypass.changing", "fetch all from c", "commit"},
 		{"do $$ begin set role nobody_b; end $$"},
 		{"set role nobody_b; select 1/0"},
 		{"update pg_settings set setting = 'bypass' where name = 'search_path'"},

@@ -254,15 +254,15 @@ func (c *codec) batch() *batch {
 	return b
 }
 
-// read reads the next message into b.
+// read reads the next message into b, in place of the one before it: what is
+// dropped takes no memory, and what is kept of a message is copied.
 func (b *batch) read(conn *gate.Conn, limit int) (frame, error) {
-	at := len(b.in)
-	in, err := appendMessage(conn.In, b.in, limit)
+	f, err := readFrame(conn.In, b.in, limit)
 	if err != nil {
 		return nil, err
 	}
-	b.in = in
-	return frame(in[at:]), nil
+	b.in = f
+	return f, nil
 }
 
 // payload keeps text and tail together, as the digest binds them.

@@ -89,6 +89,7 @@ func (c *codec) lose(b *batch) {
 
 // afterError skips, as the server does, what follows step i up to Sync.
 func (c *codec) afterError(conn *gate.Conn, r *gate.Request, b *batch, i int) error {
+	c.dropPortals(b)
 	c.notRun(r)
 	if !b.synced {
 		c.skip = skipUpstream
@@ -106,6 +107,16 @@ func (c *codec) keepPortals(conn *gate.Conn, r *gate.Request, b *batch) {
 	for name, po := range b.portals {
 		if po != nil && c.portals[name] == po && po.run.action >= 0 && po.permit == nil {
 			po.permit, b.kept = r.Keep(conn, po.run.action), true
+		}
+	}
+}
+
+// dropPortals forgets portals of a batch that failed behind them: a savepoint may keep
+// them on the server, but their permits end with the batch.
+func (c *codec) dropPortals(b *batch) {
+	for name, po := range b.portals {
+		if po != nil && c.portals[name] == po && po.run.action >= 0 && po.permit == nil {
+			delete(c.portals, name)
 		}
 	}
 }
@@ -361,7 +372,7 @@ func (c *codec) failed(r *gate.Request, run *run, po *portal, f frame, n int64) 
 	c.out = c.appendReport(c.out, f, c.text)
 	code, _ := errorCode(f.body())
 	c.finished(r, run, po, gate.Outcome{State: gate.Failed, Code: code, Rows: n})
-	c.dirty(run.st, po)
+	c.dirty(run, po)
 	c.alters(run.st) // a procedure may have committed before it failed
 	return nil
 }
@@ -461,8 +472,11 @@ func (c *codec) completed(conn *gate.Conn, r *gate.Request, run *run, po *portal
 		return err
 	}
 	if f.kind() == 's' && run.bound == nil {
+		if po != nil && po.permit == nil && run.action >= 0 { // what follows in its batch may fail
+			po.permit, r.State.(*batch).kept = r.Keep(conn, run.action), true
+		}
 		c.out = append(c.out, f...)
-		c.dirty(run.st, po)
+		c.dirty(run, po)
 		c.alters(run.st)
 		return nil // the permit goes on with the portal
 	}
@@ -516,8 +530,9 @@ func taggedRows(tag []byte) (n int64, ok bool) {
 // search_path: by itself, or by a function or trigger it ran. Code also prepares,
 // closes and declares under names that we know, and that stays when it fails or is
 // suspended; only the portal that runs it, which may be nil, it cannot close.
-func (c *codec) dirty(st *sql.Statement, running *portal) {
-	if runsCode(st) {
+func (c *codec) dirty(run *run, running *portal) {
+	st := run.st
+	if run.code {
 		c.suspect = len(c.prepared) > 0
 		for name := range c.cursors {
 			c.closeCursor(name)
@@ -532,7 +547,7 @@ func (c *codec) dirty(st *sql.Statement, running *portal) {
 	case sql.TxBegin, sql.TxSavepoint, sql.TxRelease:
 		return
 	case sql.TxNone:
-		if st.ReadOnly() && len(st.Session) == 0 {
+		if st.ReadOnly() && len(st.Session) == 0 && !run.code {
 			return
 		}
 		c.touched = true
@@ -559,7 +574,7 @@ var onlyAdding = []string{"create table", "create index", "create sequence", "co
 // applied commits to the gate's state what the server acknowledged.
 func (c *codec) applied(conn *gate.Conn, r *gate.Request, run *run, po *portal) {
 	st := run.st
-	c.dirty(st, po)
+	c.dirty(run, po)
 	switch {
 	case st.Prepare != nil:
 		c.prepared[st.Prepare.Name] = &prepared{text: run.text, bySQL: true}
@@ -621,13 +636,14 @@ func (c *codec) closeCursor(name string) {
 // discards up to ReadyForQuery, and answers with an ERROR and the true status.
 func (c *codec) callOff(conn *gate.Conn, r *gate.Request, b *batch, s *step, d *gate.Denied) error {
 	c.rows, c.limit = 0, nil
+	c.dropPortals(b)
 	ran := s.runs
 	if s.portal != nil {
 		ran = append(ran, s.portal.run)
 	}
 	for i := range ran {
 		c.finished(r, &ran[i], s.portal, gate.Outcome{State: gate.Failed, Code: sqlstate(d)})
-		c.dirty(ran[i].st, s.portal)
+		c.dirty(&ran[i], s.portal)
 	}
 	c.g.cancelUpstream(context.WithoutCancel(c.ctx), c.upstreamKey)
 	if b.synced {

@@ -29,7 +29,7 @@ type batch struct {
 	prepared map[string]*prepared // as it will be if upstream accepts; nil: closed
 	portals  map[string]*portal
 	cursors  map[string]*cursor
-	in       []byte // what the client sent
+	in       []byte // the client's last message
 	payloads []byte
 	params   []param
 	request  gate.Request
@@ -70,13 +70,15 @@ type run struct {
 	st      *sql.Statement
 	action  int // in the request; -1: harmless, or under an older permit
 	text    string
-	runs    string  // EXECUTE: the name of what runs; text is its text
-	cursor  *cursor // FETCH and MOVE: runs under its permit
+	runs    string   // EXECUTE: the name of what runs; text is its text
+	types   []uint32 // of its parameters, as declared by the protocol
+	cursor  *cursor  // FETCH and MOVE: runs under its permit
 	declare *cursor
 	copy    *copyFormat
 	columns []action.Column // with everything behind their sources
 	meaning *meaning
 	bound   *int64 // rows it may change; nil: any number
+	code    bool   // may run code, its own or a trigger's, a view's, a rule's
 }
 
 type param struct {
@@ -106,6 +108,10 @@ func (c *codec) ReadRequest(conn *gate.Conn) (*gate.Request, error) {
 		}
 		if strings.IndexByte(clientMessages, kind[0]) < 0 {
 			return nil, fmt.Errorf("message %q from the client: %w", kind[0], gate.ErrUnreadable)
+		}
+		if b.coded && strings.IndexByte("PBDEC", kind[0]) >= 0 { // judged once the code has run
+			b.raw = appendFrame(b.raw, 'H')
+			return c.request(b)
 		}
 		f, err := b.read(conn, c.g.cfg.MaxMessage)
 		if err != nil {
@@ -355,6 +361,7 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 	if err != nil || b.refusal != nil {
 		return err
 	}
+	r.code = r.code || runsCode(st)
 	if r.action >= 0 {
 		a := b.actions[r.action]
 		a.State = p.withTypes(a.State)
@@ -491,6 +498,7 @@ func (c *codec) addExecute(conn *gate.Conn, b *batch, f frame) (end bool, err er
 	}
 	b.push(f, step{kind: stepExecute, portal: po})
 	c.willRun(b, &po.run)
+	b.coded = b.coded || po.run.code
 	if shifts(po.run.st) {
 		b.raw = appendFrame(b.raw, 'H')
 		return true, nil
@@ -517,7 +525,7 @@ func (c *codec) sameMeaning(conn *gate.Conn, b *batch, po *portal) (bool, error)
 		return true, nil
 	}
 	p := c.lookup(b, po.run.runs)
-	return p != nil && p.text == po.run.text, nil
+	return p != nil && p.text == po.run.text && slices.Equal(p.types, po.run.types), nil
 }
 
 // meaning is what names mean in this session, for comparison.
@@ -599,7 +607,7 @@ func (c *codec) addQuery(conn *gate.Conn, b *batch, f frame) error {
 		}
 		s.runs = append(s.runs, r)
 		c.willRun(b, &r)
-		b.coded = b.coded || runsCode(r.st)
+		b.coded = b.coded || r.code
 		b.shifted = b.shifted || b.coded || shiftsText(&res.Statements[i], c.touched || b.shifted)
 	}
 	b.push(f, s)
@@ -669,6 +677,10 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 	if r.runs != "" { // EXECUTE s says nothing: people see, and approve, what s is
 		payload = append(append(slices.Clone(payload), 0), r.text...)
 		text += "\n-- " + strconv.Quote(r.runs) + " is: " + r.text
+		if len(r.types) > 0 {
+			payload = fmt.Append(payload, "\x00", r.types)
+			text += fmt.Sprint("\n-- with parameters of types ", r.types)
+		}
 	}
 	m, err := c.meaningOf(r.st)
 	if err != nil {
@@ -679,7 +691,11 @@ func (c *codec) plan(conn *gate.Conn, b *batch, st *sql.Statement, text string, 
 	if r.declare != nil {
 		r.declare.columns = r.columns
 	}
-	c.describe(b, m, text, payload)
+	a := c.describe(b, m, text, payload)
+	r.code = slices.Contains(a.Kinds, action.Execute) || slices.Contains(a.Kinds, action.Unknown)
+	if r.declare != nil {
+		r.declare.code = r.code
+	}
 	b.judged = append(b.judged, judged{start: start, text: source, plan: m.plan})
 	return r, nil
 }
@@ -709,6 +725,10 @@ func samePin(value, want string) bool {
 	return v == want || v == "true" || v == "1" || v == "yes"
 }
 
+// preparable are what PREPARE takes. The protocol prepares anything, and EXECUTE would run
+// it: a PREPARE, DEALLOCATE, DECLARE or ROLLBACK whose effect on the session nobody noted.
+var preparable = []string{"select", "insert", "update", "delete", "merge"}
+
 // planNamed resolves what runs by name: EXECUTE, FETCH and MOVE, and notes
 // what DECLARE makes. An unknown name is refused.
 func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
@@ -724,15 +744,22 @@ func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 			return true, nil
 		}
 		inner := &c.g.cfg.Classifier.Classify(p.text, c.knows().state).Statements[0]
-		if p.bySQL {
-			if inner.Prepare == nil {
-				b.refuse("26000", "the prepared statement is not understood")
-				return true, nil
-			}
+		switch {
+		case p.bySQL && inner.Prepare == nil:
+			b.refuse("26000", "the prepared statement is not understood")
+			return true, nil
+		case p.bySQL:
 			inner = inner.Prepare.Inner
+		case !slices.Contains(preparable, inner.Verb):
+			b.refuse("0A000", "EXECUTE runs here what PREPARE could have prepared; run this statement by Bind, or by itself")
+			return true, nil
+		}
+		if inner, err = c.withParameters(inner, p.types); err != nil {
+			b.refuse("AS004", "the gate cannot tell what the types of these parameters are; try again later")
+			return true, nil
 		}
 		resolved := st.Resolve(inner)
-		r.st, r.text, r.runs = &resolved, p.text, st.Execute
+		r.st, r.text, r.runs, r.types = &resolved, p.text, st.Execute, p.types
 	case st.Cursor == nil:
 	case st.Cursor.Op == sql.CursorDeclare:
 		r.declare = &cursor{inner: st.Cursor.Inner, hold: st.Cursor.Hold}
@@ -743,7 +770,7 @@ func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 			return true, nil
 		}
 		resolved := st.Resolve(r.cursor.inner)
-		r.st, r.columns = &resolved, r.cursor.columns
+		r.st, r.columns, r.code = &resolved, r.cursor.columns, r.cursor.code
 		return true, nil // under the permit it was declared with
 	}
 	return false, nil

@@ -122,6 +122,7 @@ type cursor struct {
 	columns []action.Column
 	permit  gate.Permit // nil when the query is harmless
 	hold    bool
+	code    bool // reading it may run code
 	rows    int64
 }
 
