@@ -100,6 +100,7 @@ type Permit interface {
 type Rows interface {
 	// Value returns what may be shown for v, the value of column i. v is never
 	// modified. NULL (nil) stays NULL. binary values come in the upstream's wire format.
+	// What it returns is good until the next call.
 	Value(i int, v []byte) ([]byte, error)
 }
 

@@ -112,7 +112,7 @@ func (r rule) format(c detect.Class, v []byte) (string, bool) {
 	default:
 		return "", false
 	}
-	if countDigitsAndSeparators(v) < 0 {
+	if _, n := lastDigits(v); n < 0 {
 		return "", false
 	}
 	d := digitsOf(v)

@@ -42,7 +42,11 @@ type Rows struct {
 	first  []column // cols as they were before any value
 	counts map[string]int64
 	found  []detect.Finding // reused from value to value
+	shown  []byte           // the mask of the last value, for as long as nobody asks for another
 }
+
+// maxShown is how large the memory of a mask may be to be used again.
+const maxShown = 16 << 10
 
 // Unscannable stands in place of a class for what an expression made of text that
 // has none: reverse(notes) shows whatever notes holds, and nobody could find it.
@@ -59,8 +63,21 @@ type column struct {
 	elem  kind // of an array
 	class detect.Class
 	rule  rule
-	known bool // class and rule hold
-	depth int  // of nested values
+	known bool  // class and rule hold
+	clean bool  // what holds no finding is shown as it is, whatever else it may be
+	depth int   // of nested values
+	n     int64 // masked values that are not in counts yet
+}
+
+// passes reports whether content shows every value that a scan finds nothing in.
+func (c *column) passes() bool {
+	switch c.kind {
+	case kindText, kindOther:
+		return true
+	case kindRecord, kindOpaque, kindInt2, kindInt4, kindInt8, kindFloat4, kindFloat8, kindNumeric:
+		return !c.Binary
+	}
+	return false
 }
 
 // Rows opens a result set.
@@ -89,6 +106,7 @@ func (s *Set) Rows(cols []Column) *Rows {
 		if c.Turned && !col.known && len(s.rules) > 0 {
 			col.Derived, col.class, col.rule, col.known = true, Unscannable, rule{method: Redact}, true
 		}
+		col.clean = col.passes()
 		r.cols = append(r.cols, col)
 	}
 	r.first = slices.Clone(r.cols)
@@ -132,10 +150,18 @@ func (r *Rows) learn(c *column, class detect.Class) {
 }
 
 // Counts returns how many values were masked, by class.
-func (r *Rows) Counts() map[string]int64 { return r.counts }
+func (r *Rows) Counts() map[string]int64 {
+	for i := range r.cols {
+		if c := &r.cols[i]; c.n > 0 {
+			r.counts[string(c.class)] += c.n
+			c.n = 0
+		}
+	}
+	return r.counts
+}
 
-// Value returns what may be shown for v, the value of column i. It never
-// modifies v, and returns v itself when there is nothing to mask. NULL (nil)
+// Value returns what may be shown for v, the value of column i, good until the next
+// call. It never modifies v, and returns v itself when there is nothing to mask. NULL (nil)
 // stays NULL, except where a classed value was computed with: there each value
 // gets the same answer, because nullif(substr(ssn, 1, 1), '1') tells a digit by being
 // NULL and string_to_array(ssn, '1') by its length. An error means that the value
@@ -148,6 +174,18 @@ func (r *Rows) Value(i int, v []byte) ([]byte, error) {
 		return nil, fmt.Errorf("masking column %d of %d: %w", i, len(r.cols), errColumn)
 	}
 	c := &r.cols[i]
+	switch {
+	case v == nil:
+	case c.known && c.kind == kindText && !c.Derived:
+		c.n++ // a column keeps its class, so Counts can still tell which
+		out := c.rule.appendTo(r.shown, c.class, v)
+		if cap(out) <= maxShown {
+			r.shown = out[:0]
+		}
+		return out, nil
+	case !c.known && c.clean && detect.Clean(v):
+		return v, nil
+	}
 	if v == nil && !(c.known && c.Derived) {
 		return nil, nil
 	}

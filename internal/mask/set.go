@@ -1,6 +1,7 @@
 package mask
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -22,6 +23,7 @@ type Set struct {
 // A rule is a method with its keys.
 type rule struct {
 	method string
+	tag    string // of its class
 	key    []byte // HMAC key of hash and tokenize
 	ff1    cipher.Block
 	// stored: the value comes straight out of a column of the upstream. What the
@@ -55,7 +57,7 @@ func (m *Masker) For(actor string, methods map[string]string) *Set {
 		if !ok {
 			continue
 		}
-		r := rule{method: method}
+		r := rule{method: method, tag: tag(class)}
 		switch method {
 		case Hash, Token:
 			r.key = m.derive(method, class, actor, sha256.Size)
@@ -138,6 +140,20 @@ var tagBytes = func() map[detect.Class][]byte {
 	return out
 }()
 
+// appendTo appends what value returns, for the class that r is of.
+func (r *rule) appendTo(dst []byte, c detect.Class, v []byte) []byte {
+	switch r.method {
+	case Redact:
+		return append(dst, r.tag...)
+	case Partial:
+		if out, ok := appendPartial(dst, c, v); ok {
+			return out
+		}
+		return append(dst, r.tag...)
+	}
+	return append(dst, r.value(c, v)...)
+}
+
 // value returns the mask of one value. What a method has no form for is redacted.
 func (r rule) value(c detect.Class, v []byte) string {
 	switch r.method {
@@ -187,49 +203,50 @@ func digitsOf(v []byte) []byte {
 // partial shows the last four digits of a card or account and the domain of an
 // address: what a person needs to tell two apart.
 func partial(c detect.Class, v []byte) (string, bool) {
+	out, ok := appendPartial(nil, c, v)
+	return string(out), ok
+}
+
+// appendPartial appends what partial returns. When it reports false, dst is as it was.
+func appendPartial(dst []byte, c detect.Class, v []byte) ([]byte, bool) {
 	switch c {
 	case detect.Card:
-		d := digitsOf(v)
-		if len(d) < 13 || len(d) > 19 || len(d) != countDigitsAndSeparators(v) {
-			return "", false
+		if last, n := lastDigits(v); n >= 13 && n <= 19 {
+			return append(append(dst, "**** **** **** "...), last[:]...), true
 		}
-		return "**** **** **** " + string(d[len(d)-4:]), true
 	case detect.Phone, detect.USSSN:
-		d := digitsOf(v)
-		if len(d) < 9 || len(d) > 15 || len(d) != countDigitsAndSeparators(v) {
-			return "", false
+		if last, n := lastDigits(v); n >= 9 && n <= 15 {
+			return append(append(dst, "*** ** "...), last[:]...), true
 		}
-		return "*** ** " + string(d[len(d)-4:]), true
 	case detect.IBAN:
 		d := canonical(c, v)
 		if len(d) < 15 || len(d) > 34 || strings.ContainsFunc(string(d), func(r rune) bool {
 			return (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z')
 		}) {
-			return "", false
+			return dst, false
 		}
-		return string(d[:2]) + "** **** " + string(d[len(d)-4:]), true
+		return append(append(append(dst, d[:2]...), "** **** "...), d[len(d)-4:]...), true
 	case detect.Email:
-		text := string(v)
-		at := strings.IndexByte(text, '@')
-		if at <= 0 || strings.Count(text, "@") != 1 || strings.ContainsAny(text[at:], " \t\r\n,;<>%\\\"'") {
-			return "", false
+		at := bytes.IndexByte(v, '@')
+		if at <= 0 || bytes.IndexByte(v[at+1:], '@') >= 0 || bytes.ContainsAny(v[at:], " \t\r\n,;<>%\\\"'") {
+			return dst, false
 		}
-		return "***" + text[at:], true
+		return append(append(dst, "***"...), v[at:]...), true
 	}
-	return "", false
+	return dst, false
 }
 
-// countDigitsAndSeparators returns the number of digits in v, or -1 when it has
+// lastDigits returns the last four digits of v and how many it has, or -1 when it has
 // anything but digits and separators.
-func countDigitsAndSeparators(v []byte) int {
-	n := 0
+func lastDigits(v []byte) (last [4]byte, n int) {
 	for _, b := range v {
 		switch {
 		case b >= '0' && b <= '9':
+			last[0], last[1], last[2], last[3] = last[1], last[2], last[3], b
 			n++
-		case !strings.ContainsRune(" -./()+", rune(b)):
-			return -1
+		case strings.IndexByte(" -./()+", b) < 0:
+			return last, -1
 		}
 	}
-	return n
+	return last, n
 }
