@@ -80,7 +80,11 @@ func FuzzUpstreamFrames(f *testing.F) {
 					out = c.appendFields(nil, m, fields, bytes.ToUpper)
 				}
 			case 'D':
-				out, err = c.appendRow(nil, m, fields, upper{})
+				if len(m) > flushAt {
+					continue
+				}
+				err = c.row(nil, m, fields, upper{}, nil)
+				out, c.out = c.out, nil
 			case 'E', 'N':
 				out = c.appendReport(nil, m, bytes.ToUpper)
 			default:

@@ -101,45 +101,6 @@ func (c *codec) columns(run *run, fields []field) ([]gate.Column, error) {
 	return out, nil
 }
 
-// appendRow relays a DataRow with its values masked. Without a mask that
-// changes something the bytes go on as they came.
-func (c *codec) appendRow(out []byte, f frame, fields []field, rows gate.Rows) ([]byte, error) {
-	w := walker{b: f.body()}
-	n := w.u16()
-	if n != len(fields) {
-		return out, errRow // a value that no column describes is not shown
-	}
-	start, from := len(out), 0 // f up to from is in out
-	for i := range n {
-		at := len(f) - len(w.b)
-		v := w.value()
-		if w.bad {
-			return out[:start], errRow
-		}
-		shown, err := c.value(i, v, &fields[i], rows)
-		if err != nil {
-			return out[:start], err
-		}
-		if same(shown, v) {
-			continue
-		}
-		out = append(out, f[from:at]...)
-		from = len(f) - len(w.b)
-		if shown == nil {
-			out = binary.BigEndian.AppendUint32(out, 0xffffffff)
-			continue
-		}
-		out = binary.BigEndian.AppendUint32(out, uint32(len(shown)))
-		out = append(out, shown...)
-	}
-	if !w.done() {
-		return out[:start], errRow
-	}
-	out = append(out, f[from:]...)
-	binary.BigEndian.PutUint32(out[start+1:], uint32(len(out)-start-1))
-	return out, nil
-}
-
 // same reports whether shown is v; NULL is not the empty value.
 func same(shown, v []byte) bool {
 	if len(shown) != len(v) || (shown == nil) != (v == nil) {

@@ -331,10 +331,15 @@ func (c *codec) copyRun(conn *gate.Conn, r *gate.Request, run *run, po *portal, 
 				}
 				rows = permit.Rows(columns)
 			}
-			if n++; n == wideAfter {
+			n++
+			if err := c.row(conn, f, fields, rows, permit); err != nil {
+				return false, limited(err)
+			}
+			more, err := c.manyRows(conn, fields, rows, permit)
+			if n += more; n >= wideAfter {
 				conn.Widen()
 			}
-			if err := c.row(conn, f, fields, rows, permit); err != nil {
+			if err != nil {
 				return false, limited(err)
 			}
 		case 'G':
@@ -391,17 +396,6 @@ func limited(err error) error {
 		return &stopped{d}
 	}
 	return err
-}
-
-// row masks one row and stages it to be counted and sent.
-func (c *codec) row(conn *gate.Conn, f frame, fields []field, rows gate.Rows, permit gate.Permit) error {
-	start := len(c.out)
-	out, err := c.appendRow(c.out, f, fields, rows)
-	if err != nil {
-		return err
-	}
-	c.out = out
-	return c.stage(conn, start, permit)
 }
 
 // stage notes that what follows start in c.out is a row under permit.
