@@ -71,6 +71,10 @@ type Bounder interface {
 // of an error that wraps it is recorded: it must hold no payload.
 var ErrUnreadable = errors.New("unreadable request")
 
+// ErrLost marks that upstream ended the connection, where a codec knows it by
+// the protocol's own last word; that reading or writing failed, the runtime sees itself.
+var ErrLost = errors.New("upstream ended the connection")
+
 // A Request is what a client sent. The zero value is refused.
 type Request struct {
 	Raw      []byte           // the exact bytes to send once every action is permitted

@@ -190,7 +190,10 @@ func (c *Conn) serveOne(codec Codec) error {
 		return err
 	}
 	if denied != nil {
-		return c.deny(codec, r, denied)
+		if err := c.deny(codec, r, denied); err != nil || denied.Status != StatusLost {
+			return err
+		}
+		return errUpstreamLost
 	}
 	return c.execute(codec, r)
 }
@@ -247,9 +250,22 @@ func (c *Conn) enforce(codec Codec, r *Request) (*Denied, error) {
 	}
 	if err != nil {
 		r.finish(Outcome{State: NotRun})
+		if lost(err) {
+			return &Denied{Status: StatusLost, Reason: "the connection to the system was lost before the statement was sent, so it did not run"}, nil
+		}
 		return refusal(err), nil
 	}
 	return nil, nil
+}
+
+// lost says that what a codec did before it sent a request failed because upstream is gone.
+func lost(err error) bool {
+	var d *Denied
+	if errors.As(err, &d) {
+		return false
+	}
+	var op *net.OpError
+	return errors.Is(err, ErrLost) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && !op.Timeout()
 }
 
 // bounds hands the codec the bounds of its permits. A bound that nobody keeps is none, so it refuses.

@@ -341,13 +341,12 @@ func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
 		rec = &audit.Record{}
 	}
 	e.fill(rec, j)
-	if j.decision.RowLimit.Known && !j.preview.Bound().Known && !boundable(j.action) {
-		// A bound that nobody can hold is none: the permission does not reach this far.
-		rec.Decision, rec.Detail["refused"] = "deny", "a permitted number of rows can't be enforced on this"
+	if why, hint := j.pastLimit(); why != "" {
+		rec.Decision, rec.Detail["refused"] = "deny", why
 		if err := e.o.Record.Record(ctx, rec); err != nil {
 			return nil, e.unwritable(err)
 		}
-		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: "permitted up to a number of rows, which can't be told before it runs", Hint: "ask a policy owner for a rule that has people review it"}
+		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: why, Hint: hint}
 	}
 	var err error
 	if traffic {

@@ -142,3 +142,51 @@ func TestRulesReadThePreview(t *testing.T) {
 		}
 	}
 }
+
+const rowsPack = `apiVersion: assent/v1
+kind: PolicyPack
+metadata: { name: held, version: 3.0.0, owner: tests }
+rules:
+  - id: few-rows
+    match: { kind: [data.write] }
+    when: data.rows <= 10
+    then: allow
+tests:
+  - { name: few, given: { kind: data.write, rows: 3 }, want: { decision: allow, rule: few-rows } }
+`
+
+// A rule that permits a write up to a number of rows permits it where a gate
+// counted them and holds it to that number, and nowhere else.
+func TestRowLimitOfAWrite(t *testing.T) {
+	b := newBench(t)
+	b.pack(rowsPack)
+	for _, c := range []struct {
+		name    string
+		preview action.Preview
+		refused string
+	}{
+		{"few", rows(7), ""},
+		{"as many", rows(10), ""},
+		{"many", rows(11), "it would change more"},
+		{"unknown", action.Preview{Why: "too slow"}, "can't be told"},
+		{"a guess", action.Preview{Estimate: action.KnownCount(1)}, "can't be told"},
+		{"rows that nobody can hold it to", action.Preview{Rows: action.KnownCount(1)}, "can't be told"},
+	} {
+		p, err := b.askWith(t.Context(), action.DataWrite, &looker{now: c.preview})
+		if c.refused != "" {
+			refusedWith(t, err, gate.StatusDenied, c.refused)
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if n := p.Bound(); n != 10 {
+			t.Errorf("%s: its bound is %d", c.name, n)
+		}
+		p.Done(gate.Outcome{State: gate.Executed})
+	}
+	if n := len(b.records(audit.TypeRequest)); n != 6 {
+		t.Errorf("%d requests are recorded", n)
+	}
+}

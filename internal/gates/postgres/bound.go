@@ -121,7 +121,10 @@ func (c *codec) control(conn *gate.Conn, text string) (refusal frame, code strin
 		case 'C':
 			tag = strings.TrimRight(string(f.body()), "\x00")
 		case 'E':
-			code, _ = errorCode(f.body())
+			var severity string
+			if code, severity = errorCode(f.body()); severity == "FATAL" || severity == "PANIC" {
+				return nil, "", saidNo(f)
+			}
 			refusal = slices.Clone(f)
 		case 'Z':
 			c.ready(f)

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -447,6 +448,9 @@ func appendParam(b []byte, p param, oid uint32) []byte {
 	case p.value == nil:
 		return append(b, "NULL"...)
 	case !p.binary || textual(oid) && utf8.Valid(p.value):
+		if len(p.value) > shownText {
+			return appendLeftOut(b, p.value, "text")
+		}
 		return strconv.AppendQuote(b, string(p.value))
 	}
 	switch len(p.value) {
@@ -463,7 +467,25 @@ func appendParam(b []byte, p param, oid uint32) []byte {
 			return strconv.AppendInt(b, n, 10)
 		}
 	}
-	return hex.AppendEncode(append(b, '\\', 'x'), p.value)
+	b = hex.AppendEncode(append(b, '\\', 'x'), p.value[:min(len(p.value), shownBytes)])
+	if len(p.value) > shownBytes {
+		return appendLeftOut(append(b, "… "...), p.value, "a binary value")
+	}
+	return b
+}
+
+// What people are shown of one parameter. Of a longer text they see nothing: cut in
+// the middle, a value or a key would no longer be found, and so not be masked. What
+// they approve is all of it, by its digest.
+const (
+	shownBytes = 256
+	shownText  = 64 << 10
+)
+
+// appendLeftOut tells a value by its size and the beginning of its SHA-256.
+func appendLeftOut(b []byte, value []byte, what string) []byte {
+	sum := sha256.Sum256(value)
+	return fmt.Appendf(b, "(%d bytes of %s, sha256 %x…)", len(value), what, sum[:8])
 }
 
 // textual types have the same bytes in text and binary format.

@@ -377,8 +377,7 @@ func (c *codec) values(conn *gate.Conn, queries []string) ([]*string, error) {
 		case 'C':
 			at++
 		case 'E':
-			code, _ := errorCode(f.body())
-			return nil, fmt.Errorf("upstream error %s", code)
+			return nil, saidNo(f)
 		case '3':
 			if closes--; closes == 0 && end == 'H' {
 				return values, nil
@@ -394,6 +393,15 @@ func (c *codec) values(conn *gate.Conn, queries []string) ([]*string, error) {
 			return nil, fmt.Errorf("upstream sent message %q", f.kind())
 		}
 	}
+}
+
+// saidNo is upstream's refusal of a statement of the gate's own. FATAL is its last word.
+func saidNo(f frame) error {
+	code, severity := errorCode(f.body())
+	if severity == "FATAL" || severity == "PANIC" {
+		return fmt.Errorf("upstream error %s: %w", code, gate.ErrLost)
+	}
+	return fmt.Errorf("upstream error %s", code)
 }
 
 // next reads upstream's next message and deals with those that may come at any time.
