@@ -222,6 +222,9 @@ var desync = []desyncCase{
 	{"a query inside an extended batch", []messages{{parse("", harmless), bind("", ""), query(harmful)}}, "FATAL 08P01", true},
 	{"a query between flush and Sync", []messages{{parse("", harmless), flush_, query(harmful)}}, "FATAL 08P01", true},
 	{"names of the gate's own", []messages{{parse("_assent", harmful), sync_}, {query(harmless)}}, "ERROR 22021;row 1,SELECT 1", false},
+	{"names of the gate's own by SQL", []messages{
+		{query("prepare _assent as select 1")}, {query("begin; declare _assent_tx cursor for select 1")}, {query("rollback")}, {query("set timezone = 'UTC'")}, {query(harmless)},
+	}, "ERROR 42602;ERROR 42602;ROLLBACK;SET;row 1,SELECT 1", false},
 	{"a terminate inside a batch", []messages{{parse("", "insert into bypass.allowed values (1)"), bind("", ""), execute("", 0), &pgproto3.Terminate{}}}, "", true},
 	{"a describe of a portal that the batch binds later", []messages{
 		{&pgproto3.Describe{ObjectType: 'P', Name: "p"}, parse("", harmless), bind("p", ""), execute("p", 0), sync_}, {query(harmless)},

@@ -196,7 +196,7 @@ func (c *codec) parameters(conn *gate.Conn, body []byte) error {
 				unknown = append(unknown, name)
 				continue
 			}
-			return refuse("0A000", "a start-up parameter that this gate does not pass on: only user, database, application_name, client_encoding, DateStyle, TimeZone, IntervalStyle and extra_float_digits", nil)
+			return refuse("0A000", "a start-up parameter that this gate does not pass on: only user, database, application_name, client_encoding, DateStyle, TimeZone, IntervalStyle and extra_float_digits; SET others after connecting", nil)
 		}
 	}
 	if w.bad || len(w.b) != 1 || w.b[0] != 0 {
@@ -211,7 +211,7 @@ func (c *codec) parameters(conn *gate.Conn, body []byte) error {
 	case c.database == "" || c.database == c.user && want != "":
 		c.database = want
 	case want != "" && c.database != want:
-		return refuse("3D000", "this gate leads to another database", nil)
+		return refuse("3D000", "this gate leads to another database: connect to the one that its configuration names", nil)
 	}
 	if c.minor > 0 || len(unknown) > 0 {
 		m := binary.BigEndian.AppendUint32(nil, version3)

@@ -751,11 +751,21 @@ func samePin(value, want string) bool {
 // it: a PREPARE, DEALLOCATE, DECLARE or ROLLBACK whose effect on the session nobody noted.
 var preparable = []string{"select", "insert", "update", "delete", "merge"}
 
+// takesOwnName says that st gives something a name of the gate's own, by SQL. The
+// gate could then no longer ask the server anything in this session.
+func takesOwnName(st *sql.Statement) bool {
+	return st.Prepare != nil && strings.HasPrefix(st.Prepare.Name, ownName) ||
+		st.Cursor != nil && st.Cursor.Op == sql.CursorDeclare && strings.HasPrefix(st.Cursor.Name, ownName)
+}
+
 // planNamed resolves what runs by name: EXECUTE, FETCH and MOVE, and notes
 // what DECLARE makes. An unknown name is refused.
 func (c *codec) planNamed(b *batch, r *run) (done bool, err error) {
 	st := r.st
 	switch {
+	case takesOwnName(st):
+		b.refuse("42602", "names of statements and cursors must not begin with "+ownName)
+		return true, nil
 	case b.coded && (st.Execute != "" || st.Cursor != nil && (st.Cursor.Op == sql.CursorFetch || st.Cursor.Op == sql.CursorMove)):
 		b.refuse("55000", "what this name means is known only when the code before it has run; send it by itself")
 		return true, nil
