@@ -91,8 +91,11 @@ var walks = func() (t [256]struct{ keep, add uint64 }) {
 
 // beginsIBAN reports a word of four bytes or more that begins with two letters and a digit.
 func beginsIBAN(t []byte) bool {
-	for i := 2; i+1 < len(t); i++ {
-		if t[i]-'0' <= 9 && kinds[t[i-1]]&(isUp|isLow) != 0 && kinds[t[i-2]]&(isUp|isLow) != 0 &&
+	for i, c := range t {
+		if c-'0' > 9 || i < 2 || i+1 >= len(t) {
+			continue
+		}
+		if kinds[t[i-1]]&(isUp|isLow) != 0 && kinds[t[i-2]]&(isUp|isLow) != 0 &&
 			kinds[t[i+1]]&isWord != 0 && (i == 2 || kinds[t[i-3]]&isWord == 0) {
 			return true
 		}

@@ -239,14 +239,32 @@ func appendPartial(dst []byte, c detect.Class, v []byte) ([]byte, bool) {
 // lastDigits returns the last four digits of v and how many it has, or -1 when it has
 // anything but digits and separators.
 func lastDigits(v []byte) (last [4]byte, n int) {
+	all := uint8(0)
 	for _, b := range v {
-		switch {
-		case b >= '0' && b <= '9':
-			last[0], last[1], last[2], last[3] = last[1], last[2], last[3], b
-			n++
-		case strings.IndexByte(" -./()+", b) < 0:
-			return last, -1
+		n += int(written[b] & 1)
+		all |= written[b]
+	}
+	if all > 1 {
+		return last, -1
+	}
+	for i, k := len(v)-1, len(last)-1; i >= 0 && k >= 0; i-- {
+		if written[v[i]] == 1 {
+			last[k] = v[i]
+			k--
 		}
 	}
 	return last, n
 }
+
+// written is what a byte is in a number as people write it: 1 a digit, 0 a separator, 2 none of it.
+var written = func() (t [256]uint8) {
+	for c := range 256 {
+		switch b := byte(c); {
+		case b >= '0' && b <= '9':
+			t[c] = 1
+		case strings.IndexByte(" -./()+", b) < 0:
+			t[c] = 2
+		}
+	}
+	return t
+}()
