@@ -168,6 +168,8 @@ type permit struct {
 	limit    int64 // rows; -1: none
 
 	rows  int64
+	bytes int64 // of rows
+	paid  int64 // rows that the ledger was told of: see weight
 	open  []*openRows
 	text  map[string]int64
 	done  atomic.Bool
@@ -181,7 +183,7 @@ func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map
 		p = &permit{text: map[string]int64{}}
 	}
 	clear(p.text)
-	p.e, p.j, p.seen, p.approval, p.limit, p.rows = e, j, j.seen, id, -1, 0
+	p.e, p.j, p.seen, p.approval, p.limit, p.rows, p.bytes, p.paid = e, j, j.seen, id, -1, 0, 0, 0
 	p.set = j.seen.setOf(e.o.Masker, j.asker.Chain[0].ID, masks)
 	p.done.Store(false)
 	if limit.Known {
@@ -207,8 +209,10 @@ func (p *permit) Text(b []byte) []byte {
 // Count trips before rows are passed on: at the bound of a permitting rule, and
 // where reads add up to an export that nobody decided.
 func (p *permit) Count(rows, bytes int64) error {
-	p.rows += rows
-	if err := p.charge(rows, bytes); err != nil {
+	p.rows, p.bytes = p.rows+rows, p.bytes+bytes
+	owed := weight(p.rows, p.bytes) - p.paid
+	p.paid += owed
+	if err := p.charge(owed, bytes); err != nil {
 		p.e.o.Logger.Error("rows can't be counted, so they don't pass", "gate", p.j.where.Gate, "err", err)
 		return &gate.Denied{Status: gate.StatusNobody, Reason: "what is read can't be counted, so nothing may pass", Hint: "try again later; the server's own log says what is wrong"}
 	}
@@ -223,6 +227,13 @@ func (p *permit) Count(rows, bytes int64) error {
 	}
 	return nil
 }
+
+// rowWeight is how many bytes of an answer count as one row of it at least.
+const rowWeight = 512
+
+// weight is what an answer counts for in the ledger: its rows, or the rows that its
+// bytes would make. string_agg or json_agg puts a table into one row.
+func weight(rows, bytes int64) int64 { return max(rows, bytes/rowWeight) }
 
 // charge adds to the ledger at once, not at the end: statements that run side by
 // side add up too.

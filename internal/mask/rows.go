@@ -317,11 +317,26 @@ func (r *Rows) content(c *column, k kind, v []byte) ([]byte, error) {
 	case kindBytea:
 		return r.bytea(c, v)
 	case kindOpaque:
-		if c.Binary {
-			return v, nil // numbers and bits of geometry, positions, bit strings
+		switch holds := r.holdsNumber(c, k, v); {
+		case holds && c.kind == kindOpaque:
+			return nil, nil // there is no masked point or bit string
+		case holds:
+			return nil, errOpaque
+		case c.Binary:
+			return v, nil // positions, identifiers
 		}
 		return r.text(c, v), nil
-	case kindInt2, kindInt4, kindInt8, kindFloat4, kindFloat8, kindNumeric:
+	case kindMoney, kindRange:
+		if r.holdsNumber(c, k, v) {
+			return c.whole(k, v)
+		}
+		return v, nil
+	case kindFloat8:
+		if !c.Binary && bytes.IndexByte(v, 'e') >= 0 && r.holdsNumber(c, k, v) {
+			return c.whole(k, v)
+		}
+		return r.number(c, k, v)
+	case kindInt2, kindInt4, kindInt8, kindFloat4, kindNumeric:
 		return r.number(c, k, v)
 	}
 	return v, nil // types that hold none of the classes: dates, UUIDs, booleans

@@ -243,6 +243,12 @@ func (a *analysis) call(f *pg.FuncCall, e env) {
 			a.key(arg, e)
 		}
 	}
+	switch base := name[len(name)-1]; {
+	case base == "current_setting" && len(f.Args) > 0:
+		a.settingRead(f.Args[0], e)
+	case storedTexts[base] != "":
+		a.take(e, storedTexts[base])
+	}
 	args := e
 	if e.out != nil && !totalFunctions[name[len(name)-1]] {
 		args = args.steering()
@@ -266,6 +272,11 @@ func (a *analysis) call(f *pg.FuncCall, e env) {
 // key notes the words by which a document is asked for a member: what stands
 // under "ssn" is of that class, as in a column of that name.
 func (a *analysis) key(n *pg.Node, e env) {
+	if array := n.GetAArrayExpr(); array != nil {
+		for _, element := range array.Elements {
+			a.key(element, e)
+		}
+	}
 	text, known := constText(n)
 	if !known {
 		return

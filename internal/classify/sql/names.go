@@ -77,24 +77,27 @@ var rowFunctions = words(`to_json to_jsonb row_to_json json_agg jsonb_agg json_a
 
 // secretRelations hold credentials, or samples of everybody's data.
 var secretRelations = map[string]string{
-	"pg_authid":                  "holds password hashes",
-	"pg_shadow":                  "holds password hashes",
-	"pg_user_mapping":            "holds passwords of foreign servers",
-	"pg_user_mappings":           "holds passwords of foreign servers",
-	"_pg_user_mappings":          "holds passwords of foreign servers",
-	"user_mapping_options":       "holds passwords of foreign servers",
-	"pg_subscription":            "holds connection strings",
-	"pg_hba_file_rules":          "tells who gets in how",
-	"pg_ident_file_mappings":     "tells who gets in as whom",
-	"pg_file_settings":           "holds the server's configuration files",
-	"pg_stats":                   "holds sample values of every column",
-	"pg_statistic":               "holds sample values of every column",
-	"pg_stats_ext":               "holds sample values of columns",
-	"pg_stats_ext_exprs":         "holds sample values of columns",
-	"pg_statistic_ext_data":      "holds sample values of columns",
-	"pg_largeobject":             "holds the content of all large objects",
-	"pg_replication_origin":      "belongs to replication",
-	"pg_backend_memory_contexts": "shows memory of the server",
+	"pg_authid":                    "holds password hashes",
+	"pg_shadow":                    "holds password hashes",
+	"pg_user_mapping":              "holds passwords of foreign servers",
+	"pg_user_mappings":             "holds passwords of foreign servers",
+	"_pg_user_mappings":            "holds passwords of foreign servers",
+	"user_mapping_options":         "holds passwords of foreign servers",
+	"foreign_data_wrapper_options": "holds what connections elsewhere are made with",
+	"foreign_server_options":       "holds what connections elsewhere are made with",
+	"foreign_table_options":        "holds what connections elsewhere are made with",
+	"pg_subscription":              "holds connection strings",
+	"pg_hba_file_rules":            "tells who gets in how",
+	"pg_ident_file_mappings":       "tells who gets in as whom",
+	"pg_file_settings":             "holds the server's configuration files",
+	"pg_stats":                     "holds sample values of every column",
+	"pg_statistic":                 "holds sample values of every column",
+	"pg_stats_ext":                 "holds sample values of columns",
+	"pg_stats_ext_exprs":           "holds sample values of columns",
+	"pg_statistic_ext_data":        "holds sample values of columns",
+	"pg_largeobject":               "holds the content of all large objects",
+	"pg_replication_origin":        "belongs to replication",
+	"pg_backend_memory_contexts":   "shows memory of the server",
 }
 
 // effect is what a function does, and why that matters.
@@ -162,7 +165,8 @@ func effects(in map[string][]action.Kind) map[string]effect {
 
 // dataFunctions are harmless, and read the catalogue.
 var dataFunctions = words(`pg_get_functiondef pg_get_viewdef pg_get_ruledef pg_get_triggerdef pg_get_constraintdef pg_get_indexdef
-	pg_get_expr pg_options_to_table pg_get_function_sqlbody pg_get_statisticsobjdef`)
+	pg_get_expr pg_options_to_table pg_get_function_sqlbody pg_get_statisticsobjdef obj_description
+	col_description shobj_description`)
 
 // harmlessFunctions of pg_catalog compute from their arguments, or tell facts of
 // the session or catalogue that are no secret.

@@ -80,6 +80,30 @@ var joins = map[string]int{"concat_ws": 0, "string_agg": 1, "array_to_string": 1
 // plainOperators compare for being the same, or take a member.
 var plainOperators = words(`= <> != -> ->> #> #>>`)
 
+// memberOperators and memberFunctions take a member by its key. The key tells the
+// class of what stands under it, so one that nobody can read hides it: doc ->> ('pass' || 'word').
+var (
+	memberOperators = words(`-> ->> #> #>>`)
+	memberFunctions = words(`json_extract_path json_extract_path_text jsonb_extract_path jsonb_extract_path_text`)
+)
+
+// constKey reports whether a key stands in the text of the statement.
+func constKey(n *pg.Node) bool {
+	if _, constant := constText(n); constant {
+		return true
+	}
+	array := n.GetAArrayExpr()
+	return array != nil && !slices.ContainsFunc(array.Elements, func(e *pg.Node) bool { return !constKey(e) })
+}
+
+// subscriptTurns reports whether (x)[…] takes a member by a key that is not in the text.
+func subscriptTurns(n *pg.A_Indirection) bool {
+	return slices.ContainsFunc(n.Indirection, func(i *pg.Node) bool {
+		s := i.GetAIndices()
+		return s.GetUidx() != nil && !constKey(s.Uidx) || s.GetLidx() != nil && !constKey(s.Lidx)
+	})
+}
+
 // plainTypes print a text as it was read, or don't read it.
 var plainTypes = words(`text varchar bpchar int2 int4 int8 numeric bool json jsonb uuid date time timestamp timestamptz`)
 
@@ -92,16 +116,18 @@ func turnsCall(name string, args []*pg.Node) bool {
 		return !separated(args)
 	case trims[name]:
 		return len(args) > 1
+	case memberFunctions[name]:
+		return len(args) > 0 && slices.ContainsFunc(args[1:], func(key *pg.Node) bool { return !constKey(key) })
 	}
 	return !plainFunctions[name]
 }
 
-// attributeTurns reports whether (x).name calls a function that turns x.
+// attributeTurns reports whether (x).name calls a function that turns x, or (x)[…] hides which member it is.
 func attributeTurns(n *pg.A_Indirection) bool {
 	return slices.ContainsFunc(n.Indirection, func(i *pg.Node) bool {
 		name := i.GetString_().GetSval()
 		return harmlessFunctions[name] && !fieldNames[name] && turnsCall(name, nil)
-	})
+	}) || subscriptTurns(n)
 }
 
 // turnsExpr is turnsCall for the other nodes of an output list.
@@ -113,6 +139,9 @@ func turnsExpr(m protoreflect.Message) bool {
 			return false
 		case pg.A_Expr_Kind_AEXPR_OP, pg.A_Expr_Kind_AEXPR_OP_ANY, pg.A_Expr_Kind_AEXPR_OP_ALL:
 			op := nameOf(n.Name)
+			if memberOperators[op] && !constKey(n.Rexpr) {
+				return true
+			}
 			return !plainOperators[op] && (op != "||" || !separated(pieces(n, nil)))
 		}
 		return true

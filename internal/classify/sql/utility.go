@@ -160,7 +160,7 @@ func (a *analysis) utility(m any) {
 	case *pg.VariableSetStmt:
 		a.set(n)
 	case *pg.VariableShowStmt:
-		a.stmt.Verb, a.stmt.Target, a.stmt.Harmless = "show", n.Name, "show setting"
+		a.show(n)
 	case *pg.DiscardStmt:
 		a.discard(n)
 	case *pg.ExplainStmt:

@@ -69,6 +69,7 @@ var bypassSetup = []string{
 	"create materialized view bypass.customers_matview as select ssn from bypass.customers",
 	"create table bypass.generated(id int, ssn text, back text generated always as (reverse(ssn)) stored)", "insert into bypass.generated values (1, '123-45-6789')",
 	"create table bypass.notes(id int, words text, doc jsonb, raw bytea)", "insert into bypass.notes values (1, '123-45-6789', '{\"k\": \"123-45-6789\"}', '123-45-6789')",
+	"create table bypass.docs(id int, doc jsonb, k text, words tsvector)", "insert into bypass.docs values (1, '{\"ssn\": \"123\", \"a\": {\"ssn\": \"123\"}}', 'ssn', to_tsvector('simple', '123-45-6789'))",
 	"create view bypass.notes_view as select id, reverse(words) as back from bypass.notes", "create table bypass.notes_gen(words text, back text generated always as (reverse(words)) stored)", "insert into bypass.notes_gen values ('123-45-6789')",
 }
 

@@ -124,9 +124,11 @@ func (s *snapshot) workOutTable(r *relation) error {
 				return errors.New("a generated column that is not understood")
 			}
 			// Its own table is not expanded: a generated column can't use another one.
-			f.sources, f.derived, f.turned = append(f.sources, st.Columns[0].Sources...), true, st.Columns[0].Turned && r.holdsText(st.Columns[0].Sources)
+			f.sources, f.derived, f.turned = append(f.sources, st.Columns[0].Sources...), true, st.Columns[0].Turned && s.holdsText(r, st.Columns[0].Sources)
 		}
-		if f.sources != nil {
+		// A tsvector is text cut into words and sorted: 123-45-6789 lies in it as '-45':2 '-6789':3 '123':1.
+		f.turned = f.turned || c.typ == tsvector || c.typ == tsvectors
+		if f.sources != nil || f.turned {
 			r.from[c.name] = f
 		}
 	}
@@ -174,6 +176,9 @@ func (s *snapshot) workOutView(r *relation, depth int) error {
 	}
 	return nil
 }
+
+// tsvector and its array, by number.
+const tsvector, tsvectors = 3614, 3643
 
 func quoted(r *relation) string { return ident(r.schema) + "." + ident(r.base) }
 

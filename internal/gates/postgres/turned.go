@@ -24,6 +24,21 @@ var rowColumns = []string{"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
 // systemTexts are what in the system's own relations shows what others said or stored.
 var systemTexts = []string{"pg_stat_activity", "pg_prepared_statements", "pg_cursors", "pg_stat_statements"}
 
+// systemColumns are what others wrote into the system's own relations: settings,
+// options of servers, comments, code.
+var systemColumns = map[string][]string{
+	"pg_attribute": {"attmissingval", "attfdwoptions"}, "pg_db_role_setting": {"setconfig"}, "pg_roles": {"rolconfig"}, "pg_user": {"useconfig"},
+	"pg_foreign_server": {"srvoptions"}, "pg_foreign_table": {"ftoptions"}, "pg_foreign_data_wrapper": {"fdwoptions"},
+	"pg_settings": {"setting", "boot_val", "reset_val"}, "pg_description": {"description"}, "pg_shdescription": {"description"},
+	"pg_seclabel": {"label"}, "pg_shseclabel": {"label"}, "pg_seclabels": {"label"}, "pg_proc": {"prosrc"}, "pg_trigger": {"tgargs"},
+}
+
+// tells reports whether a column of the system's own shows what others wrote.
+func tells(table, column string) bool {
+	columns := systemColumns[strings.TrimPrefix(table, "pg_catalog.")]
+	return slices.Contains(columns, column) || column == "*" && columns != nil
+}
+
 // schemaViews are views of information_schema. A parsed source has no schema.
 var schemaViews = strings.Fields(`applicable_roles columns column_privileges constraint_column_usage constraint_table_usage domains
 	element_types enabled_roles key_column_usage parameters referential_constraints role_table_grants routines schemata sequences
@@ -42,10 +57,10 @@ func (s *snapshot) turned(col action.Column, among []*relation, objects []string
 		table, name := source[:dot], source[dot+1:]
 		behind := s.behind(table, among)
 		if len(behind) == 0 {
-			text = text || !system(table) || source == "pg_attribute.attmissingval" || slices.Contains(objects, "pg_temp."+table)
+			text = text || !system(table) || tells(table, name) || slices.Contains(objects, "pg_temp."+table)
 		}
 		for _, r := range behind {
-			text = text || r.holdsText([]string{source})
+			text = text || s.holdsText(r, []string{source})
 			for _, c := range r.columns {
 				if (name == "*" || name == c.name) && r.from[c.name].turned {
 					return true
@@ -57,14 +72,14 @@ func (s *snapshot) turned(col action.Column, among []*relation, objects []string
 }
 
 // holdsText reports whether one of the columns that sources name can hold text.
-func (r *relation) holdsText(sources []string) bool {
+func (s *snapshot) holdsText(r *relation, sources []string) bool {
 	for _, source := range sources {
 		name := source[strings.LastIndexByte(source, '.')+1:]
 		known := slices.Contains(rowColumns, name)
 		for _, c := range r.columns {
 			if name == "*" || name == c.name {
 				known = true
-				if !textless[c.typ] {
+				if t := s.types[c.typ]; !textless[c.typ] && (t == nil || t.kind != 'e') { // an enum's labels are the schema's
 					return true
 				}
 			}
