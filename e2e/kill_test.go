@@ -29,6 +29,18 @@ type acks struct {
 	marked   []int64
 }
 
+// more waits until another update is acknowledged.
+func (a *acks) more(most time.Duration) {
+	count := func() int {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return len(a.marked)
+	}
+	for before, end := count(), time.Now().Add(most); count() == before && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // TestKill kills the server under load again and again (20 times, or
 // ASSENT_KILLS), and holds what it left against what clients were told and what
 // the database really has.
@@ -53,7 +65,8 @@ func TestKill(t *testing.T) {
 			load.Go(func() { h.insertAndMark(ctx, worker, &n, &a) })
 		}
 		load.Go(func() { approveAll(ctx, reviewer) })
-		time.Sleep(100*time.Millisecond + rand.N(400*time.Millisecond))
+		a.more(20 * time.Second) // the load is under way, however slow the machine
+		time.Sleep(rand.N(400 * time.Millisecond))
 		h.kill()
 		cancel()
 		load.Wait()
