@@ -12,6 +12,9 @@ type Preview struct {
 	Creates  Count // objects it would create, change, destroy
 	Changes  Count
 	Destroys Count
+	// SmallestGroup is how many rows stand behind the least of the aggregates it
+	// would show, counted; 0: it would show none.
+	SmallestGroup Count
 
 	Binds bool      // the gate holds the action to Rows while it runs
 	Text  string    // "would change 18 rows of customers": never a value of the data
@@ -53,6 +56,13 @@ func (p *Preview) Exceeds(shown *Preview) string {
 		case !c.now.Known && !shown.Binds:
 			return c.what + " can no longer be told"
 		}
+	}
+	switch now, was := p.SmallestGroup, shown.SmallestGroup; {
+	case !was.Known:
+	case !now.Known:
+		return "the number of rows behind its smallest group can no longer be told"
+	case now.N < was.N || was.N == 0 && now.N > 0:
+		return "its smallest group became smaller"
 	}
 	return ""
 }

@@ -295,6 +295,7 @@ func contextFacts() []fact {
 		countFact("preview_creates", func(in *Input) *action.Count { return &in.Preview.Creates }),
 		countFact("preview_changes", func(in *Input) *action.Count { return &in.Preview.Changes }),
 		countFact("preview_destroys", func(in *Input) *action.Count { return &in.Preview.Destroys }),
+		countFact("preview_smallest_group", func(in *Input) *action.Count { return &in.Preview.SmallestGroup }),
 		countFact("risk", func(in *Input) *action.Count { return &in.Risk }),
 	}
 }

@@ -30,7 +30,7 @@ func knownInput() *Input {
 		ActorID: "agent:a", ActorType: "agent", ActorOwner: "olga", ActorModel: "m1", ActorTrust: "low",
 		Time: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Rate1h: action.KnownCount(1), Rate24h: action.KnownCount(2),
 		NovelShape: No, NovelTarget: No, Tainted: No, IntentTarget: Yes,
-		Preview: Preview{Rows: action.KnownCount(1), Objects: action.KnownCount(1), Creates: action.KnownCount(1), Changes: action.KnownCount(1), Destroys: action.KnownCount(1)},
+		Preview: Preview{Rows: action.KnownCount(1), Objects: action.KnownCount(1), Creates: action.KnownCount(1), Changes: action.KnownCount(1), Destroys: action.KnownCount(1), SmallestGroup: action.KnownCount(1)},
 		Risk:    action.KnownCount(7),
 		Read:    givenReads{"all": 7},
 	}
@@ -94,6 +94,7 @@ func unknowns() map[string]struct {
 		"preview.objects":             {`preview.objects * 2 == 2`, func(in *Input) { in.Preview.Objects = action.Count{} }},
 		"preview.creates":             {`preview.creates - 1 == 0`, func(in *Input) { in.Preview.Creates = action.Count{} }},
 		"preview.changes":             {`preview.changes % 2 == 1`, func(in *Input) { in.Preview.Changes = action.Count{} }},
+		"preview.smallest_group":      {`preview.smallest_group >= 1`, func(in *Input) { in.Preview.SmallestGroup = action.Count{} }},
 		"preview.destroys":            {`-preview.destroys < 0`, func(in *Input) { in.Preview.Destroys = action.Count{} }},
 		"risk.score":                  {`risk.score / 2 == 3`, func(in *Input) { in.Risk = action.Count{} }},
 	}

@@ -278,6 +278,8 @@ func TestGivenSetsEveryFact(t *testing.T) {
 		"preview_changes":     {"4", "preview.changes == 4"},
 		"preview_destroys":    {"5", "preview.destroys == 5"},
 		"risk":                {"6", "risk.score == 6"},
+
+		"preview_smallest_group": {"7", "preview.smallest_group == 7"},
 	}
 	for _, f := range facts() {
 		c, ok := given[f.key]

@@ -63,7 +63,7 @@ type Input struct {
 type Reads interface{ Rows(class string) int64 }
 
 // Preview is what the action would do, as far as anyone could tell without doing it.
-type Preview struct{ Rows, Objects, Creates, Changes, Destroys action.Count }
+type Preview struct{ Rows, Objects, Creates, Changes, Destroys, SmallestGroup action.Count }
 
 // Tri is a three-valued truth. The zero value is unknown.
 type Tri uint8

@@ -229,6 +229,7 @@ func previewVariables() []variable {
 		number("preview.creates", observed, "Objects it would create.", func(in *Input) action.Count { return in.Preview.Creates }),
 		number("preview.changes", observed, "Objects it would change.", func(in *Input) action.Count { return in.Preview.Changes }),
 		number("preview.destroys", observed, "Objects it would destroy.", func(in *Input) action.Count { return in.Preview.Destroys }),
+		number("preview.smallest_group", observed, "Rows behind the smallest group of an aggregating read, 0 for an empty answer. Unknown unless they were counted.", func(in *Input) action.Count { return in.Preview.SmallestGroup }),
 		number("risk.score", observed, "Additive risk score; it may raise a verdict, never lower one.", func(in *Input) action.Count { return in.Risk }),
 	}
 }

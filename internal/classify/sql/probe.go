@@ -15,7 +15,7 @@ import (
 // A Probe is how to find out what a statement would do without running it.
 type Probe struct {
 	Op     ProbeOp
-	Target string // of a write, as written
+	Target string // of a write, and of Groups, as written
 	// Schema and Name are Target without quotes; Schema is "" where it was not written.
 	Schema, Name string
 	// Query is a plain query: for a write it counts the rows that the write
@@ -23,6 +23,10 @@ type Probe struct {
 	// Rows or Objects say all.
 	Query  string
 	Params []int // numbers of the parameters that Query uses, sorted
+	// Groups counts the rows behind the smallest group that a read of the one table
+	// Target would show; "" where the read has no groups, or they can't be counted so.
+	Groups      string
+	GroupParams []int // that Groups uses, sorted
 	// Rows is known where the text alone says it: INSERT … VALUES.
 	Rows   action.Count
 	AtMost bool // what is counted may turn out fewer: ON CONFLICT
@@ -100,7 +104,10 @@ func (c *prober) probeRead(sel *pg.SelectStmt) (*Probe, error) {
 		return nil, errors.New("it makes a table of what it reads")
 	}
 	p := &Probe{Op: ProbeRead}
-	return p, c.write(p, sel)
+	if err := c.write(p, sel); err != nil {
+		return p, err
+	}
+	return p, c.probeGroups(p, sel)
 }
 
 func (c *prober) probeCopy(cp *pg.CopyStmt) (*Probe, error) {
@@ -212,11 +219,16 @@ func probeOf(op ProbeOp, target *pg.RangeVar) (*Probe, error) {
 	if target == nil || target.Catalogname != "" {
 		return nil, errors.New("it names no table of this database")
 	}
-	p := &Probe{Op: op, Schema: target.Schemaname, Name: target.Relname, Target: target.Relname}
+	p := &Probe{Op: op}
+	p.aim(target)
+	return p, nil
+}
+
+func (p *Probe) aim(target *pg.RangeVar) {
+	p.Schema, p.Name, p.Target = target.Schemaname, target.Relname, target.Relname
 	if p.Schema != "" {
 		p.Target = p.Schema + "." + p.Name
 	}
-	return p, nil
 }
 
 // template parses a query of our own, to be filled in.

@@ -80,7 +80,7 @@ func (c *codec) preview(ctx context.Context, b *batch, i int) (action.Preview, e
 	if err := c.previewable(b, i, probe); err != nil {
 		return action.Preview{}, err
 	}
-	s := &preview{c: c, probe: probe}
+	s := &preview{c: c, probe: probe, folds: b.actions[i].Data.Aggregated, alone: i == 0 && c.status == idle && !c.unsynced}
 	if portal != nil {
 		if s.params, s.types, err = c.boundParams(b.actions[i], portal); err != nil {
 			return action.Preview{}, err
@@ -169,6 +169,8 @@ type preview struct {
 	probe  *sql.Probe
 	params []param
 	types  []uint32 // of params; 0: as the server infers
+	folds  bool     // it aggregates what is classed
+	alone  bool     // in no transaction, which might see other rows
 	q      *asker
 }
 
@@ -197,7 +199,7 @@ func (s *preview) find(ctx context.Context) (action.Preview, error) {
 	}
 	switch s.probe.Op {
 	case sql.ProbeRead:
-		return s.read(out)
+		return s.read(out, now)
 	case sql.ProbeTruncate, sql.ProbeDrop:
 		return s.objects(out, now)
 	}
@@ -232,7 +234,7 @@ func (s *preview) plain(now *snapshot, text string) error {
 }
 
 // read tells what the planner expects of a read.
-func (s *preview) read(out action.Preview) (action.Preview, error) {
+func (s *preview) read(out action.Preview, now *snapshot) (action.Preview, error) {
 	if err := s.enter(); err != nil {
 		return out, err
 	}
@@ -246,6 +248,7 @@ func (s *preview) read(out action.Preview) (action.Preview, error) {
 	}
 	out.Estimate = action.KnownCount(n)
 	out.Text = "reads about " + howMany(n, "row")
+	s.groups(&out, now)
 	return out, nil
 }
 
@@ -260,7 +263,7 @@ func (s *preview) write(out action.Preview, now *snapshot) (action.Preview, erro
 		if err := s.enter(); err != nil {
 			return out, err
 		}
-		if n, err = s.count(s.probe.Query); err != nil {
+		if n, err = s.count(s.probe.Query, s.probe.Params); err != nil {
 			return out, err
 		}
 	}
@@ -363,7 +366,7 @@ func (s *preview) total(now *snapshot, names []string) (total int64, err error) 
 	}
 	for _, name := range names {
 		text := countOf + name
-		n, err := s.count(text)
+		n, err := s.count(text, nil)
 		if err != nil {
 			return 0, err
 		}
@@ -372,8 +375,8 @@ func (s *preview) total(now *snapshot, names []string) (total int64, err error) 
 	return total, nil
 }
 
-func (s *preview) count(text string) (action.Count, error) {
-	v, err := s.q.value(text, s.params, s.types, s.probe.Params)
+func (s *preview) count(text string, used []int) (action.Count, error) {
+	v, err := s.q.value(text, s.params, s.types, used)
 	if err != nil {
 		return action.Count{}, err
 	}
