@@ -411,6 +411,9 @@ func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held
 	own := *j.action // what people are asked about outlives the request
 	own.Payload = slices.Clone(own.Payload)
 	j.action, j.input.Action = &own, &own
+	if len(j.statement) > maxHeld {
+		return nil, e.tooLong(ctx, j)
+	}
 	a, err := e.ask(ctx, j)
 	if err != nil {
 		return nil, e.explain(ctx, j, err)
@@ -424,6 +427,19 @@ func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held
 		return nil, e.refusal(a)
 	}
 	return e.use(ctx, j, a.ID)
+}
+
+// maxHeld is how many bytes of text, parameters among it, may wait for people. Nobody
+// reads more, and each copy of a card would be as long.
+const maxHeld = 4 << 20
+
+func (e *Enforcer) tooLong(ctx context.Context, j *judgement) error {
+	rec := e.request(j)
+	rec.Decision, rec.Detail["refused"] = "deny", "it is too long for anybody to read"
+	if err := e.o.Record.Record(ctx, rec); err != nil {
+		return e.unwritable(err)
+	}
+	return &gate.Denied{Status: gate.StatusDenied, Reason: "people must approve this, and it is too long for anybody to read", Hint: "ask for it in parts of at most 4 MiB"}
 }
 
 func (e *Enforcer) ask(ctx context.Context, j *judgement) (*approval.Approval, error) {

@@ -641,8 +641,14 @@ func (c *codec) callOff(conn *gate.Conn, r *gate.Request, b *batch, s *step, d *
 	}
 	c.g.cancelUpstream(context.WithoutCancel(c.ctx), c.upstreamKey)
 	if b.synced {
-		if err := c.drain(conn); err != nil {
+		failed, err := c.drain(conn)
+		if err != nil {
 			return err
+		}
+		if !failed && c.tx == nil && c.status == idle && slices.ContainsFunc(b.actions, func(a *action.Action) bool { return !onlyReads(a.Kinds) }) {
+			late := *d
+			late.Hint = strings.TrimSpace(d.Hint + " What else was in its message had been committed by then.")
+			d = &late
 		}
 		if c.tx != nil {
 			c.tx.denied = true // rolled back once the client has its error

@@ -528,19 +528,23 @@ func (c *codec) abort(conn *gate.Conn) error {
 	}
 	c.own = true
 	defer func() { c.own = false }()
-	return c.drain(conn)
+	_, err := c.drain(conn)
+	return err
 }
 
-// drain discards replies up to ReadyForQuery.
-func (c *codec) drain(conn *gate.Conn) error {
+// drain discards replies up to ReadyForQuery, and reports whether an error was among them.
+func (c *codec) drain(conn *gate.Conn) (failed bool, err error) {
 	for {
 		f, err := c.next(conn)
 		if err != nil {
-			return err
+			return failed, err
 		}
-		if f.kind() == 'Z' {
+		switch f.kind() {
+		case 'E':
+			failed = true
+		case 'Z':
 			c.ready(f)
-			return nil
+			return failed, nil
 		}
 	}
 }

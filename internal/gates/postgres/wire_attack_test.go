@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -153,5 +154,37 @@ func TestDroppedMessagesTakeNoMemory(t *testing.T) {
 		if heard, _, err := w.until(); err != nil || len(heard) != 1 {
 			t.Errorf("%s: heard %q, %v", name, heard, err)
 		}
+	}
+}
+
+// A limit that trips when a message of several statements has been committed says so:
+// the client would take it for undone.
+func TestALimitBehindACommitSaysSo(t *testing.T) {
+	d := direct(t, append(bypassSetup, "create table bypass.allowed(n int)")...)
+	dsn := start(t, &authority{limit: 1})
+	for text, said := range map[string]bool{
+		"insert into bypass.allowed values (1); select id from bypass.customers":                                               true,
+		"select id from bypass.customers":                                                                                      false,
+		"insert into bypass.allowed values (2); select repeat('x', 1000), generate_series(1, 100000000) from bypass.customers": false,
+	} {
+		w := dialWire(t, dsn)
+		if err := w.send(messages{query(text)}); err != nil {
+			t.Fatal(err)
+		}
+		var denial *pgproto3.ErrorResponse
+		for denial == nil {
+			m, err := w.f.Receive() // to the refusal
+			if err != nil {
+				t.Fatal(text, err)
+			}
+			denial, _ = m.(*pgproto3.ErrorResponse)
+		}
+		if denial.Code != "AS003" || strings.Contains(denial.Hint, "committed") != said {
+			t.Errorf("%s: %s %q %q", text, denial.Code, denial.Message, denial.Hint)
+		}
+	}
+	var rows string
+	if err := d.QueryRow(t.Context(), "select string_agg(n::text, ',') from bypass.allowed").Scan(&rows); err != nil || rows != "1" {
+		t.Errorf("kept were %q (%v), want the row of the message that was committed", rows, err)
 	}
 }
