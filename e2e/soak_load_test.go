@@ -30,6 +30,7 @@ type worker struct {
 	soak   *soak
 	conn   *pgx.Conn
 	ops    int
+	heard  time.Time   // when its connection last answered
 	killed atomic.Bool // its own socket was closed under it, on purpose
 }
 
@@ -96,12 +97,12 @@ func (w *worker) connect() bool {
 	c, err := pgx.Connect(ctx, w.soak.house.dsn(w.soak.token))
 	if err != nil {
 		w.soak.ledger.count("connect: failed")
-		if !w.soak.ledger.excused() {
+		if !w.soak.ledger.excused(time.Now()) {
 			w.soak.ledger.violated("worker %d could not connect while nothing was broken: %v", w.n, err)
 		}
 		return false
 	}
-	w.conn = c
+	w.conn, w.heard = c, time.Now()
 	w.killed.Store(false)
 	return true
 }
@@ -149,6 +150,8 @@ func (w *worker) one(o op) {
 // judge counts the answer, and complains of one that nothing explains.
 func (w *worker) judge(ctx context.Context, o op, err error) {
 	l := w.soak.ledger
+	since := w.heard
+	w.heard = time.Now()
 	var e *pgconn.PgError
 	var bad *wrongAnswer
 	switch {
@@ -160,12 +163,12 @@ func (w *worker) judge(ctx context.Context, o op, err error) {
 		l.violated("worker %d, its op %d, %s: no answer within %v", w.n, w.ops, o.name, opTime)
 	case errors.As(err, &e) && e.Severity == "ERROR":
 		l.count(o.name + ": " + e.Code)
-		if !expected(e.Code) && !l.excused() {
+		if !expected(e.Code) && !l.excused(since) {
 			l.violated("worker %d, its op %d, %s: %s %s", w.n, w.ops, o.name, e.Code, e.Message)
 		}
 	default:
 		l.count(o.name + ": connection lost")
-		if !w.killed.Load() && !l.excused() {
+		if !w.killed.Load() && !l.excused(since) {
 			l.violated("worker %d, its op %d, %s: the connection was lost while nothing was broken: %v", w.n, w.ops, o.name, err)
 		}
 	}
