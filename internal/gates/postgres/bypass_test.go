@@ -86,6 +86,22 @@ func readsOnly(_ context.Context, a *action.Action, _ func(gate.Held)) error {
 	return nil
 }
 
+// TestBypassCorpus counts the corpora whose every line is held, denied or masked.
+func TestBypassCorpus(t *testing.T) {
+	all, catalogued := bypasses(t), 0
+	names := map[string]bool{}
+	for _, b := range all {
+		if names[b.Name] {
+			t.Errorf("two lines are named %q", b.Name)
+		}
+		names[b.Name] = true
+		if b.Catalogue {
+			catalogued++
+		}
+	}
+	t.Logf("bypass corpus: %d lines (%d against the catalogue), each in two or three protocols; desync corpus: %d scripts", len(all), catalogued, len(desync)+len(mixing))
+}
+
 func TestBypass(t *testing.T) {
 	d := direct(t, bypassSetup...)
 	dsn := start(t, &authority{decide: readsOnly, classed: []string{"ssn", "email"}}, sensitive)
