@@ -80,8 +80,12 @@ func FuzzManyRows(f *testing.F) {
 			}
 			row := rest[:size:size]
 			rest = rest[size:]
+			before := bytes.Clone(one.out)
 			if failed = one.row(nil, row, fields, fickle{}, permit); failed != nil {
 				left = rest
+				if !bytes.Equal(one.out, before) {
+					t.Fatalf("of a row that is refused %q is relayed", one.out[min(len(before), len(one.out)):])
+				}
 				break
 			}
 			n++
