@@ -188,6 +188,7 @@ func (s *soak) load(restart bool) {
 		s.ledger.fault("backend terminated", 3*time.Second)
 		// Sessions of the gate's own are fair game as well.
 		_, err := s.admin(s.t.Context()).Exec(s.t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'soak' OFFSET $1 LIMIT 1", s.rand.IntN(len(s.workers)))
+		s.ledger.fault("backend gone", 3*time.Second) // however long that took
 		if err != nil {
 			s.t.Fatal(err)
 		}

@@ -45,6 +45,7 @@ type codec struct {
 	kept       known
 	spare      *batch // of the last request
 	known      bool   // role, auth and searchPath were read back since anything may have changed them
+	canceled   bool   // a cancel request met a statement of our own
 	suspect    bool   // code ran that may have prepared statements under names we know
 	touched    bool   // something in this transaction may have changed them: its end may change them back
 	reshaped   bool   // this transaction changed what names mean, which no snapshot shows yet
@@ -230,6 +231,12 @@ func (c *codec) actionState() map[string]string {
 	}
 }
 
+// stateQueries ask what settle wants to know.
+var stateQueries = []string{"SHOW role", "SHOW session_authorization", "SHOW search_path", "SHOW standard_conforming_strings", "SHOW client_encoding"}
+
+// errCanceled marks that a cancel request met a statement of the gate's own.
+var errCanceled = errors.New("canceled")
+
 // settle reads role, authorization and search path back from the server when
 // something may have changed them. SHOW takes no snapshot, so it may stand before
 // SET TRANSACTION; a Flush instead of a Sync keeps an implicit transaction open.
@@ -239,7 +246,14 @@ func (c *codec) settle(conn *gate.Conn) error {
 	}
 	// The server reports a parameter that left its pin only at its next
 	// ReadyForQuery, too late for what is pipelined behind the change.
-	shown, err := c.show(conn, "SHOW role", "SHOW session_authorization", "SHOW search_path", "SHOW standard_conforming_strings", "SHOW client_encoding")
+	shown, err := c.show(conn, stateQueries...)
+	if errors.Is(err, errCanceled) {
+		// The client called off what was to come, or what had just ended.
+		if c.canceled = true; c.status == failed {
+			return nil
+		}
+		shown, err = c.show(conn, stateQueries...)
+	}
 	if err != nil {
 		return fmt.Errorf("reading the session's state back: %w", err)
 	}
@@ -264,8 +278,12 @@ func (c *codec) settle(conn *gate.Conn) error {
 func (c *codec) Recheck(conn *gate.Conn, r *gate.Request) error {
 	changed := &gate.Denied{Status: gate.StatusDenied, Reason: "what the statement means changed while it waited", Hint: "Ask again: it will be decided as it now is."}
 	before := c.actionState()
-	c.known = false
-	if err := c.settle(conn); err != nil {
+	c.known, c.canceled = false, false
+	err := c.settle(conn)
+	if errors.Is(err, errCanceled) || c.canceled {
+		return &gate.Denied{Status: gate.StatusCanceled, Reason: "canceled before it ran", Hint: "The same request asked again finds its approval."}
+	}
+	if err != nil {
 		return err
 	}
 	if !maps.Equal(before, c.actionState()) {
@@ -340,7 +358,8 @@ func (c *codec) show(conn *gate.Conn, queries ...string) ([]string, error) {
 // values runs statements of our own and returns what each says, nil when it
 // has no row. Named statements leave the client's unnamed one alone.
 func (c *codec) values(conn *gate.Conn, queries []string) ([]*string, error) {
-	var m []byte
+	m := appendFrame(nil, 'C', []byte{'P'}, cstr(ownName)) // what an error left behind
+	m = appendFrame(m, 'C', []byte{'S'}, cstr(ownName))
 	for _, q := range queries {
 		m = appendFrame(m, 'P', cstr(ownName), cstr(q), []byte{0, 0})
 		m = appendFrame(m, 'B', cstr(ownName), cstr(ownName), make([]byte, 6))
@@ -348,7 +367,7 @@ func (c *codec) values(conn *gate.Conn, queries []string) ([]*string, error) {
 		m = appendFrame(m, 'C', []byte{'P'}, cstr(ownName))
 		m = appendFrame(m, 'C', []byte{'S'}, cstr(ownName))
 	}
-	closes := 2 * len(queries)
+	closes := 2*len(queries) + 2
 	end := byte('S')
 	if c.unsynced {
 		end = 'H'
@@ -377,7 +396,14 @@ func (c *codec) values(conn *gate.Conn, queries []string) ([]*string, error) {
 		case 'C':
 			at++
 		case 'E':
-			return nil, saidNo(f)
+			no := saidNo(f)
+			if end == 'H' || errors.Is(no, gate.ErrLost) {
+				return nil, no
+			}
+			if _, err := c.drain(conn); err != nil { // the connection stays in step
+				return nil, err
+			}
+			return nil, no
 		case '3':
 			if closes--; closes == 0 && end == 'H' {
 				return values, nil
@@ -400,6 +426,9 @@ func saidNo(f frame) error {
 	code, severity := errorCode(f.body())
 	if severity == "FATAL" || severity == "PANIC" {
 		return fmt.Errorf("upstream error %s: %w", code, gate.ErrLost)
+	}
+	if code == "57014" {
+		return fmt.Errorf("upstream error %s: %w", code, errCanceled)
 	}
 	return fmt.Errorf("upstream error %s", code)
 }

@@ -692,3 +692,46 @@ func TestErrorsQuoteNoValues(t *testing.T) {
 		}
 	}
 }
+
+// A cancel request that meets the gate's own look at the session, between the
+// approval and the run, calls the statement off and leaves the connection usable.
+func TestCancelMeetsTheGatesOwn(t *testing.T) {
+	tbl := table(t)
+	h := newHolding()
+	a := &authority{decide: h.decide}
+	c := connect(t, start(t, a))
+	d := direct(t)
+	var canceled int
+	for i := range 200 {
+		done := make(chan error, 1)
+		go func() {
+			_, err := c.Exec(context.Background(), fmt.Sprintf("insert into %s (id, n) values (%d, %d)", tbl, 1000+i, 1000+i))
+			done <- err
+		}()
+		<-h.waiting
+		gone := make(chan error, 1)
+		go func() { gone <- c.PgConn().CancelRequest(t.Context()) }()
+		time.Sleep(time.Duration(i%40) * 15 * time.Microsecond)
+		select {
+		case h.answer <- nil:
+		case <-time.After(5 * time.Second):
+		}
+		err := <-done
+		<-gone
+		var e *pgconn.PgError
+		if err != nil && (!errors.As(err, &e) || e.Code != "57014") {
+			t.Fatalf("try %d: %v", i, err)
+		}
+		var n int
+		if qerr := d.QueryRow(t.Context(), fmt.Sprintf("select count(*) from %s where n = %d", tbl, 1000+i)).Scan(&n); qerr != nil || (n == 1) != (err == nil) {
+			t.Fatalf("try %d: %d rows though the client heard %v (%v)", i, n, err, qerr)
+		}
+		if err != nil {
+			canceled++
+		}
+		for len(h.answer) > 0 {
+			<-h.answer
+		}
+	}
+	t.Logf("%d of 200 were canceled", canceled)
+}
