@@ -21,7 +21,7 @@ var floors = [][]string{
 	{"internal/classify/...", "internal/detect", "internal/policy", "internal/grant", "internal/audit"},
 	{"internal/mask", "internal/audit/audittest"},
 	{"internal/approval"},
-	{"gate"},
+	{"gate", "internal/store"},
 	{"internal/enforce", "gate/gatetest", "internal/store/storetest"},
 	{"internal/gates/...", "internal/store/sqlite"},
 	{"internal/api", "internal/console", "client"},

@@ -14,7 +14,7 @@ import (
 
 	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/server"
-	"github.com/assenthq/assent/internal/store/sqlite"
+	"github.com/assenthq/assent/internal/store"
 	"github.com/spf13/cobra"
 )
 
@@ -97,7 +97,7 @@ func notStarted(err error) error {
 	switch {
 	case errors.As(err, &packs), errors.As(err, &pack), errors.Is(err, fs.ErrNotExist): // a file that the configuration names
 		return &exitError{exitUsage, err}
-	case errors.Is(err, sqlite.ErrInUse):
+	case errors.Is(err, store.ErrInUse):
 		return fmt.Errorf("%w\n  stop that one first, or give this one its own directory: data: in the configuration, or --data", err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w\n  name a directory that this user may write: data: in the configuration, or --data", err)

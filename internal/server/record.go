@@ -11,7 +11,7 @@ import (
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/enforce"
 	"github.com/assenthq/assent/internal/identity"
-	"github.com/assenthq/assent/internal/store/sqlite"
+	"github.com/assenthq/assent/internal/store"
 
 	"github.com/assenthq/assent/action"
 )
@@ -70,7 +70,7 @@ func (s *Server) recordToken(ctx context.Context, tx identity.TokenTx, c identit
 
 // tokenRevoked asks the log what the row of a credential may no longer say.
 func tokenRevoked(ctx context.Context, tx identity.TokenTx, id string) (bool, error) {
-	stx, ok := tx.(*sqlite.Tx)
+	stx, ok := tx.(store.Tx)
 	if !ok {
 		return false, fmt.Errorf("reading a token: the store's transaction has no log")
 	}

@@ -32,7 +32,7 @@ import (
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/policy"
-	"github.com/assenthq/assent/internal/store/sqlite"
+	"github.com/assenthq/assent/internal/store"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -40,7 +40,7 @@ import (
 type Server struct {
 	cfg      *Config
 	log      *slog.Logger
-	store    *sqlite.Store
+	store    store.Store
 	auditLog *audit.Log
 	spool    *audit.Spool
 	traffic  console.Traffic // what of the spool is shown live
@@ -125,7 +125,7 @@ func (s *Server) make(ctx context.Context) error {
 // openData opens store, log and spool, and refuses a data directory that went back in time.
 func (s *Server) openData(ctx context.Context, data string) error {
 	var err error
-	if s.store, err = sqlite.Open(ctx, data); err != nil {
+	if s.store, err = openStore(ctx, data); err != nil {
 		return err
 	}
 	key, err := audit.LoadOrCreateKey(logKeyFile(data), origin(s.cfg))

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/assenthq/assent/internal/store"
 )
 
 const hourMicros = int64(time.Hour / time.Microsecond)
 
 // ErrLedgerEdited says that a row of the ledger is not what was written here.
-var ErrLedgerEdited = errors.New("a row of the ledger was edited: what was read is not known any more")
+var ErrLedgerEdited = store.ErrLedgerEdited
 
 var errNoLedgerKey = errors.New("the ledger has no key to seal its rows with")
 

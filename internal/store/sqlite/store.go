@@ -24,9 +24,8 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver named "sqlite"
 
-	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
-	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/store"
 )
 
 //go:embed migrations/*.sql
@@ -34,10 +33,10 @@ var migrations embed.FS
 
 // Errors of a store that can't be used.
 var (
-	ErrDead   = errors.New("the store has stopped after a failed write")
-	ErrClosed = errors.New("the store is closed")
-	ErrInUse  = errors.New("another process has this data directory open")
-	ErrRead   = errors.New("the store is open for reading only")
+	ErrDead   = store.ErrDead
+	ErrClosed = store.ErrClosed
+	ErrInUse  = store.ErrInUse
+	ErrRead   = store.ErrRead
 )
 
 const (
@@ -67,9 +66,8 @@ type Store struct {
 }
 
 var (
-	_ approval.Store      = (*Store)(nil)
-	_ identity.TokenStore = (*Store)(nil)
-	_ audit.Reader        = (*Store)(nil)
+	_ store.Store = (*Store)(nil)
+	_ store.Tx    = (*Tx)(nil)
 )
 
 // Open opens dir for reading and writing, makes it when it isn't there, and

@@ -18,11 +18,6 @@ import (
 // credentials ask of it, and must not be kept.
 type Tx struct{ *statements }
 
-var (
-	_ approval.Tx      = (*Tx)(nil)
-	_ identity.TokenTx = (*Tx)(nil)
-)
-
 // exec runs a statement without rows. Neither it nor query passes on the end
 // of the caller's context: an interrupted write makes SQLite roll back the whole
 // group, and an interrupted read could cost the pool its connection.

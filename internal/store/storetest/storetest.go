@@ -19,15 +19,11 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/store"
 )
 
 // A Store is what one deployment needs.
-type Store interface {
-	approval.Store
-	identity.TokenStore
-	audit.Reader
-	Close() error
-}
+type Store = store.Store
 
 // Run runs the suite. open opens the store in dir; the second time it finds what the first one wrote.
 func Run(t *testing.T, open func(tb testing.TB, dir string) Store) {
