@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"action", "internal/pgcluster", "evidence"},
 	{"internal/identity"},
 	{"internal/classify/...", "internal/detect", "internal/policy", "internal/grant", "internal/audit"},
-	{"internal/mask", "internal/audit/audittest"},
+	{"internal/mask", "internal/audit/audittest", "internal/sealed"},
 	{"internal/approval"},
 	{"gate", "internal/store"},
 	{"internal/enforce", "gate/gatetest", "internal/store/storetest"},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/sealed"
 )
 
 // A Row is an approval as a store keeps it. The named columns are for finding
@@ -50,6 +51,7 @@ type Store interface {
 // A Tx is one transaction: the log's part and ours.
 type Tx interface {
 	audit.Tx
+	sealed.Rows
 	Approvals
 	Reviews
 }

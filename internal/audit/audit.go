@@ -33,7 +33,9 @@ type Record struct {
 	Rules    []string          `json:"rules,omitempty"`
 	Policy   string            `json:"policy,omitempty"` // bundle digest
 	Approval string            `json:"approval,omitempty"`
-	Grant    string            `json:"grant,omitempty"` // grant id (jti), never the token
+	About    string            `json:"about,omitempty"`    // "kind/id" of the sealed row that this is a revision of
+	Revision int64             `json:"revision,omitempty"` // of that row, from 1
+	Grant    string            `json:"grant,omitempty"`    // grant id (jti), never the token
 	Outcome  string            `json:"outcome,omitempty"`
 	Rows     *int64            `json:"rows,omitempty"`
 	Findings map[string]int64  `json:"findings,omitempty"` // by class
@@ -54,6 +56,12 @@ const (
 	TypePolicy    = "policy.loaded"
 	TypeConfig    = "config.loaded"
 	TypeToken     = "token.changed"
+	TypePerson    = "person.changed"   // an account, a link, a stand-in
+	TypeSignIn    = "session.changed"  // a person signed in or out
+	TypePasskey   = "passkey.changed"  // a person's authenticator was registered or revoked
+	TypeFreeze    = "freeze.changed"   // something was stopped, or let go again
+	TypeStanding  = "standing.changed" // a standing grant was minted, used or revoked
+	TypeChange    = "config.changed"   // policy, a group or a setting changed while running
 	TypeKey       = "key.rotate"
 	TypeAlarm     = "alarm" // something was found that must not be
 	TypeStart     = "node.started"

@@ -36,6 +36,10 @@ func appendRecord(b []byte, r *Record) ([]byte, error) {
 	b = appendTexts(b, `,"rules":`, r.Rules)
 	b = appendText(b, `,"policy":`, r.Policy)
 	b = appendText(b, `,"approval":`, r.Approval)
+	b = appendText(b, `,"about":`, r.About)
+	if r.Revision != 0 {
+		b = strconv.AppendInt(append(b, `,"revision":`...), r.Revision, 10)
+	}
 	b = appendText(b, `,"grant":`, r.Grant)
 	b = appendText(b, `,"outcome":`, r.Outcome)
 	if r.Rows != nil {

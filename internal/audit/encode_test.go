@@ -20,7 +20,7 @@ func records() *rapid.Generator[*Record] {
 			Index: rapid.Int64().Draw(t, "index"), Time: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "time")).UTC(), Type: s("type"),
 			Actor: s("actor"), Subject: s("subject"), Chain: texts.Draw(t, "chain"), Person: s("person"), Session: s("session"), Gate: s("gate"),
 			Resource: s("resource"), Env: s("env"), Kinds: texts.Draw(t, "kinds"), Verb: s("verb"), Target: s("target"), Title: s("title"), Shape: s("shape"),
-			Digest: s("digest"), Decision: s("decision"), Rules: texts.Draw(t, "rules"), Policy: s("policy"), Approval: s("approval"), Grant: s("grant"),
+			Digest: s("digest"), Decision: s("decision"), Rules: texts.Draw(t, "rules"), Policy: s("policy"), Approval: s("approval"), About: s("about"), Grant: s("grant"),
 			Outcome: s("outcome"), Findings: counts.Draw(t, "findings"), Masked: counts.Draw(t, "masked"),
 			Detail: rapid.MapOfN(text, text, 0, 20).Draw(t, "detail"), Previous: rapid.Int64().Draw(t, "previous"),
 		}

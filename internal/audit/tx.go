@@ -39,7 +39,7 @@ type Reader interface {
 type Query struct {
 	Types                             []string
 	Actor, Person, Approval, Resource string
-	Session, Kind                     string
+	Session, Kind, About              string
 	Since, Until                      time.Time
 	Before                            int64 // only records with a smaller index; 0: no bound
 	Limit                             int

@@ -32,6 +32,7 @@ import (
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/store"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -41,6 +42,7 @@ type Server struct {
 	cfg      *Config
 	log      *slog.Logger
 	store    store.Store
+	box      *sealed.Box // what is known about people and actors
 	auditLog *audit.Log
 	spool    *audit.Spool
 	traffic  console.Traffic // what of the spool is shown live
@@ -201,6 +203,9 @@ func classes(m map[string]string) map[string]detect.Class {
 
 func (s *Server) makeEngine(k *keys) error {
 	var err error
+	if s.box, err = sealed.NewBox(s.store, s.auditLog, k.seal); err != nil {
+		return err
+	}
 	s.tokens, err = identity.NewTokens(identity.TokenOptions{Store: s.store, Directory: s.dir, SealKey: k.seal, Record: s.recordToken, Revoked: tokenRevoked})
 	if err != nil {
 		return err

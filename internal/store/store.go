@@ -15,6 +15,7 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/sealed"
 )
 
 // Errors of a store that can't be used.
@@ -31,6 +32,7 @@ var (
 type Store interface {
 	approval.Store
 	identity.TokenStore
+	sealed.Store
 	audit.Reader
 	Ledger
 	Settings

@@ -134,7 +134,7 @@ func matches(r *audit.Record, q audit.Query) bool {
 	is := func(want, got string) bool { return want == "" || want == got }
 	return (len(q.Types) == 0 || slices.Contains(q.Types, r.Type)) &&
 		is(q.Actor, r.Actor) && is(q.Person, r.Person) && is(q.Approval, r.Approval) &&
-		is(q.Resource, r.Resource) && is(q.Session, r.Session) &&
+		is(q.Resource, r.Resource) && is(q.Session, r.Session) && is(q.About, r.About) &&
 		(q.Kind == "" || slices.Contains(r.Kinds, q.Kind)) &&
 		(q.Since.IsZero() || !r.Time.Before(q.Since)) &&
 		(q.Until.IsZero() || r.Time.Before(q.Until)) &&

@@ -79,6 +79,7 @@ func (s *Store) Search(ctx context.Context, q audit.Query) (out []audit.Record, 
 	w.equalIndexed("approval", q.Approval)
 	w.equal("resource", q.Resource)
 	w.equalIndexed("session", q.Session)
+	w.equalIndexed("about", q.About)
 	if q.Kind != "" {
 		w.add("instr(kinds, ?) > 0", ","+q.Kind+",")
 	}
@@ -115,7 +116,8 @@ func (s *Store) Misfiled(ctx context.Context, to int64) (found []int64, err erro
 		WHERE NOT json_valid(t) OR type IS NOT json_extract(t, '$.type')
 		OR approval <> coalesce(json_extract(t, '$.approval'), '') OR actor <> coalesce(json_extract(t, '$.actor'), '')
 		OR person <> coalesce(json_extract(t, '$.person'), '') OR resource <> coalesce(json_extract(t, '$.resource'), '')
-		OR session <> coalesce(json_extract(t, '$.session'), '') LIMIT 100`
+		OR session <> coalesce(json_extract(t, '$.session'), '')
+		OR about <> coalesce(json_extract(t, '$.about'), '') OR revision <> coalesce(json_extract(t, '$.revision'), 0) LIMIT 100`
 	err = s.Read(ctx, func(tx *Tx) error {
 		return tx.query(ctx, query, []any{to}, func(rows *sql.Rows) error {
 			var index int64

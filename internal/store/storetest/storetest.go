@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(tb testing.TB, dir string) Store) {
 	t.Run("one person, one review", s.reviews)
 	t.Run("relations", s.relations)
 	t.Run("tokens", s.tokens)
+	t.Run("sealed rows", s.sealedRows)
 	t.Run("head, records and tiles", s.log)
 	t.Run("search", s.search)
 	t.Run("the log over many concurrent writers verifies", s.concurrentLog)
