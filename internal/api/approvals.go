@@ -420,13 +420,20 @@ func engineProblem(err error) *Problem {
 	case errors.Is(err, approval.ErrNotApproved), errors.Is(err, approval.ErrMismatch), errors.Is(err, approval.ErrNotAsker):
 		return problem(http.StatusConflict, "not-approved", "The approval doesn't belong to this action and credential, or was used.")
 	case errors.As(err, &full):
-		p := problem(http.StatusTooManyRequests, "too-many-pending", "Too many of this actor's actions wait for people already.")
+		p := problem(http.StatusTooManyRequests, "too-many-pending", tooMany(full))
 		p.retryAfter = time.Minute
 		return p
 	case errors.As(err, &nobody), errors.Is(err, approval.ErrNoHuman):
 		return problem(http.StatusForbidden, "nobody-may-approve", "Nobody could approve this, so it is denied.")
 	}
 	return nil
+}
+
+func tooMany(c *approval.CapError) string {
+	if c.Person != "" {
+		return "Too many actions on behalf of the same person wait for people already."
+	}
+	return "Too many of this actor's actions wait for people already."
 }
 
 // gateProblem maps the enforcer's refusal, whose words are for the asker.

@@ -149,12 +149,8 @@ func requestRecord(a *Approval, q *Question) *audit.Record {
 }
 
 func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question) error {
-	pending, err := tx.CountPending(ctx, a.actor())
-	if err != nil {
+	if err := e.room(ctx, tx, a); err != nil {
 		return err
-	}
-	if pending >= e.o.PendingCap {
-		return &CapError{Actor: a.actor(), Cap: e.o.PendingCap}
 	}
 	related, err := e.remember(ctx, tx, &a.Asker, a.Created)
 	if err != nil {
@@ -180,6 +176,32 @@ func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question) er
 		return err
 	}
 	return e.o.Log.Append(ctx, tx, requestRecord(a, q))
+}
+
+// room refuses one more approval than its actor, or the person behind it, may have pending.
+func (e *Engine) room(ctx context.Context, tx Tx, a *Approval) error {
+	pending, err := tx.CountPending(ctx, a.actor())
+	if err != nil {
+		return err
+	}
+	if pending >= e.o.PendingCap {
+		return &CapError{Actor: a.actor(), Cap: e.o.PendingCap}
+	}
+	pending, bytes, err := tx.PendingOf(ctx, a.behind())
+	if err != nil {
+		return err
+	}
+	if pending >= e.o.PersonCap {
+		return &CapError{Actor: a.actor(), Person: a.behind(), Cap: e.o.PersonCap}
+	}
+	row, err := e.seal(a)
+	if err != nil {
+		return err
+	}
+	if bytes+int64(len(row.Body)) > e.o.BytesCap {
+		return &CapError{Actor: a.actor(), Person: a.behind(), Cap: e.o.PersonCap, Bytes: e.o.BytesCap}
+	}
+	return nil
 }
 
 // denials counts recent ones of the same action, or of the same shape from the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -477,6 +478,35 @@ func TestNobodyCanBeFlooded(t *testing.T) {
 	}
 	h.ask(ask(agent("agent:x"), "1")) // what waits already is still found
 	h.ask(ask(agent("agent:y"), "4")) // and others are unaffected
+}
+
+func TestNobodyIsFloodedThroughManyActors(t *testing.T) {
+	h := newHouse(t, func(o *approval.Options) { o.PendingCap, o.PersonCap, o.BytesCap = 3, 4, 40_000 })
+	refused := func(q *approval.Question, bytes bool) {
+		t.Helper()
+		var full *approval.CapError
+		_, _, err := h.engine.Ask(context.Background(), q)
+		if !errors.As(err, &full) || full.Person != "person:sub" || bytes != (full.Bytes > 0) {
+			t.Fatalf("want the cap of the person behind: %v", err)
+		}
+	}
+	for _, s := range []string{"1", "2", "3"} {
+		h.ask(ask(agent("agent:x"), s))
+	}
+	other := agent("agent:y") // for somebody else: nobody's flood but their own counts
+	other.Subject = people()[0]
+	long := ask(agent("agent:y"), "long")
+	long.Statement = strings.Repeat("x", 40_000)
+	refused(long, true)
+	fourth := h.ask(ask(agent("agent:y"), "4"))
+	refused(ask(agent("agent:y"), "5"), false)
+	h.ask(ask(agent("agent:x"), "2")) // what waits already is still found
+	for _, s := range []string{"6", "7"} {
+		h.ask(ask(other, s))
+	}
+	_, err := h.engine.Withdraw(context.Background(), fourth.ID, "person:own", "")
+	must(t, err)
+	h.ask(ask(agent("agent:y"), "5"))
 }
 
 func TestAskingAgainAfterADenyCostsASeat(t *testing.T) {

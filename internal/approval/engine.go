@@ -40,6 +40,8 @@ type Options struct {
 	Expires    time.Duration // a pending approval's life where no rule says: 15 minutes
 	Window     time.Duration // how long an approval stays usable: 15 minutes
 	PendingCap int           // pending approvals of one actor: 20
+	PersonCap  int           // pending approvals of all actors for one person: three times PendingCap
+	BytesCap   int64         // what the cards of one person's pending approvals take: 64 MiB
 	DenyMemory time.Duration // how long a denial is remembered: 1 hour
 	Logger     *slog.Logger
 }
@@ -74,6 +76,12 @@ func New(o Options) (*Engine, error) {
 	setDefault(&o.DenyMemory, time.Hour)
 	if o.PendingCap <= 0 {
 		o.PendingCap = 20
+	}
+	if o.PersonCap <= 0 {
+		o.PersonCap = 3 * o.PendingCap
+	}
+	if o.BytesCap <= 0 {
+		o.BytesCap = 64 << 20
 	}
 	return &Engine{o: o, due: make(chan struct{}, 1)}, nil
 }

@@ -33,13 +33,22 @@ type ErrAssurance struct{ Need string }
 
 func (e ErrAssurance) Error() string { return "this review asks for assurance " + e.Need }
 
-// A CapError refuses one more pending approval of an actor.
+// A CapError refuses one more pending approval: of an actor, or of all actors
+// that work for one person. It counts what that one caused and nobody else.
 type CapError struct {
-	Actor string
-	Cap   int
+	Actor  string
+	Person string // "": the actor's own cap
+	Cap    int
+	Bytes  int64 // the cap on what cards take, where that is what was reached
 }
 
 func (e *CapError) Error() string {
+	switch {
+	case e.Bytes > 0:
+		return fmt.Sprintf("what waits for people on behalf of %s would take more than %d MiB", e.Person, e.Bytes>>20)
+	case e.Person != "":
+		return fmt.Sprintf("%d actions already wait for people on behalf of %s", e.Cap, e.Person)
+	}
 	return fmt.Sprintf("%s already has %d actions waiting for people", e.Actor, e.Cap)
 }
 

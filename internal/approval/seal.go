@@ -48,6 +48,14 @@ func (a *Approval) due() time.Time {
 
 func (a *Approval) actor() string { return a.Asker.Chain[0].ID }
 
+// behind is the person whom the action is for, or else who owns its actor.
+func (a *Approval) behind() string {
+	if a.Asker.Subject.ID != "" {
+		return a.Asker.Subject.ID
+	}
+	return a.Asker.Chain[0].Owner
+}
+
 func (e *Engine) seal(a *Approval) (Row, error) {
 	body, err := json.Marshal(a)
 	if err != nil {
@@ -61,7 +69,7 @@ func (e *Engine) seal(a *Approval) (Row, error) {
 func (a *Approval) columns() Row {
 	return Row{
 		ID: a.ID, Revision: a.Revision, State: a.State, Match: a.Match, Shape: a.Shape,
-		Actor: a.actor(), Credential: a.Asker.Credential,
+		Actor: a.actor(), Credential: a.Asker.Credential, Person: a.behind(),
 		Created: a.Created, Decided: a.Decided, Due: a.due(),
 	}
 }
@@ -83,7 +91,7 @@ func (e *Engine) unseal(r Row) (*Approval, error) {
 
 func (r Row) same(o Row) bool {
 	return r.ID == o.ID && r.Revision == o.Revision && r.State == o.State && r.Match == o.Match &&
-		r.Shape == o.Shape && r.Actor == o.Actor && r.Credential == o.Credential &&
+		r.Shape == o.Shape && r.Actor == o.Actor && r.Credential == o.Credential && r.Person == o.Person &&
 		r.Created.Equal(o.Created) && r.Decided.Equal(o.Decided) && r.Due.Equal(o.Due)
 }
 

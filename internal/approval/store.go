@@ -19,6 +19,7 @@ type Row struct {
 	Shape      string
 	Actor      string    // the acting one
 	Credential string    // id of the asking credential
+	Person     string    // id of who is behind it: the subject, or else the owner
 	Created    time.Time // to the microsecond, as are all times here
 	Decided    time.Time
 	Due        time.Time // when it expires next; zero: never
@@ -67,6 +68,11 @@ type Approvals interface {
 	// ListApprovals returns what s selects, newest first.
 	ListApprovals(ctx context.Context, s Selection) ([]Row, error)
 	CountPending(ctx context.Context, actor string) (int, error) // "": of all actors
+	// PendingOf counts the pending approvals of one Person, and the bytes of their bodies.
+	PendingOf(ctx context.Context, person string) (n int, bytes int64, err error)
+	// Reviewed lists the ids of the reviews that the log has for this approval, oldest
+	// first: Detail["review"] of its records of type "review".
+	Reviewed(ctx context.Context, id string) ([]string, error)
 	// Reached lists the states that the log says this approval came to, oldest
 	// first: those of its approval records, and Executing for its start.
 	Reached(ctx context.Context, id string) ([]State, error)

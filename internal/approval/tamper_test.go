@@ -242,7 +242,7 @@ func TestAReviewThatIsGoneVoidsTheApproval(t *testing.T) {
 func TestAColumnThatDiffersFromTheBody(t *testing.T) {
 	h := newHouse(t, nil)
 	a := h.ask(ask(agent("agent:x"), "copy"))
-	for _, set := range []string{"state = 'denied'", "revision = 7", "match = 'm'", "shape = 's'", "actor = 'agent:y'", "credential = 'c'", "created = 1", "decided = 1", "due = 1"} {
+	for _, set := range []string{"state = 'denied'", "revision = 7", "match = 'm'", "shape = 's'", "actor = 'agent:y'", "credential = 'c'", "created = 1", "decided = 1", "due = 1", "person = 'p'"} {
 		column, _, _ := strings.Cut(set, " ")
 		h.edit("CREATE TABLE was AS SELECT " + column + " AS v FROM approval")
 		h.edit("UPDATE approval SET " + set)
@@ -298,6 +298,10 @@ func TestATamperedRowIsSetAside(t *testing.T) {
 // back: nothing opens, whoever reviews it then.
 func TestAnOldRowPutBackIsNotDecidedAgain(t *testing.T) {
 	for name, end := range map[string]func(h *house, id string) error{
+		"approved by one of two": func(h *house, id string) error {
+			_, err := h.review(id, "person:ana", approval.Approve)
+			return err
+		},
 		"denied": func(h *house, id string) error { _, err := h.review(id, "person:ana", approval.Deny); return err },
 		"withdrawn": func(h *house, id string) error {
 			_, err := h.engine.Withdraw(context.Background(), id, "", "")

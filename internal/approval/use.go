@@ -81,9 +81,16 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 	return used, nil
 }
 
-// outdated says that a is a row put back as it once was: the log knows what
-// became of it since. "" when the log and the row agree.
+// outdated says that a is a row put back as it once was, or that a review of it
+// is gone: the log knows what became of it since. "" when the log and the rows agree.
 func outdated(ctx context.Context, tx Tx, a *Approval) (string, error) {
+	given, err := tx.Reviewed(ctx, a.ID)
+	if err != nil {
+		return "", err
+	}
+	if !slices.EqualFunc(given, a.Reviews, func(id string, r Review) bool { return id == r.ID }) {
+		return fmt.Sprintf("it has %d reviews, and the log says %d", len(a.Reviews), len(given)), nil
+	}
 	reached, err := tx.Reached(ctx, a.ID)
 	if err != nil {
 		return "", err

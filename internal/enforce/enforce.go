@@ -461,7 +461,7 @@ func (e *Enforcer) explain(ctx context.Context, j *judgement, err error) error {
 	d := &gate.Denied{Status: gate.StatusDenied}
 	switch {
 	case errors.As(err, &limit):
-		d.Reason, d.Hint = "too many of this actor's actions are waiting for people", "wait for answers, or withdraw some"
+		d.Reason, d.Hint = tooMany(limit), "wait for answers, or withdraw some"
 	case errors.As(err, &nobody):
 		d.Reason, d.Hint = "nobody may approve this: the reviewers the policy asks for are excluded or missing", "the policy's owner must name more people"
 	case errors.Is(err, approval.ErrNoHuman):
@@ -477,6 +477,17 @@ func (e *Enforcer) explain(ctx context.Context, j *judgement, err error) error {
 		return e.unwritable(err)
 	}
 	return d
+}
+
+// tooMany says which cap was reached, in numbers that its owner set.
+func tooMany(c *approval.CapError) string {
+	switch {
+	case c.Bytes > 0:
+		return fmt.Sprintf("the actions that wait for people on behalf of the same person would take more than %d MiB", c.Bytes>>20)
+	case c.Person != "":
+		return fmt.Sprintf("%d actions on behalf of the same person are already waiting for people, the most there may be", c.Cap)
+	}
+	return fmt.Sprintf("%d of this actor's actions are already waiting for people, the most there may be", c.Cap)
 }
 
 // wait parks until the approval is decided, the wait budget ends or the client leaves.

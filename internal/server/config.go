@@ -98,6 +98,8 @@ type Secret struct {
 // Limits bound what may wait and flow.
 type Limits struct {
 	PendingPerActor   int              `yaml:"pending_per_actor" doc:"Approvals one actor may have pending; past it: denied." default:"20"`
+	PendingPerPerson  int              `yaml:"pending_per_person" doc:"Approvals that all actors working for one person may have pending; past it: denied. Three times pending_per_actor unless set."`
+	PendingBytes      int64            `yaml:"pending_bytes" doc:"Bytes that the pending approvals of one person's actors may take; past it: denied." default:"67108864"`
 	ExportAfterRows   int64            `yaml:"export_after_rows" doc:"Rows a person's agents may read from one resource in an hour before a read counts as data.export too." default:"10000"`
 	ExportAfterRowsOf map[string]int64 `yaml:"export_after_rows_of" doc:"The same for rows with a class in them: a mapping of class to rows, such as card: 500."`
 	ApprovalWindow    time.Duration    `yaml:"approval_window" doc:"How long an approval stays usable unless its rule says otherwise." default:"15m"`
@@ -219,6 +221,12 @@ func (c *Config) fillDefaults() {
 	if l.PendingPerActor == 0 {
 		l.PendingPerActor = 20
 	}
+	if l.PendingPerPerson == 0 {
+		l.PendingPerPerson = 3 * l.PendingPerActor
+	}
+	if l.PendingBytes == 0 {
+		l.PendingBytes = 64 << 20
+	}
 	if l.ExportAfterRows == 0 {
 		l.ExportAfterRows = 10_000
 	}
@@ -301,6 +309,8 @@ func (k *checker) check(c *Config) {
 		n    int64
 	}{
 		{"pending_per_actor", int64(c.Limits.PendingPerActor)},
+		{"pending_per_person", int64(c.Limits.PendingPerPerson)},
+		{"pending_bytes", c.Limits.PendingBytes},
 		{"export_after_rows", c.Limits.ExportAfterRows},
 		{"approval_window", int64(c.Limits.ApprovalWindow)},
 		{"transaction_wait", int64(c.Limits.TransactionWait)},

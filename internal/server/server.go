@@ -212,7 +212,7 @@ func (s *Server) makeEngine(k *keys) error {
 	}
 	s.engine, err = approval.New(approval.Options{
 		Store: s.store, Log: s.auditLog, Minter: s.minter, Directory: s.dir, MatchKey: k.match, SealKey: k.seal, Issuer: s.cfg.PublicURL,
-		Window: s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, Logger: s.log,
+		Window: s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Logger: s.log,
 	})
 	return err
 }

@@ -144,19 +144,19 @@ func (tx *Tx) PutTile(ctx context.Context, level int, n int64, hashes []byte) er
 	return nil
 }
 
-const approvalColumns = "id, revision, state, match, shape, actor, credential, created, decided, due, body, mac"
+const approvalColumns = "id, revision, state, match, shape, actor, credential, created, decided, due, body, mac, person"
 
 func approvalArgs(r *approval.Row) []any {
 	return []any{
 		r.ID, r.Revision, string(r.State), r.Match, r.Shape, r.Actor, r.Credential,
-		micros(r.Created), micros(r.Decided), micros(r.Due), r.Body, r.MAC,
+		micros(r.Created), micros(r.Decided), micros(r.Due), r.Body, r.MAC, r.Person,
 	}
 }
 
 // InsertApproval implements approval.Approvals.
 func (tx *Tx) InsertApproval(ctx context.Context, r approval.Row) error {
 	_, err := tx.exec(ctx, "INSERT INTO approval ("+approvalColumns+
-		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", approvalArgs(&r)...)
+		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)", approvalArgs(&r)...)
 	if err != nil {
 		return fmt.Errorf("storing approval %s: %w", r.ID, err)
 	}
@@ -166,7 +166,7 @@ func (tx *Tx) InsertApproval(ctx context.Context, r approval.Row) error {
 // SwapApproval implements approval.Approvals.
 func (tx *Tx) SwapApproval(ctx context.Context, from approval.State, revision int64, r approval.Row) error {
 	n, err := tx.exec(ctx, `UPDATE approval SET revision = $2, state = $3, match = $4, shape = $5, actor = $6, credential = $7,
-		created = $8, decided = $9, due = $10, body = $11, mac = $12 WHERE id = $1 AND state = $13 AND revision = $14`,
+		created = $8, decided = $9, due = $10, body = $11, mac = $12, person = $13 WHERE id = $1 AND state = $14 AND revision = $15`,
 		append(approvalArgs(&r), string(from), revision)...)
 	if err != nil {
 		return fmt.Errorf("storing approval %s: %w", r.ID, err)
@@ -180,7 +180,7 @@ func (tx *Tx) SwapApproval(ctx context.Context, from approval.State, revision in
 func scanApproval(rows *sql.Rows) (r approval.Row, err error) {
 	var created, decided, due int64
 	err = rows.Scan(&r.ID, &r.Revision, &r.State, &r.Match, &r.Shape, &r.Actor, &r.Credential,
-		&created, &decided, &due, &r.Body, &r.MAC)
+		&created, &decided, &due, &r.Body, &r.MAC, &r.Person)
 	r.Created, r.Decided, r.Due = fromMicros(created), fromMicros(decided), fromMicros(due)
 	return r, err
 }
@@ -245,6 +245,34 @@ func (tx *Tx) CountPending(ctx context.Context, actor string) (n int, err error)
 		return 0, fmt.Errorf("counting pending approvals: %w", err)
 	}
 	return n, nil
+}
+
+// PendingOf implements approval.Approvals.
+func (tx *Tx) PendingOf(ctx context.Context, person string) (n int, bytes int64, err error) {
+	_, err = tx.one(ctx, "SELECT count(*), coalesce(sum(length(body)), 0) FROM approval WHERE state = 'pending' AND person = $1",
+		[]any{person}, &n, &bytes)
+	if err != nil {
+		return 0, 0, fmt.Errorf("counting what waits for %s: %w", person, err)
+	}
+	return n, bytes, nil
+}
+
+// Reviewed implements approval.Approvals.
+func (tx *Tx) Reviewed(ctx context.Context, id string) (out []string, err error) {
+	err = tx.query(ctx, "SELECT leaf FROM log_record WHERE approval = $1 AND approval <> '' AND type = $2 ORDER BY idx",
+		[]any{id, audit.TypeReview}, func(rows *sql.Rows) error {
+			var leaf []byte
+			if err := rows.Scan(&leaf); err != nil {
+				return err
+			}
+			r, err := decodeRecord(leaf)
+			out = append(out, r.Detail["review"])
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("looking for the reviews of %s: %w", id, err)
+	}
+	return out, nil
 }
 
 // Reached implements approval.Approvals.

@@ -71,7 +71,7 @@ func must(tb testing.TB, err error) {
 
 func row(id string, state approval.State) approval.Row {
 	return approval.Row{
-		ID: id, Revision: 1, State: state, Match: "m" + id, Shape: "shape", Actor: "agent:x", Credential: "tok",
+		ID: id, Revision: 1, State: state, Match: "m" + id, Shape: "shape", Actor: "agent:x", Credential: "tok", Person: "person:ana",
 		Created: noon, Due: noon.Add(time.Hour), Body: []byte("body " + id), MAC: []byte{0, 1, 2, 255},
 	}
 }
@@ -301,6 +301,11 @@ func (s *suite) selections(t *testing.T) {
 				t.Errorf("%s has %d pending: %v", actor, n, err)
 			}
 		}
+		for person, want := range map[string]int{"person:ana": 1, "person:ben": 0, "": 0} {
+			if n, size, err := tx.PendingOf(ctx, person); n != want || size != int64(want*len(a.Body)) || err != nil {
+				t.Errorf("%s has %d pending of %d bytes: %v", person, n, size, err)
+			}
+		}
 		return nil
 	}))
 }
@@ -437,7 +442,7 @@ func (s *suite) search(t *testing.T) {
 	l := newLog(t, st, t.TempDir())
 	recs := []*audit.Record{
 		{Type: audit.TypeRequest, Actor: "agent:x", Session: "s1", Resource: "r1", Kinds: []string{"data.read"}},
-		{Type: audit.TypeReview, Actor: "agent:x", Person: "ana", Approval: "apr_1"},
+		{Type: audit.TypeReview, Actor: "agent:x", Person: "ana", Approval: "apr_1", Detail: map[string]string{"review": "rev_1"}},
 		{Type: audit.TypeRequest, Actor: "agent:y", Session: "s2", Resource: "r1", Kinds: []string{"data.read", "data.export"}},
 		{Type: audit.TypeAlarm, Detail: map[string]string{"what": "%' OR 1=1 --"}},
 	}
@@ -447,6 +452,11 @@ func (s *suite) search(t *testing.T) {
 		for id, want := range map[string][]approval.State{"apr_1": nil, "apr_2": {approval.Executing}, "": nil} {
 			if got, err := tx.Reached(ctx, id); !slices.Equal(got, want) || err != nil {
 				t.Errorf("%q reached: %v, %v", id, got, err)
+			}
+		}
+		for id, want := range map[string][]string{"apr_1": {"rev_1"}, "apr_2": nil, "": nil} {
+			if got, err := tx.Reviewed(ctx, id); !slices.Equal(got, want) || err != nil {
+				t.Errorf("reviews of %q: %v, %v", id, got, err)
 			}
 		}
 		return nil
