@@ -44,6 +44,8 @@ type Record struct {
 	Masked   map[string]int64  `json:"masked,omitempty"`
 	Detail   map[string]string `json:"detail,omitempty"`
 	Previous int64             `json:"previous,omitempty"`
+	About    string            `json:"about,omitempty"`    // what of people or actors changed, "kind/id"
+	Revision int64             `json:"revision,omitempty"` // of that
 }
 
 // A Query selects records; empty fields match everything.
