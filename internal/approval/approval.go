@@ -76,6 +76,7 @@ type Approval struct {
 	AskerGone bool
 	Reviews   []Review `json:"-"` // records of their own
 	GrantID   string
+	Node      string `json:",omitempty"` // which process executes it
 	Outcome   string // the protocol's own code, once it ended
 	Why       string // why it was withdrawn, expired or denied
 	Rows      int64

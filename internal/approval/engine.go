@@ -35,6 +35,7 @@ type Options struct {
 	MatchKey  []byte // finds retries; at least 32 bytes, never leaves the server
 	SealKey   []byte // seals rows and reviews; at least 32 bytes, kept outside the store
 	Issuer    string // of grants
+	Node      string // names this process in what it executes
 
 	Clock      func() time.Time
 	Expires    time.Duration // a pending approval's life where no rule says: 15 minutes
@@ -49,9 +50,10 @@ type Options struct {
 // An Engine holds actions until people decide. It is safe for concurrent use,
 // and several may share one store.
 type Engine struct {
-	o   Options
-	hub hub
-	due chan struct{} // wakes Run: something may expire sooner than it knows
+	o       Options
+	hub     hub
+	due     chan struct{} // wakes Run: something may expire sooner than it knows
+	running running
 
 	mu   sync.Mutex
 	last time.Time // the latest time told; a clock turned back revives nothing

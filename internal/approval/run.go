@@ -66,30 +66,17 @@ func (e *Engine) expireOne(ctx context.Context, id string) error {
 	})
 }
 
-// Recover settles what a dead process left: executing becomes unknown, because
-// nobody here saw the answer and we never run an action again, and what is
-// overdue expires. It is called once at start, by the only process of a store.
+// Recover is RecoverFrom for the only process of a store: whatever executes was left by a dead one.
 func (e *Engine) Recover(ctx context.Context) error {
-	for more := true; more; {
-		more = false
-		err := e.update(ctx, "", func(tx Tx) ([]Event, error) {
-			head, err := tx.Head(ctx)
-			if err != nil {
-				return nil, err
-			}
-			e.notBefore(head.Last)
-			rows, err := tx.ListApprovals(ctx, Selection{States: []State{Executing}, Limit: sweepBatch})
-			if err != nil {
-				return nil, err
-			}
-			more = len(rows) == sweepBatch
-			return e.eachRow(ctx, tx, rows, func(a *Approval) ([]Event, error) {
-				return e.finish(ctx, tx, a, Outcome{State: Unknown, Code: "process ended", Rows: -1})
-			})
-		})
-		if err != nil {
-			return fmt.Errorf("recovering approvals: %w", err)
-		}
+	return e.RecoverFrom(ctx, func(string) bool { return true })
+}
+
+// RecoverFrom settles what dead processes left: what nodes execute that gone
+// says are no more becomes unknown, because nobody here saw the answer and we
+// never run an action again, and what is overdue expires. It is called once at start.
+func (e *Engine) RecoverFrom(ctx context.Context, gone func(node string) bool) error {
+	if err := e.Settle(ctx, gone); err != nil {
+		return fmt.Errorf("recovering approvals: %w", err)
 	}
 	_, err := e.sweep(ctx)
 	return err

@@ -78,6 +78,7 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 	if err = errors.Join(no, err); err != nil {
 		return nil, err
 	}
+	e.running.add(id)
 	return used, nil
 }
 
@@ -178,7 +179,7 @@ func (e *Engine) start(ctx context.Context, tx Tx, a *Approval, u *Use) (*Used, 
 	if n := a.Preview.Bound(); n.Known && (bound < 0 || n.N < bound) {
 		bound = n.N // what reviewers were shown is what they approved
 	}
-	a.State, a.Started, a.GrantID = Executing, now, newID("gnt_")
+	a.State, a.Started, a.GrantID, a.Node = Executing, now, newID("gnt_"), e.o.Node
 	a.Version++
 	if err := e.save(ctx, tx, a, Approved); err != nil {
 		return nil, err
@@ -223,6 +224,8 @@ func (e *Engine) Finish(ctx context.Context, id string, o Outcome) error {
 	if o.State != Executed && o.State != Failed && o.State != Unknown {
 		return fmt.Errorf("finishing %s: %q is no outcome", id, o.State)
 	}
+	// Whatever comes of this: it does not run any more, and Settle may say so.
+	defer e.running.remove(id)
 	err := e.update(ctx, id, func(tx Tx) ([]Event, error) {
 		a, err := e.load(ctx, tx, id)
 		if err != nil {
