@@ -33,8 +33,10 @@ type Report struct {
 	Root         tlog.Hash            `json:"root"`
 	Checkpoint   *evidence.Checkpoint `json:"checkpoint,omitempty"`
 	SpoolRecords int64                `json:"spool_records"`
-	Problems     []Problem            `json:"problems"` // empty: all is as it was written
-	Lines        []string             `json:"lines"`    // for people: what was verified, and what wasn't
+	// Passkeys tells which reviews' own signatures were checked.
+	Passkeys evidence.PasskeyReport `json:"passkeys"`
+	Problems []Problem              `json:"problems"` // empty: all is as it was written
+	Lines    []string               `json:"lines"`    // for people: what was verified, and what wasn't
 }
 
 // A Problem is something that isn't as it was written.
@@ -75,7 +77,7 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
-	v := &verifier{r: r, o: o, head: head, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, seals: map[int64]Seal{}}
+	v := &verifier{r: r, o: o, head: head, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, seals: map[int64]Seal{}, passkeys: evidence.NewPasskeyLog()}
 	if head.Size == 0 {
 		v.Root = emptyRoot()
 	}
@@ -88,6 +90,7 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	}
 	v.line("%d records, indexes without a gap, root %s", head.Size, v.Root)
 	v.describeCheckpoint()
+	v.describePasskeys()
 	if err := v.spool(); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying spool: %w", err)
 	}
@@ -107,6 +110,8 @@ type verifier struct {
 	atCP  tlog.Hash // root at the size of the checkpoint
 	last  time.Time
 	seals map[int64]Seal // by segment
+
+	passkeys *evidence.PasskeyLog
 }
 
 // readHeadFile returns nil when there is none.
@@ -261,10 +266,27 @@ func (v *verifier) leaf(index int64, leaf []byte, put putTile) error {
 	if err := v.noteSeal(index, leaf); err != nil {
 		return err
 	}
+	if err := v.passkeys.Add(leaf); err != nil {
+		if err := v.problem(index, "%v", err); err != nil {
+			return err
+		}
+	}
 	if v.o.Progress != nil && (index+1)%4096 == 0 || index+1 == v.head.Size && v.o.Progress != nil {
 		v.o.Progress(index+1, v.head.Size)
 	}
 	return v.tree.add(tlog.RecordHash(leaf), put)
+}
+
+func (v *verifier) describePasskeys() {
+	v.Passkeys = v.passkeys.Report()
+	p := v.Passkeys
+	if p.Keys == 0 {
+		return
+	}
+	v.line("passkey signatures on reviews, each by a key registered before: %d; people: %d; keys: %d", p.Signatures, len(p.Persons), p.Keys)
+	if p.Unbacked > 0 {
+		v.line("keys bound to their person by this server's word alone, not by an older key or a fresh sign-in: %d", p.Unbacked)
+	}
 }
 
 func (v *verifier) noteSeal(index int64, leaf []byte) error {
