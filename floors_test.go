@@ -18,8 +18,8 @@ const module = "github.com/assenthq/assent"
 var floors = [][]string{
 	{"action", "internal/pgcluster", "evidence"},
 	{"internal/identity", "internal/passkey/passkeytest"},
-	{"internal/classify/...", "internal/detect", "internal/policy", "internal/grant", "internal/audit"},
-	{"internal/mask", "internal/audit/audittest", "internal/sealed"},
+	{"internal/classify/...", "internal/detect", "internal/policy", "internal/grant", "internal/audit", "internal/oidc"},
+	{"internal/mask", "internal/audit/audittest", "internal/oidc/oidctest", "internal/sealed"},
 	{"internal/approval"},
 	{"gate", "internal/store"},
 	{"internal/enforce", "gate/gatetest", "internal/store/storetest"},
