@@ -44,6 +44,8 @@ type Options struct {
 	Enforcer    Enforcer
 	Approvals   Approvals
 	Reviews     Reviews
+	Freezes     Freezes
+	Changes     Changes
 	Audit       audit.Reader
 	Log         Log
 
@@ -181,8 +183,8 @@ func New(o Options) (http.Handler, error) {
 
 func complete(o *Options) error {
 	switch {
-	case o.Credentials == nil, o.Tokens == nil, o.Directory == nil, o.Enforcer == nil, o.Approvals == nil, o.Reviews == nil, o.Audit == nil, o.Log == nil:
-		return errors.New("a part is missing: all of Credentials, Tokens, Directory, Enforcer, Approvals, Reviews, Audit and Log are needed")
+	case o.Credentials == nil, o.Tokens == nil, o.Directory == nil, o.Enforcer == nil, o.Approvals == nil, o.Reviews == nil, o.Freezes == nil, o.Changes == nil, o.Audit == nil, o.Log == nil:
+		return errors.New("a part is missing: all of Credentials, Tokens, Directory, Enforcer, Approvals, Reviews, Freezes, Changes, Audit and Log are needed")
 	case len(o.Seed) < 32:
 		return errors.New("the seed for binding tokens needs 32 bytes")
 	}

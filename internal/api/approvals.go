@@ -398,6 +398,7 @@ func engineProblem(err error) *Problem {
 	var need approval.ErrAssurance
 	var full *approval.CapError
 	var nobody *approval.UnsatisfiableError
+	var frozen *approval.FrozenError
 	switch {
 	case errors.Is(err, approval.ErrNotFound):
 		return problem(http.StatusNotFound, "not-found", "There is no such approval.")
@@ -423,6 +424,8 @@ func engineProblem(err error) *Problem {
 		p := problem(http.StatusTooManyRequests, "too-many-pending", tooMany(full))
 		p.retryAfter = time.Minute
 		return p
+	case errors.As(err, &frozen):
+		return problem(http.StatusForbidden, "frozen", "It is frozen. Ask "+frozen.Who+".")
 	case errors.As(err, &nobody), errors.Is(err, approval.ErrNoHuman):
 		return problem(http.StatusForbidden, "nobody-may-approve", "Nobody could approve this, so it is denied.")
 	}
@@ -462,5 +465,5 @@ func tokenProblem(err error) *Problem {
 
 // knownErrors are asked in turn about an error that isn't a problem yet.
 func knownErrors() []func(error) *Problem {
-	return []func(error) *Problem{engineProblem, gateProblem, tokenProblem}
+	return []func(error) *Problem{engineProblem, gateProblem, tokenProblem, exceptionProblem}
 }

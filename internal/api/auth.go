@@ -61,6 +61,9 @@ func (s *server) authorize(ctx huma.Context, next func(huma.Context)) {
 	if p == nil && !may(caller, op) {
 		p = problem(http.StatusForbidden, "scope", "This credential may not do that. Needed: "+strings.Join(op.scopes, " or ")+".")
 	}
+	if p == nil {
+		p = s.frozen(caller)
+	}
 	if p != nil {
 		writeProblem(s.api, ctx, p)
 		return
@@ -72,6 +75,19 @@ func (s *server) authorize(ctx huma.Context, next func(huma.Context)) {
 	limited, cancel := context.WithTimeout(ctx.Context(), operationTime)
 	defer cancel()
 	next(huma.WithContext(ctx, limited))
+}
+
+// frozen refuses everything that an agent's credential asks while it is frozen.
+func (s *server) frozen(c *identity.Caller) *Problem {
+	if c == nil || c.Asker == nil {
+		return nil
+	}
+	stop := s.Freezes.Frozen(c.Asker, "", "")
+	if stop == nil {
+		return nil
+	}
+	reason, hint := stop.Says()
+	return problem(http.StatusForbidden, "frozen", "It is "+reason+": "+hint+".")
 }
 
 // caller reads the one place a credential may stand in: never a query, where

@@ -20,12 +20,15 @@ import (
 	"github.com/assenthq/assent/internal/api"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
+	rules "github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/enforce"
+	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/store/sqlite"
 )
 
@@ -192,16 +195,24 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 		Store: w.store, Log: log, Minter: minter, Directory: directory,
 		MatchKey: bytes.Repeat([]byte{8}, 32), SealKey: seal, Issuer: "http://localhost:8720", Logger: logger,
 	}))(t)
+	box := must(sealed.NewBox(w.store, log, seal))(t)
+	freezes := must(freeze.New(freeze.Options{Box: box, Directory: directory, Logger: logger}))(t)
+	changes := must(rules.New(rules.Options{Box: box, Approvals: w.engine, Directory: directory, Admins: []string{"group:admins"}, Stopped: freezes.Stopped, Logger: logger}))(t)
+	changes.HandleThaw(freezes)
+	if err := freezes.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.running(freezes.Run)
 	set := must(policy.LoadFiles(map[string][]byte{"test.yaml": []byte(testPolicy)}, policy.Options{}))(t)
 	finder := must(detect.New(detect.Options{}))(t)
 	enforcer := must(enforce.New(enforce.Options{
 		Policy: policy.NewHolder(set), Detect: finder, Masker: mask.New(bytes.Repeat([]byte{9}, 32), finder),
-		Approvals: w.engine, Record: recorder{log, w.store}, Spool: spool, Ledger: w.store, PublicURL: "http://localhost:8720",
+		Approvals: w.engine, Record: recorder{log, w.store}, Spool: spool, Ledger: w.store, Freezes: freezes, PublicURL: "http://localhost:8720",
 		ExportAfterRows: 1000, Logger: logger, Metrics: noMetrics{},
 	}))(t)
 	o := api.Options{
 		PublicURL: "http://localhost:8720", Version: "test", Credentials: w.tokens, Tokens: w.tokens, Directory: directory,
-		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Audit: w.store, Log: proving{log, w.store}, JWKS: minter.JWKS,
+		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Audit: w.store, Log: proving{log, w.store}, JWKS: minter.JWKS,
 		Seed: bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger,
 	}
 	for _, c := range change {
@@ -211,6 +222,14 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	t.Cleanup(w.server.Close)
 	w.mintAll()
 	return w
+}
+
+// running runs a part of the server until the test ends.
+func (w *world) running(run func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	var loop sync.WaitGroup
+	loop.Go(func() { run(ctx) })
+	w.t.Cleanup(func() { cancel(); loop.Wait() })
 }
 
 // signing signs heads as they become durable, until the test ends.

@@ -55,6 +55,12 @@ func operations() map[string]*operation {
 		{id: "getProof", method: "GET", path: "/v1/audit/proof", scopes: []string{read, admin}, tag: forPeople, summary: "Proof that a record is in the log (C2SP tlog-proof)"},
 		{id: "streamEvents", method: "GET", path: "/v1/events", scopes: []string{review, read, admin}, stream: true, tag: forPeople, summary: "Approvals as they change, and on request records as they are written (server-sent events)"},
 
+		{id: "listFreezes", method: "GET", path: "/v1/freezes", scopes: []string{review, read, admin}, tag: forPeople, summary: "What is frozen"},
+		{id: "createFreeze", method: "POST", path: "/v1/freezes", scopes: []string{review, admin}, status: 201, tag: forPeople, summary: "Stop an actor, a person's agents, a resource, a gate or everything, at once"},
+		{id: "thaw", method: "POST", path: "/v1/freezes/{id}/thaw", scopes: []string{review, admin}, status: 202, tag: forPeople, summary: "Ask to let it go: somebody else must allow it"},
+		{id: "listChanges", method: "GET", path: "/v1/changes", scopes: []string{review, read, admin}, tag: forAdmins, summary: "Changes of the rules, newest first"},
+		{id: "getChange", method: "GET", path: "/v1/changes/{id}", scopes: []string{review, read, admin}, tag: forAdmins, summary: "One change of the rules"},
+
 		{id: "createToken", method: "POST", path: "/v1/tokens", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Mint a credential; its text is shown once"},
 		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
 		{id: "revokeToken", method: "DELETE", path: "/v1/tokens/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a credential at once"},
@@ -90,6 +96,11 @@ func (s *server) register() {
 	add(s, ops["getCheckpoint"], s.getCheckpoint)
 	add(s, ops["getProof"], s.getProof)
 	add(s, ops["streamEvents"], s.streamEvents)
+	add(s, ops["listFreezes"], s.listFreezes)
+	add(s, ops["createFreeze"], s.createFreeze)
+	add(s, ops["thaw"], s.thaw)
+	add(s, ops["listChanges"], s.listChanges)
+	add(s, ops["getChange"], s.getChange)
 	add(s, ops["createToken"], s.createToken)
 	add(s, ops["listTokens"], s.listTokens)
 	add(s, ops["revokeToken"], s.revokeToken)

@@ -60,6 +60,9 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	if err != nil {
 		return nil, err
 	}
+	if in.Decision == Approve && e.frozenPerson(p.ID) {
+		return nil, ErrExcluded{Why: "you are frozen"}
+	}
 	if why, err := outdated(ctx, tx, a); err != nil {
 		return nil, err
 	} else if why != "" {

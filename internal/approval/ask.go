@@ -168,6 +168,11 @@ func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question) er
 	if err := e.satisfiable(a); err != nil {
 		return err
 	}
+	if stop, err := e.stopped(ctx, tx, a); err != nil {
+		return err
+	} else if stop != nil {
+		return stop
+	}
 	row, err := e.seal(a)
 	if err != nil {
 		return err

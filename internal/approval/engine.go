@@ -43,6 +43,10 @@ type Options struct {
 	PendingCap int           // pending approvals of one actor: 20
 	PersonCap  int           // pending approvals of all actors for one person: three times PendingCap
 	BytesCap   int64         // what the cards of one person's pending approvals take: 64 MiB
+	// Frozen says who froze what a is about, as the transaction sees it; "": nobody.
+	Frozen func(ctx context.Context, tx Tx, a *Approval) (who string, err error)
+	// Stopped says whether a person is frozen: their approvals count for nothing.
+	Stopped    func(person string) bool
 	DenyMemory time.Duration // how long a denial is remembered: 1 hour
 	Logger     *slog.Logger
 }
@@ -157,6 +161,10 @@ type Use struct {
 	MaxRows int64 // -1: no bound but the approval's own
 	// Recheck decides again (policy, identity, freeze) just before; an error withdraws the approval.
 	Recheck func(ctx context.Context, a *Approval) error
+	// Within, when it isn't nil, is what was approved: a change of our own rows, made in
+	// the transaction that uses the approval and records the outcome. After an error of it
+	// the approval is unused.
+	Within  func(ctx context.Context, tx Tx) error
 	Session string
 }
 

@@ -33,6 +33,11 @@ type ErrAssurance struct{ Need string }
 
 func (e ErrAssurance) Error() string { return "this review asks for assurance " + e.Need }
 
+// A FrozenError refuses what somebody froze.
+type FrozenError struct{ Who string }
+
+func (e *FrozenError) Error() string { return "frozen by " + e.Who }
+
 // A CapError refuses one more pending approval: of an actor, or of all actors
 // that work for one person. It counts what that one caused and nobody else.
 type CapError struct {

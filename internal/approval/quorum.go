@@ -115,7 +115,7 @@ func match(seats [][]string, people []map[string]bool) []int {
 func (e *Engine) voters(a *Approval) (reviews []Review, groups []map[string]bool) {
 	need := level(a.Assurance())
 	for _, r := range a.Reviews {
-		if r.Decision != Approve || r.Digest != a.Digest || level(r.Assurance) < need || e.excluded(a, r.Person) != "" {
+		if r.Decision != Approve || r.Digest != a.Digest || level(r.Assurance) < need || e.excluded(a, r.Person) != "" || e.frozenPerson(r.Person) {
 			continue
 		}
 		if slices.ContainsFunc(reviews, func(o Review) bool { return o.Person == r.Person }) {
@@ -131,6 +131,8 @@ func (e *Engine) voters(a *Approval) (reviews []Review, groups []map[string]bool
 	}
 	return reviews, groups
 }
+
+func (e *Engine) frozenPerson(id string) bool { return e.o.Stopped != nil && e.o.Stopped(id) }
 
 // Progress lists the seats of a's quorum and who fills them.
 func (e *Engine) Progress(a *Approval) []Seat {

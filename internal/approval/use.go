@@ -72,7 +72,17 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 			no = fmt.Errorf("%s: %w", why, ErrNotApproved)
 			return e.void(ctx, tx, a, why)
 		}
-		used, err = e.start(ctx, tx, a, &u)
+		stop, err := e.stopped(ctx, tx, a)
+		if err != nil {
+			return nil, err
+		}
+		if stop != nil {
+			no = stop
+			return e.move(ctx, tx, a, Withdrawn, "", stop.Error())
+		}
+		if used, err = e.start(ctx, tx, a, &u); err == nil && u.Within != nil {
+			err = e.within(ctx, tx, a, u.Within)
+		}
 		return []Event{a.event()}, err
 	})
 	if err = errors.Join(no, err); err != nil {
@@ -195,6 +205,28 @@ func (e *Engine) start(ctx context.Context, tx Tx, a *Approval, u *Use) (*Used, 
 		return nil, fmt.Errorf("minting the grant: %w", err)
 	}
 	return &Used{Grant: token, GrantID: a.GrantID, Index: r.Index, MaxRows: bound, Approval: a}, nil
+}
+
+// within does what the approval allows where that is a change of our own rows: it
+// has happened, and is on record, when the transaction is durable.
+func (e *Engine) within(ctx context.Context, tx Tx, a *Approval, do func(context.Context, Tx) error) error {
+	if err := do(ctx, tx); err != nil {
+		return err
+	}
+	_, err := e.finish(ctx, tx, a, Outcome{State: Executed, Rows: -1, Record: &audit.Record{Detail: map[string]string{"by": "assent"}}})
+	return err
+}
+
+// stopped says what freezes a by now, as the store has it in this transaction.
+func (e *Engine) stopped(ctx context.Context, tx Tx, a *Approval) (*FrozenError, error) {
+	if e.o.Frozen == nil {
+		return nil, nil
+	}
+	who, err := e.o.Frozen(ctx, tx, a)
+	if err != nil || who == "" {
+		return nil, err
+	}
+	return &FrozenError{Who: who}, nil
 }
 
 func (e *Engine) claims(a *Approval, now time.Time, bound, index int64) grant.Claims {

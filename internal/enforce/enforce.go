@@ -23,6 +23,7 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/policy"
@@ -56,7 +57,7 @@ type Ledger interface {
 	SumRows(ctx context.Context, subject, resource string, since time.Time) (rows, bytes map[string]int64, err error)
 }
 
-// Options are the parts an Enforcer is made of. All but Metrics are needed.
+// Options are the parts an Enforcer is made of. All but Freezes and Metrics are needed.
 type Options struct {
 	Credentials Credentials
 	Policy      *policy.Holder
@@ -66,6 +67,7 @@ type Options struct {
 	Record      Recorder
 	Spool       Spool
 	Ledger      Ledger
+	Freezes     Freezes // nil: nothing can be frozen
 	PublicURL   string
 	// ExportAfterRows is how many rows a person's agents may read from one
 	// resource in an hour before a read counts as an export too.
@@ -153,6 +155,7 @@ type judgement struct {
 	seen      *seen
 	home      *permit      // where this judgement lives, when a session made it
 	rec       audit.Record // of a harmless read; others have one of their own
+	stop      *freeze.Stop // not nil: it is frozen, and decision says deny
 	preview   *action.Preview
 	look      func(context.Context) action.Preview // nil: nobody can
 }
@@ -196,6 +199,9 @@ func (e *Enforcer) judgeInto(ctx context.Context, j *judgement) error {
 	set.Decide(&j.input, &j.decision)
 	if j.decision.Verdict != policy.Allow {
 		j.decision = set.Explain(&j.input) // reasons are for people and the log; what flows needs none
+	}
+	if j.stop = e.frozen(asker, a.Resource.URN, j.where.Gate); j.stop != nil {
+		j.decision = stopped(j.decision)
 	}
 	return nil
 }
@@ -393,6 +399,9 @@ func (e *Enforcer) deny(ctx context.Context, j *judgement) error {
 	if err := e.o.Record.Record(ctx, e.request(j)); err != nil {
 		return e.unwritable(err)
 	}
+	if j.stop != nil {
+		return frozenAnswer(j.stop)
+	}
 	return &gate.Denied{Status: gate.StatusDenied, Reason: "denied by " + ruleNames(j.decision), Hint: "nobody can approve this as it stands; ask for something the policy permits, or talk to its owner"}
 }
 
@@ -424,6 +433,9 @@ func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held
 		}
 	}
 	if a.State != approval.Approved {
+		if stop := e.frozen(j.asker, j.action.Resource.URN, j.where.Gate); stop != nil {
+			return nil, frozenAnswer(stop)
+		}
 		return nil, e.refusal(a)
 	}
 	return e.use(ctx, j, a.ID)
@@ -458,12 +470,15 @@ func (e *Enforcer) ask(ctx context.Context, j *judgement) (*approval.Approval, e
 func (e *Enforcer) explain(ctx context.Context, j *judgement, err error) error {
 	var limit *approval.CapError
 	var nobody *approval.UnsatisfiableError
+	var frozen *approval.FrozenError
 	d := &gate.Denied{Status: gate.StatusDenied}
 	switch {
 	case errors.As(err, &limit):
 		d.Reason, d.Hint = tooMany(limit), "wait for answers, or withdraw some"
 	case errors.As(err, &nobody):
 		d.Reason, d.Hint = "nobody may approve this: the reviewers the policy asks for are excluded or missing", "the policy's owner must name more people"
+	case errors.As(err, &frozen):
+		d.Reason, d.Hint = frozen.Error(), "ask "+frozen.Who
 	case errors.Is(err, approval.ErrNoHuman):
 		d.Reason, d.Hint = "there is no person behind this actor, so nobody can be asked", "its owner must be named in the configuration"
 	default:
@@ -604,6 +619,9 @@ func (e *Enforcer) recheck(ctx context.Context, j *judgement, a *approval.Approv
 	again, err := e.judge(ctx, j.action, j.asker, j.where)
 	if err != nil {
 		return nil, err
+	}
+	if again.stop != nil {
+		return nil, &ChangedError{"it was frozen"}
 	}
 	e.preview(ctx, again, j.look)
 	if err := again.grown(a); err != nil {

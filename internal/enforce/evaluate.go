@@ -63,6 +63,9 @@ func (e *Enforcer) Request(ctx context.Context, asker identity.Asker, a *action.
 	if err != nil {
 		return nil, fmt.Errorf("requesting approval: %w", err)
 	}
+	if j.stop != nil {
+		return nil, e.deny(ctx, j)
+	}
 	if j.decision.Verdict != policy.Review {
 		return nil, ErrNotHeld
 	}

@@ -20,7 +20,7 @@ const previewTime = 5 * time.Second
 func (e *Enforcer) preview(ctx context.Context, j *judgement, look func(context.Context) action.Preview) {
 	j.look = look
 	set := e.o.Policy.Current()
-	if look == nil || j.decision.Verdict == policy.Allow && !j.unheld() || j.decision.Verdict == policy.Deny && !set.ReadsPreview() {
+	if look == nil || j.stop != nil || j.decision.Verdict == policy.Allow && !j.unheld() || j.decision.Verdict == policy.Deny && !set.ReadsPreview() {
 		return
 	}
 	limited := j.decision.Verdict == policy.Allow

@@ -46,6 +46,9 @@ func (e *Enforcer) fill(r *audit.Record, j *judgement) {
 	if j.preview != nil {
 		r.Detail["preview"] = cut(j.preview.Describe(), 500)
 	}
+	if j.stop != nil {
+		r.Detail["frozen"] = j.stop.ID
+	}
 	if j.asExport {
 		r.Detail["ledger"] = "reads added up to an export"
 	}

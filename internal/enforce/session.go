@@ -54,6 +54,9 @@ func (t *authority) Login(ctx context.Context, v gate.Verifier, from gate.Peer) 
 	if len(asker.Chain) == 0 {
 		return nil, errors.New("opening a session: the credential names no actor")
 	}
+	if stop := t.e.frozen(asker, t.res.URN, t.name); stop != nil {
+		return nil, frozenAnswer(stop)
+	}
 	s := &session{seen: newSeen(asker), e: t.e, asker: asker, gate: t.name, res: t.res, system: t.system, id: "ses_" + randomID(), cut: make(chan struct{})}
 	if _, err := t.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "opened", "from": from.Address, "credential": asker.Credential})); err != nil {
 		return nil, t.e.unwritable(err)
@@ -64,6 +67,9 @@ func (t *authority) Login(ctx context.Context, v gate.Verifier, from gate.Peer) 
 	t.e.mu.Lock()
 	t.e.sessions[s] = struct{}{}
 	t.e.mu.Unlock()
+	if t.e.frozen(asker, t.res.URN, t.name) != nil { // since the look above, and CutFrozen didn't see it
+		s.cutNow()
+	}
 	return s, nil
 }
 
@@ -105,6 +111,9 @@ func (s *session) Describe(a *action.Action) {
 func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (gate.Permit, error) {
 	select {
 	case <-s.cut:
+		if stop := s.e.frozen(s.asker, s.res.URN, s.gate); stop != nil {
+			return nil, frozenAnswer(stop)
+		}
 		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: "the credential was revoked or has expired", Hint: "ask for a new one"}
 	default:
 	}

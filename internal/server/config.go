@@ -33,6 +33,7 @@ type Config struct {
 	TLS       *KeyPair          `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
 	Policy    []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file. None: the built-in pack (reads flow masked, the rest is held)."`
 	Default   map[string]string `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
+	Admins    []string          `yaml:"admins" doc:"Groups whose members administer: changes of policy and settings take another of them, from the second one on." default:"admins"`
 	People    []PersonConfig    `yaml:"people" doc:"Who may review and on whose behalf agents act."`
 	Actors    []ActorConfig     `yaml:"actors" doc:"Agents, pipelines and services that may ask."`
 	Gates     []GateConfig      `yaml:"gates" doc:"Enforcement points, one for each system."`
@@ -207,6 +208,9 @@ func (c *Config) fillDefaults() {
 	def(&c.PublicURL, "http://localhost:8720")
 	def(&c.Log.Level, "info")
 	def(&c.Log.Format, "json")
+	if len(c.Admins) == 0 {
+		c.Admins = []string{"admins"}
+	}
 	for i := range c.Actors {
 		def(&c.Actors[i].Type, "agent")
 	}

@@ -34,6 +34,7 @@ func (s *Server) checks() []api.Check {
 		}},
 		{Name: "log", Run: func(context.Context) error { return s.auditLog.Err() }},
 		{Name: "spool", Run: func(context.Context) error { return s.spool.Status().Err }},
+		{Name: "freezes", Run: func(context.Context) error { return s.freezes.Err() }},
 		{Name: "policy", Run: func(context.Context) error { return s.policy.Err() }},
 		{Name: "parts", Run: func(context.Context) error {
 			s.mu.Lock()

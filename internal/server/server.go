@@ -25,9 +25,11 @@ import (
 	"github.com/assenthq/assent/internal/api"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/console"
 	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/enforce"
+	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
@@ -53,6 +55,8 @@ type Server struct {
 	detect   *detect.Engine
 	engine   *approval.Engine
 	enforcer *enforce.Enforcer
+	freezes  *freeze.Switch
+	changes  *change.Engine
 	console  *console.Console
 	handler  http.Handler
 	registry *prometheus.Registry
@@ -116,7 +120,7 @@ func (s *Server) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, s.makeHTTP} {
+	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeHTTP} {
 		if err := step(k); err != nil {
 			return err
 		}
@@ -206,6 +210,9 @@ func (s *Server) makeEngine(k *keys) error {
 	if s.box, err = sealed.NewBox(s.store, s.auditLog, k.seal); err != nil {
 		return err
 	}
+	if err := s.makeFreezes(context.Background()); err != nil {
+		return err
+	}
 	s.tokens, err = identity.NewTokens(identity.TokenOptions{Store: s.store, Directory: s.dir, SealKey: k.seal, Record: s.recordToken, Revoked: tokenRevoked})
 	if err != nil {
 		return err
@@ -213,6 +220,7 @@ func (s *Server) makeEngine(k *keys) error {
 	s.engine, err = approval.New(approval.Options{
 		Store: s.store, Log: s.auditLog, Minter: s.minter, Directory: s.dir, MatchKey: k.match, SealKey: k.seal, Issuer: s.cfg.PublicURL,
 		Window: s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Logger: s.log,
+		Frozen: s.frozenBy, Stopped: s.freezes.Stopped,
 	})
 	return err
 }
@@ -222,7 +230,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 	s.store.SealLedger(k.seal)
 	s.enforcer, err = enforce.New(enforce.Options{
 		Credentials: credentials{s.tokens}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
-		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store,
+		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
 	})
@@ -241,7 +249,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	}
 	rest, err := api.New(api.Options{
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
-		Credentials: s.tokens, Tokens: revoking{s}, Directory: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine,
+		Credentials: s.tokens, Tokens: revoking{s}, Directory: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes,
 		Audit: s.store, Log: proving{s}, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
 	})
 	if err != nil {
@@ -298,6 +306,8 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.signLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() { s.relateLoop(run) })
+	s.work.Go(func() { s.freezes.Run(run) })
+	s.work.Go(func() { s.changes.Run(run) })
 	s.work.Go(func() {
 		if err := s.enforcer.Run(run); err != nil {
 			s.log.Error("the ledger's last counts are lost", "err", err)

@@ -1,0 +1,99 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/change"
+	"github.com/assenthq/assent/internal/freeze"
+	"github.com/assenthq/assent/internal/sealed"
+)
+
+const frozenTime = 30 * time.Second // to withdraw what a freeze stopped
+
+// makeFreezes makes the switch, before what asks it.
+func (s *Server) makeFreezes(ctx context.Context) error {
+	var err error
+	if s.freezes, err = freeze.New(freeze.Options{Box: s.box, Directory: s.dir, Logger: s.log}); err != nil {
+		return err
+	}
+	// A table that was tampered with freezes everything; people may still look.
+	if err := s.freezes.Load(ctx); err != nil && !errors.Is(err, sealed.ErrTampered) {
+		return err
+	}
+	return nil
+}
+
+// makeChanges makes what changes the rules, and cuts what is frozen.
+func (s *Server) makeChanges() error {
+	var admins []string
+	for _, g := range s.cfg.Admins {
+		admins = append(admins, groupID(g))
+	}
+	var err error
+	s.changes, err = change.New(change.Options{
+		Box: s.box, Approvals: s.engine, Directory: s.dir, Admins: admins, Stopped: s.freezes.Stopped, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.changes.HandleThaw(s.freezes)
+	s.freezes.OnChange(s.stopFrozen)
+	return nil
+}
+
+// groupID is how packs name a group of the configuration.
+func groupID(name string) string { return "group:" + name }
+
+// frozenBy tells the approval engine who froze what an approval is about. Changing
+// the rules is never frozen: it is how a freeze ends.
+func (s *Server) frozenBy(ctx context.Context, tx approval.Tx, a *approval.Approval) (string, error) {
+	if a.Gate == change.Gate {
+		return "", nil
+	}
+	stop, err := s.freezes.FrozenNow(ctx, &s.box.Join(tx).Reader, &a.Asker, a.Resource.URN, a.Gate)
+	if err != nil || stop == nil {
+		return "", err
+	}
+	return stop.Who, nil
+}
+
+// stopFrozen cuts the connections and withdraws the approvals of what is frozen.
+func (s *Server) stopFrozen() {
+	n := s.enforcer.CutFrozen()
+	ctx, cancel := context.WithTimeout(context.Background(), frozenTime)
+	defer cancel()
+	withdrawn, err := s.withdrawFrozen(ctx)
+	if err != nil {
+		s.log.Error("withdrawing what is frozen; none of it can run", "err", err)
+	}
+	if n > 0 || withdrawn > 0 {
+		s.log.Info("frozen", "connections cut", n, "approvals withdrawn", withdrawn)
+	}
+}
+
+func (s *Server) withdrawFrozen(ctx context.Context) (n int, err error) {
+	waiting, err := s.engine.List(ctx, approval.Filter{States: []approval.State{approval.Pending, approval.Approved}})
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	for _, a := range waiting {
+		if a.Gate == change.Gate {
+			continue
+		}
+		stop := s.freezes.Frozen(&a.Asker, a.Resource.URN, a.Gate)
+		if stop == nil || stop.ID == "" { // unreadable: nothing runs, and nothing is ended for ever either
+			continue
+		}
+		_, err := s.engine.Withdraw(ctx, a.ID, "", "frozen by "+stop.Who)
+		if err == nil {
+			n++
+		} else if !errors.Is(err, approval.ErrDecided) && !errors.Is(err, approval.ErrConflict) {
+			errs = append(errs, err)
+		}
+	}
+	return n, errors.Join(errs...)
+}
