@@ -69,6 +69,7 @@ const idleAfter = 20 * time.Millisecond
 const runsAfter = time.Second
 
 func newConn(client net.Conn, cfg Config) *Conn {
+	client = quick(client)
 	c := &Conn{cfg: cfg, raw: client, client: client, peer: Peer{Gate: cfg.Name, Address: client.RemoteAddr().String()}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.In, c.Out = bufio.NewReaderSize(client, clientBuffer), bufio.NewWriterSize(client, outBuffer)
@@ -129,6 +130,7 @@ func (c *Conn) Dial(ctx context.Context, wrap func(context.Context, net.Conn) (n
 	if err != nil {
 		return fmt.Errorf("dialling upstream: %w", err)
 	}
+	conn = quick(conn)
 	stop := context.AfterFunc(c.ctx, func() { _ = conn.Close() })
 	if wrap != nil {
 		wrapped, err := wrap(ctx, conn)
