@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"internal/approval", "internal/passkey", "internal/freeze"},
 	{"gate", "internal/change", "internal/store"},
 	{"internal/enforce", "gate/gatetest", "internal/store/storetest"},
-	{"internal/gates/...", "internal/store/sqlite"},
+	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres"},
 	{"internal/api", "internal/console", "client"},
 	{"internal/server"},
 	{"internal/demo"},

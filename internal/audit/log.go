@@ -35,7 +35,10 @@ type Options struct {
 	// HeadFile keeps the last checkpoint outside the database. "": it isn't
 	// kept, and a restored old database can't be told.
 	HeadFile string
-	Now      func() time.Time // nil: time.Now
+	// Join says that this process sees a log for the first time that others write
+	// too: its own head file is not there yet.
+	Join bool
+	Now  func() time.Time // nil: time.Now
 }
 
 // A Log appends records and signs checkpoints. It is safe for concurrent use.
@@ -118,7 +121,7 @@ func (l *Log) remembered(head Head) (*evidence.Checkpoint, error) {
 	}
 	b, err := os.ReadFile(l.o.HeadFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		if head.Size == 0 {
+		if head.Size == 0 || l.o.Join {
 			return nil, nil
 		}
 		return nil, fmt.Errorf("%w: %d records are stored but the head file %s is gone; put it back from its copy", ErrRolledBack, head.Size, l.o.HeadFile)

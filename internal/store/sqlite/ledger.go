@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -28,9 +27,7 @@ func (s *Store) ledgerMAC(subject, class, resource string, hour, rows, bytes int
 	if len(s.ledgerKey) == 0 {
 		return nil, errNoLedgerKey
 	}
-	h := hmac.New(sha256.New, s.ledgerKey)
-	_, _ = fmt.Fprintf(h, "assent-ledger/1\x00%q %q %q %d %d %d", subject, class, resource, hour, rows, bytes)
-	return h.Sum(nil), nil
+	return store.LedgerMAC(s.ledgerKey, subject, class, resource, hour, rows, bytes), nil
 }
 
 // AddRows notes rows and bytes that are about to flow to whoever is behind

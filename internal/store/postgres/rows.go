@@ -1,0 +1,320 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/sealed"
+)
+
+type stateOf = approval.State
+
+const executing = approval.Executing
+
+const approvalColumns = "id, revision, state, match, shape, actor, credential, person, created, decided, due, body, mac"
+
+func approvalArgs(r *approval.Row) []any {
+	return []any{
+		raw(r.ID), r.Revision, raw(r.State), raw(r.Match), raw(r.Shape), raw(r.Actor), raw(r.Credential), raw(r.Person),
+		micros(r.Created), micros(r.Decided), micros(r.Due), blob(r.Body), blob(r.MAC),
+	}
+}
+
+// blob is never NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// InsertApproval implements approval.Approvals.
+func (tx *Tx) InsertApproval(_ context.Context, r approval.Row) error {
+	n, err := int64(0), short(r.ID, r.Match, r.Shape, r.Actor, r.Person)
+	if err == nil {
+		n, err = tx.exec("INSERT INTO approval ("+approvalColumns+
+			") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING", approvalArgs(&r)...)
+	}
+	if err == nil && n != 1 {
+		err = errors.New("there is one")
+	}
+	if err != nil {
+		return fmt.Errorf("storing approval %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// SwapApproval implements approval.Approvals.
+func (tx *Tx) SwapApproval(_ context.Context, from approval.State, revision int64, r approval.Row) error {
+	n, err := int64(0), short(r.Match, r.Shape, r.Actor, r.Person)
+	if err == nil {
+		n, err = tx.exec(`UPDATE approval SET revision = $2, state = $3, match = $4, shape = $5, actor = $6, credential = $7, person = $8,
+			created = $9, decided = $10, due = $11, body = $12, mac = $13 WHERE id = $1 AND state = $14 AND revision = $15`,
+			append(approvalArgs(&r), raw(from), revision)...)
+	}
+	if err != nil {
+		return fmt.Errorf("storing approval %s: %w", r.ID, err)
+	}
+	if n != 1 {
+		return approval.ErrConflict
+	}
+	return nil
+}
+
+func (tx *Tx) approvals(tail string, args ...any) (out []approval.Row, err error) {
+	err = tx.query("SELECT "+approvalColumns+" FROM approval"+tail, args, func(rows pgx.Rows) error {
+		var r approval.Row
+		var created, decided, due int64
+		err := rows.Scan(str(&r.ID), &r.Revision, str((*string)(&r.State)), str(&r.Match), str(&r.Shape), str(&r.Actor), str(&r.Credential), str(&r.Person),
+			&created, &decided, &due, &r.Body, &r.MAC)
+		r.Created, r.Decided, r.Due = fromMicros(created), fromMicros(decided), fromMicros(due)
+		out = append(out, r)
+		return err
+	})
+	return out, err
+}
+
+// ApprovalByID implements approval.Approvals.
+func (tx *Tx) ApprovalByID(_ context.Context, id string) (approval.Row, error) {
+	rows, err := tx.approvals(" WHERE id = $1", raw(id))
+	if err != nil {
+		return approval.Row{}, fmt.Errorf("reading approval %s: %w", id, err)
+	}
+	if len(rows) == 0 {
+		return approval.Row{}, approval.ErrNotFound
+	}
+	return rows[0], nil
+}
+
+// ListApprovals implements approval.Approvals.
+func (tx *Tx) ListApprovals(_ context.Context, s approval.Selection) ([]approval.Row, error) {
+	var w where
+	if len(s.States) == 1 { // so that an index gives the order
+		w.add("state = $?", raw(s.States[0]))
+	} else if len(s.States) > 1 {
+		w.add("state = ANY($?)", raws(s.States))
+	}
+	for _, c := range []struct{ column, to string }{{"actor", s.Actor}, {"match", s.Match}, {"shape", s.Shape}} {
+		if c.to != "" {
+			w.add(c.column+" = $?", raw(c.to))
+		}
+	}
+	if !s.Created.IsZero() {
+		w.add("created >= $?", micros(s.Created))
+	}
+	if !s.Decided.IsZero() {
+		w.add("decided >= $?", micros(s.Decided))
+	}
+	if !s.Due.IsZero() {
+		w.add("due > 0 AND due <= $?", micros(s.Due))
+	}
+	order := " ORDER BY created DESC, id DESC"
+	if s.SoonestFirst {
+		order = " ORDER BY due, id"
+	}
+	rows, err := tx.approvals(w.String()+order+w.limit(s.Limit), w.args...)
+	if err != nil {
+		return nil, fmt.Errorf("listing approvals: %w", err)
+	}
+	return rows, nil
+}
+
+// CountPending implements approval.Approvals.
+func (tx *Tx) CountPending(_ context.Context, actor string) (n int, err error) {
+	query, args := "SELECT count(*) FROM approval WHERE state = 'pending'", []any(nil)
+	if actor != "" {
+		query, args = query+" AND actor = $1", []any{raw(actor)}
+	}
+	if _, err = tx.one(query, args, &n); err != nil {
+		return 0, fmt.Errorf("counting pending approvals: %w", err)
+	}
+	return n, nil
+}
+
+// PendingOf implements approval.Approvals.
+func (tx *Tx) PendingOf(_ context.Context, person string) (n int, bytes int64, err error) {
+	_, err = tx.one("SELECT count(*), coalesce(sum(length(body)), 0)::bigint FROM approval WHERE state = 'pending' AND person = $1",
+		[]any{raw(person)}, &n, &bytes)
+	if err != nil {
+		return 0, 0, fmt.Errorf("counting what waits for %s: %w", person, err)
+	}
+	return n, bytes, nil
+}
+
+// InsertReview implements approval.Reviews.
+func (tx *Tx) InsertReview(_ context.Context, r approval.ReviewRow) error {
+	n, err := int64(0), short(r.ID, r.Approval, r.Person)
+	if err == nil {
+		n, err = tx.exec("INSERT INTO review (id, approval, person, body, mac) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+			raw(r.ID), raw(r.Approval), raw(r.Person), blob(r.Body), blob(r.MAC))
+	}
+	if err == nil && n != 1 {
+		err = errors.New("there is one of this person, or of this id")
+	}
+	if err != nil {
+		return fmt.Errorf("storing review %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// ReviewsOf implements approval.Reviews; the reviews come in the order they were made.
+func (tx *Tx) ReviewsOf(_ context.Context, id string) (out []approval.ReviewRow, err error) {
+	err = tx.query("SELECT id, approval, person, body, mac FROM review WHERE approval = $1 ORDER BY n", []any{raw(id)}, func(rows pgx.Rows) error {
+		var r approval.ReviewRow
+		err := rows.Scan(str(&r.ID), str(&r.Approval), str(&r.Person), &r.Body, &r.MAC)
+		out = append(out, r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading reviews of %s: %w", id, err)
+	}
+	return out, nil
+}
+
+// PutRelation implements approval.Reviews.
+func (tx *Tx) PutRelation(_ context.Context, r approval.RelationRow) error {
+	err := short(r.Actor, r.Person, r.Why)
+	if err == nil {
+		err = tx.later(`INSERT INTO relation (actor, person, why, seen, mac) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (actor, person, why) DO UPDATE SET seen = excluded.seen, mac = excluded.mac`,
+			raw(r.Actor), raw(r.Person), raw(r.Why), micros(r.Seen), blob(r.MAC))
+	}
+	if err != nil {
+		return fmt.Errorf("storing a relation of %s: %w", r.Actor, err)
+	}
+	return nil
+}
+
+// RelationsOf implements approval.Reviews.
+func (tx *Tx) RelationsOf(_ context.Context, actor string, since time.Time) (out []approval.RelationRow, err error) {
+	err = tx.query("SELECT actor, person, why, seen, mac FROM relation WHERE actor = $1 AND seen >= $2",
+		[]any{raw(actor), micros(since)}, func(rows pgx.Rows) error {
+			var r approval.RelationRow
+			var seen int64
+			err := rows.Scan(str(&r.Actor), str(&r.Person), str(&r.Why), &seen, &r.MAC)
+			r.Seen = fromMicros(seen)
+			out = append(out, r)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("reading relations of %s: %w", actor, err)
+	}
+	return out, nil
+}
+
+// PutToken implements identity.TokenTx.
+func (tx *Tx) PutToken(_ context.Context, r identity.TokenRow) error {
+	err := short(r.ID, r.User)
+	if err == nil {
+		err = tx.later(`INSERT INTO token (id, user_name, body, mac) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (id) DO UPDATE SET user_name = excluded.user_name, body = excluded.body, mac = excluded.mac`,
+			raw(r.ID), raw(r.User), blob(r.Body), blob(r.MAC))
+	}
+	if err != nil {
+		return fmt.Errorf("storing token %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// TokenByID implements identity.TokenTx.
+func (tx *Tx) TokenByID(_ context.Context, id string) (identity.TokenRow, error) {
+	rows, err := tx.tokens(" WHERE id = $1", raw(id))
+	if err == nil && len(rows) == 0 {
+		return identity.TokenRow{}, identity.ErrNoToken
+	}
+	if err != nil {
+		return identity.TokenRow{}, err
+	}
+	return rows[0], nil
+}
+
+// TokensByUser implements identity.TokenTx.
+func (tx *Tx) TokensByUser(_ context.Context, user string) ([]identity.TokenRow, error) {
+	return tx.tokens(" WHERE user_name = $1", raw(user))
+}
+
+// ListTokens implements identity.TokenTx.
+func (tx *Tx) ListTokens(context.Context) ([]identity.TokenRow, error) { return tx.tokens("") }
+
+func (tx *Tx) tokens(cond string, args ...any) (out []identity.TokenRow, err error) {
+	err = tx.query("SELECT id, user_name, body, mac FROM token"+cond+" ORDER BY n", args, func(rows pgx.Rows) error {
+		var r identity.TokenRow
+		err := rows.Scan(str(&r.ID), str(&r.User), &r.Body, &r.MAC)
+		out = append(out, r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading tokens: %w", err)
+	}
+	return out, nil
+}
+
+// PutSealed implements sealed.Rows.
+func (tx *Tx) PutSealed(_ context.Context, r sealed.Row, from int64) error {
+	n, err := int64(0), short(r.Kind, r.ID, r.Key)
+	args := []any{raw(r.Kind), raw(r.ID), r.Revision, raw(r.Key), micros(r.Due), blob(r.Body), blob(r.MAC)}
+	switch {
+	case err != nil:
+	case from == 0:
+		n, err = tx.exec("INSERT INTO sealed (kind, id, revision, key, due, body, mac) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING", args...)
+	default:
+		n, err = tx.exec("UPDATE sealed SET revision = $3, key = $4, due = $5, body = $6, mac = $7 WHERE kind = $1 AND id = $2 AND revision = $8", append(args, from)...)
+	}
+	if err != nil {
+		return fmt.Errorf("storing %s: %w", r.About(), err)
+	}
+	if n != 1 {
+		return sealed.ErrConflict
+	}
+	return nil
+}
+
+// SealedByID implements sealed.Rows.
+func (tx *Tx) SealedByID(_ context.Context, kind, id string) (sealed.Row, error) {
+	rows, err := tx.sealed(" WHERE kind = $1 AND id = $2", raw(kind), raw(id))
+	if err == nil && len(rows) == 0 {
+		return sealed.Row{}, sealed.ErrNotFound
+	}
+	if err != nil {
+		return sealed.Row{}, fmt.Errorf("reading %s/%s: %w", kind, id, err)
+	}
+	return rows[0], nil
+}
+
+// ListSealed implements sealed.Rows.
+func (tx *Tx) ListSealed(_ context.Context, s sealed.Selection) ([]sealed.Row, error) {
+	var w where
+	w.add("kind = $?", raw(s.Kind))
+	if s.Key != "" {
+		w.add("key = $? AND key <> ''", raw(s.Key))
+	}
+	if !s.Due.IsZero() {
+		w.add("due > 0 AND due <= $?", micros(s.Due))
+	}
+	if s.After != "" {
+		w.add("id > $?", raw(s.After))
+	}
+	rows, err := tx.sealed(w.String()+" ORDER BY id"+w.limit(s.Limit), w.args...)
+	if err != nil {
+		return nil, fmt.Errorf("listing sealed rows of kind %s: %w", s.Kind, err)
+	}
+	return rows, nil
+}
+
+func (tx *Tx) sealed(tail string, args ...any) (out []sealed.Row, err error) {
+	err = tx.query("SELECT kind, id, revision, key, due, body, mac FROM sealed"+tail, args, func(rows pgx.Rows) error {
+		var r sealed.Row
+		var due int64
+		err := rows.Scan(str(&r.Kind), str(&r.ID), &r.Revision, str(&r.Key), &due, &r.Body, &r.MAC)
+		r.Due = fromMicros(due)
+		out = append(out, r)
+		return err
+	})
+	return out, err
+}
