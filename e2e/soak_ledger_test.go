@@ -78,7 +78,7 @@ func (l *ledger) violated(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.broken) < 100 {
-		l.broken = append(l.broken, fmt.Sprintf(format, args...))
+		l.broken = append(l.broken, time.Now().UTC().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 	}
 }
 

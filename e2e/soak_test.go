@@ -331,8 +331,19 @@ func (s *soak) finish() {
 		s.t.Error(v)
 	}
 	if len(l.broken) > 0 {
-		s.t.Errorf("repeat it with ASSENT_SEED=%d; the server said at last:\n%s", s.seed, tail(s.house.logs.String(), 4000))
+		s.t.Errorf("repeat it with ASSENT_SEED=%d; the server said at last:\n%s", s.seed, tail(telling(s.house.logs.String()), 8000))
 	}
+}
+
+// telling leaves out of the server's log what it says of every request.
+func telling(log string) string {
+	var out strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, `"msg":"request"`) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
