@@ -67,6 +67,8 @@ type Context struct {
 	BreakGlass bool         `json:"break_glass,omitempty"`
 	Data       *Facts       `json:"data,omitempty"`
 	Approval   *ApprovalRef `json:"approval,omitempty"`
+	// SupportedObligations are the types that a gate can carry out; nil: it doesn't say.
+	SupportedObligations []string `json:"supported_obligations,omitempty"`
 }
 
 // Facts are what a gate saw of the data; what is left out is unknown.
@@ -106,8 +108,16 @@ type DecisionContext struct {
 	AccessRequest *AccessRequest `json:"access_request,omitempty"`
 	NextAction    string         `json:"next_action,omitempty"` // request, retry, none
 	RetryAfter    int            `json:"retry_after,omitempty"` // seconds
-	Obligations   *Obligations   `json:"obligations,omitempty"`
+	Obligations   []Obligation   `json:"obligations,omitempty"`
+	Approval      *ApprovalRef   `json:"approval,omitempty"`
 	Grant         string         `json:"grant,omitempty"`
+	Error         *ItemError     `json:"error,omitempty"`
+}
+
+// An ItemError is what was wrong with one of several questions.
+type ItemError struct {
+	Status  int    `json:"status"`
+	Message string `json:"message"`
 }
 
 // An AccessRequest tells that people may be asked.
@@ -117,10 +127,36 @@ type AccessRequest struct {
 	BindingToken string    `json:"binding_token"`
 }
 
-// Obligations hold for an allowed action.
-type Obligations struct {
+// An Obligation holds for an allowed action (AuthZEN Obligations Profile). Whoever
+// can't carry one out, or doesn't know it, must not let the action run.
+type Obligation struct {
+	ID         string               `json:"id"`
+	Type       string               `json:"type"`
+	Properties ObligationProperties `json:"properties"`
+}
+
+// ObligationProperties say what must be done to the answer.
+type ObligationProperties struct {
+	Vendor   string            `json:"vendor"` // assent
+	Action   string            `json:"action"` // mask or limit
 	Mask     map[string]string `json:"mask,omitempty"`
 	RowLimit *int64            `json:"row_limit,omitempty"`
+}
+
+// EvaluateAll asks several questions and returns a decision for each, in order.
+// A question that can't be asked is denied, with Context.Error.
+func (c *Client) EvaluateAll(ctx context.Context, qs ...Question) ([]*Decision, error) {
+	var out struct {
+		Evaluations []*Decision `json:"evaluations"`
+	}
+	in := map[string]any{"evaluations": qs}
+	if err := c.do(ctx, http.MethodPost, "/access/v1/evaluations", nil, in, &out); err != nil {
+		return nil, err
+	}
+	if len(out.Evaluations) != len(qs) {
+		return nil, errors.New("assent client: the server answered another number of questions than were asked")
+	}
+	return out.Evaluations, nil
 }
 
 // Evaluate asks whether an action may run. It may only when err is nil and Decision is true.

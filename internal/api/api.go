@@ -141,6 +141,7 @@ type server struct {
 	metrics *metrics
 	streams chan struct{} // one slot for each open event stream
 	probes  []*probe
+	retries retries
 	api     huma.API
 	mux     *http.ServeMux
 }

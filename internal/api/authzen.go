@@ -17,6 +17,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/policy"
 )
@@ -76,6 +77,8 @@ type Context struct {
 	BreakGlass bool         `json:"break_glass,omitempty" doc:"A claim"`
 	Data       *DataFacts   `json:"data,omitempty"`
 	Approval   *ApprovalRef `json:"approval,omitempty" doc:"From a request that was approved, unchanged"`
+	// SupportedObligations is the gate's word on what it can carry out (Obligations Profile section 6).
+	SupportedObligations []string `json:"supported_obligations,omitempty" maxItems:"50" doc:"Types of obligations the asker can carry out. Left out: unknown"`
 }
 
 // DataFacts are what a gate saw of the data. Gates only; what is left out is unknown.
@@ -117,14 +120,22 @@ type Decision struct {
 type DecisionContext struct {
 	EvaluationID  string         `json:"evaluation_id,omitempty"`
 	EvaluatedAt   *time.Time     `json:"evaluated_at,omitempty"`
-	Reason        string         `json:"reason,omitempty" doc:"allowed, approved, approval_required, policy_denied, approval_expired, approval_unverifiable, obligations, undecided"`
+	Reason        string         `json:"reason,omitempty" doc:"allowed, approved, approval_required, policy_denied, approval_expired, out_of_scope, approval_unverifiable, obligations, undecided, invalid"`
 	Rule          string         `json:"rule,omitempty"`
 	Who           string         `json:"who,omitempty" doc:"Who can approve"`
 	AccessRequest *AccessRequest `json:"access_request,omitempty"`
 	NextAction    string         `json:"next_action,omitempty" enum:"request,retry,none"`
 	RetryAfter    int            `json:"retry_after,omitempty" doc:"Seconds"`
-	Obligations   *Obligations   `json:"obligations,omitempty" doc:"What the gate must do when it lets the action run"`
+	Obligations   []Obligation   `json:"obligations,omitempty" doc:"What the gate must do when it lets the action run; one that can't must not"`
+	Approval      *ApprovalRef   `json:"approval,omitempty" doc:"The approval that this decision used, without its state"`
 	Grant         string         `json:"grant,omitempty" doc:"Compact JWS. Gates only"`
+	Error         *ItemError     `json:"error,omitempty" doc:"Why this one of several questions can't be asked"`
+}
+
+// An ItemError is what was wrong with one of several questions (section 7.3).
+type ItemError struct {
+	Status  int    `json:"status" doc:"The HTTP status that the question alone would have had"`
+	Message string `json:"message"`
 }
 
 // An AccessRequest tells how people can be asked.
@@ -134,10 +145,34 @@ type AccessRequest struct {
 	BindingToken string    `json:"binding_token" doc:"Sealed: return it unchanged"`
 }
 
-// Obligations hold for an allowed action.
-type Obligations struct {
-	Mask     map[string]string `json:"mask,omitempty" doc:"Class to method"`
-	RowLimit *int64            `json:"row_limit,omitempty"`
+// An Obligation holds for an allowed action (Obligations Profile section 3). Ours
+// are of type custom: no registered one masks.
+type Obligation struct {
+	ID         string               `json:"id"`
+	Type       string               `json:"type" enum:"custom"`
+	Properties ObligationProperties `json:"properties"`
+}
+
+// ObligationProperties say what must be done to the answer.
+type ObligationProperties struct {
+	Vendor   string            `json:"vendor" enum:"assent"`
+	Action   string            `json:"action" enum:"mask,limit"`
+	Mask     map[string]string `json:"mask,omitempty" doc:"Class to method; a gate that can't mask one must deny"`
+	RowLimit *int64            `json:"row_limit,omitempty" doc:"Rows at most; past it the answer ends"`
+}
+
+// custom is the only type of obligation there is here.
+const custom = "custom"
+
+// obligations are what an allowed action owes.
+func obligations(ev *Evaluation) (out []Obligation) {
+	if len(ev.Masks) > 0 {
+		out = append(out, Obligation{ID: "mask", Type: custom, Properties: ObligationProperties{Vendor: "assent", Action: "mask", Mask: ev.Masks}})
+	}
+	if ev.RowLimit.Known {
+		out = append(out, Obligation{ID: "limit", Type: custom, Properties: ObligationProperties{Vendor: "assent", Action: "limit", RowLimit: &ev.RowLimit.N}})
+	}
+	return out
 }
 
 // bindingLife is how long a denial can be turned into a request.
@@ -175,9 +210,28 @@ func (s *server) decide(ctx context.Context, c *identity.Caller, req *Evaluation
 	}
 	if err != nil {
 		s.undecided(ctx, d, err)
+		if d.Context.NextAction == "request" {
+			err = s.askAnew(ctx, d, c, asker, a)
+			return d, err
+		}
 		return d, nil
 	}
-	return d, s.conclude(d, c, asker, a, &ev, redeeming)
+	return d, s.conclude(d, c, req, asker, a, &ev)
+}
+
+// askAnew completes a denial whose approval no longer serves: people may be asked
+// again, unless policy no longer says so (ARAP section 10).
+func (s *server) askAnew(ctx context.Context, d *Decision, c *identity.Caller, asker *identity.Asker, a *action.Action) error {
+	reason := d.Context.Reason
+	ev, err := s.Enforcer.Evaluate(ctx, *asker, a)
+	if err != nil || ev.Verdict != policy.Review || (len(ev.Masks) > 0 || ev.RowLimit.Known) && c.Kind != identity.KindGate {
+		d.Context.NextAction = "none"
+		return nil
+	}
+	d.Context.Rule = ev.Rule
+	err = s.requestable(d, asker, a, &ev)
+	d.Context.Reason = reason
+	return err
 }
 
 // undecided turns an error into a denial. Only a gate.Denied was written for the asker's eyes.
@@ -186,8 +240,10 @@ func (s *server) undecided(ctx context.Context, d *Decision, err error) {
 	switch p := asProblem(err); {
 	case errors.As(err, &denied) && denied.Status != gate.StatusNobody:
 		d.Context.Reason, d.Context.NextAction = "policy_denied", "none"
+	case errors.Is(err, approval.ErrMismatch):
+		d.Context.Reason, d.Context.NextAction = "out_of_scope", "request"
 	case p.Status == http.StatusConflict || p.Status == http.StatusNotFound || p.Status == http.StatusForbidden:
-		d.Context.Reason, d.Context.NextAction = "approval_expired", "none"
+		d.Context.Reason, d.Context.NextAction = "approval_expired", "request"
 	default:
 		d.Context.Reason, d.Context.NextAction, d.Context.RetryAfter = "undecided", "retry", 5
 		s.Logger.ErrorContext(ctx, "evaluation failed", "request_id", infoOf(ctx).id, "error", err)
@@ -195,26 +251,24 @@ func (s *server) undecided(ctx context.Context, d *Decision, err error) {
 }
 
 // conclude writes what the enforcer said. Allow is one branch.
-func (s *server) conclude(d *Decision, c *identity.Caller, asker *identity.Asker, a *action.Action, ev *Evaluation, redeemed bool) error {
+func (s *server) conclude(d *Decision, c *identity.Caller, req *EvaluationRequest, asker *identity.Asker, a *action.Action, ev *Evaluation) error {
 	d.Context.Rule = ev.Rule
 	isGate := c.Kind == identity.KindGate
-	owes := len(ev.Masks) > 0 || ev.RowLimit.Known
+	owed, can := obligations(ev), isGate
+	if req.Context != nil && req.Context.SupportedObligations != nil {
+		can = can && slices.Contains(req.Context.SupportedObligations, custom)
+	}
 	switch {
-	case ev.Verdict != policy.Deny && owes && !isGate:
+	case ev.Verdict != policy.Deny && len(owed) > 0 && !can:
 		// Nobody trustworthy would mask: an agent's own word that it will is
 		// none. People aren't asked for what could not run afterwards.
 		d.Context.Reason, d.Context.NextAction = "obligations", "none"
 	case ev.Verdict == policy.Allow:
 		d.Decision = true
-		d.Context.Reason = "allowed"
-		if redeemed {
+		d.Context.Reason, d.Context.Obligations = "allowed", owed
+		if req.Context != nil && req.Context.Approval != nil {
 			d.Context.Reason = "approved"
-		}
-		if owes {
-			d.Context.Obligations = &Obligations{Mask: ev.Masks}
-			if ev.RowLimit.Known {
-				d.Context.Obligations.RowLimit = &ev.RowLimit.N
-			}
+			d.Context.Approval = &ApprovalRef{ID: req.Context.Approval.ID, ApprovedUntil: req.Context.Approval.ApprovedUntil}
 		}
 		if isGate {
 			d.Context.Grant = ev.Grant

@@ -34,7 +34,7 @@ func TestEvaluation(t *testing.T) {
 		t.Errorf("a masked read by an agent: %+v", d.Context)
 	}
 	d := w.evaluate(w.gate, question("data.read", customers, "select email from customers"))
-	if !d.Decision || d.Context.Obligations == nil || d.Context.Obligations.Mask["email"] != "redact" {
+	if !d.Decision || len(d.Context.Obligations) != 1 || d.Context.Obligations[0].Properties.Mask["email"] != "redact" {
 		t.Errorf("a masked read by a gate: %+v", d.Context)
 	}
 	// Nor are people asked for what an agent could not run afterwards.
@@ -73,7 +73,7 @@ func TestApprovedActionIsReevaluatedOnce(t *testing.T) {
 	ref := task.Result.Approval
 
 	other := question("data.export", customers, sql+" ")
-	if d := w.evaluate(w.agent, with(other, ref)); d.Decision || d.Context.Reason != "approval_expired" || d.Context.RetryAfter != 0 {
+	if d := w.evaluate(w.agent, with(other, ref)); d.Decision || d.Context.Reason != "out_of_scope" || d.Context.RetryAfter != 0 || !requestable(d) {
 		t.Errorf("one more space ran on the approval, or is told to try again: %+v", d.Context)
 	}
 	forged := ref
@@ -88,10 +88,10 @@ func TestApprovedActionIsReevaluatedOnce(t *testing.T) {
 	if d := w.evaluate(w.agent, q); d.Decision {
 		t.Error("it ran without the approval's reference")
 	}
-	if d := w.evaluate(w.agent, with(q, ref)); !d.Decision || d.Context.Reason != "approved" || d.Context.Grant != "" {
+	if d := w.evaluate(w.agent, with(q, ref)); !d.Decision || d.Context.Reason != "approved" || d.Context.Grant != "" || d.Context.Approval == nil || d.Context.Approval.ID != id || d.Context.Approval.State != "" {
 		t.Errorf("the approved action: %+v", d.Context)
 	}
-	if d := w.evaluate(w.agent, with(q, ref)); d.Decision || d.Context.Reason != "approval_expired" || d.Context.RetryAfter != 0 {
+	if d := w.evaluate(w.agent, with(q, ref)); d.Decision || d.Context.Reason != "approval_expired" || d.Context.RetryAfter != 0 || !requestable(d) {
 		t.Errorf("it ran twice, or is told to try again: %+v", d.Context)
 	}
 	var after api.TaskResponse
@@ -132,7 +132,7 @@ func TestRequestIsBoundToItsDenial(t *testing.T) {
 		}
 	}
 	stale := change(func(c map[string]any) { denial(c)["expires_at"] = time.Now().Add(-time.Second) })
-	w.call("POST", "/access/v1/requests", w.agent, stale).problem(t, 400, "expired_denial")
+	w.call("POST", "/access/v1/requests", w.agent, stale).problem(t, 410, "expired_denial")
 	second := w.mint(newActorToken())
 	w.call("POST", "/access/v1/requests", second, sub).problem(t, 400, "invalid_denial_binding")
 	if found := must(w.engine.List(t.Context(), allApprovals()))(t); len(found) != 0 {
@@ -159,7 +159,7 @@ func TestTasksAreTheirAskersOnly(t *testing.T) {
 	if a.status != 200 || task.Task.Status != "cancelled" || w.state(id) != "withdrawn" {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	w.call("POST", path+"/cancel", w.agent, nil).problem(t, 409, "decided")
+	w.call("POST", path+"/cancel", w.agent, nil).problem(t, 409, "invalid_task_state")
 }
 
 func TestAnAgentSeesNoFigureNorFinding(t *testing.T) {
@@ -296,7 +296,77 @@ func TestEvaluations(t *testing.T) {
 		many[i] = yes
 	}
 	w.call("POST", "/access/v1/evaluations", w.agent, map[string]any{"evaluations": many}).problem(t, 422, "invalid")
-	w.call("POST", "/access/v1/evaluations", w.agent, map[string]any{"evaluations": []any{map[string]any{}}}).problem(t, 400, "invalid")
+	bad := maps.Clone(yes)
+	bad["subject"] = map[string]any{"type": "agent", "id": "agent:other"}
+	some := ask("", map[string]any{}, bad, yes)
+	for i, status := range []int{400, 403, 0} {
+		e := some.Evaluations[i]
+		if e.Decision != (status == 0) || status != 0 && (e.Context.Error == nil || e.Context.Error.Status != status || e.Context.AccessRequest != nil) {
+			t.Errorf("item %d: %+v", i, e.Context)
+		}
+	}
+}
+
+// requestable: people may be asked anew, with a token for exactly that.
+func requestable(d api.Decision) bool {
+	return d.Context.NextAction == "request" && d.Context.AccessRequest != nil && d.Context.AccessRequest.BindingToken != ""
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	w := newWorld(t)
+	key := header("Idempotency-Key", "7b8d0f0d")
+	one := w.deny(w.agent, question("data.export", customers, "copy customers to stdout"))
+	first := w.call("POST", "/access/v1/requests", w.agent, one, key)
+	again := w.call("POST", "/access/v1/requests", w.agent, one, key)
+	if first.status != 202 || again.status != 202 || string(first.body) == "" {
+		t.Fatalf("%d %s, then %d %s", first.status, first.body, again.status, again.body)
+	}
+	other := w.deny(w.agent, question("data.export", customers, "copy cards to stdout"))
+	w.call("POST", "/access/v1/requests", w.agent, other, key).problem(t, 409, "duplicate_request")
+	if a := w.call("POST", "/access/v1/requests", w.agent, other); a.status != 202 {
+		t.Errorf("without the key: %d %s", a.status, a.body)
+	}
+	if found := must(w.engine.List(t.Context(), allApprovals()))(t); len(found) != 2 {
+		t.Errorf("%d approvals", len(found))
+	}
+}
+
+func TestClientAndCancellationAreClaims(t *testing.T) {
+	w := newWorld(t)
+	sub := w.deny(w.agent, question("data.export", customers, "copy customers to stdout"))
+	sub["client"] = map[string]any{"name": "nightly", "source": map[string]any{"session_id": "run 7", "external_url": "https://tickets.example/9"}}
+	a := w.call("POST", "/access/v1/requests", w.agent, sub)
+	var task api.TaskResponse
+	a.json(t, &task)
+	held := must(w.engine.Get(t.Context(), task.Task.ID))(t)
+	if held.Claims.Session != "run 7" || held.Claims.Ticket != "https://tickets.example/9" {
+		t.Errorf("claims: %+v", held.Claims)
+	}
+	gone := w.call("POST", "/access/v1/requests/"+task.Task.ID+"/cancel", w.agent, map[string]any{"reason": "superseded", "comment": "see \u202e the other"})
+	if gone.status != 200 {
+		t.Fatalf("%d %s", gone.status, gone.body)
+	}
+	held = must(w.engine.Get(t.Context(), task.Task.ID))(t)
+	if held.State != "withdrawn" || held.Why != "taken back by the asker: superseded see  the other" {
+		t.Errorf("%s: %q", held.State, held.Why)
+	}
+}
+
+// A gate that says it can't mask is told no, and people aren't asked for nothing.
+func TestObligationsThatAGateCannotCarryOut(t *testing.T) {
+	w := newWorld(t)
+	for supported, want := range map[string]bool{"custom": true, "step-up": false} {
+		q := question("data.read", customers, "select email from customers")
+		q["context"] = map[string]any{"supported_obligations": []string{supported}}
+		if d := w.evaluate(w.gate, q); d.Decision != want || !want && d.Context.Reason != "obligations" {
+			t.Errorf("a gate that can %s: %+v", supported, d.Context)
+		}
+	}
+	q := question("data.read", customers, "select email from customers")
+	q["context"] = map[string]any{"supported_obligations": []string{"custom"}}
+	if d := w.evaluate(w.agent, q); d.Decision {
+		t.Errorf("an agent's word that it would mask: %+v", d.Context)
+	}
 }
 
 func TestAGateGetsTheGrant(t *testing.T) {

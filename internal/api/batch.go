@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 )
 
 // An EvaluationsRequest is several questions (Authorization API section 7):
@@ -56,11 +58,7 @@ func (s *server) evaluateMany(ctx context.Context, in *evaluateManyIn) (*evaluat
 	}
 	out := &Decisions{}
 	for i := range b.Evaluations {
-		req, err := b.merge(&b.Evaluations[i], fmt.Sprintf("body.evaluations[%d]", i))
-		if err != nil {
-			return nil, err
-		}
-		d, err := s.decide(ctx, callerOf(ctx), req)
+		d, err := s.decideItem(ctx, b, i)
 		if err != nil {
 			return nil, err
 		}
@@ -70,6 +68,27 @@ func (s *server) evaluateMany(ctx context.Context, in *evaluateManyIn) (*evaluat
 		}
 	}
 	return &evaluateManyOut{Body: out}, nil
+}
+
+// decideItem answers one of several questions. What is wrong with it alone is its
+// own denial, and the others are answered (section 7.3).
+func (s *server) decideItem(ctx context.Context, b *EvaluationsRequest, i int) (*Decision, error) {
+	req, err := b.merge(&b.Evaluations[i], fmt.Sprintf("body.evaluations[%d]", i))
+	if err == nil {
+		var d *Decision
+		if d, err = s.decide(ctx, callerOf(ctx), req); err == nil {
+			return d, nil
+		}
+	}
+	var p *Problem
+	if !errors.As(err, &p) || p.Status >= http.StatusInternalServerError {
+		return nil, err
+	}
+	said := p.Detail
+	for _, e := range p.Errors {
+		said += " " + e.Location + ": " + e.Message + "."
+	}
+	return &Decision{Context: &DecisionContext{Reason: "invalid", NextAction: "none", Error: &ItemError{Status: p.Status, Message: said}}}, nil
 }
 
 // merge completes an item with the defaults. A member is taken whole: half a

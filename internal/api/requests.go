@@ -1,11 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/internal/approval"
@@ -23,11 +25,27 @@ const maxWait = 60 * time.Second
 
 // An AccessRequestSubmission turns a requestable denial into a task.
 type AccessRequestSubmission struct {
-	Subject  Subject  `json:"subject"`
-	Action   Action   `json:"action"`
-	Resource Resource `json:"resource"`
-	Context  *Context `json:"context,omitempty"`
-	Denial   Denial   `json:"denial"`
+	Subject  Subject     `json:"subject"`
+	Action   Action      `json:"action"`
+	Resource Resource    `json:"resource"`
+	Context  *Context    `json:"context,omitempty"`
+	Denial   Denial      `json:"denial"`
+	Client   *ClientInfo `json:"client,omitempty"`
+}
+
+// A ClientInfo says which program asks and where the wish came from. All of it
+// is a claim: reviewers see the source, and nothing rests on it.
+type ClientInfo struct {
+	ID     string        `json:"id,omitempty" maxLength:"200"`
+	Name   string        `json:"name,omitempty" maxLength:"200"`
+	Source *ClientSource `json:"source,omitempty"`
+}
+
+// A ClientSource is where a wish came from.
+type ClientSource struct {
+	SessionID     string `json:"session_id,omitempty" maxLength:"200" doc:"Stands in for context.session"`
+	ExternalURL   string `json:"external_url,omitempty" maxLength:"200" doc:"Stands in for context.ticket"`
+	IntegrationID string `json:"integration_id,omitempty" maxLength:"200"`
 }
 
 // A Denial is the denied decision, echoed.
@@ -70,7 +88,8 @@ type TaskResult struct {
 }
 
 type createRequestIn struct {
-	Body AccessRequestSubmission
+	Idempotency string `header:"Idempotency-Key" maxLength:"200" doc:"The same key with another body is refused"`
+	Body        AccessRequestSubmission
 }
 
 type taskOut struct {
@@ -88,13 +107,20 @@ func (s *server) createRequest(ctx context.Context, in *createRequestIn) (*taskO
 	if b.Context != nil && b.Context.Approval != nil {
 		return nil, badRequest("body.context.approval", "an action that is approved needs no request")
 	}
+	if err := s.retries.check(c, in.Idempotency, b, s.Clock()); err != nil {
+		return nil, err
+	}
 	if !s.Clock().Before(b.Denial.ExpiresAt) {
-		return nil, arapProblem(http.StatusBadRequest, "expired_denial", "The denial is too old. Evaluate again and request with what that returns.")
+		return nil, arapProblem(http.StatusGone, "expired_denial", "The denial is too old. Evaluate again and request with what that returns.")
 	}
 	token, err := s.sealer.open(purposeBinding, b.Denial.BindingToken)
 	if err != nil || token.Expires != b.Denial.ExpiresAt.Unix() || !token.binds(asker, a) ||
 		b.Denial.EvaluationID != "" && b.Denial.EvaluationID != token.ID {
 		return nil, arapProblem(http.StatusBadRequest, "invalid_denial_binding", "The binding token doesn't belong to this action and credential. Send back exactly what was evaluated.")
+	}
+	if from := b.Client; from != nil && from.Source != nil {
+		a.Claims.Session = cmp.Or(a.Claims.Session, from.Source.SessionID)
+		a.Claims.Ticket = cmp.Or(a.Claims.Ticket, from.Source.ExternalURL)
 	}
 	held, err := s.Enforcer.Request(ctx, *asker, a)
 	if err != nil {
@@ -125,7 +151,22 @@ func (s *server) getRequest(ctx context.Context, in *getRequestIn) (*taskOut, er
 }
 
 type cancelRequestIn struct {
-	ID string `path:"id" maxLength:"64" pattern:"^apr_[0-9A-Za-z]+$"`
+	ID   string        `path:"id" maxLength:"64" pattern:"^apr_[0-9A-Za-z]+$"`
+	Body *Cancellation `required:"false"`
+}
+
+// A Cancellation may say why.
+type Cancellation struct {
+	Reason  string `json:"reason,omitempty" maxLength:"64" pattern:"^[0-9A-Za-z_.-]*$" doc:"For machines"`
+	Comment string `json:"comment,omitempty" maxLength:"500" doc:"For people; a claim"`
+}
+
+func (c *Cancellation) why() string {
+	const taken = "taken back by the asker"
+	if c == nil || c.Reason == "" && c.Comment == "" {
+		return taken
+	}
+	return taken + ": " + strings.TrimSpace(c.Reason+" "+plain(c.Comment))
 }
 
 func (s *server) cancelRequest(ctx context.Context, in *cancelRequestIn) (*taskOut, error) {
@@ -133,7 +174,11 @@ func (s *server) cancelRequest(ctx context.Context, in *cancelRequestIn) (*taskO
 	if err != nil {
 		return nil, err
 	}
-	if held, err = s.Reviews.Withdraw(ctx, held.ID, nameOf(callerOf(ctx)), "taken back by the asker"); err != nil {
+	held, err = s.Reviews.Withdraw(ctx, held.ID, nameOf(callerOf(ctx)), in.Body.why())
+	if p := asProblem(err); err != nil && p.Status == http.StatusConflict {
+		return nil, arapProblem(http.StatusConflict, "invalid_task_state", "The request is decided, used or over: there is nothing left to take back.")
+	}
+	if err != nil {
 		return nil, err
 	}
 	return s.task(&held.Asker, held)

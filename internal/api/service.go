@@ -138,6 +138,7 @@ type Configuration struct {
 	RequestEndpoint     string   `json:"access_request_endpoint"`
 	JWKSURI             string   `json:"jwks_uri"`
 	Capabilities        []string `json:"capabilities"`
+	Obligations         []string `json:"supported_obligations" doc:"Obligations Profile section 5"`
 }
 
 type configurationOut struct{ Body Configuration }
@@ -146,7 +147,7 @@ func (s *server) configuration(context.Context, *nothing) (*configurationOut, er
 	return &configurationOut{Body: Configuration{
 		DecisionPoint: s.base, EvaluationEndpoint: s.base + "/access/v1/evaluation", EvaluationsEndpoint: s.base + "/access/v1/evaluations",
 		RequestEndpoint: s.base + "/access/v1/requests", JWKSURI: s.base + "/.well-known/jwks.json",
-		Capabilities: []string{"urn:openid:authzen:capability:access-request"},
+		Capabilities: []string{"urn:openid:authzen:capability:access-request"}, Obligations: []string{custom},
 	}}, nil
 }
 
