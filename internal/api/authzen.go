@@ -77,7 +77,7 @@ type Context struct {
 	BreakGlass bool         `json:"break_glass,omitempty" doc:"A claim"`
 	Data       *DataFacts   `json:"data,omitempty"`
 	Approval   *ApprovalRef `json:"approval,omitempty" doc:"From a request that was approved, unchanged"`
-	// SupportedObligations is the gate's word on what it can carry out (Obligations Profile section 6).
+	// SupportedObligations is the gate's word on what it can carry out (Obligations Profile section 7).
 	SupportedObligations []string `json:"supported_obligations,omitempty" maxItems:"50" doc:"Types of obligations the asker can carry out. Left out: unknown"`
 }
 
@@ -132,7 +132,7 @@ type DecisionContext struct {
 	Error         *ItemError     `json:"error,omitempty" doc:"Why this one of several questions can't be asked"`
 }
 
-// An ItemError is what was wrong with one of several questions (section 7.3).
+// An ItemError is what was wrong with one of several questions (section 7.2.1).
 type ItemError struct {
 	Status  int    `json:"status" doc:"The HTTP status that the question alone would have had"`
 	Message string `json:"message"`
@@ -220,7 +220,7 @@ func (s *server) decide(ctx context.Context, c *identity.Caller, req *Evaluation
 }
 
 // askAnew completes a denial whose approval no longer serves: people may be asked
-// again, unless policy no longer says so (ARAP section 10).
+// again, unless policy no longer says so (ARAP section 12).
 func (s *server) askAnew(ctx context.Context, d *Decision, c *identity.Caller, asker *identity.Asker, a *action.Action) error {
 	reason := d.Context.Reason
 	ev, err := s.Enforcer.Evaluate(ctx, *asker, a)

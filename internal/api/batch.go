@@ -71,7 +71,7 @@ func (s *server) evaluateMany(ctx context.Context, in *evaluateManyIn) (*evaluat
 }
 
 // decideItem answers one of several questions. What is wrong with it alone is its
-// own denial, and the others are answered (section 7.3).
+// own denial, and the others are answered (section 7.2.1).
 func (s *server) decideItem(ctx context.Context, b *EvaluationsRequest, i int) (*Decision, error) {
 	req, err := b.merge(&b.Evaluations[i], fmt.Sprintf("body.evaluations[%d]", i))
 	if err == nil {

@@ -177,7 +177,7 @@ func (s *server) finish(w *recorder, r *http.Request, in *info, took time.Durati
 	s.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 }
 
-// requestID takes the client's X-Request-ID (AuthZEN section 10.1.5 wants it
+// requestID takes the client's X-Request-ID (AuthZEN section 10.1.3 wants it
 // echoed) when it is short and plain, so that it can't forge a line of the log.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-ID")

@@ -138,7 +138,7 @@ type Configuration struct {
 	RequestEndpoint     string   `json:"access_request_endpoint"`
 	JWKSURI             string   `json:"jwks_uri"`
 	Capabilities        []string `json:"capabilities"`
-	Obligations         []string `json:"supported_obligations" doc:"Obligations Profile section 5"`
+	Obligations         []string `json:"supported_obligations" doc:"Obligations Profile section 6"`
 }
 
 type configurationOut struct{ Body Configuration }
