@@ -73,7 +73,7 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	}
 	e.exclude(a, e.related(&a.Asker))
 	v := Review{
-		ID: newID("rev_"), Approval: a.ID, Person: p.ID, Name: p.Name, Groups: p.Groups,
+		ID: newID("rev_"), Approval: a.ID, Person: p.ID, Name: p.Name, Groups: p.Groups, Issuers: issuersOf(p),
 		Decision: in.Decision, Reason: in.Reason, Channel: in.Channel, Assurance: in.Assurance,
 		Digest: in.Digest, Version: in.Version, Time: e.now(),
 	}

@@ -88,8 +88,21 @@ type Approval struct {
 	// Eligible is who could fill a seat when the action was asked: person id → groups.
 	// Whoever joins a group later doesn't count.
 	Eligible map[string][]string
+	// Denial is the newest of the denials that Repeats counts.
+	Denial *PastDenial
+	// Steps are what happens while it is pending, soonest first.
+	Steps []Step
 	// OpenTransaction says that the asker holds locks while it waits.
 	OpenTransaction bool
+}
+
+// A PastDenial is why an action needs one seat more.
+type PastDenial struct {
+	Approval string
+	Person   string // who denied
+	Name     string
+	Time     time.Time
+	Until    time.Time // it is remembered
 }
 
 // A Span marks a masked value in a statement.
@@ -105,6 +118,7 @@ type Review struct {
 	Person    string // person id
 	Name      string
 	Groups    []string // groups at the time of the review
+	Issuers   []string // who vouched for the person then; "" is this deployment's own configuration
 	Decision  string   // "approve" or "deny"
 	Reason    string
 	Channel   string // "console", "api", "terminal"
@@ -128,4 +142,5 @@ type Event struct {
 	ID      string
 	Version int64
 	State   State
+	What    string // Remind, Escalate or FallBack: a step was taken; "": anything else
 }

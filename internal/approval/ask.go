@@ -119,7 +119,7 @@ func (e *Engine) find(ctx context.Context, tx Tx, fresh *Approval) (*Approval, e
 		if err != nil {
 			return nil, err
 		}
-		if sameAsker(&a.Asker, &fresh.Asker) && fresh.Created.Before(a.due()) {
+		if sameAsker(&a.Asker, &fresh.Asker) && fresh.Created.Before(a.ends()) {
 			return a, nil
 		}
 	}
@@ -157,14 +157,15 @@ func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question) er
 		return err
 	}
 	e.exclude(a, related)
-	if a.Repeats, err = e.denials(ctx, tx, a); err != nil {
+	if err := e.denials(ctx, tx, a); err != nil {
 		return err
 	}
 	if a.Repeats > 0 {
-		for i, r := range a.Requirements {
-			a.Requirements[i] = oneMore(r)
+		for i := range a.Requirements {
+			a.Requirements[i].More++
 		}
 	}
+	a.plan()
 	if err := e.satisfiable(a); err != nil {
 		return err
 	}
@@ -209,9 +210,9 @@ func (e *Engine) room(ctx context.Context, tx Tx, a *Approval) error {
 	return nil
 }
 
-// denials counts recent ones of the same action, or of the same shape from the
+// denials notes how many recent ones there are of the same action, or of the same shape from the
 // same actor or on behalf of the same person: a reworded literal is no new question.
-func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) (int, error) {
+func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) error {
 	sel := Selection{States: []State{Denied}, Decided: a.Created.Add(-e.o.DenyMemory)}
 	seen := map[string]bool{}
 	for _, by := range []Selection{{Match: a.Match}, {Shape: a.Shape}} {
@@ -221,19 +222,35 @@ func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) (int, error) {
 		sel.Match, sel.Shape = by.Match, by.Shape
 		rows, err := tx.ListApprovals(ctx, sel)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, row := range rows {
-			old, err := e.unseal(row)
+			old, err := e.open(ctx, tx, row)
 			if err != nil {
-				return 0, err
+				return err
 			}
-			if a.alike(&old.Asker) {
-				seen[old.ID] = true
+			if !a.alike(&old.Asker) {
+				continue
+			}
+			seen[old.ID] = true
+			if a.Denial == nil || old.Decided.After(a.Denial.Time) {
+				a.Denial = old.denial(e.o.DenyMemory)
 			}
 		}
 	}
-	return len(seen), nil
+	a.Repeats = len(seen)
+	return nil
+}
+
+// denial is who denied a, and until when that is remembered.
+func (a *Approval) denial(memory time.Duration) *PastDenial {
+	d := &PastDenial{Approval: a.ID, Time: a.Decided, Until: a.Decided.Add(memory)}
+	for _, r := range a.Reviews {
+		if r.Decision == Deny {
+			d.Person, d.Name = r.Person, r.Name
+		}
+	}
+	return d
 }
 
 func (a *Approval) alike(o *identity.Asker) bool {

@@ -3,7 +3,6 @@ package approval
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // Why the engine says no. Everything not on this list is an error of ours, and
@@ -59,13 +58,24 @@ func (e *CapError) Error() string {
 
 // An UnsatisfiableError refuses an action that nobody could approve.
 type UnsatisfiableError struct {
-	Rule   string
-	Groups []string
-	Need   int
-	Have   int // people who may fill a seat once the excluded are left out
+	Rule, Pack string
+	Asks       string // "2 of data-owners"
+	Groups     []string
+	Need       int         // seats
+	Have       int         // people who may fill one, once the excluded are left out
+	Denial     *PastDenial // without the seat that this costs, they could
 }
 
+// Error is for operators and the log: it names people.
 func (e *UnsatisfiableError) Error() string {
-	return fmt.Sprintf("rule %s asks for %d of %s, and only %d may review this",
-		e.Rule, e.Need, strings.Join(e.Groups, ", "), e.Have)
+	s := fmt.Sprintf("rule %s asks for %s, and only %d may review this", e.Rule, e.Asks, e.Have)
+	if d := e.Denial; d != nil {
+		who := d.Name
+		if who == "" {
+			who = d.Person
+		}
+		s += fmt.Sprintf("; one seat of it is asked because %s denied the same at %s UTC (%s), until %s UTC",
+			who, d.Time.UTC().Format("15:04:05"), d.Approval, d.Until.UTC().Format("15:04:05"))
+	}
+	return s
 }

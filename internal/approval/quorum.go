@@ -43,76 +43,9 @@ func (a *Approval) plain() bool {
 	})
 }
 
-// seats lists the places of one requirement: the groups any of which may fill each.
-func seats(r *policy.Requirement) [][]string {
-	var out [][]string
-	for _, s := range r.AllOf {
-		for range s.Count {
-			out = append(out, []string{s.Group})
-		}
-	}
-	if len(r.From) > 0 {
-		for range r.Count {
-			out = append(out, r.From)
-		}
-	}
-	return out
-}
-
-// wellFormed refuses a requirement that a number or a missing group would make
-// weaker than its words, or that nothing could ever meet.
-func wellFormed(r *policy.Requirement) error {
-	bad := len(r.From) == 0 && (r.Count > 0 || len(r.AllOf) == 0) || len(r.From) > 0 && r.Count < 1 || r.Count > 100
-	for _, s := range r.AllOf {
-		bad = bad || s.Group == "" || s.Count < 1 || s.Count > 100
-	}
-	if bad || slices.Contains(r.From, "") {
-		return fmt.Errorf("rule %s asks for no one in particular", r.Rule)
-	}
-	if r.Assurance != "" && level(r.Assurance) < 0 {
-		return fmt.Errorf("rule %s asks for an assurance that is not on the list", r.Rule)
-	}
-	return nil
-}
-
-// oneMore is r with one seat more: what a recent denial costs.
-func oneMore(r policy.Requirement) policy.Requirement {
-	if len(r.From) == 0 {
-		for _, s := range r.AllOf {
-			r.From = append(r.From, s.Group)
-		}
-	}
-	r.Count++
-	return r
-}
-
-// match fills seats with people, each in at most one seat (augmenting paths:
-// Kuhn's algorithm). It returns for each seat the index of its person, or -1.
-func match(seats [][]string, people []map[string]bool) []int {
-	filled := slices.Repeat([]int{-1}, len(seats))
-	var place func(person int, tried []bool) bool
-	place = func(person int, tried []bool) bool {
-		for s, groups := range seats {
-			if tried[s] || !slices.ContainsFunc(groups, func(g string) bool { return people[person][g] }) {
-				continue
-			}
-			tried[s] = true
-			if filled[s] < 0 || place(filled[s], tried) {
-				filled[s] = person
-				return true
-			}
-		}
-		return false
-	}
-	for p := range people {
-		place(p, make([]bool, len(seats)))
-	}
-	return filled
-}
-
 // voters are the reviews that count for a quorum, with the groups each counts
 // for: those their person was in when the action was asked and when they answered.
-func (e *Engine) voters(a *Approval) (reviews []Review, groups []map[string]bool) {
+func (e *Engine) voters(a *Approval) (reviews []Review, voters []voter) {
 	need := level(a.Assurance())
 	for _, r := range a.Reviews {
 		if r.Decision != Approve || r.Digest != a.Digest || level(r.Assurance) < need || e.excluded(a, r.Person) != "" || e.frozenPerson(r.Person) {
@@ -121,15 +54,18 @@ func (e *Engine) voters(a *Approval) (reviews []Review, groups []map[string]bool
 		if slices.ContainsFunc(reviews, func(o Review) bool { return o.Person == r.Person }) {
 			continue // one person, one review
 		}
-		in := map[string]bool{}
+		v := voter{groups: map[string]bool{}, issuers: r.Issuers}
+		if len(v.issuers) == 0 {
+			v.issuers = []string{""}
+		}
 		for _, g := range a.Eligible[r.Person] {
 			if slices.Contains(r.Groups, g) {
-				in[g] = true
+				v.groups[g] = true
 			}
 		}
-		reviews, groups = append(reviews, r), append(groups, in)
+		reviews, voters = append(reviews, r), append(voters, v)
 	}
-	return reviews, groups
+	return reviews, voters
 }
 
 func (e *Engine) frozenPerson(id string) bool { return e.o.Stopped != nil && e.o.Stopped(id) }
@@ -137,11 +73,11 @@ func (e *Engine) frozenPerson(id string) bool { return e.o.Stopped != nil && e.o
 // Progress lists the seats of a's quorum and who fills them.
 func (e *Engine) Progress(a *Approval) []Seat {
 	var out []Seat
-	reviews, groups := e.voters(a)
+	reviews, voters := e.voters(a)
 	for i := range a.Requirements {
 		r := &a.Requirements[i]
-		places := seats(r)
-		for s, person := range match(places, groups) {
+		places, filled := seated(r, a.besides(i), voters)
+		for s, person := range filled {
 			seat := Seat{Requirement: i, Rule: r.Rule, Groups: places[s]}
 			if person >= 0 {
 				seat.Person, seat.Name = reviews[person].Person, reviews[person].Name
@@ -167,7 +103,8 @@ func (e *Engine) quorum(a *Approval) bool {
 }
 
 // satisfiable refuses a when the people who may review it can't fill its seats,
-// and notes who they are.
+// and notes who they are: those in any group that is asked, or may come to be. A
+// fallback is taken at once where nobody else could answer.
 func (e *Engine) satisfiable(a *Approval) error {
 	a.Eligible = map[string][]string{}
 	for i := range a.Requirements {
@@ -175,32 +112,75 @@ func (e *Engine) satisfiable(a *Approval) error {
 		if err := wellFormed(r); err != nil {
 			return err
 		}
-		places := seats(r)
-		all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(places...))))
-		people := map[string]map[string]bool{}
-		for _, g := range all {
-			for _, p := range e.o.Directory.Members(g) {
-				if e.excluded(a, p.ID) != "" {
-					continue
-				}
-				if people[p.ID] == nil {
-					people[p.ID] = map[string]bool{}
-				}
-				people[p.ID][g] = true
-				if !slices.Contains(a.Eligible[p.ID], g) {
-					a.Eligible[p.ID] = append(a.Eligible[p.ID], g)
-				}
+		voters := e.electorate(a, groupsOf(r))
+		if len(emptyPlaces(r, a.besides(i), voters)) == 0 {
+			continue
+		}
+		var later []string
+		for s := range a.Steps {
+			step := &a.Steps[s]
+			if step.Requirement != i || step.Do == Remind || !step.Done.IsZero() {
+				continue
 			}
+			if step.Do == FallBack {
+				step.Done = a.Created
+			}
+			later = append(later, step.Groups...)
 		}
-		var in []map[string]bool
-		for _, groups := range people {
-			in = append(in, groups)
-		}
-		if slices.Contains(match(places, in), -1) {
-			return &UnsatisfiableError{Rule: r.Rule, Groups: all, Need: len(places), Have: len(in)}
+		if len(later) == 0 || len(emptyPlaces(r, later, voters)) > 0 {
+			return e.unsatisfiable(a, r, voters)
 		}
 	}
 	return nil
+}
+
+// electorate are the people of groups who are not excluded; it notes them in a.
+func (e *Engine) electorate(a *Approval, groups []string) []voter {
+	at := map[string]int{}
+	var out []voter
+	for _, g := range groups {
+		for _, p := range e.o.Directory.Members(g) {
+			if e.excluded(a, p.ID) != "" {
+				continue
+			}
+			if _, ok := at[p.ID]; !ok {
+				at[p.ID] = len(out)
+				out = append(out, voter{groups: map[string]bool{}, issuers: issuersOf(&p)})
+			}
+			out[at[p.ID]].groups[g] = true
+			if !slices.Contains(a.Eligible[p.ID], g) {
+				a.Eligible[p.ID] = append(a.Eligible[p.ID], g)
+			}
+		}
+	}
+	return out
+}
+
+func emptyPlaces(r *policy.Requirement, besides []string, voters []voter) (empty [][]string) {
+	places, filled := seated(r, besides, voters)
+	for s, person := range filled {
+		if person < 0 {
+			empty = append(empty, places[s])
+		}
+	}
+	return empty
+}
+
+// unsatisfiable says whom a rule asks for and, where only a seat that a recent
+// denial costs is missing, which denial that was.
+func (e *Engine) unsatisfiable(a *Approval, r *policy.Requirement, voters []voter) error {
+	err := &UnsatisfiableError{Rule: r.Rule, Pack: r.Pack, Asks: Who([]policy.Requirement{*r}), Groups: groupsOf(r), Have: len(voters)}
+	for _, way := range ways(r, nil) {
+		if err.Need == 0 || len(way) < err.Need {
+			err.Need = len(way)
+		}
+	}
+	without := *r
+	without.More = 0
+	if r.More > 0 && len(emptyPlaces(&without, nil, voters)) == 0 {
+		err.Denial = a.Denial
+	}
+	return err
 }
 
 // excluded says why the person with this id may not review a; "" when they may.
@@ -344,7 +324,7 @@ func (e *Engine) reviewer(a *Approval, id, assurance string) (*identity.Person, 
 		return nil, ErrExcluded{Why: why}
 	}
 	p, ok := e.o.Directory.Person(id)
-	if !ok || !p.In(a.Eligible[p.ID]...) {
+	if !ok || !p.In(a.Groups(p.ID)...) {
 		return nil, ErrNotEligible
 	}
 	if slices.ContainsFunc(a.Reviews, func(r Review) bool { return r.Person == p.ID }) {

@@ -59,10 +59,10 @@ func (e *Engine) pendingFor(ctx context.Context, id string) (time.Duration, *App
 func (e *Engine) expireOne(ctx context.Context, id string) error {
 	return e.update(ctx, id, func(tx Tx) ([]Event, error) {
 		a, err := e.load(ctx, tx, id)
-		if err != nil || a.due().IsZero() || e.now().Before(a.due()) {
+		if err != nil {
 			return nil, err
 		}
-		return e.expire(ctx, tx, a)
+		return e.tick(ctx, tx, a)
 	})
 }
 
@@ -115,7 +115,7 @@ func (e *Engine) eachRow(ctx context.Context, tx Tx, rows []Row, fn func(*Approv
 	return all, nil
 }
 
-// sweep expires what is overdue and says when to look again. It writes only
+// sweep does what is due and says when to look again. It writes only
 // when something is due: Run is woken by each new approval.
 func (e *Engine) sweep(ctx context.Context) (next time.Time, err error) {
 	for {
@@ -128,7 +128,7 @@ func (e *Engine) sweep(ctx context.Context) (next time.Time, err error) {
 			if err != nil {
 				return nil, err
 			}
-			return e.eachRow(ctx, tx, rows, func(a *Approval) ([]Event, error) { return e.expire(ctx, tx, a) })
+			return e.eachRow(ctx, tx, rows, func(a *Approval) ([]Event, error) { return e.tick(ctx, tx, a) })
 		})
 		if err != nil {
 			return next, fmt.Errorf("expiring approvals: %w", err)

@@ -35,8 +35,21 @@ const (
 	sealRelation = "assent-relation/1"
 )
 
-// due is when a has to leave its state by itself; zero: never.
+// due is when something has to happen to a by itself; zero: never.
 func (a *Approval) due() time.Time {
+	next := a.ends()
+	if a.State == Pending {
+		for _, s := range a.Steps {
+			if s.Done.IsZero() && s.At.Before(next) {
+				next = s.At
+			}
+		}
+	}
+	return next
+}
+
+// ends is when a has to leave its state by itself; zero: never.
+func (a *Approval) ends() time.Time {
 	switch a.State {
 	case Pending:
 		return a.Expires

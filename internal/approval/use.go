@@ -54,7 +54,7 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 		if err != nil {
 			return nil, err
 		}
-		if a.State == Approved && !e.now().Before(a.due()) {
+		if a.State == Approved && !e.now().Before(a.ends()) {
 			no = ErrExpired
 			return e.expire(ctx, tx, a)
 		}

@@ -49,6 +49,7 @@ const (
 	TypeRequest   = "request"           // an action was asked for and decided
 	TypeReview    = "review"            // a person answered
 	TypeApproval  = "approval"          // an approval changed its state
+	TypeStep      = "approval.step"     // while it waits: people were reminded, further ones asked
 	TypeStarted   = "execution.started" // a grant was used
 	TypeOutcome   = "execution.outcome" // how it ended
 	TypeRefused   = "refused"           // a malformed or unknown message; a failed login

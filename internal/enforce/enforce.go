@@ -660,7 +660,7 @@ func sameRequirements(now, met []policy.Requirement) bool {
 	for _, n := range now {
 		ok := false
 		for _, m := range met {
-			ok = ok || n.Rule == m.Rule && n.Pack == m.Pack && n.Count <= m.Count && (len(n.From) == 0 || slices.Equal(n.From, m.From)) && slices.Equal(n.AllOf, m.AllOf) && n.Assurance == m.Assurance
+			ok = ok || n.Rule == m.Rule && n.Pack == m.Pack && n.Count <= m.Count && (len(n.From) == 0 || slices.Equal(n.From, m.From)) && slices.Equal(n.AllOf, m.AllOf) && slices.Equal(n.AnyOf, m.AnyOf) && n.Assurance == m.Assurance && n.Issuers == m.Issuers && n.Reciprocal == m.Reciprocal
 		}
 		if !ok {
 			return false
