@@ -334,7 +334,7 @@ func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 			Findings: a.Data.Findings, Unscanned: a.Data.Unscanned, Destination: a.Data.Destination,
 		},
 		Claims:  Claims{Reason: a.Claims.Reason, Ticket: a.Claims.Ticket, Intent: a.Claims.Intent, BreakGlass: a.Claims.BreakGlass},
-		Subject: Party{ID: a.Asker.Subject.ID, Name: a.Asker.Subject.Name}, Asks: approval.Who(a.Requirements), Policy: a.Policy, Reason: a.Reason,
+		Subject: Party{ID: a.Asker.Subject.ID, Name: a.Asker.Subject.Name}, Asks: a.Asks(), Policy: a.Policy, Reason: a.Reason,
 		Repeats: a.Repeats, Locks: a.OpenTransaction, Gone: a.AskerGone, Grant: a.GrantID, Outcome: a.Outcome, RowLimit: known(a.RowLimit),
 		Preview: previewView(a.Preview),
 	}
@@ -426,7 +426,10 @@ func engineProblem(err error) *Problem {
 		return p
 	case errors.As(err, &frozen):
 		return problem(http.StatusForbidden, "frozen", "It is frozen. Ask "+frozen.Who+".")
-	case errors.As(err, &nobody), errors.Is(err, approval.ErrNoHuman):
+	case errors.As(err, &nobody):
+		reason, hint := nobody.ForAsker()
+		return problem(http.StatusForbidden, "nobody-may-approve", "It is denied, because "+reason+": "+hint+".")
+	case errors.Is(err, approval.ErrNoHuman):
 		return problem(http.StatusForbidden, "nobody-may-approve", "Nobody could approve this, so it is denied.")
 	}
 	return nil

@@ -268,7 +268,7 @@ func (s *server) task(asker *identity.Asker, held *approval.Approval) (*taskOut,
 	case approval.Pending:
 		t.Status, t.RetryAfter = "pending", int(pollAfter/time.Second)
 		t.Links["cancel"] = at + "/cancel"
-		t.Display = &TaskDisplay{Title: "Waiting for " + approval.Who(held.Requirements), Description: "The same action asked again finds this request."}
+		t.Display = &TaskDisplay{Title: "Waiting for " + held.Asks(), Description: "The same action asked again finds this request."}
 		out.RetryAfter = strconv.Itoa(t.RetryAfter)
 	case approval.Approved, approval.Executing, approval.Executed, approval.Failed, approval.Unknown:
 		t.Status = "approved"

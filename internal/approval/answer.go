@@ -56,6 +56,9 @@ func refusedRecord(a *Approval, in Answer, why ErrExcluded) *audit.Record {
 
 // review holds the answer against every rule and writes it down.
 func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]Event, error) {
+	if err := e.reciprocal(ctx, tx, a); err != nil {
+		return nil, err
+	}
 	p, err := e.reviewer(a, in.Person.ID, in.Assurance)
 	if err != nil {
 		return nil, err
@@ -83,6 +86,11 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	}
 	if err := tx.InsertReview(ctx, row); err != nil {
 		return nil, err
+	}
+	if v.Decision == Approve {
+		if err := e.approvedFor(ctx, tx, a, p.ID, v.Time); err != nil {
+			return nil, err
+		}
 	}
 	a.Reviews = append(a.Reviews, v)
 	a.Version++

@@ -157,6 +157,9 @@ func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question) er
 		return err
 	}
 	e.exclude(a, related)
+	if err := e.reciprocal(ctx, tx, a); err != nil {
+		return err
+	}
 	if err := e.denials(ctx, tx, a); err != nil {
 		return err
 	}

@@ -66,6 +66,17 @@ type UnsatisfiableError struct {
 	Denial     *PastDenial // without the seat that this costs, they could
 }
 
+// ForAsker is what an agent may hear: the rule, whom it asks for, and why they
+// can't be found, without a name or how many people there are.
+func (e *UnsatisfiableError) ForAsker() (reason, hint string) {
+	reason = fmt.Sprintf("nobody may approve this: rule %s asks for %s, ", e.Rule, e.Asks)
+	if d := e.Denial; d != nil {
+		return reason + fmt.Sprintf("one of them because a reviewer denied the same at %s UTC, and there aren't as many who may review it", d.Time.UTC().Format("15:04")),
+			fmt.Sprintf("ask again after %s UTC, or for something else", d.Until.UTC().Format("15:04"))
+	}
+	return reason + "and there aren't as many who may review it", "the policy's owner must name more people: assent policy check --config says where"
+}
+
 // Error is for operators and the log: it names people.
 func (e *UnsatisfiableError) Error() string {
 	s := fmt.Sprintf("rule %s asks for %s, and only %d may review this", e.Rule, e.Asks, e.Have)

@@ -126,6 +126,9 @@ func (e *Engine) unsound(ctx context.Context, tx Tx, a *Approval) (string, error
 		return why, err
 	}
 	e.exclude(a, e.related(&a.Asker))
+	if err := e.reciprocal(ctx, tx, a); err != nil {
+		return "", err
+	}
 	if !e.quorum(a) {
 		return "the reviews on record do not fill the quorum", nil
 	}

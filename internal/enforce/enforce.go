@@ -476,7 +476,7 @@ func (e *Enforcer) explain(ctx context.Context, j *judgement, err error) error {
 	case errors.As(err, &limit):
 		d.Reason, d.Hint = tooMany(limit), "wait for answers, or withdraw some"
 	case errors.As(err, &nobody):
-		d.Reason, d.Hint = "nobody may approve this: the reviewers the policy asks for are excluded or missing", "the policy's owner must name more people"
+		d.Reason, d.Hint = nobody.ForAsker()
 	case errors.As(err, &frozen):
 		d.Reason, d.Hint = frozen.Error(), "ask "+frozen.Who
 	case errors.Is(err, approval.ErrNoHuman):
@@ -488,6 +488,10 @@ func (e *Enforcer) explain(ctx context.Context, j *judgement, err error) error {
 	rec := e.request(j)
 	rec.Decision = "deny"
 	rec.Detail["refused"] = d.Reason
+	if nobody != nil {
+		rec.Detail["refused"] = nobody.Error() // the log names who denied; the asker isn't told
+		e.o.Logger.Warn("an action can't be approved by anybody", "gate", j.where.Gate, "rule", nobody.Rule, "err", nobody)
+	}
 	if err := e.o.Record.Record(ctx, rec); err != nil {
 		return e.unwritable(err)
 	}
@@ -514,7 +518,7 @@ func (e *Enforcer) wait(ctx context.Context, j *judgement, a *approval.Approval,
 		}
 	}
 	if held != nil {
-		held(gate.Held{ID: a.ID, URL: e.link(a.ID), Who: approval.Who(a.Requirements), Expires: a.Expires, Until: until})
+		held(gate.Held{ID: a.ID, URL: e.link(a.ID), Who: a.Asks(), Expires: a.Expires, Until: until})
 	}
 	wctx, cancel := context.WithDeadline(ctx, until.Add(time.Second)) // expiry itself answers first
 	if until.Before(a.Expires) {
@@ -533,7 +537,7 @@ func (e *Enforcer) wait(ctx context.Context, j *judgement, a *approval.Approval,
 		}
 		return nil, ctx.Err()
 	case wctx.Err() != nil:
-		return nil, &gate.Denied{Status: gate.StatusPending, ID: a.ID, URL: e.link(a.ID), Reason: "still waiting for " + approval.Who(a.Requirements), Hint: "the same action asked again finds this approval"}
+		return nil, &gate.Denied{Status: gate.StatusPending, ID: a.ID, URL: e.link(a.ID), Reason: "still waiting for " + a.Asks(), Hint: "the same action asked again finds this approval"}
 	}
 	e.o.Logger.Error("waiting for an approval", "approval", a.ID, "err", err)
 	return nil, undecided()

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // consequences reads approval, unless and mask, each of which belongs to certain verdicts.
@@ -46,27 +47,19 @@ func assurances() []string { return []string{"token", "chat", "console", "passke
 func (d *decoder) approval(n *node) *Requirement {
 	f := d.mapping(n, "approval", approvalKeys()...)
 	q := &Requirement{Count: 1, Expires: defaultExpires, UseWithin: defaultUseWithin}
-	switch {
-	case f == nil:
+	if f == nil {
 		return q
-	case f["from"] == nil && f["all_of"] == nil:
-		d.failAt(n, "approval needs 'from' or 'all_of': who decides", "from: [group:NAME]")
-	case f["from"] != nil && f["all_of"] != nil:
-		d.failAt(n, "approval has both 'from' and 'all_of'", "use one of them; two rules can ask both")
-	case f["from"] != nil:
-		q.From = d.groups(f["from"])
-	default:
-		q.AllOf = d.seats(f["all_of"])
-		q.Count = 0
-		for _, s := range q.AllOf {
-			q.Count += s.Count
+	}
+	d.whoDecides(n, f, q)
+	if x := f["issuers"]; x != nil {
+		q.Issuers, _ = d.one(x, "issuers", issuerRules()...)
+		if q.Issuers == IssuersOne {
+			q.Issuers = ""
 		}
 	}
-	if x := f["count"]; x != nil {
-		if f["all_of"] != nil {
-			d.failAt(x, "'all_of' has a count for each group", "")
-		}
-		q.Count = d.count(x, "count")
+	if x := f["reciprocal"]; x != nil {
+		v, _ := d.one(x, "reciprocal", reciprocals()...)
+		q.Reciprocal = v == "deny"
 	}
 	if x := f["expires"]; x != nil {
 		q.Expires = d.duration(x, "expires")
@@ -83,10 +76,80 @@ func (d *decoder) approval(n *node) *Requirement {
 	if x := f["notify"]; x != nil {
 		q.Notify = d.list(x, "notify")
 	}
+	if x := f["remind"]; x != nil {
+		q.Remind = d.reminders(x, q.Expires)
+	}
 	if x := f["escalate"]; x != nil {
-		q.Escalate = d.escalations(x)
+		q.Escalate = d.escalations(x, q.Expires)
+	}
+	if x := f["fall_back"]; x != nil {
+		e := d.escalation(x, "fall_back", q.Expires)
+		q.FallBack = &e
 	}
 	return q
+}
+
+func issuerRules() []string { return []string{IssuersOne, IssuersAny, IssuersDifferent} }
+
+func reciprocals() []string { return []string{"allow", "deny"} }
+
+// whoDecides reads from and count, all_of or any_of.
+func (d *decoder) whoDecides(n *node, f map[string]*node, q *Requirement) {
+	var given []string
+	for _, key := range []string{"from", "all_of", "any_of"} {
+		if f[key] != nil {
+			given = append(given, key)
+		}
+	}
+	switch {
+	case len(given) == 0:
+		d.failAt(n, "approval needs 'from', 'all_of' or 'any_of': who decides", "from: [group:NAME]")
+	case len(given) > 1:
+		d.failAt(n, fmt.Sprintf("approval has both '%s' and '%s'", given[0], given[1]), "use one of them; two rules can ask both")
+	case given[0] == "from":
+		q.From = d.groups(f["from"])
+	case given[0] == "all_of":
+		q.AllOf = d.seats(f["all_of"], "all_of")
+		q.Count = 0
+		for _, s := range q.AllOf {
+			q.Count += s.Count
+		}
+	default:
+		q.AnyOf = d.seats(f["any_of"], "any_of")
+		q.Count = 0
+		for _, s := range q.AnyOf {
+			if q.Count == 0 || s.Count < q.Count {
+				q.Count = s.Count
+			}
+		}
+	}
+	if x := f["count"]; x != nil {
+		if f["from"] == nil {
+			d.failAt(x, "'all_of' and 'any_of' have a count for each group", "")
+		}
+		q.Count = d.count(x, "count")
+	}
+}
+
+// before refuses a time that comes when nobody waits any more.
+func (d *decoder) before(n *node, what string, expires time.Duration) time.Duration {
+	after := d.duration(n, what)
+	if after >= expires {
+		d.failAt(n, fmt.Sprintf("%s comes after %s, when it has expired", what, expires), "shorten it, or raise `expires`")
+	}
+	return after
+}
+
+func (d *decoder) reminders(n *node, expires time.Duration) []time.Duration {
+	items := []*node{n}
+	if n.kind == sequenceNode {
+		items = n.items
+	}
+	var out []time.Duration
+	for _, x := range items {
+		out = append(out, d.before(x, "remind", expires))
+	}
+	return out
 }
 
 // validGroup accepts "group:name" and "issuer|immutable id".
@@ -108,15 +171,15 @@ func (d *decoder) groups(n *node) []string {
 	return list
 }
 
-func (d *decoder) seats(n *node) []Seats {
+func (d *decoder) seats(n *node, what string) []Seats {
 	if n.kind != sequenceNode || len(n.items) == 0 {
-		d.failAt(n, "all_of must be a list of { group: …, count: … }", "")
+		d.failAt(n, what+" must be a list of { group: …, count: … }", "")
 		return nil
 	}
 	var out []Seats
 	for _, x := range n.items {
-		f := d.mapping(x, "each of all_of", "group", "count")
-		d.require(x, f, "each of all_of", "group")
+		f := d.mapping(x, "each of "+what, "group", "count")
+		d.require(x, f, "each of "+what, "group")
 		s := Seats{Count: 1}
 		if g := f["group"]; g != nil {
 			s.Group, _ = d.scalar(g, "group")
@@ -137,25 +200,28 @@ func (d *decoder) seats(n *node) []Seats {
 	return out
 }
 
-func (d *decoder) escalations(n *node) []Escalation {
+func (d *decoder) escalations(n *node, expires time.Duration) []Escalation {
 	if n.kind != sequenceNode || len(n.items) == 0 {
 		d.failAt(n, "escalate must be a list of { after: …, to: […] }", "")
 		return nil
 	}
 	var out []Escalation
 	for _, x := range n.items {
-		f := d.mapping(x, "each of escalate", "after", "to")
-		d.require(x, f, "each of escalate", "after", "to")
-		var e Escalation
-		if a := f["after"]; a != nil {
-			e.After = d.duration(a, "after")
-		}
-		if t := f["to"]; t != nil {
-			e.To = d.groups(t)
-		}
-		out = append(out, e)
+		out = append(out, d.escalation(x, "each of escalate", expires))
 	}
 	return out
+}
+
+func (d *decoder) escalation(n *node, what string, expires time.Duration) (e Escalation) {
+	f := d.mapping(n, what, "after", "to")
+	d.require(n, f, what, "after", "to")
+	if a := f["after"]; a != nil {
+		e.After = d.before(a, "after", expires)
+	}
+	if t := f["to"]; t != nil {
+		e.To = d.groups(t)
+	}
+	return e
 }
 
 // maskNames lists the methods, strictest first.

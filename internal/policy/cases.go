@@ -567,7 +567,7 @@ func eligible(r reviewer, d *Decision) bool {
 				return true
 			}
 		}
-		for _, s := range q.AllOf {
+		for _, s := range slices.Concat(q.AllOf, q.AnyOf) {
 			if r.in(s.Group) {
 				return true
 			}
@@ -581,6 +581,16 @@ func (r *reviewer) in(group string) bool { return len(r.groups) == 0 || contains
 // missingSeats is how many seats of q stay empty when each person takes one:
 // a largest matching of people to seats, by augmenting paths.
 func missingSeats(q *Requirement, people []reviewer) int {
+	least := -1
+	for _, s := range q.AnyOf {
+		one := Requirement{From: []string{s.Group}, Count: s.Count}
+		if n := missingSeats(&one, people); least < 0 || n < least {
+			least = n
+		}
+	}
+	if least >= 0 {
+		return least
+	}
 	var seats [][]string // groups that may fill each seat
 	for _, s := range q.AllOf {
 		for range s.Count {

@@ -144,6 +144,8 @@ func TestQuorumOfATest(t *testing.T) {
 		{"{ from: [group:a] }", "[olga, bot, sam]", "{ granted: false, refused: { olga: owner, bot: actor, sam: subject } }"},
 		{"{ from: [group:a] }", "[{ by: bob, groups: [group:b] }]", "{ granted: false, refused: { bob: not in the group } }"},
 		{"{ all_of: [{ group: a }, { group: b }] }", "[{ by: bob, groups: [group:a, group:b] }]", "{ granted: false, missing: 1 }"},
+		{"{ any_of: [{ group: a, count: 3 }, { group: b, count: 2 }] }", "[{ by: bob, groups: [group:a, group:b] }, { by: eve, groups: [group:a] }]", "{ granted: false, missing: 1, count: 2 }"},
+		{"{ any_of: [{ group: a, count: 3 }, { group: b }] }", "[{ by: bob, groups: [group:b] }]", "{ granted: true }"},
 		{"{ all_of: [{ group: a }, { group: b }] }", "[{ by: bob, groups: [group:a, group:b] }, { by: eve, groups: [group:a] }]", "{ granted: true }"},
 	} {
 		if r := pack(c.approval, c.reviews, c.want); !r[0].Passed {

@@ -146,26 +146,26 @@ type Atom struct {
 
 // A Requirement says which people must decide, and how.
 type Requirement struct {
-	Rule      string
-	Pack      string
-	From      []string // groups any of which may answer
-	Count     int
-	AllOf     []Seats // every one must be filled, by different people
-	AnyOf     []Seats // one of them must be filled
-	More      int     // seats beyond those of the rule: what a recent denial costs
-	Issuers   string  // whether seats may come from several issuers; "" is IssuersOne
+	Rule    string
+	Pack    string
+	From    []string // groups any of which may answer
+	Count   int
+	AllOf   []Seats // every one must be filled, by different people
+	AnyOf   []Seats // one of them must be filled
+	More    int     // seats beyond those of the rule: what a recent denial costs
+	Issuers string  // whether seats may come from several issuers; "" is IssuersOne
 	// Reciprocal excludes whoever had an action of theirs approved by the people
 	// behind this one within the last 30 days.
 	Reciprocal bool
-	Expires   time.Duration
-	UseWithin time.Duration
-	Wait      time.Duration // 0: the gate's own budget
-	Assurance string        // "token", "chat", "console", "passkey"; "" means the default of the kind
-	Notify    []string
-	Remind    []time.Duration // when those who were asked are asked again, besides half time
-	Escalate  []Escalation    // who is asked besides, later; count and assurance stay
-	FallBack  *Escalation     // who is asked where the first groups can't answer, or haven't after that time
-	Reason    string       // rendered by Decision.RenderReason
+	Expires    time.Duration
+	UseWithin  time.Duration
+	Wait       time.Duration // 0: the gate's own budget
+	Assurance  string        // "token", "chat", "console", "passkey"; "" means the default of the kind
+	Notify     []string
+	Remind     []time.Duration // when those who were asked are asked again, besides half time
+	Escalate   []Escalation    // who is asked besides, later; count and assurance stay
+	FallBack   *Escalation     // who is asked where the first groups can't answer, or haven't after that time
+	Reason     string          // rendered by Decision.RenderReason
 }
 
 // Whether the seats of one requirement may be filled from several issuers of accounts.

@@ -74,16 +74,21 @@ func referenceApproval(b *strings.Builder) {
 |---|---|---|
 | `+"`from`"+` | groups any of which may answer: `+"`group:name` or `issuer\\|id`"+` | – |
 | `+"`all_of`"+` | list of `+"`{ group, count }`"+`, every one filled by different people | – |
+| `+"`any_of`"+` | list of `+"`{ group, count }`"+`, one of which is filled | – |
 | `+"`count`"+` | how many different people of `+"`from`"+` | 1 |
+| `+"`issuers`"+` | whether the seats may be people of several issuers of accounts: %s | one |
+| `+"`reciprocal`"+` | `+"`deny`"+`: nobody whose own action was approved within the last 30 days by a person behind this one | allow |
 | `+"`expires`"+` | how long it waits for people | %s |
 | `+"`use_within`"+` | how long an approval stays usable | %s |
 | `+"`wait`"+` | longest time the asker's connection is held | the gate's own |
 | `+"`assurance`"+` | least a review must be given with: %s | by kind |
-| `+"`escalate`"+` | list of `+"`{ after, to }`"+`: further groups asked | nobody |
+| `+"`remind`"+` | after how long, once or several times, those who were asked are reminded | at half time alone |
+| `+"`escalate`"+` | list of `+"`{ after, to }`"+`: further groups asked besides, for the same seats | nobody |
+| `+"`fall_back`"+` | `+"`{ after, to }`"+`: groups asked besides when the first ones didn't answer, or at once when they can't | nobody |
 | `+"`notify`"+` | who is told: `+"`slack:` `teams:` `email:` `webhook:`"+` and a target | nobody |
 
 `+"`show`"+` on a rule lists what its card shows: %s.
-`, defaultExpires, defaultUseWithin, code(assurances()), code(shown()))
+`, code(issuerRules()), defaultExpires, defaultUseWithin, code(assurances()), code(shown()))
 }
 
 func referenceClasses(b *strings.Builder) {

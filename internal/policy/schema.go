@@ -22,7 +22,7 @@ func unlessKeys() []string   { return []string{"break_glass", "approval"} }
 func channelNames() []string { return []string{"slack", "teams", "email", "webhook"} }
 
 func approvalKeys() []string {
-	return []string{"from", "all_of", "count", "expires", "use_within", "assurance", "escalate", "notify", "wait"}
+	return []string{"from", "all_of", "any_of", "count", "issuers", "reciprocal", "expires", "use_within", "assurance", "remind", "escalate", "fall_back", "notify", "wait"}
 }
 func testKeys() []string { return []string{"name", "given", "reviews", "want"} }
 
@@ -67,11 +67,13 @@ func Schema() ([]byte, error) {
 			match[s.key] = oneOrMore(enum(s.enum))
 		}
 	}
+	seats := schema{"type": "array", "items": object([]string{"group", "count"}, []string{"group"}, schema{"group": word, "count": number}), "minItems": 1}
+	later := object([]string{"after", "to"}, []string{"after", "to"}, schema{"after": word, "to": oneOrMore(word)})
 	approval := object(approvalKeys(), nil, schema{
 		"from": oneOrMore(word), "count": number, "expires": word, "use_within": word, "wait": word,
 		"assurance": enum(assurances()), "notify": oneOrMore(word),
-		"all_of":   schema{"type": "array", "items": object([]string{"group", "count"}, []string{"group"}, schema{"group": word, "count": number})},
-		"escalate": schema{"type": "array", "items": object([]string{"after", "to"}, []string{"after", "to"}, schema{"after": word, "to": oneOrMore(word)})},
+		"all_of": seats, "any_of": seats, "issuers": enum(issuerRules()), "reciprocal": enum(reciprocals()),
+		"remind": oneOrMore(word), "escalate": schema{"type": "array", "items": later, "minItems": 1}, "fall_back": later,
 	})
 	masks := schema{}
 	maskable := append(classNames(), groupNames()...)
