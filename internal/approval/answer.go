@@ -34,6 +34,11 @@ func (e *Engine) Answer(ctx context.Context, in Answer) (*Approval, error) {
 			no = err
 			return nil, e.o.Log.Append(ctx, tx, refusedRecord(a, in, excluded))
 		}
+		var forged ErrSignature
+		if errors.As(err, &forged) && in.Signature != nil && e.o.Passkeys != nil {
+			no = err
+			return nil, e.o.Log.Append(ctx, tx, e.refusedSignature(a, &in, forged)...)
+		}
 		if errors.Is(err, ErrExpired) && a.State == Pending {
 			no = err
 			return e.expire(ctx, tx, a)
@@ -59,7 +64,7 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	if err := e.reciprocal(ctx, tx, a); err != nil {
 		return nil, err
 	}
-	p, err := e.reviewer(a, in.Person.ID, in.Assurance)
+	p, err := e.reviewer(a, in.Person.ID, in.assurance())
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +82,11 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	e.exclude(a, e.related(&a.Asker))
 	v := Review{
 		ID: newID("rev_"), Approval: a.ID, Person: p.ID, Name: p.Name, Groups: p.Groups, Issuers: issuersOf(p),
-		Decision: in.Decision, Reason: in.Reason, Channel: in.Channel, Assurance: in.Assurance,
+		Decision: in.Decision, Reason: in.Reason, Channel: in.Channel, Assurance: in.assurance(),
 		Digest: in.Digest, Version: in.Version, Time: e.now(),
+	}
+	if err := e.sign(ctx, tx, a, &in, &v); err != nil {
+		return nil, err
 	}
 	row, err := e.sealReview(&v)
 	if err != nil {

@@ -126,7 +126,10 @@ type Review struct {
 	Digest    action.Digest
 	Version   int64 // of the approval as the reviewer saw it
 	Time      time.Time
-	MAC       []byte `json:"-"` // under a key kept outside the database
+	Signature *Signature `json:",omitempty"` // by a passkey, where assurance is passkey
+	MAC       []byte     `json:"-"`          // under a key kept outside the database
+
+	proven bool // the signature was verified when it was read or taken
 }
 
 // A Filter selects approvals to list.

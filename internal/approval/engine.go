@@ -49,6 +49,7 @@ type Options struct {
 	Stopped    func(person string) bool
 	DenyMemory time.Duration // how long a denial is remembered: 1 hour
 	Logger     *slog.Logger
+	Passkeys   Passkeys // nil: nobody can sign
 }
 
 // An Engine holds actions until people decide. It is safe for concurrent use,
@@ -137,6 +138,7 @@ type Answer struct {
 	Assurance string
 	Digest    action.Digest // as shown
 	Version   int64         // as shown
+	Signature *Signature    // by a passkey over Signs; it makes the assurance passkey
 }
 
 // Decisions of a review.

@@ -48,7 +48,7 @@ func (a *Approval) plain() bool {
 func (e *Engine) voters(a *Approval) (reviews []Review, voters []voter) {
 	need := level(a.Assurance())
 	for _, r := range a.Reviews {
-		if r.Decision != Approve || r.Digest != a.Digest || level(r.Assurance) < need || e.excluded(a, r.Person) != "" || e.frozenPerson(r.Person) {
+		if r.Decision != Approve || r.Digest != a.Digest || r.level() < need || e.excluded(a, r.Person) != "" || e.frozenPerson(r.Person) {
 			continue
 		}
 		if slices.ContainsFunc(reviews, func(o Review) bool { return o.Person == r.Person }) {

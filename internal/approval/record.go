@@ -68,6 +68,7 @@ func (e *Engine) transition(a *Approval, by, why string) *audit.Record {
 	} else if by != "" {
 		r.Detail["by"] = by
 	}
+	e.counted(a, r)
 	return r
 }
 
@@ -81,6 +82,7 @@ func reviewRecord(a *Approval, v *Review) *audit.Record {
 	if v.Reason != "" {
 		r.Detail["reason"] = v.Reason
 	}
+	v.Signature.detail(r.Detail)
 	return r
 }
 

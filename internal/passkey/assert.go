@@ -88,36 +88,34 @@ func ParseAssertion(answer []byte) (*evidence.Assertion, error) {
 
 // Accept verifies a fresh assertion in the transaction that records what it
 // signs: the key is that person's and counts now, the signature is over this
-// challenge, and the counter moved on. It returns which rows it put, for
-// sealed.Box.Told once the transaction is durable.
-func (k *Keys) Accept(ctx context.Context, tx sealed.Tx, person string, challenge [32]byte, a *evidence.Assertion) (put []string, err error) {
+// challenge, and the counter moved on.
+func (k *Keys) Accept(ctx context.Context, tx sealed.Tx, person string, challenge [32]byte, a *evidence.Assertion) error {
 	if err := k.Usable(); err != nil {
-		return nil, err
+		return err
 	}
 	w := k.o.Box.Join(tx)
 	e, err := k.signer(ctx, &w.Reader, person, k.now(), a)
 	if err != nil {
-		return nil, err
-	}
-	if err := k.library(e, challenge, a); err != nil {
-		return nil, err
+		return err
 	}
 	answer, err := evidence.VerifyAssertion(a, e.Value.Public, challenge, k.site)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if err := k.library(e, challenge, a); err != nil {
+		return err
 	}
 	if answer.Count <= e.Value.Count && (answer.Count > 0 || e.Value.Count > 0) {
-		return nil, ErrCloned
+		return ErrCloned
 	}
 	if answer.Count == e.Value.Count && answer.BackedUp == e.Value.BackedUp {
-		return nil, nil // it keeps no counter, and nothing about it changed
+		return nil // it keeps no counter, and nothing about it changed
 	}
 	e.Value.Count, e.Value.BackedUp = answer.Count, answer.BackedUp
-	err = Kind.Put(ctx, w, e, &audit.Record{
+	return Kind.Put(ctx, w, e, &audit.Record{
 		Type: audit.TypePasskey, Person: person, Decision: evidence.PasskeyUsed,
 		Detail: map[string]string{"count": strconv.FormatUint(uint64(answer.Count), 10)},
 	})
-	return w.Put(), err
 }
 
 // Holds verifies again what was recorded: the signature, and that the key was
@@ -135,6 +133,11 @@ func (k *Keys) Holds(ctx context.Context, tx sealed.Tx, person string, at time.T
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return nil
+}
+
+// Refused implements approval.Passkeys.
+func (*Keys) Refused(err error) (refused, alarm bool) {
+	return errors.Is(err, ErrRefused) || errors.Is(err, ErrUnusable), errors.Is(err, ErrCloned)
 }
 
 // signer finds the key of an assertion, as its row and the log have it.
@@ -159,8 +162,8 @@ func (k *Keys) signer(ctx context.Context, r *sealed.Reader, person string, at t
 	return e, nil
 }
 
-// library has go-webauthn follow the specification's own steps (section 7.2);
-// evidence then checks the same as anybody can offline. Both must agree.
+// library has go-webauthn follow the specification's own steps (section 7.2)
+// besides what evidence checks, as anybody can offline. Both must agree.
 func (k *Keys) library(e *sealed.Entry[Key], challenge [32]byte, a *evidence.Assertion) error {
 	enc := base64.RawURLEncoding.EncodeToString
 	raw, err := json.Marshal(map[string]any{

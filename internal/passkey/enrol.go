@@ -237,7 +237,7 @@ func (k *Keys) vouch(ctx context.Context, w *sealed.Writer, in *Enrolment, key *
 		return err
 	}
 	detail["nonce"] = in.OlderTicket.Nonce
-	if _, err := k.Accept(ctx, w.Tx, key.Person, key.registration(in.OlderTicket.Nonce).Challenge(), a); err != nil {
+	if err := k.Accept(ctx, w.Tx, key.Person, key.registration(in.OlderTicket.Nonce).Challenge(), a); err != nil {
 		return err
 	}
 	older := map[string]string{}

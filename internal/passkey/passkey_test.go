@@ -126,8 +126,7 @@ func (h *house) review(p identity.Person) (*evidence.Review, *passkey.Question) 
 // accept takes an assertion as the engine does, within a transaction.
 func (h *house) accept(person string, v *evidence.Review, a *evidence.Assertion) error {
 	return h.store.UpdateSealed(ctx, func(tx sealed.Tx) error {
-		_, err := h.Accept(ctx, tx, person, v.Challenge(), a)
-		return err
+		return h.Accept(ctx, tx, person, v.Challenge(), a)
 	})
 }
 
