@@ -20,7 +20,7 @@ var floors = [][]string{
 	{"internal/identity", "internal/passkey/passkeytest"},
 	{"internal/classify/...", "internal/detect", "internal/policy", "internal/grant", "internal/audit", "internal/oidc"},
 	{"internal/mask", "internal/audit/audittest", "internal/oidc/oidctest", "internal/sealed"},
-	{"internal/session", "internal/approval", "internal/passkey", "internal/freeze"},
+	{"internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze"},
 	{"gate", "internal/change", "internal/store"},
 	{"internal/enforce", "gate/gatetest", "internal/store/storetest"},
 	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres"},

@@ -64,7 +64,7 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	if err := e.reciprocal(ctx, tx, a); err != nil {
 		return nil, err
 	}
-	p, err := e.reviewer(a, in.Person.ID, in.assurance())
+	p, err := e.reviewer(a, in.Person.Key(), in.assurance())
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +82,7 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	e.exclude(a, e.related(&a.Asker))
 	v := Review{
 		ID: newID("rev_"), Approval: a.ID, Person: p.ID, Name: p.Name, Groups: p.Groups, Issuers: issuersOf(p),
+		Account: in.Person.Account, StandsFor: p.StandsFor,
 		Decision: in.Decision, Reason: in.Reason, Channel: in.Channel, Assurance: in.assurance(),
 		Digest: in.Digest, Version: in.Version, Time: e.now(),
 	}

@@ -92,6 +92,8 @@ type Approval struct {
 	Denial *PastDenial
 	// Steps are what happens while it is pending, soonest first.
 	Steps []Step
+	// StandIns is who could take whose seat then: person id → what they stood in for.
+	StandIns map[string][]identity.Standing `json:",omitempty"`
 	// OpenTransaction says that the asker holds locks while it waits.
 	OpenTransaction bool
 }
@@ -117,9 +119,11 @@ type Review struct {
 	Approval  string
 	Person    string // person id
 	Name      string
-	Groups    []string // groups at the time of the review
-	Issuers   []string // who vouched for the person then; "" is this deployment's own configuration
-	Decision  string   // "approve" or "deny"
+	Groups    []string            // groups at the time of the review
+	Issuers   []string            // who vouched for the person then; "" is this deployment's own configuration
+	Account   string              `json:",omitempty"` // by which they came in; "": a credential of our own
+	StandsFor []identity.Standing `json:",omitempty"` // then
+	Decision  string              // "approve" or "deny"
 	Reason    string
 	Channel   string // "console", "api", "terminal"
 	Assurance string // "token", "chat", "console", "passkey"

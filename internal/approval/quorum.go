@@ -51,7 +51,10 @@ func (e *Engine) voters(a *Approval) (reviews []Review, voters []voter) {
 		if r.Decision != Approve || r.Digest != a.Digest || r.level() < need || e.excluded(a, r.Person) != "" || e.frozenPerson(r.Person) {
 			continue
 		}
-		if slices.ContainsFunc(reviews, func(o Review) bool { return o.Person == r.Person }) {
+		if _, known := e.o.Directory.Person(r.Person); !known {
+			continue // nobody can tell any more whose second self this is
+		}
+		if slices.ContainsFunc(reviews, func(o Review) bool { return e.oneHuman(o.Person, r.Person) }) {
 			continue // one person, one review
 		}
 		v := voter{groups: map[string]bool{}, issuers: r.Issuers}
@@ -65,6 +68,7 @@ func (e *Engine) voters(a *Approval) (reviews []Review, voters []voter) {
 		}
 		reviews, voters = append(reviews, r), append(voters, v)
 	}
+	e.lend(a, reviews, voters)
 	return reviews, voters
 }
 
@@ -106,7 +110,7 @@ func (e *Engine) quorum(a *Approval) bool {
 // and notes who they are: those in any group that is asked, or may come to be. A
 // fallback is taken at once where nobody else could answer.
 func (e *Engine) satisfiable(a *Approval) error {
-	a.Eligible = map[string][]string{}
+	a.Eligible, a.StandIns = map[string][]string{}, nil
 	for i := range a.Requirements {
 		r := &a.Requirements[i]
 		if err := wellFormed(r); err != nil {
@@ -142,6 +146,10 @@ func (e *Engine) electorate(a *Approval, groups []string) []voter {
 		for _, p := range e.o.Directory.Members(g) {
 			if e.excluded(a, p.ID) != "" {
 				continue
+			}
+			if !p.In(g) {
+				e.noteStandIn(a, &p, g)
+				continue // the one they stand in for is counted
 			}
 			if _, ok := at[p.ID]; !ok {
 				at[p.ID] = len(out)
@@ -185,11 +193,7 @@ func (e *Engine) unsatisfiable(a *Approval, r *policy.Requirement, voters []vote
 
 // excluded says why the person with this id may not review a; "" when they may.
 func (e *Engine) excluded(a *Approval, id string) string {
-	ids := []string{id}
-	if p, ok := e.o.Directory.Person(id); ok {
-		ids = append(append(ids, p.ID), p.Accounts...)
-	}
-	for _, id := range ids {
+	for _, id := range e.ids(id) {
 		if why, found := a.Excluded[id]; found {
 			return why
 		}
@@ -203,11 +207,7 @@ func (e *Engine) exclude(a *Approval, m map[string]string) (grew bool) {
 		a.Excluded = map[string]string{}
 	}
 	for id, why := range m {
-		ids := []string{id}
-		if p, ok := e.o.Directory.Person(id); ok {
-			ids = append(append(ids, p.ID), p.Accounts...)
-		}
-		for _, id := range ids {
+		for _, id := range e.ids(id) {
 			if _, there := a.Excluded[id]; !there {
 				a.Excluded[id], grew = why, true
 			}
@@ -302,7 +302,7 @@ func (e *Engine) MayReview(a *Approval, p *identity.Person, assurance string) er
 	if a == nil || p == nil {
 		return ErrNotEligible
 	}
-	_, err := e.reviewer(a, p.ID, assurance)
+	_, err := e.reviewer(a, p.Key(), assurance)
 	return err
 }
 
@@ -324,10 +324,10 @@ func (e *Engine) reviewer(a *Approval, id, assurance string) (*identity.Person, 
 		return nil, ErrExcluded{Why: why}
 	}
 	p, ok := e.o.Directory.Person(id)
-	if !ok || !p.In(a.Groups(p.ID)...) {
+	if !ok || p.Since.After(a.Created) || !p.In(a.Groups(p.ID)...) && !e.standsIn(a, &p) {
 		return nil, ErrNotEligible
 	}
-	if slices.ContainsFunc(a.Reviews, func(r Review) bool { return r.Person == p.ID }) {
+	if slices.ContainsFunc(a.Reviews, func(r Review) bool { return e.oneHuman(r.Person, p.ID) }) {
 		return nil, ErrReviewed
 	}
 	if need := a.Assurance(); level(assurance) < level(need) {

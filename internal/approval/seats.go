@@ -81,8 +81,11 @@ type voter struct {
 	issuers []string // who vouches for them, sorted; "" is this deployment's own configuration
 }
 
-// issuersOf names who vouches for p: the issuers of their accounts.
+// issuersOf names who vouches for p: the issuers of their accounts, where the directory doesn't say.
 func issuersOf(p *identity.Person) []string {
+	if len(p.Issuers) > 0 {
+		return p.Issuers
+	}
 	var out []string
 	for _, account := range p.Accounts {
 		if issuer, _, ok := strings.Cut(account, "|"); ok {

@@ -46,7 +46,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		id, ok = c.links.take(hashOf(t), now)
 	} else if t := strings.TrimSpace(r.PostFormValue("token")); t != "" && c.o.CheckToken != nil {
 		p, err := c.o.CheckToken(r.Context(), t)
-		id, ok = p.ID, err == nil && p.ID != ""
+		id, ok = p.Key(), err == nil && p.ID != ""
 		if ok && c.o.TokenHolds != nil {
 			token, err = identity.TokenID(t)
 			ok = err == nil

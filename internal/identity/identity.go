@@ -16,9 +16,44 @@ import (
 type Person struct {
 	ID     string   // opaque: "person:mira"
 	Name   string   // for people to read
-	Groups []string // "group:data-owners", or "issuer|id" once several issuers exist
-	// Accounts are further ids that lead to this person: "slack:U1", "oidc:issuer|sub".
+	Groups []string // "group:data-owners": those this person is in now, in their own right
+	// Accounts are further ids that lead to this person: "corp|00u1", "slack|T1/U1".
 	Accounts []string
+
+	// Account is the one by which this person was found; "" when that was their own id.
+	Account string `json:",omitempty"`
+	// Since is when Account began to lead to this person and to count for
+	// reviewing: it fills no seat of what was asked before. Zero: always.
+	Since time.Time `json:",omitzero"`
+	// Issuers are those who vouch that this is one human being: "" is the
+	// configuration, another is the issuer of an account. Two people whom no
+	// common one vouches for may be one human with two accounts.
+	Issuers []string `json:",omitempty"`
+	// Kin are further ids held to be the same human, for exclusion only: links
+	// that ended lately.
+	Kin []string `json:",omitempty"`
+	// StandsFor are seats of others that this person may take for a while.
+	StandsFor []Standing `json:",omitempty"`
+}
+
+// A Standing is a seat lent for a while: who holds it may fill it instead of
+// Person, never beside them.
+type Standing struct {
+	ID     string   // of the appointment
+	Person string   // whose seat it is
+	Groups []string // of that person's, those it is lent for
+}
+
+// IDs are all ids that lead to this human being, or did lately: for exclusion.
+func (p *Person) IDs() []string { return slices.Concat([]string{p.ID}, p.Accounts, p.Kin) }
+
+// Key is the id by which to look p up again: a session that came in by an
+// account keeps that, since an account may count for less than its person.
+func (p *Person) Key() string {
+	if p.Account != "" {
+		return p.Account
+	}
+	return p.ID
 }
 
 // In reports whether p is in any of groups.

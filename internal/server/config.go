@@ -35,6 +35,8 @@ type Config struct {
 	Default   map[string]string `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
 	Admins    []string          `yaml:"admins" doc:"Groups whose members administer: changes of policy and settings take another of them, from the second one on." default:"admins"`
 	People    []PersonConfig    `yaml:"people" doc:"Who may review and on whose behalf agents act."`
+	Groups    GroupMap          `yaml:"groups" doc:"Groups that policy packs name (without group:), with people and groups of issuers in them."`
+	OnCall    []OnCallConfig    `yaml:"oncall" doc:"Groups whose member changes by schedule."`
 	Actors    []ActorConfig     `yaml:"actors" doc:"Agents, pipelines and services that may ask."`
 	Gates     []GateConfig      `yaml:"gates" doc:"Enforcement points, one for each system."`
 	Columns   map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
@@ -46,9 +48,10 @@ type Config struct {
 
 // A PersonConfig names one human being.
 type PersonConfig struct {
-	ID     string   `yaml:"id" doc:"Short name; the console and the log show person:ID."`
-	Name   string   `yaml:"name" doc:"For people to read."`
-	Groups []string `yaml:"groups" doc:"Groups this person is in, as policy packs name them without group:."`
+	ID       string   `yaml:"id" doc:"Short name; the console and the log show person:ID."`
+	Name     string   `yaml:"name" doc:"For people to read."`
+	Groups   []string `yaml:"groups" doc:"Groups this person is in, as policy packs name them without group:."`
+	Accounts []string `yaml:"accounts" doc:"Accounts that lead to this person: issuer|subject. Anybody else who signs in gets an id of their own."`
 }
 
 // An ActorConfig names one agent, pipeline or service.
@@ -284,6 +287,7 @@ func (k *checker) check(c *Config) {
 		k.fail("$.public_url", "not an http or https URL", "for example https://assent.example.com")
 	}
 	people := k.people(c)
+	k.groups(c, people)
 	k.actors(c, people)
 	for env, v := range c.Default {
 		if v != "deny" && v != "review" {

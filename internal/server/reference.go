@@ -44,6 +44,8 @@ func nested(t reflect.Type) (reflect.Type, string) {
 		return t, "."
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
 		return t.Elem(), "[]."
+	case t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct:
+		return t.Elem(), ".NAME."
 	}
 	return nil, ""
 }

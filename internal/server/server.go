@@ -33,6 +33,7 @@ import (
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
+	"github.com/assenthq/assent/internal/people"
 	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/store"
@@ -49,7 +50,7 @@ type Server struct {
 	spool    *audit.Spool
 	traffic  console.Traffic // what of the spool is shown live
 	minter   *grant.Minter
-	dir      *identity.Static
+	dir      *people.Directory
 	tokens   *identity.Tokens
 	policy   *policy.Holder
 	detect   *detect.Engine
@@ -98,9 +99,6 @@ func (s *Server) make(ctx context.Context) error {
 		return fmt.Errorf("making the data directory: %w", err)
 	}
 	var err error
-	if s.dir, err = directory(s.cfg); err != nil {
-		return err
-	}
 	if s.detect, err = detect.New(detect.Options{Columns: classes(s.cfg.Columns)}); err != nil {
 		return fmt.Errorf("configuration, columns: %w", err)
 	}
@@ -118,6 +116,12 @@ func (s *Server) make(ctx context.Context) error {
 	}
 	k, err := loadKeys(filepath.Join(data, "keys"), head.Size == 0)
 	if err != nil {
+		return err
+	}
+	if s.box, err = sealed.NewBox(s.store, s.auditLog, k.seal); err != nil {
+		return err
+	}
+	if err := s.makeDirectory(ctx); err != nil {
 		return err
 	}
 	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeHTTP} {
@@ -166,37 +170,6 @@ func origin(c *Config) string {
 	return u.Hostname() + "/assent/log"
 }
 
-func directory(c *Config) (*identity.Static, error) {
-	var people []identity.Person
-	for _, p := range c.People {
-		ip := identity.Person{ID: "person:" + p.ID, Name: p.Name}
-		if ip.Name == "" {
-			ip.Name = p.ID
-		}
-		for _, g := range p.Groups {
-			ip.Groups = append(ip.Groups, "group:"+g)
-		}
-		people = append(people, ip)
-	}
-	people = append(people, identity.Person{ID: operatorPerson, Name: "operator of this server"})
-	var actors []identity.Actor
-	for _, a := range c.Actors {
-		ia := identity.Actor{ID: a.Type + ":" + a.ID, Type: a.Type, Model: a.Model, Trust: a.Trust}
-		if a.Owner != "" {
-			ia.Owner = "person:" + a.Owner
-		}
-		for _, r := range a.Related {
-			ia.Related = append(ia.Related, "person:"+r)
-		}
-		actors = append(actors, ia)
-	}
-	d, err := identity.NewStatic(people, actors)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	return d, nil
-}
-
 func classes(m map[string]string) map[string]detect.Class {
 	out := make(map[string]detect.Class, len(m))
 	for k, v := range m {
@@ -207,9 +180,6 @@ func classes(m map[string]string) map[string]detect.Class {
 
 func (s *Server) makeEngine(k *keys) error {
 	var err error
-	if s.box, err = sealed.NewBox(s.store, s.auditLog, k.seal); err != nil {
-		return err
-	}
 	if err := s.makeFreezes(context.Background()); err != nil {
 		return err
 	}
@@ -308,6 +278,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.relateLoop(run) })
 	s.work.Go(func() { s.freezes.Run(run) })
 	s.work.Go(func() { s.changes.Run(run) })
+	s.work.Go(func() { s.dir.Run(run) })
 	s.work.Go(func() {
 		if err := s.enforcer.Run(run); err != nil {
 			s.log.Error("the ledger's last counts are lost", "err", err)
