@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,7 @@ import (
 //	length u32 | seq u64 | crc32c u32 | payload
 //
 // all big-endian; the checksum covers length, seq and payload. A payload is a
-// record's leaf. The last frame of a segment that was closed in good order has
+// record's leaf. Zeros may follow, which are no frame. The last frame of a segment that was closed in good order has
 // the top bit of its length set and holds the segment's Seal as JSON.
 const (
 	frameHeader  = 16
@@ -135,8 +136,10 @@ func sealOf(r *Record) (Seal, error) {
 type Segment struct {
 	Seal
 	Path  string
-	Bytes int64 // of the file
+	Bytes int64 // of the file, but for room
 	Lost  int64 // bytes after the last good frame; they can't be read
+
+	room int64 // zeros at the end of the file: reserved, and never written
 }
 
 // scanSegment reads frames up to the first bad one, hands each record to fn
@@ -240,7 +243,28 @@ func readSegment(path string, fn func(int64, []byte) error) (Segment, error) {
 	if s.Clean && s.Segment != n {
 		return s, fmt.Errorf("segment %d bears the number %d inside", n, s.Segment)
 	}
+	end, err := lastByte(f, s.Bytes, info.Size())
+	if err != nil {
+		return s, err
+	}
 	s.Path, s.Segment = path, n
-	s.Lost, s.Bytes = max(info.Size()-s.Bytes, 0), info.Size()
+	s.Lost, s.Bytes, s.room = end-s.Bytes, end, max(info.Size()-end, 0)
 	return s, nil
+}
+
+// lastByte is where the zeros at the end of r begin, from from on. A segment that
+// is written to, or was when its process ended, has such zeros: a frame doesn't end with one.
+func lastByte(r io.ReaderAt, from, size int64) (int64, error) {
+	end := from
+	buf := make([]byte, 64<<10)
+	for at := from; at < size; at += int64(len(buf)) {
+		n, err := r.ReadAt(buf, at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		if k := len(bytes.TrimRight(buf[:n], "\x00")); k > 0 {
+			end = at + int64(k)
+		}
+	}
+	return end, nil
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -61,11 +60,15 @@ type file interface {
 type osDisk struct{}
 
 func (osDisk) create(path string) (file, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // to be mapped, it must be readable
 	if err != nil {
 		return nil, err
 	}
-	return &osFile{f}, nil
+	grown, err := grow(f)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return grown, nil
 }
 
 func (osDisk) syncDir(dir string) error { return syncDir(dir) }
@@ -101,11 +104,8 @@ type Spool struct {
 	last    time.Time
 	round   chan struct{} // closed at the end of each sync
 	seals   []Seal
-	untold  []Seal    // those OnSeal hasn't heard of
-	buf     []byte    // one frame
-	waiting []byte    // frames not yet written
-	hash    hash.Hash // of one record
-	sum     tlog.Hash
+	untold  []Seal // those OnSeal hasn't heard of
+	buf     []byte // one frame
 }
 
 // closing is a segment that has its trailer and waits to be synced and closed.
@@ -143,7 +143,7 @@ func OpenSpool(o SpoolOptions) (*Spool, error) {
 		return nil, fmt.Errorf("opening spool: %w", err)
 	}
 	s := &Spool{
-		hash: sha256.New(), o: o, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
+		o: o, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 		quit: make(chan struct{}), done: make(chan struct{}), round: make(chan struct{}),
 	}
 	if err := s.recover(); err != nil {
@@ -154,7 +154,8 @@ func OpenSpool(o SpoolOptions) (*Spool, error) {
 }
 
 // recover reads what is there. Segments that a crash left open may be in
-// memory only: they are synced before anybody puts their seal into the log.
+// memory only: they are synced before anybody puts their seal into the log, and
+// the room that was reserved behind them is given back.
 func (s *Spool) recover() error {
 	segments, err := ReadSpool(s.o.Dir, func(_ int64, leaf []byte) error {
 		if t, ok := leafTime(leaf); ok && t.After(s.last) {
@@ -167,12 +168,12 @@ func (s *Spool) recover() error {
 	}
 	for _, g := range segments {
 		g.Node = s.o.Node
-		if !g.Clean {
+		if !g.Clean || g.room > 0 {
 			f, err := os.OpenFile(g.Path, os.O_WRONLY, 0)
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			if err := errors.Join(f.Truncate(g.Bytes), f.Sync(), f.Close()); err != nil {
 				return err
 			}
 		}
@@ -193,35 +194,11 @@ func (s *Spool) Append(r *Record) (seq int64, err error) {
 	if err := s.add(r); err != nil {
 		return 0, err
 	}
-	if err := s.writeWaiting(); err != nil {
-		return 0, err
-	}
 	signal(s.wake)
 	return r.Index, nil
 }
 
-// AppendSoon is Append for what has happened already: the record is written
-// with the next one or the next fsync, whichever comes first. A killed process
-// may lose it, and a full disk shows at the next Append.
-func (s *Spool) AppendSoon(r *Record) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.add(r); err != nil {
-		return err
-	}
-	if len(s.waiting) > maxWaiting {
-		if err := s.writeWaiting(); err != nil {
-			return err
-		}
-	}
-	signal(s.wake)
-	return nil
-}
-
-// maxWaiting bounds what AppendSoon leaves unwritten, in bytes.
-const maxWaiting = 64 << 10
-
-// add puts the frame of r behind those that wait to be written. s.mu is held.
+// add writes the frame of r. s.mu is held.
 func (s *Spool) add(r *Record) error {
 	if s.dead != nil {
 		return s.dead
@@ -251,11 +228,12 @@ func (s *Spool) add(r *Record) error {
 			return err
 		}
 	}
+	h := recordHash(buf[frameHeader-1:])
 	putHeader(buf[:frameHeader], s.next, false, leaf)
-	s.waiting = append(s.waiting, buf...)
-	s.size += need
-	s.total += need
-	s.tree.add(s.recordHash(leaf), nil)
+	if err := s.write(buf); err != nil {
+		return err
+	}
+	s.tree.add(h, nil)
 	s.last = now
 	s.next++
 	if s.o.Tap != nil {
@@ -264,17 +242,12 @@ func (s *Spool) add(r *Record) error {
 	return nil
 }
 
-// recordHash is tlog.RecordHash without an allocation for each record.
-func (s *Spool) recordHash(leaf []byte) tlog.Hash {
-	s.hash.Reset()
-	s.hash.Write(leafPrefix)
-	s.hash.Write(leaf)
-	s.hash.Sum(s.sum[:0])
-	return s.sum
+// recordHash is tlog.RecordHash of what follows the first byte, which it clears:
+// that makes it a leaf and no node (RFC 6962 section 2.1), without moving the rest.
+func recordHash(b []byte) tlog.Hash {
+	b[0] = 0
+	return sha256.Sum256(b)
 }
-
-// leafPrefix tells a leaf from a node (RFC 6962 section 2.1).
-var leafPrefix = []byte{0}
 
 // AppendSync is Append, and returns only when the record is durable.
 func (s *Spool) AppendSync(ctx context.Context, r *Record) (seq int64, err error) {
@@ -360,10 +333,7 @@ func (s *Spool) rotate() error {
 		return s.die(err)
 	}
 	trailer := appendFrame(nil, frame{seq: s.next, trailer: true, payload: b})
-	s.waiting = append(s.waiting, trailer...)
-	s.size += int64(len(trailer))
-	s.total += int64(len(trailer))
-	if err := s.writeWaiting(); err != nil {
+	if err := s.write(trailer); err != nil {
 		return err
 	}
 	s.closing = append(s.closing, closing{s.current, seal})
@@ -371,19 +341,17 @@ func (s *Spool) rotate() error {
 	return nil
 }
 
-// writeWaiting writes to the current segment what waits.
-func (s *Spool) writeWaiting() error {
-	if len(s.waiting) == 0 || s.current == nil {
-		return nil
-	}
-	n, err := s.current.Write(s.waiting)
-	if err == nil && n < len(s.waiting) {
+// write puts b behind what the current segment holds.
+func (s *Spool) write(b []byte) error {
+	n, err := s.current.Write(b)
+	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}
-	s.waiting = s.waiting[:0]
 	if err != nil {
 		return s.die(err)
 	}
+	s.size += int64(n)
+	s.total += int64(n)
 	return nil
 }
 
@@ -437,9 +405,6 @@ func (s *Spool) tell() {
 // which flush gives back before it wakes the waiters, so that one of them can have it.
 func (s *Spool) flush() {
 	s.mu.Lock()
-	if s.dead == nil || errors.Is(s.dead, errSpoolClosed) {
-		_ = s.writeWaiting() // a failure is kept in s.dead
-	}
 	closed, current, fresh, upTo, number := s.closing, s.current, s.fresh, s.next, s.number
 	alive := s.dead == nil || errors.Is(s.dead, errSpoolClosed)
 	idle := len(closed) == 0 && s.synced == upTo

@@ -47,8 +47,6 @@ type Recorder interface {
 // Spool is the traffic lane: written when Append returns, durable within 50 ms.
 type Spool interface {
 	Append(rec *audit.Record) (seq int64, err error)
-	// AppendSoon is for what has happened already: it is written with the next record.
-	AppendSoon(rec *audit.Record) error
 }
 
 // Ledger adds up what a person's actors have read.

@@ -302,7 +302,7 @@ func (p *permit) finish(o gate.Outcome) {
 	}
 	p.outcome(o, masked)
 	if p.approval == "" {
-		if err := p.e.o.Spool.AppendSoon(&p.rec); err != nil {
+		if _, err := p.e.o.Spool.Append(&p.rec); err != nil {
 			log.Error("recording an outcome", "gate", p.j.where.Gate, "err", err)
 		}
 		return

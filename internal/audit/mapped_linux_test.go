@@ -1,0 +1,120 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func segmentFile(dir string) string { return filepath.Join(dir, fmt.Sprintf(segmentName, 1)) }
+
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// A process that is killed leaves the room that it reserved: its records are all
+// there, nothing counts as lost, and the next start gives the room back.
+func TestRoomAfterAKill(t *testing.T) {
+	live, dir := t.TempDir(), t.TempDir()
+	s := openSpool(t, SpoolOptions{Dir: live})
+	long := strings.Repeat("x", 50_000)
+	for i := range 50 { // over the edge of a window, and frames across it
+		if _, err := s.Append(record(fmt.Sprint(i, long))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(segmentFile(live)) // what another process sees at once, without any sync
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b)%windowBytes != 0 || int64(len(b)) <= s.Status().Bytes {
+		t.Fatalf("the open segment has %d bytes, of which %d are written: no room is reserved", len(b), s.Status().Bytes)
+	}
+	if err := os.WriteFile(segmentFile(dir), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, segments := texts(t, dir)
+	if len(got) != 50 || got[49] != "49"+long || segments[0].Lost != 0 || segments[0].Bytes != s.Status().Bytes {
+		t.Errorf("%d records, %d bytes, %d of them lost", len(got), segments[0].Bytes, segments[0].Lost)
+	}
+	again := openSpool(t, SpoolOptions{Dir: dir})
+	if n := size(t, segmentFile(dir)); n != s.Status().Bytes || again.Status().Bytes != n || again.Status().Records != 50 {
+		t.Errorf("after the next start the segment has %d bytes; %+v", n, again.Status())
+	}
+	if err := s.Close(); err != nil || size(t, segmentFile(live)) != s.Status().Bytes {
+		t.Errorf("closed: %v, %d bytes of %d", err, size(t, segmentFile(live)), s.Status().Bytes)
+	}
+}
+
+// A file that somebody cuts short under us is an error and no signal that ends the process.
+func TestCutShortWhileMapped(t *testing.T) {
+	dir := t.TempDir()
+	s := openSpool(t, SpoolOptions{Dir: dir})
+	fill(t, s, 3)
+	if err := os.Truncate(segmentFile(dir), 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := s.Append(record("x")); !errors.Is(err, ErrSpoolDead) {
+			t.Errorf("Append: %v", err)
+		}
+	}
+	if err := s.Close(); !errors.Is(err, ErrSpoolDead) {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// Where no room is left to reserve, nothing is stored and the error says why.
+func TestNoRoomToReserve(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mappedFile{osFile: osFile{f}, from: 1<<62 - windowBytes} // past what any file system holds
+	if n, err := m.Write([]byte("x")); n != 0 || !errors.Is(err, syscall.EFBIG) {
+		t.Errorf("Write = %d, %v", n, err)
+	}
+	m.from = 0
+	if err := m.Close(); err != nil || size(t, path) != 0 {
+		t.Errorf("Close: %v; %d bytes", err, size(t, path))
+	}
+}
+
+func TestMappedFileIsAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	f, err := (osDisk{}).create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := f.(*mappedFile); !ok {
+		t.Fatalf("%T: this file system reserves no room, so this shows nothing", f)
+	}
+	var want bytes.Buffer
+	for i := range 3 { // larger than a window in one go, too
+		b := bytes.Repeat([]byte{byte('a' + i)}, windowBytes*(i+1)/2+i)
+		if n, err := io.MultiWriter(f, &want).Write(b); n != len(b) || err != nil {
+			t.Fatal(n, err)
+		}
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("%d bytes read back of %d, %v", len(got), want.Len(), err)
+	}
+}
