@@ -69,6 +69,8 @@ type GrantAction struct {
 // GrantBounds are the limits under which it may run.
 type GrantBounds struct {
 	Rows *int64 `json:"rows,omitempty"` // most rows it may touch; nil: no bound
+	// Masks are the least that is masked in what comes back: class to method.
+	Masks map[string]string `json:"masks,omitempty"`
 }
 
 // A GrantReview says who reviewed, how and when.

@@ -79,11 +79,14 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	if in.Digest != a.Digest || in.Version != a.Version {
 		return nil, ErrChanged
 	}
+	if err := a.tighter(&in.Obligation, in.Decision); err != nil {
+		return nil, err
+	}
 	e.exclude(a, e.related(&a.Asker))
 	v := Review{
 		ID: newID("rev_"), Approval: a.ID, Person: p.ID, Name: p.Name, Groups: p.Groups, Issuers: issuersOf(p),
 		Account: in.Person.Account, StandsFor: p.StandsFor,
-		Decision: in.Decision, Reason: in.Reason, Channel: in.Channel, Assurance: in.assurance(),
+		Decision: in.Decision, Reason: in.Reason, Obligation: in.Obligation, Channel: in.Channel, Assurance: in.assurance(),
 		Digest: in.Digest, Version: in.Version, Time: e.now(),
 	}
 	if err := e.sign(ctx, tx, a, &in, &v); err != nil {
@@ -102,6 +105,7 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 		}
 	}
 	a.Reviews = append(a.Reviews, v)
+	a.Window = a.Bounds().Window
 	a.Version++
 	records := []*audit.Record{reviewRecord(a, &v)}
 	switch {

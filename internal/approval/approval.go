@@ -90,6 +90,8 @@ type Approval struct {
 	Eligible map[string][]string
 	// Denial is the newest of the denials that Repeats counts.
 	Denial *PastDenial
+	// Remarks are reviewers' questions and the answers of the asker's side.
+	Remarks []Remark
 	// Steps are what happens while it is pending, soonest first.
 	Steps []Step
 	// StandIns is who could take whose seat then: person id → what they stood in for.
@@ -130,6 +132,9 @@ type Review struct {
 	Digest    action.Digest
 	Version   int64 // of the approval as the reviewer saw it
 	Time      time.Time
+	// Obligation is what the reviewer asks for besides.
+	Obligation Obligation
+
 	Signature *Signature `json:",omitempty"` // by a passkey, where assurance is passkey
 	MAC       []byte     `json:"-"`          // under a key kept outside the database
 

@@ -139,6 +139,8 @@ type Answer struct {
 	Digest    action.Digest // as shown
 	Version   int64         // as shown
 	Signature *Signature    // by a passkey over Signs; it makes the assurance passkey
+	// Obligation is what must hold besides, tighter than what the card showed.
+	Obligation Obligation
 }
 
 // Decisions of a review.
@@ -174,8 +176,9 @@ type Use struct {
 type Used struct {
 	Grant    string // the token
 	GrantID  string
-	Index    int64 // of the execution.started record
-	MaxRows  int64 // -1: no bound
+	Index    int64             // of the execution.started record
+	MaxRows  int64             // -1: no bound
+	Masks    map[string]string // class → method, at least: what reviewers were shown and what they added
 	Approval *Approval
 }
 

@@ -83,6 +83,9 @@ func reviewRecord(a *Approval, v *Review) *audit.Record {
 		r.Detail["reason"] = v.Reason
 	}
 	v.Signature.detail(r.Detail)
+	if !v.Obligation.Empty() {
+		r.Detail["obligation"] = v.Obligation.String()
+	}
 	return r
 }
 

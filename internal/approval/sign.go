@@ -51,18 +51,21 @@ func (e ErrSignature) Unwrap() error { return e.Err }
 func (in *Answer) Signs(a *Approval) evidence.Review {
 	return evidence.Review{
 		Approval: a.ID, Digest: a.Digest.String(), Person: in.Person.ID, Decision: in.Decision, Reason: in.Reason,
-		Version: a.Version, Scope: a.scope(), Card: a.Card(),
+		Version: a.Version, Scope: a.scope(&in.Obligation), Card: a.Card(),
 	}
 }
 
-// scope writes what an approval would allow at most: masks, rows, how long it may be used.
-func (a *Approval) scope() string {
+// scope writes what an approval would allow at most: masks, rows, how long it may be
+// used; with what this answer asks for besides.
+func (a *Approval) scope(besides *Obligation) string {
+	bounds := a.Bounds()
+	bounds.take(besides)
 	s := struct {
 		Masks  map[string]string `json:"masks,omitempty"`
 		Rows   *int64            `json:"rows,omitempty"`
 		Within int64             `json:"within"` // seconds
-	}{Masks: a.Masks, Within: int64(a.Window.Seconds())}
-	for _, n := range []action.Count{a.RowLimit, a.Preview.Bound()} {
+	}{Masks: bounds.Masks, Within: int64(bounds.Window.Seconds())}
+	for _, n := range []action.Count{bounds.Rows, a.Preview.Bound()} {
 		if n.Known && (s.Rows == nil || n.N < *s.Rows) {
 			s.Rows = &n.N
 		}
@@ -73,7 +76,8 @@ func (a *Approval) scope() string {
 
 // Card is the hash of what a reviewer is shown of a.
 func (a *Approval) Card() string {
-	type review struct{ Person, Decision, Reason string }
+	type review struct{ Person, Decision, Reason, Obligation string }
+	type remark struct{ By, Of, Text string }
 	c := struct {
 		ID, Title, Verb, Target, Statement, Policy, Reason, Gate, Subject string
 
@@ -95,16 +99,20 @@ func (a *Approval) Card() string {
 		Repeats          int
 		OpenTransaction  bool
 		Reviews          []review
+		Remarks          []remark
 	}{
 		a.ID, a.Title, a.Verb, a.Target, a.Statement, a.Policy, a.Reason, a.Gate, a.Asker.Subject.ID,
 		a.Version, a.Created, a.Expires, a.Window, a.Kinds, a.Resource, a.Data, a.Masked, a.Claims, nil,
-		a.Requirements, a.Rules, a.Masks, a.RowLimit, a.Preview, a.Show, a.Repeats, a.OpenTransaction, nil,
+		a.Requirements, a.Rules, a.Masks, a.RowLimit, a.Preview, a.Show, a.Repeats, a.OpenTransaction, nil, nil,
 	}
 	for _, l := range a.Asker.Chain {
 		c.Chain = append(c.Chain, l.ID)
 	}
 	for _, r := range a.Reviews {
-		c.Reviews = append(c.Reviews, review{r.Person, r.Decision, r.Reason})
+		c.Reviews = append(c.Reviews, review{r.Person, r.Decision, r.Reason, r.Obligation.String()})
+	}
+	for _, r := range a.Remarks {
+		c.Remarks = append(c.Remarks, remark{r.By, r.Of, r.Text})
 	}
 	b, _ := json.Marshal(c) // values without cycles or floats: it can't fail
 	return evidence.CardHash(b)

@@ -186,8 +186,9 @@ func (e *Engine) void(ctx context.Context, tx Tx, a *Approval, why string) ([]Ev
 // start moves a to executing, with record and grant.
 func (e *Engine) start(ctx context.Context, tx Tx, a *Approval, u *Use) (*Used, error) {
 	now, bound := e.now(), u.MaxRows
-	if a.RowLimit.Known && (bound < 0 || a.RowLimit.N < bound) {
-		bound = a.RowLimit.N
+	bounds := a.Bounds()
+	if n := bounds.Rows; n.Known && (bound < 0 || n.N < bound) {
+		bound = n.N
 	}
 	if n := a.Preview.Bound(); n.Known && (bound < 0 || n.N < bound) {
 		bound = n.N // what reviewers were shown is what they approved
@@ -207,7 +208,7 @@ func (e *Engine) start(ctx context.Context, tx Tx, a *Approval, u *Use) (*Used, 
 	if err != nil {
 		return nil, fmt.Errorf("minting the grant: %w", err)
 	}
-	return &Used{Grant: token, GrantID: a.GrantID, Index: r.Index, MaxRows: bound, Approval: a}, nil
+	return &Used{Grant: token, GrantID: a.GrantID, Index: r.Index, MaxRows: bound, Masks: bounds.Masks, Approval: a}, nil
 }
 
 // within does what the approval allows where that is a change of our own rows: it
@@ -236,7 +237,7 @@ func (e *Engine) claims(a *Approval, now time.Time, bound, index int64) grant.Cl
 	c := grant.Claims{
 		ID: a.GrantID, Issuer: e.o.Issuer, Audience: a.Resource.URN, Subject: a.Asker.Subject.ID,
 		Issued: now, Expires: now.Add(grantLife),
-		Digest: a.Digest.String(), MaxRows: bound, Policy: a.Policy, Approval: a.ID,
+		Digest: a.Digest.String(), MaxRows: bound, Masks: a.Bounds().Masks, Policy: a.Policy, Approval: a.ID,
 		LogIndex: index, KeyID: a.Asker.Credential,
 	}
 	for _, l := range a.Asker.Chain {

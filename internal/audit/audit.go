@@ -50,6 +50,7 @@ const (
 	TypeReview    = "review"            // a person answered
 	TypeApproval  = "approval"          // an approval changed its state
 	TypeStep      = "approval.step"     // while it waits: people were reminded, further ones asked
+	TypeTalk      = "approval.talk"     // a reviewer asked the asker's side, or was answered
 	TypeStarted   = "execution.started" // a grant was used
 	TypeOutcome   = "execution.outcome" // how it ended
 	TypeRefused   = "refused"           // a malformed or unknown message; a failed login

@@ -603,6 +603,8 @@ func (e *Enforcer) take(ctx context.Context, j *judgement, id string) (*permit, 
 	if used.MaxRows >= 0 && (!limit.Known || used.MaxRows < limit.N) {
 		limit = action.KnownCount(used.MaxRows) // what reviewers approved and the grant says
 	}
+	again.decision.RowLimit = limit
+	again.decision.Masks = policy.StricterMasks(again.decision.Masks, used.Masks)
 	p := e.permit(again, id, limit, again.decision.Masks)
 	p.grant, p.grantID = used.Grant, used.GrantID
 	return p, nil

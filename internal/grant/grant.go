@@ -17,7 +17,8 @@ type Claims struct {
 
 	Digest   string // action digest
 	Kinds    []string
-	MaxRows  int64 // -1: no bound
+	MaxRows  int64             // -1: no bound
+	Masks    map[string]string // class → method: what must be masked in what comes back
 	Policy   string
 	Approval string
 	Reviews  []ReviewedBy

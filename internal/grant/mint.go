@@ -145,6 +145,7 @@ func (m *Minter) token(c Claims) (*evidence.Grant, error) {
 	if c.MaxRows >= 0 {
 		g.Details[0].Bounds.Rows = &c.MaxRows
 	}
+	g.Details[0].Bounds.Masks = c.Masks
 	for _, r := range c.Reviews {
 		g.Details[0].Reviews = append(g.Details[0].Reviews, evidence.GrantReview(r))
 	}
@@ -175,6 +176,7 @@ func claims(g *evidence.Grant) *Claims {
 		Digest: d.Digest, Kinds: d.Kinds, MaxRows: -1,
 		Policy: d.Policy, Approval: d.Approval, LogIndex: d.LogIndex,
 	}
+	c.Masks = d.Bounds.Masks
 	if d.Bounds.Rows != nil {
 		c.MaxRows = *d.Bounds.Rows
 	}
