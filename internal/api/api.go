@@ -41,6 +41,7 @@ type Options struct {
 	Credentials Credentials
 	Tokens      Tokens
 	Directory   identity.Directory
+	People      People // nil: nobody but the configuration's people
 	Enforcer    Enforcer
 	Approvals   Approvals
 	Reviews     Reviews

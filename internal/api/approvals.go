@@ -468,5 +468,5 @@ func tokenProblem(err error) *Problem {
 
 // knownErrors are asked in turn about an error that isn't a problem yet.
 func knownErrors() []func(error) *Problem {
-	return []func(error) *Problem{engineProblem, gateProblem, tokenProblem, exceptionProblem}
+	return []func(error) *Problem{engineProblem, gateProblem, tokenProblem, peopleProblem, exceptionProblem}
 }

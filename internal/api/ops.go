@@ -61,6 +61,14 @@ func operations() map[string]*operation {
 		{id: "listChanges", method: "GET", path: "/v1/changes", scopes: []string{review, read, admin}, tag: forAdmins, summary: "Changes of the rules, newest first"},
 		{id: "getChange", method: "GET", path: "/v1/changes/{id}", scopes: []string{review, read, admin}, tag: forAdmins, summary: "One change of the rules"},
 
+		{id: "listAccounts", method: "GET", path: "/v1/accounts", scopes: []string{review, read, admin}, tag: forPeople, summary: "Accounts and links that lead to you; administrators see everybody's"},
+		{id: "endLink", method: "DELETE", path: "/v1/links/{id}", scopes: []string{review, admin}, status: 204, tag: forPeople, summary: "End a link of accounts: both sides stay excluded where the other is"},
+		{id: "listStandIns", method: "GET", path: "/v1/standins", scopes: []string{review, read, admin}, tag: forPeople, summary: "Who stands in for whom"},
+		{id: "endStandIn", method: "DELETE", path: "/v1/standins/{id}", scopes: []string{review, admin}, status: 204, tag: forPeople, summary: "End a stand-in at once"},
+		{id: "listOnCall", method: "GET", path: "/v1/oncall", scopes: []string{review, read, admin}, tag: forPeople, summary: "Who is on call"},
+		{id: "createSwap", method: "POST", path: "/v1/oncall/swaps", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Put another of a rotation's people on call for a while"},
+		{id: "endSwap", method: "DELETE", path: "/v1/oncall/swaps/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End that at once"},
+
 		{id: "createToken", method: "POST", path: "/v1/tokens", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Mint a credential; its text is shown once"},
 		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
 		{id: "revokeToken", method: "DELETE", path: "/v1/tokens/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a credential at once"},
@@ -101,6 +109,13 @@ func (s *server) register() {
 	add(s, ops["thaw"], s.thaw)
 	add(s, ops["listChanges"], s.listChanges)
 	add(s, ops["getChange"], s.getChange)
+	add(s, ops["listAccounts"], s.listAccounts)
+	add(s, ops["endLink"], s.endLink)
+	add(s, ops["listStandIns"], s.listStandIns)
+	add(s, ops["endStandIn"], s.endStandIn)
+	add(s, ops["listOnCall"], s.listOnCall)
+	add(s, ops["createSwap"], s.createSwap)
+	add(s, ops["endSwap"], s.endSwap)
 	add(s, ops["createToken"], s.createToken)
 	add(s, ops["listTokens"], s.listTokens)
 	add(s, ops["revokeToken"], s.revokeToken)

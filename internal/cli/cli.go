@@ -167,7 +167,7 @@ and who you are.`,
 	root.AddCommand(
 		a.serveCmd(), a.demoCmd(),
 		a.listCmd(), a.showCmd(), a.reviewCmd("approve"), a.reviewCmd("deny"), a.withdrawCmd(), a.tailCmd(),
-		a.verifyCmd(), a.policyCmd(), a.tokenCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
+		a.verifyCmd(), a.policyCmd(), a.tokenCmd(), a.accountsCmd(), a.standInCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
 	)
 	return root
 }

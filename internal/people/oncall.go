@@ -144,3 +144,29 @@ func swapOf(e *sealed.Entry[swap]) *Swap {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// A Turn is who is on call in a group now.
+type Turn struct {
+	Group  string
+	Person string // "" before the rotation starts
+	Next   time.Time
+	People []string
+}
+
+// OnCall lists who is on call, swaps counted in.
+func (d *Directory) OnCall() []Turn {
+	pic, now := d.picture(), d.tell()
+	var out []Turn
+	for i := range d.cfg.OnCall {
+		r := &d.cfg.OnCall[i]
+		_, next := r.now(now)
+		t := Turn{Group: r.Group, Next: next, People: r.People}
+		for _, id := range r.People {
+			if slices.Contains(pic.turns[id], r.Group) {
+				t.Person = id
+			}
+		}
+		out = append(out, t)
+	}
+	return out
+}

@@ -18,6 +18,7 @@ type picture struct {
 	members   map[string][]identity.Person
 	actors    map[string]identity.Actor
 	actorList []identity.Actor
+	turns     map[string][]string // person id → groups they are on call for
 }
 
 // An entry is what one id leads to.
@@ -92,6 +93,7 @@ func (d *Directory) draw(now time.Time) *picture {
 	for i := range d.cfg.OnCall {
 		w.turn(&d.cfg.OnCall[i])
 	}
+	w.pic.turns = w.turns
 	w.persons()
 	w.actors()
 	return w.pic
