@@ -25,6 +25,7 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/passkey"
 )
 
 // Approvals is what the console needs of the approval engine: to look, and to answer.
@@ -89,6 +90,8 @@ type Options struct {
 	TokenHolds func(ctx context.Context, id string) error
 	// Sessions keeps who is signed in; nil: in memory, so that a restart signs everybody out.
 	Sessions Sessions
+	// Passkeys are people's authenticators; nil: none are kept.
+	Passkeys *passkey.Keys
 	About    func(ctx context.Context) About
 	// Verified tells when the log was last verified; nil: the console claims nothing.
 	Verified func(ctx context.Context) Verified
@@ -196,6 +199,7 @@ func (c *Console) routes() http.Handler {
 	mux.HandleFunc("GET /approvals", c.signedIn(c.showApprovals))
 	mux.HandleFunc("GET /approvals/{id}", c.signedIn(c.showApprovals))
 	mux.HandleFunc("POST /approvals/{id}/review", c.signedIn(c.review))
+	c.passkeyRoutes(mux)
 	mux.HandleFunc("GET /activity", c.signedIn(c.showActivity))
 	mux.HandleFunc("GET /audit", c.signedIn(c.showAudit))
 	mux.HandleFunc("GET /audit/{index}", c.signedIn(c.showRecord))

@@ -38,6 +38,8 @@ type detail struct {
 	Claims   []claim
 	May      bool
 	MayNot   string // why this person may not review
+	Passkey  string // which answers a passkey signs: "all", "approve" or ""
+	NoKey    bool   // it takes a passkey, and this person has none that counts
 	Pending  bool
 	Decided  string // "Mira Kovač denied it"
 }
@@ -104,8 +106,11 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 	}
 	d.Lines, d.Cut = statementLines(a.Statement, a.Masked)
 	d.Seats = requirementsOf(a, c.o.Approvals.Progress(a))
-	no := c.o.Approvals.MayReview(a, &p.Person, assurance)
+	level := c.level(ctx, p)
+	no := c.o.Approvals.MayReview(a, &p.Person, level)
 	d.May, d.MayNot = no == nil && d.Pending, explain(no)
+	d.Passkey = passkeyFor(a, risk.Class == "crit", level)
+	d.NoKey = no != nil && errors.As(no, &approval.ErrAssurance{}) && a.Assurance() == bySignature
 	d.People = c.peopleOf(a, p, d.May)
 	d.Decided = decidedBy(a)
 	var err error
@@ -469,6 +474,8 @@ func explain(err error) string {
 		return ""
 	case errors.As(err, &excluded):
 		return "You can't review this: " + plain(excludedWhy(excluded.Why), maxTitle) + "."
+	case errors.As(err, &level) && level.Need == bySignature:
+		return "This takes your passkey, and you have none that counts."
 	case errors.As(err, &level):
 		return "This review must be given with a " + plain(level.Need, maxTitle) + "; a signed-in browser is not enough."
 	case errors.Is(err, approval.ErrNotEligible):

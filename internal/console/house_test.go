@@ -34,6 +34,7 @@ type house struct {
 	people  *directory
 	url     string
 	back    time.Duration // how far in the past the log's clock stands
+	change  func(*Options)
 }
 
 // directory is the static one, except that a test can send a person away.
@@ -101,7 +102,7 @@ func (h *house) serve() {
 		h.t.Fatal(err)
 	}
 	h.url = "http://" + l.Addr().String()
-	h.console, err = New(Options{
+	o := Options{
 		Approvals: h.engine, Log: h.store, People: h.people, PublicURL: h.url,
 		CheckToken: func(_ context.Context, token string) (identity.Person, error) {
 			if token == "ast_good" {
@@ -126,7 +127,11 @@ func (h *house) serve() {
 			}
 			return h.log.Sign(ctx, head)
 		},
-	})
+	}
+	if h.change != nil {
+		h.change(&o)
+	}
+	h.console, err = New(o)
 	if err != nil {
 		h.t.Fatal(err)
 	}

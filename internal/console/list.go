@@ -86,7 +86,7 @@ func (c *Console) showApprovals(w http.ResponseWriter, r *http.Request, p *who) 
 			return
 		}
 	}
-	needs, watching := c.split(pending, p)
+	needs, watching := c.split(r.Context(), pending, p)
 	key := tabOf(r, picked, needs)
 	shown := needs
 	switch key {
@@ -127,9 +127,10 @@ func (c *Console) showApprovals(w http.ResponseWriter, r *http.Request, p *who) 
 }
 
 // split parts what waits for p from what waits for others.
-func (c *Console) split(pending []*approval.Approval, p *who) (needs, watching []*approval.Approval) {
+func (c *Console) split(ctx context.Context, pending []*approval.Approval, p *who) (needs, watching []*approval.Approval) {
+	level := c.level(ctx, p)
 	for _, a := range pending {
-		if c.o.Approvals.MayReview(a, &p.Person, assurance) == nil {
+		if c.waitsFor(a, p, level) {
 			needs = append(needs, a)
 		} else {
 			watching = append(watching, a)
@@ -294,7 +295,7 @@ func (c *Console) shellOf(r *http.Request, p *who, page, title string, needs int
 		if err != nil {
 			c.o.Logger.ErrorContext(ctx, "counting approvals", "err", err)
 		}
-		mine, _ := c.split(pending, p)
+		mine, _ := c.split(r.Context(), pending, p)
 		needs = len(mine)
 	}
 	groups := make([]string, len(p.Groups))

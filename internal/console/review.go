@@ -24,6 +24,9 @@ type verdict struct {
 func (c *Console) review(w http.ResponseWriter, r *http.Request, p *who) {
 	in, bad := c.answerOf(r, p)
 	if bad == nil {
+		in.Signature, bad = c.signature(r, p)
+	}
+	if bad == nil {
 		bad = c.mayAnswer(r, in)
 	}
 	if bad == nil {
@@ -97,6 +100,8 @@ func (c *Console) refused(r *http.Request, err error) *verdict {
 	switch {
 	case errors.Is(err, approval.ErrNotFound):
 		return &verdict{http.StatusNotFound, "There is no such approval."}
+	case errors.As(err, new(approval.ErrSignature)):
+		return c.unsigned(r, err)
 	case errors.As(err, &excluded), errors.As(err, &level), errors.Is(err, approval.ErrNotEligible):
 		status = http.StatusForbidden
 	case errors.Is(err, approval.ErrChanged), errors.Is(err, approval.ErrConflict),

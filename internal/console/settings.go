@@ -11,10 +11,12 @@ type settingsPage struct {
 	About   About
 	Expires time.Time
 	URL     string
+
+	Passkeys passkeysView
 }
 
 func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
-	page := settingsPage{Shell: c.shellOf(r, p, "settings", "Settings", -1), Expires: p.Session.Expires, URL: c.o.PublicURL}
+	page := settingsPage{Shell: c.shellOf(r, p, "settings", "Settings", -1), Expires: p.Session.Expires, URL: c.o.PublicURL, Passkeys: c.passkeysOf(r.Context(), p)}
 	if c.o.About != nil {
 		page.About = c.o.About(r.Context())
 	}

@@ -33,6 +33,7 @@ import (
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
+	"github.com/assenthq/assent/internal/passkey"
 	"github.com/assenthq/assent/internal/people"
 	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/sealed"
@@ -46,6 +47,7 @@ type Server struct {
 	log      *slog.Logger
 	store    store.Store
 	box      *sealed.Box // what is known about people and actors
+	passkeys *passkey.Keys
 	auditLog *audit.Log
 	spool    *audit.Spool
 	traffic  console.Traffic // what of the spool is shown live
@@ -187,9 +189,13 @@ func (s *Server) makeEngine(k *keys) error {
 	if err != nil {
 		return err
 	}
+	if s.passkeys, err = passkey.New(passkey.Options{Box: s.box, PublicURL: s.cfg.PublicURL, Secret: k.seal, Began: s.began}); err != nil {
+		return err
+	}
 	s.engine, err = approval.New(approval.Options{
 		Store: s.store, Log: s.auditLog, Minter: s.minter, Directory: s.dir, MatchKey: k.match, SealKey: k.seal, Issuer: s.cfg.PublicURL,
-		Window: s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Logger: s.log,
+		Passkeys: s.passkeys,
+		Window:   s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Logger: s.log,
 		Frozen: s.frozenBy, Stopped: s.freezes.Stopped,
 	})
 	return err
@@ -211,6 +217,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	var err error
 	s.console, err = console.New(console.Options{
 		Approvals: s.engine, Log: s.store, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
+		Passkeys:   s.passkeys,
 		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &s.traffic, About: s.about, Verified: s.lastVerified,
 		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
 	})

@@ -276,10 +276,37 @@ async function decide(decision, confirmed) {
   const fields = { decision, reason: reason.value, digest: form.elements.digest.value, version: form.elements.version.value };
   if (confirmed) fields.confirmed = 'yes';
   $('#confirm')?.close();
-  const r = await post(form.getAttribute('action'), fields);
+  const by = form.dataset.passkey, url = form.getAttribute('action');
+  if (by === 'all' || by === 'approve' && decision === 'approve') {
+    try {
+      Object.assign(fields, await (await passkeys()).sign(url.replace(/review$/, 'challenge'), fields));
+    } catch (e) {
+      sending = false;
+      toast(e.message, true);
+      return void refresh();
+    }
+  }
+  const r = await post(url, fields);
   sending = false;
   toast(r.text, !r.ok);
   if (r.ok) { reason.value = ''; calm(); }
+  refresh();
+}
+
+// passkeys is loaded when the first one is needed.
+const passkeys = () => import(doc.body.dataset.passkeys);
+
+async function register(form, older) {
+  const b = $$('button', form);
+  for (const x of b) x.disabled = true;
+  try {
+    const r = await post('/settings/passkeys', await (await passkeys()).create(form.elements.name.value, older));
+    toast(r.text, !r.ok);
+    if (r.ok) form.elements.name.value = '';
+  } catch (e) {
+    toast(e.message, true);
+  }
+  for (const x of b) x.disabled = false;
   refresh();
 }
 
@@ -389,6 +416,9 @@ doc.addEventListener('submit', e => {
     const typed = doc.activeElement?.id === 'reason' && e.submitter?.value === 'deny' && !clicked;
     if (typed && !f.classList.contains('denying')) return toast('Press Deny or Approve: Enter alone decides nothing.', true);
     decide(e.submitter?.value === 'approve' ? 'approve' : 'deny');
+  } else if (f.id === 'newkey') {
+    e.preventDefault();
+    register(f, e.submitter?.value === 'older');
   } else if (f.id === 'bulk') {
     e.preventDefault();
     const r = f.elements.reason.value.trim();
