@@ -134,7 +134,7 @@ func (e *Engine) open(ctx context.Context, tx Tx, row Row) (*Approval, error) {
 		if r.Approval != a.ID || r.Digest != a.Digest {
 			return nil, fmt.Errorf("review %s is of another action: %w", r.ID, ErrTampered)
 		}
-		if err := e.prove(ctx, tx, r); err != nil {
+		if err := e.prove(ctx, tx, a, r); err != nil {
 			return nil, err
 		}
 		a.Reviews = append(a.Reviews, *r)

@@ -49,29 +49,48 @@ func (e ErrSignature) Unwrap() error { return e.Err }
 // Signs is what a passkey signs when in answers a: everything that the answer
 // and the card say, but for the nonce.
 func (in *Answer) Signs(a *Approval) evidence.Review {
+	scope := a.scope(&in.Obligation)
 	return evidence.Review{
 		Approval: a.ID, Digest: a.Digest.String(), Person: in.Person.ID, Decision: in.Decision, Reason: in.Reason,
-		Version: a.Version, Scope: a.scope(&in.Obligation), Card: a.Card(),
+		Version: a.Version, Scope: scope.String(), Card: a.Card(),
 	}
 }
 
-// scope writes what an approval would allow at most: masks, rows, how long it may be
-// used; with what this answer asks for besides.
-func (a *Approval) scope(besides *Obligation) string {
+// A scope is what an approval would allow at most.
+type scope struct {
+	Masks  map[string]string `json:"masks,omitempty"`
+	Rows   *int64            `json:"rows,omitempty"`
+	Within int64             `json:"within"` // how many seconds it may be used
+}
+
+// scope of a, with what an answer asks for besides.
+func (a *Approval) scope(besides *Obligation) scope {
 	bounds := a.Bounds()
 	bounds.take(besides)
-	s := struct {
-		Masks  map[string]string `json:"masks,omitempty"`
-		Rows   *int64            `json:"rows,omitempty"`
-		Within int64             `json:"within"` // seconds
-	}{Masks: bounds.Masks, Within: int64(bounds.Window.Seconds())}
+	s := scope{Masks: bounds.Masks, Within: int64(bounds.Window.Seconds())}
 	for _, n := range []action.Count{bounds.Rows, a.Preview.Bound()} {
 		if n.Known && (s.Rows == nil || n.N < *s.Rows) {
 			s.Rows = &n.N
 		}
 	}
+	return s
+}
+
+// String is the scope as it is signed, always the same for the same.
+func (s *scope) String() string {
 	b, _ := json.Marshal(s) // strings and numbers: it can't fail
 	return string(b)
+}
+
+// within reports whether s allows no more than what was signed. The time alone
+// may be shorter: later reviews shorten it for all.
+func (s *scope) within(signed string) bool {
+	var o scope
+	if json.Unmarshal([]byte(signed), &o) != nil || s.Within > o.Within {
+		return false
+	}
+	o.Within = s.Within
+	return s.String() == o.String()
 }
 
 // Card is the hash of what a reviewer is shown of a.
@@ -153,15 +172,18 @@ func (e *Engine) sign(ctx context.Context, tx Tx, a *Approval, in *Answer, v *Re
 	return nil
 }
 
-// prove checks the signature of a stored review again. One that doesn't hold
+// prove checks the signature of a stored review again, a having those before it. One that doesn't hold
 // leaves the review without a level, so that it fills no seat.
-func (e *Engine) prove(ctx context.Context, tx Tx, r *Review) error {
+func (e *Engine) prove(ctx context.Context, tx Tx, a *Approval, r *Review) error {
 	if r.Signature == nil || e.o.Passkeys == nil {
 		return nil
 	}
 	s := evidence.Review{
 		Approval: r.Approval, Digest: r.Digest.String(), Person: r.Person, Decision: r.Decision, Reason: r.Reason,
 		Version: r.Version, Scope: r.Signature.Scope, Card: r.Signature.Card, Nonce: r.Signature.Nonce,
+	}
+	if now := a.scope(&r.Obligation); !now.within(s.Scope) { // what it allows is no longer what was signed
+		return nil
 	}
 	err := e.o.Passkeys.Holds(ctx, tx, r.Person, r.Time, s.Challenge(), &r.Signature.Assertion)
 	if refused, _ := e.o.Passkeys.Refused(err); refused || errors.Is(err, sealed.ErrTampered) {
