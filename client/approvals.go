@@ -50,6 +50,11 @@ type Approval struct {
 	YouNeed  string   `json:"you_need,omitempty"` // assurance it takes: review at URL
 	RowLimit *int64   `json:"row_limit,omitempty"`
 	Preview  *Preview `json:"preview,omitempty"` // nil: nobody looked
+	Remarks  []Remark `json:"remarks,omitempty"`
+	Steps    []Step   `json:"steps,omitempty"`      // soonest first
+	UseUntil int64    `json:"use_within,omitempty"` // seconds that it stays usable once approved
+
+	Masks map[string]string `json:"masks,omitempty"` // class to method, with what reviewers added
 }
 
 // Preview is what an action would do, found without doing it.
@@ -121,6 +126,8 @@ type Review struct {
 	Channel   string    `json:"channel"`
 	Assurance string    `json:"assurance"`
 	Time      time.Time `json:"time"`
+
+	Obligation *Besides `json:"obligation,omitempty"` // what this reviewer asks for besides
 }
 
 // A ListOptions selects approvals; its zero value selects all of them, newest first.
@@ -177,12 +184,7 @@ const (
 // Review answers exactly what a shows: had it changed meanwhile, the error is
 // of kind "changed" and nothing was decided. A denial needs a reason.
 func (c *Client) Review(ctx context.Context, a *Approval, decision, reason string) (*Approval, error) {
-	return c.approval(ctx, http.MethodPost, a.ID, "/review", nil, struct {
-		Decision string `json:"decision"`
-		Reason   string `json:"reason,omitempty"`
-		Digest   string `json:"digest"`
-		Version  int64  `json:"version"`
-	}{decision, reason, a.Digest, a.Version})
+	return c.ReviewWith(ctx, a, decision, reason, nil)
 }
 
 // Withdraw ends an approval without a decision.

@@ -50,8 +50,9 @@ type Options struct {
 	Audit       audit.Reader
 	Log         Log
 
-	JWKS func() []byte // public keys of grants, a JSON Web Key Set (RFC 7517); may be nil
-	Seed []byte        // at least 32 secret bytes, the same after a restart: keys of binding tokens are derived from it
+	Mask func(string) string // masks sensitive values in what people and agents say of an approval
+	JWKS func() []byte       // public keys of grants, a JSON Web Key Set (RFC 7517); may be nil
+	Seed []byte              // at least 32 secret bytes, the same after a restart: keys of binding tokens are derived from it
 
 	Ready    []Check              // what must hold for /readyz to say yes
 	Registry *prometheus.Registry // own metrics are added to it; nil: a fresh one
@@ -122,6 +123,8 @@ type Reviews interface {
 	Withdraw(ctx context.Context, id, by, why string) (*approval.Approval, error)
 	MayReview(a *approval.Approval, p *identity.Person, assurance string) error
 	Progress(a *approval.Approval) []approval.Seat
+	Question(ctx context.Context, id string, by identity.Person, text, channel string) (*approval.Approval, error)
+	Reply(ctx context.Context, in approval.Reply) (*approval.Approval, error)
 }
 
 // Log signs and proves.
@@ -187,6 +190,8 @@ func complete(o *Options) error {
 	switch {
 	case o.Credentials == nil, o.Tokens == nil, o.Directory == nil, o.Enforcer == nil, o.Approvals == nil, o.Reviews == nil, o.Freezes == nil, o.Changes == nil, o.Audit == nil, o.Log == nil:
 		return errors.New("a part is missing: all of Credentials, Tokens, Directory, Enforcer, Approvals, Reviews, Freezes, Changes, Audit and Log are needed")
+	case o.Mask == nil:
+		return errors.New("nothing masks what is said about approvals")
 	case len(o.Seed) < 32:
 		return errors.New("the seed for binding tokens needs 32 bytes")
 	}

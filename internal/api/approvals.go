@@ -63,6 +63,11 @@ type ApprovalView struct {
 	YouNeed  string  `json:"you_need,omitempty" doc:"The assurance it takes, when this API's isn't enough: review at url"`
 	RowLimit *int64  `json:"row_limit,omitempty"`
 
+	Remarks  []Remark          `json:"remarks,omitempty" doc:"Reviewers' questions and the answers of the asker's side"`
+	Steps    []Step            `json:"steps,omitempty" doc:"Reminders and escalations, soonest first"`
+	Masks    map[string]string `json:"masks,omitempty" doc:"What is masked in what comes back, with what reviewers added: class to method"`
+	UseUntil int64             `json:"use_within,omitempty" doc:"Seconds that it stays usable once approved, with what reviewers took away"`
+
 	Preview *PreviewView `json:"preview,omitempty" doc:"What it would do, found without doing it. Missing: nobody looked"`
 }
 
@@ -142,6 +147,8 @@ type Reply struct {
 	Channel   string    `json:"channel"`
 	Assurance string    `json:"assurance"`
 	Time      time.Time `json:"time"`
+
+	Obligation *Besides `json:"obligation,omitempty" doc:"What this reviewer asks for besides"`
 }
 
 type listApprovalsIn struct {
@@ -262,6 +269,8 @@ type ReviewRequest struct {
 	Reason   string `json:"reason,omitempty" maxLength:"2000" doc:"Needed to deny"`
 	Digest   string `json:"digest" doc:"Of the action, as it was shown"`
 	Version  int64  `json:"version" doc:"Of the approval, as it was shown"`
+
+	Obligation *Besides `json:"obligation,omitempty" doc:"Approve only with this besides; it can only tighten"`
 }
 
 type reviewIn struct {
@@ -282,7 +291,7 @@ func (s *server) reviewApproval(ctx context.Context, in *reviewIn) (*approvalOut
 		return nil, badRequest("body.reason", "a denial needs a reason")
 	}
 	a, err := s.Reviews.Answer(ctx, approval.Answer{
-		Approval: in.ID, Person: *c.Person, Decision: in.Body.Decision, Reason: in.Body.Reason,
+		Approval: in.ID, Person: *c.Person, Decision: in.Body.Decision, Reason: in.Body.Reason, Obligation: in.Body.Obligation.asked(),
 		Channel: "api", Assurance: assurance, Digest: digest, Version: in.Body.Version,
 	})
 	if err != nil {
@@ -324,6 +333,7 @@ func previewView(p *action.Preview) *PreviewView {
 
 // view is the reviewers' picture of an approval.
 func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
+	bounds := a.Bounds()
 	v := &ApprovalView{
 		ID: a.ID, State: string(a.State), Version: a.Version, Digest: a.Digest.String(), URL: s.base + "/approvals/" + a.ID,
 		Created: a.Created.UTC(), Expires: a.Expires.UTC(), Decided: a.Decided,
@@ -335,8 +345,8 @@ func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 		},
 		Claims:  Claims{Reason: a.Claims.Reason, Ticket: a.Claims.Ticket, Intent: a.Claims.Intent, BreakGlass: a.Claims.BreakGlass},
 		Subject: Party{ID: a.Asker.Subject.ID, Name: a.Asker.Subject.Name}, Asks: a.Asks(), Policy: a.Policy, Reason: a.Reason,
-		Repeats: a.Repeats, Locks: a.OpenTransaction, Gone: a.AskerGone, Grant: a.GrantID, Outcome: a.Outcome, RowLimit: known(a.RowLimit),
-		Preview: previewView(a.Preview),
+		Repeats: a.Repeats, Locks: a.OpenTransaction, Gone: a.AskerGone, Grant: a.GrantID, Outcome: a.Outcome, RowLimit: known(bounds.Rows),
+		Preview: previewView(a.Preview), Remarks: remarksView(a), Steps: stepsView(a), Masks: bounds.Masks, UseUntil: int64(bounds.Window / time.Second),
 	}
 	for _, k := range a.Kinds {
 		v.Kinds = append(v.Kinds, string(k))
@@ -356,7 +366,7 @@ func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 	for _, r := range a.Reviews {
 		v.Reviews = append(v.Reviews, Reply{
 			ID: r.ID, Person: r.Person, Name: r.Name, Decision: r.Decision, Reason: r.Reason,
-			Channel: r.Channel, Assurance: r.Assurance, Time: r.Time.UTC(),
+			Channel: r.Channel, Assurance: r.Assurance, Time: r.Time.UTC(), Obligation: obligationView(&r.Obligation),
 		})
 	}
 	s.mayReview(v, c, a)
@@ -468,5 +478,5 @@ func tokenProblem(err error) *Problem {
 
 // knownErrors are asked in turn about an error that isn't a problem yet.
 func knownErrors() []func(error) *Problem {
-	return []func(error) *Problem{engineProblem, gateProblem, tokenProblem, peopleProblem, exceptionProblem}
+	return []func(error) *Problem{talkProblem, engineProblem, gateProblem, tokenProblem, peopleProblem, exceptionProblem}
 }

@@ -49,6 +49,8 @@ func operations() map[string]*operation {
 		{id: "listApprovals", method: "GET", path: "/v1/approvals", scopes: []string{review, read, admin}, tag: forPeople, summary: "Approvals, newest first"},
 		{id: "getApproval", method: "GET", path: "/v1/approvals/{id}", scopes: []string{review, read, admin}, stream: true, tag: forPeople, summary: "One approval. Waits for a decision when asked to"},
 		{id: "reviewApproval", method: "POST", path: "/v1/approvals/{id}/review", scopes: []string{review}, tag: forPeople, summary: "Approve or deny what you saw"},
+		{id: "askQuestion", method: "POST", path: "/v1/approvals/{id}/questions", scopes: []string{review}, tag: forPeople, summary: "Ask the asker's side a question. It decides nothing and moves no deadline"},
+		{id: "answerQuestion", method: "POST", path: "/v1/approvals/{id}/questions/{question}/answer", scopes: []string{act, gateway, review}, tag: forAskers, summary: "Answer a reviewer's question, as the asker or the person behind it"},
 		{id: "withdrawApproval", method: "POST", path: "/v1/approvals/{id}/withdraw", scopes: []string{review, admin}, tag: forPeople, summary: "End an approval without a decision"},
 		{id: "listRecords", method: "GET", path: "/v1/audit/records", scopes: []string{read, admin}, tag: forPeople, summary: "Audit records, newest first"},
 		{id: "getCheckpoint", method: "GET", path: "/v1/audit/checkpoint", scopes: []string{review, read, admin}, tag: forPeople, summary: "The log's newest signed tree head (C2SP tlog-checkpoint)"},
@@ -99,6 +101,8 @@ func (s *server) register() {
 	add(s, ops["listApprovals"], s.listApprovals)
 	add(s, ops["getApproval"], s.getApproval)
 	add(s, ops["reviewApproval"], s.reviewApproval)
+	add(s, ops["askQuestion"], s.askQuestion)
+	add(s, ops["answerQuestion"], s.answerQuestion)
 	add(s, ops["withdrawApproval"], s.withdrawApproval)
 	add(s, ops["listRecords"], s.listRecords)
 	add(s, ops["getCheckpoint"], s.getCheckpoint)

@@ -73,6 +73,7 @@ type Task struct {
 	Execution      string            `json:"execution,omitempty" doc:"executing, executed, failed or unknown, once the approved action was started"`
 	Display        *TaskDisplay      `json:"display,omitempty"`
 	Links          map[string]string `json:"links,omitempty"`
+	Questions      []OpenQuestion    `json:"questions,omitempty" doc:"Reviewers' questions that wait for an answer"`
 }
 
 // A TaskDisplay is for a person to read.
@@ -268,6 +269,7 @@ func (s *server) task(asker *identity.Asker, held *approval.Approval) (*taskOut,
 	case approval.Pending:
 		t.Status, t.RetryAfter = "pending", int(pollAfter/time.Second)
 		t.Links["cancel"] = at + "/cancel"
+		t.Questions = s.openQuestions(held)
 		t.Display = &TaskDisplay{Title: "Waiting for " + held.Asks(), Description: "The same action asked again finds this request."}
 		out.RetryAfter = strconv.Itoa(t.RetryAfter)
 	case approval.Approved, approval.Executing, approval.Executed, approval.Failed, approval.Unknown:

@@ -197,6 +197,13 @@ func TestPasskeyAttacks(t *testing.T) {
 			in.Signature = &approval.Signature{Assertion: *late.Sign(c[:]), Nonce: v.Nonce}
 			return in
 		}(), why: "counts only from"},
+		"an obligation taken away": {in: func() approval.Answer {
+			in := answer(a, "person:ana", approval.Approve)
+			in.Assurance, in.Obligation.Window = "console", time.Hour
+			s.sign(a, &in, s.devices["person:ana"])
+			in.Obligation.Window = 0
+			return in
+		}(), why: "challenge"},
 		"user not verified":      {in: onDevice(func(d *passkeytest.Authenticator) { d.Flags = 0x01 }), why: "verify its user"},
 		"made at another site":   {in: onDevice(func(d *passkeytest.Authenticator) { d.Origin = "https://evil.test" }), why: "it was made at"},
 		"for another party":      {in: onDevice(func(d *passkeytest.Authenticator) { d.RPID = "evil.test" }), why: "another relying party"},

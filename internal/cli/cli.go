@@ -166,7 +166,7 @@ and who you are.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.serveCmd(), a.demoCmd(),
-		a.listCmd(), a.showCmd(), a.reviewCmd("approve"), a.reviewCmd("deny"), a.withdrawCmd(), a.tailCmd(),
+		a.listCmd(), a.showCmd(), a.reviewCmd("approve"), a.reviewCmd("deny"), a.askCmd(), a.answerCmd(), a.withdrawCmd(), a.tailCmd(),
 		a.verifyCmd(), a.policyCmd(), a.tokenCmd(), a.accountsCmd(), a.standInCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
 	)
 	return root

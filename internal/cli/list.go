@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -184,8 +187,38 @@ func (a *app) printApproval(p *client.Approval) {
 	}
 	for _, r := range p.Reviews {
 		line("review", "%s: %s by %s “%s”, %s", r.Name, r.Decision, r.Channel, r.Reason, ago(r.Time, now))
+		if r.Obligation != nil {
+			line("", "only with %s", besides(r.Obligation))
+		}
+	}
+	for _, r := range p.Remarks {
+		if r.Of == "" {
+			line("asked", "%s by %s: “%s”, %s", r.ID, cmp.Or(r.Name, r.By), r.Text, ago(r.Time, now))
+		} else {
+			line("answer", "%s by %s: “%s” (the asker's own words), %s", r.Of, cmp.Or(r.Name, r.By), r.Text, ago(r.Time, now))
+		}
+	}
+	for _, s := range p.Steps {
+		if s.Done != nil {
+			line("since", "%s: %s %s", ago(*s.Done, now), map[string]string{"remind": "reminded", "escalate": "asked also", "fall back": "fell back to"}[s.Do], strings.Join(s.Groups, ", "))
+		}
 	}
 	a.printNext(p)
+}
+
+// besides is an obligation in words.
+func besides(o *client.Besides) string {
+	var parts []string
+	for _, class := range slices.Sorted(maps.Keys(o.Masks)) {
+		parts = append(parts, class+" masked by "+o.Masks[class])
+	}
+	if o.Rows != nil {
+		parts = append(parts, "at most "+count(int(*o.Rows), "row", "rows"))
+	}
+	if o.Window > 0 {
+		parts = append(parts, "use within "+(time.Duration(o.Window)*time.Second).String())
+	}
+	return strings.Join(parts, ", ")
 }
 
 // previewed says what an action would do, and what of it is held to that.

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/assenthq/assent/client"
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 
 func (a *app) reviewCmd(decision string) *cobra.Command {
 	var reason string
+	var besides obligation
 	short := map[string]string{"approve": "Approve a held action", "deny": "Deny a held action, with a reason"}[decision]
 	c := &cobra.Command{
 		Use: decision + " ID", Short: short, Args: exactly("ID"),
@@ -33,7 +35,7 @@ the page that takes it, and exit status 77.`,
 			if p.YouNeed != "" {
 				return failf(exitDenied, "this needs %s assurance, more than a token: decide at %s", p.YouNeed, p.URL)
 			}
-			after, err := c.Review(cmd.Context(), p, decision, reason)
+			after, err := c.ReviewWith(cmd.Context(), p, decision, reason, besides.asked())
 			if err != nil {
 				return reviewError(p, err)
 			}
@@ -49,7 +51,31 @@ the page that takes it, and exit status 77.`,
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why; kept in the log")
+	if decision == client.Approve {
+		c.Flags().StringToStringVar(&besides.masks, "mask", nil, "approve only with this class or group masked too: email=redact")
+		c.Flags().Int64Var(&besides.rows, "max-rows", 0, "approve only up to this many rows")
+		c.Flags().DurationVar(&besides.within, "use-within", 0, "approve only if it is used within this time: 5m")
+	}
 	return c
+}
+
+// obligation is what an approval is given with besides, from its flags.
+type obligation struct {
+	masks  map[string]string
+	rows   int64
+	within time.Duration
+}
+
+// asked is nil when nothing is asked for.
+func (o *obligation) asked() *client.Besides {
+	if len(o.masks) == 0 && o.rows == 0 && o.within == 0 {
+		return nil
+	}
+	out := &client.Besides{Masks: o.masks, Window: int64(o.within / time.Second)}
+	if o.rows != 0 {
+		out.Rows = &o.rows
+	}
+	return out
 }
 
 func reviewError(p *client.Approval, err error) error {

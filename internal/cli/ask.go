@@ -1,0 +1,50 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+func (a *app) askCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "ask ID QUESTION", Short: "Ask the asker's side of a held action a question", Args: exactly("ID", "QUESTION"),
+		Long: `Ask the asker's side of a held action a question. It is on the card and in the
+log, decides nothing, and moves no deadline. Whoever may review may ask.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client(false)
+			if err != nil {
+				return err
+			}
+			p, err := c.Ask(cmd.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(p)
+			}
+			a.printf("%s: asked; it still waits for %s\n", p.ID, inline(p.Asks))
+			return nil
+		},
+	}
+}
+
+func (a *app) answerCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "answer ID QUESTION TEXT", Short: "Answer a reviewer's question, as the asker or the person behind it", Args: exactly("ID", "QUESTION", "TEXT"),
+		Long: `Answer a reviewer's question, by its id (qst_…): as the actor that asked, the
+person it acts for, or its owner. Sensitive values in the answer are masked. Each
+question has one answer, and reviewers look again before they decide.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client(false)
+			if err != nil {
+				return err
+			}
+			text, err := c.Answer(cmd.Context(), args[0], args[1], args[2])
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"approval": args[0], "question": args[1], "text": text})
+			}
+			a.printf("%s: answered “%s”\n", args[0], inline(text))
+			return nil
+		},
+	}
+}
