@@ -24,6 +24,7 @@ type VerifyOptions struct {
 	VKeys    []string // verifier keys, given from outside what is verified
 	HeadFile string   // "": none was kept
 	SpoolDir string   // "": no spool
+	Node     string   // whose spool that is; "": the only one that the log has seals of
 	Progress func(done, total int64)
 }
 
@@ -77,7 +78,7 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
-	v := &verifier{r: r, o: o, head: head, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, seals: map[int64]Seal{}, passkeys: evidence.NewPasskeyLog()}
+	v := &verifier{r: r, o: o, head: head, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, seals: map[sealName]Seal{}, passkeys: evidence.NewPasskeyLog()}
 	if head.Size == 0 {
 		v.Root = emptyRoot()
 	}
@@ -109,7 +110,7 @@ type verifier struct {
 	tree  edge
 	atCP  tlog.Hash // root at the size of the checkpoint
 	last  time.Time
-	seals map[int64]Seal // by segment
+	seals map[sealName]Seal
 
 	passkeys *evidence.PasskeyLog
 }
@@ -305,11 +306,33 @@ func (v *verifier) noteSeal(index int64, leaf []byte) error {
 	if err != nil {
 		return v.problem(index, "%v", err)
 	}
-	if old, ok := v.seals[seal.Segment]; ok && old != seal {
+	name := sealName{seal.Node, seal.Segment}
+	if old, ok := v.seals[name]; ok && old != seal {
 		return v.problem(index, "spool segment %d was sealed twice, with different content", seal.Segment)
 	}
-	v.seals[seal.Segment] = seal
+	v.seals[name] = seal
 	return nil
+}
+
+// sealName is what no two seals have in common.
+type sealName struct {
+	node    string
+	segment int64
+}
+
+// sealsOf are the seals of the node whose spool is looked at, by segment.
+func (v *verifier) sealsOf(node string) map[int64]Seal {
+	out, nodes := map[int64]Seal{}, map[string]bool{}
+	for name, s := range v.seals {
+		nodes[name.node] = true
+		if node == "" || name.node == node {
+			out[name.segment] = s
+		}
+	}
+	if node == "" && len(nodes) > 1 {
+		_ = v.problem(-1, "the log has seals of %d nodes' spools: say whose this one is", len(nodes))
+	}
+	return out
 }
 
 // spool compares the segments with their seals in the log.
@@ -333,6 +356,7 @@ func (v *verifier) spool() error {
 	if err != nil {
 		_ = v.problem(-1, "%v", err)
 	}
+	seals := v.sealsOf(v.o.Node)
 	next, open, torn := int64(0), int64(0), false
 	for _, g := range segments {
 		switch {
@@ -343,15 +367,15 @@ func (v *verifier) spool() error {
 		}
 		next, torn = g.First+g.Count, !g.Clean
 		v.SpoolRecords += g.Count
-		seal, sealed := v.seals[g.Segment]
-		delete(v.seals, g.Segment)
+		seal, sealed := seals[g.Segment]
+		delete(seals, g.Segment)
 		if !sealed {
 			open += g.Count
 		} else {
 			v.compare(g, seal)
 		}
 	}
-	for n, s := range v.seals {
+	for n, s := range seals {
 		_ = v.problem(-1, "spool segment %d with %d records was sealed in the log and is gone", n, s.Count)
 	}
 	v.line("%d traffic records in %d spool segments", v.SpoolRecords, len(segments))

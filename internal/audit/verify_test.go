@@ -342,3 +342,40 @@ func TestTooManyProblemsEndIt(t *testing.T) {
 		t.Errorf("%d problems", len(rep.Problems))
 	}
 }
+
+// Two nodes seal into one log; each verifies its own spool, and its own missing segments only.
+func TestSpoolsOfTwoNodes(t *testing.T) {
+	b, dir := withSpool(t)
+	other := filepath.Join(b.dir, "other")
+	s, err := audit.OpenSpool(audit.SpoolOptions{Dir: other, Node: "n2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(&audit.Record{Type: audit.TypeRequest}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.seal(t, s.Seals())
+	b.sign(t)
+	verify := func(dir, node string) bool {
+		r, err := audit.Verify(t.Context(), b.store, audit.VerifyOptions{SpoolDir: dir, Node: node})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.OK()
+	}
+	if !verify(dir, "n1") || !verify(other, "n2") {
+		t.Error("a node's own spool does not verify")
+	}
+	if verify(dir, "n2") || verify(other, "n1") || verify(dir, "") {
+		t.Error("another node's spool passes")
+	}
+	if err := os.Remove(filepath.Join(other, "00000001.spool")); err != nil {
+		t.Fatal(err)
+	}
+	if verify(other, "n2") {
+		t.Error("a missing segment was not noticed")
+	}
+}

@@ -77,6 +77,15 @@ func (a *app) serve(ctx context.Context, cfg *server.Config, signin []string) er
 	defer signal.Stop(hup)
 	for {
 		select {
+		case <-s.Stopped():
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+			defer cancel()
+			// Whoever watches /readyz sees why; then the process ends, so that a supervisor starts it anew.
+			select {
+			case <-time.After(3 * time.Second):
+			case <-ctx.Done():
+			}
+			return errors.Join(fmt.Errorf("this node stopped serving: %w", s.Lost()), s.Close(stop))
 		case <-hup:
 			if err := s.ReloadPolicy(ctx); err != nil {
 				fmt.Fprintln(a.err, "assent: the policy was not reloaded; the last good one stays:", err)

@@ -3,43 +3,54 @@ package cli
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/server"
-	"github.com/assenthq/assent/internal/store/sqlite"
 	"github.com/spf13/cobra"
 )
 
 func (a *app) verifyCmd() *cobra.Command {
-	var key string
+	var key, file string
 	c := &cobra.Command{
-		Use:   "verify --data DIR",
-		Short: "Verify the log of a data directory, offline",
+		Use:   "verify [--data DIR | --config FILE]",
+		Short: "Verify a deployment's log, offline",
 		Long: `Rehash every record of a data directory, check the tree, the signed checkpoint,
 the copy of it kept outside the database and the traffic spool, and say what holds.
 
 It needs no server and changes nothing; a running server may keep running.
+--config names the configuration of a node whose store is PostgreSQL: its log is
+read from there, its checkpoint and spool from the node's data directory.
 --key takes the log's public key (a C2SP verifier key) from elsewhere: with the
 key in the data directory itself, whoever wrote the directory could have signed it.`,
 		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.verify(cmd, a.data, key) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg := &server.Config{Data: a.data}
+			if file != "" {
+				var err error
+				if cfg, err = server.ReadConfig(file); err != nil {
+					return &exitError{exitUsage, err}
+				}
+			}
+			return a.verify(cmd, cfg, key)
+		},
 	}
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment; none: what --data names")
 	c.Flags().StringVar(&key, "key", "", "the log's verifier key, for example from /v1/audit/checkpoint's documentation")
 	return c
 }
 
-func (a *app) verify(cmd *cobra.Command, data, key string) error {
+func (a *app) verify(cmd *cobra.Command, cfg *server.Config, key string) error {
+	data := cfg.DataDir()
 	if _, err := os.Stat(data); err != nil {
 		return failf(exitUsage, "%s is no data directory (--data names one)", data)
 	}
 	if key == "" {
 		var err error
-		if key, err = server.Verifier(data); err != nil {
+		if key, err = server.Verifier(cfg); err != nil {
 			return failf(exitUsage, "%w (or give the public key by --key)", err)
 		}
 	}
-	store, err := sqlite.OpenReadOnly(cmd.Context(), data)
+	store, err := server.OpenReadOnly(cmd.Context(), cfg)
 	if err != nil {
 		return err
 	}
@@ -48,7 +59,9 @@ func (a *app) verify(cmd *cobra.Command, data, key string) error {
 	if isTerminal(a.err) {
 		progress = func(done, total int64) { fmt.Fprintf(a.err, "\r%d of %d records", done, total) }
 	}
-	r, err := audit.Verify(cmd.Context(), store, audit.VerifyOptions{VKeys: []string{key}, HeadFile: filepath.Join(data, "checkpoint"), SpoolDir: filepath.Join(data, "spool"), Progress: progress})
+	o := cfg.VerifyOptions(key)
+	o.Progress = progress
+	r, err := audit.Verify(cmd.Context(), store, o)
 	if isTerminal(a.err) {
 		fmt.Fprint(a.err, "\r\x1b[K")
 	}

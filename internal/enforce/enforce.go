@@ -67,6 +67,11 @@ type Options struct {
 	Ledger      Ledger
 	Freezes     Freezes // nil: nothing can be frozen
 	PublicURL   string
+	// Serving errs while this process may not let anything pass: it is cut off from
+	// what stops it, such as a freeze or a revocation. nil: it always may.
+	Serving func() error
+	// Shared says that other processes write the ledger too.
+	Shared bool
 	// ExportAfterRows is how many rows a person's agents may read from one
 	// resource in an hour before a read counts as an export too.
 	ExportAfterRows int64
@@ -102,7 +107,10 @@ func New(o Options) (*Enforcer, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &Enforcer{o: o, rates: newRates(o.Now), ledger: newLedger(o.Ledger, o.Now, o.ExportAfterRows), sessions: map[*session]struct{}{}}
+	if o.Serving == nil {
+		o.Serving = func() error { return nil }
+	}
+	e := &Enforcer{o: o, rates: newRates(o.Now), ledger: newLedger(o.Ledger, o.Now, o.ExportAfterRows, o.Shared), sessions: map[*session]struct{}{}}
 	e.limits[0] = o.ExportAfterRows
 	for class, rows := range o.ExportAfterRowsOf {
 		i := slices.Index(ledgerClasses, class)
@@ -316,7 +324,11 @@ func (e *Enforcer) enforce(ctx context.Context, j *judgement, h gate.Hooks) (p *
 			p, err = nil, undecided()
 		}
 	}()
-	if err := e.judgeInto(ctx, j); err != nil {
+	err = e.o.Serving()
+	if err == nil {
+		err = e.judgeInto(ctx, j)
+	}
+	if err != nil {
 		e.o.Logger.Error("no decision", "gate", w.Gate, "err", err)
 		return nil, undecided()
 	}

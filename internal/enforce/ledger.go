@@ -20,6 +20,8 @@ type ledger struct {
 	store Ledger
 	now   func() time.Time
 	block int64 // rows paid for at once, at least
+	// shared says that other processes pay too: what they paid is looked up every refreshEvery.
+	shared bool
 
 	mu       sync.Mutex
 	accounts map[ledgerEntry]*account // owned by mu
@@ -57,7 +59,16 @@ type account struct {
 	hour int64 // that paid is for
 	paid [maxLedgerClasses]purse
 	read [maxLedgerClasses]window
+
+	// Of a shared ledger: what the store had when it was last asked, from which
+	// hour on, and what this process has paid since then.
+	asked time.Time
+	since int64
+	known [maxLedgerClasses]int64
+	ours  [maxLedgerClasses]int64
 }
+
+const refreshEvery = 2 * time.Second
 
 // A purse is what the store has of an hour: all of it, and how much of that has not been read.
 type purse struct{ rows, left, bytes int64 }
@@ -71,8 +82,8 @@ type window struct {
 
 const ledgerWindow = time.Hour
 
-func newLedger(store Ledger, now func() time.Time, limit int64) *ledger {
-	return &ledger{store: store, now: now, block: max(limit/100, 1), accounts: map[ledgerEntry]*account{}}
+func newLedger(store Ledger, now func() time.Time, limit int64, shared bool) *ledger {
+	return &ledger{store: store, now: now, block: max(limit/100, 1), shared: shared, accounts: map[ledgerEntry]*account{}}
 }
 
 // account finds or opens the account of a person and a system.
@@ -82,7 +93,7 @@ func (l *ledger) account(ctx context.Context, subject, resource string) (*accoun
 	a := l.accounts[k]
 	l.mu.Unlock()
 	if a != nil {
-		return a, nil
+		return a, l.refresh(ctx, a)
 	}
 	rows, _, err := l.store.SumRows(ctx, subject, resource, now.Add(-ledgerWindow))
 	if err != nil {
@@ -91,7 +102,9 @@ func (l *ledger) account(ctx context.Context, subject, resource string) (*accoun
 	a = &account{key: k, used: now}
 	for i, class := range ledgerClasses {
 		a.read[i].add(now.Unix()/60, rows[class]) // as if read now: for too long rather than too short
+		a.known[i] = rows[class]
 	}
+	a.asked, a.since = now, hoursBack(now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if first := l.accounts[k]; first != nil {
@@ -99,6 +112,40 @@ func (l *ledger) account(ctx context.Context, subject, resource string) (*accoun
 	}
 	l.accounts[k] = a
 	return a, nil
+}
+
+// hoursBack is the hour in which the window that ends at now begins.
+func hoursBack(now time.Time) int64 { return now.Add(-ledgerWindow).Unix() / 3600 }
+
+// refresh adds what other processes have paid for since the store was last
+// asked, as if it were read now. An error means that it isn't known.
+func (l *ledger) refresh(ctx context.Context, a *account) error {
+	now := l.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !l.shared || now.Sub(a.asked) < refreshEvery {
+		return nil
+	}
+	rows, _, err := l.store.SumRows(ctx, a.key.subject, a.key.resource, time.Unix(a.since*3600, 0))
+	if err != nil {
+		return fmt.Errorf("reading the ledger: %w", err)
+	}
+	for i, class := range ledgerClasses {
+		if more := rows[class] - a.known[i] - a.ours[i]; more > 0 {
+			a.read[i].add(now.Unix()/60, more)
+		}
+	}
+	if since := hoursBack(now); since != a.since { // the oldest hour has left the window
+		if rows, _, err = l.store.SumRows(ctx, a.key.subject, a.key.resource, time.Unix(since*3600, 0)); err != nil {
+			return fmt.Errorf("reading the ledger: %w", err)
+		}
+		a.since = since
+	}
+	for i, class := range ledgerClasses {
+		a.known[i], a.ours[i] = rows[class], 0
+	}
+	a.asked = now
+	return nil
 }
 
 // forget drops minutes that are older than the window.
@@ -177,6 +224,7 @@ func (l *ledger) add(a *account, set classSet, rows, bytes int64) error {
 			if err := l.pay(a, i, now, more, p.bytes); err != nil {
 				return err
 			}
+			a.ours[i] += more
 			p.rows, p.left, p.bytes = p.rows+more, p.left+more, 0
 		}
 		p.left -= rows

@@ -27,6 +27,9 @@ import (
 // Config is assent.yaml. Its zero value, with Data set, is a working server without gates.
 type Config struct {
 	Data      string            `yaml:"data" doc:"Data directory: database, keys, log. One process at a time." default:"./assent-data"`
+	Store     *StoreConfig      `yaml:"store" doc:"PostgreSQL database that several replicas share. None: SQLite in the data directory, for one process."`
+	Node      string            `yaml:"node" doc:"Name of this replica among those that share a store. Needed with store:, and different on each."`
+	Keys      string            `yaml:"keys" doc:"Directory of the keys. All replicas need the same ones. Default: keys in the data directory."`
 	Listen    string            `yaml:"listen" doc:"Address of console and API." default:"127.0.0.1:8720"`
 	PublicURL string            `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost:8720"`
 	Hosts     []string          `yaml:"hosts" doc:"Further host names the console and API answer to (the public URL's and loopback always do)."`
@@ -214,6 +217,9 @@ func (c *Config) fillDefaults() {
 	if len(c.Admins) == 0 {
 		c.Admins = []string{"admins"}
 	}
+	if c.Store != nil {
+		def(&c.Store.Schema, "assent")
+	}
 	for i := range c.Actors {
 		def(&c.Actors[i].Type, "agent")
 	}
@@ -282,6 +288,7 @@ func (k *checker) fail(path, problem, remedy string) {
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
 func (k *checker) check(c *Config) {
+	k.store(c)
 	k.address("$.listen", c.Listen, "$.tls", c.TLS)
 	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		k.fail("$.public_url", "not an http or https URL", "for example https://assent.example.com")

@@ -72,7 +72,7 @@ func TestConfigBadInput(t *testing.T) {
 		{"alias of itself", "policy: &a [*a]\n", "a.yaml:1:9: policy: anchors"},
 		{"merge key", "log: { level: info }\nlimits: { <<: { spool_bytes: 1 } }\n", "limits: anchors"},
 		{"tag", "listen: !!binary hunter2\n", "a.yaml:1:9: listen: anchors"},
-		{"scalar for the whole", "hunter2\n", "a.yaml:1:1: wants keys and values\n  its keys are data, listen,"},
+		{"scalar for the whole", "hunter2\n", "a.yaml:1:1: wants keys and values\n  its keys are data, store,"},
 		{"list for the whole", "- hunter2\n", "a.yaml:1:1: wants keys and values"},
 		{"number for a list", "people: 5\n", "a.yaml:1:9: people: wants a list"},
 		{"list for text", "listen: [hunter2]\n", "a.yaml:1:9: listen: wants text"},

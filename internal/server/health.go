@@ -52,7 +52,7 @@ func (s *Server) checks() []api.Check {
 // about is what the console's settings page shows.
 func (s *Server) about(ctx context.Context) console.About {
 	set := s.policy.Current()
-	a := console.About{Version: buildVersion(), Policy: set.Bundle(), Packs: set.Packs(), Storage: "SQLite, " + s.cfg.path(s.cfg.Data)}
+	a := console.About{Version: buildVersion(), Policy: set.Bundle(), Packs: set.Packs(), Storage: s.storage()}
 	for _, g := range s.gates {
 		state := "open"
 		if err := reach(ctx, &g.cfg.Upstream); err != nil {
@@ -136,8 +136,7 @@ func (s *Server) verify(ctx context.Context) (*audit.Report, error) {
 	if _, err := s.auditLog.Sign(ctx, head); err != nil && s.auditLog.Signed().Size < head.Size {
 		return nil, err
 	}
-	data := s.cfg.path(s.cfg.Data)
-	r, err := audit.Verify(ctx, s.store, audit.VerifyOptions{VKeys: s.auditLog.Verifiers(), HeadFile: headFile(data), SpoolDir: spoolDir(data)})
+	r, err := audit.Verify(ctx, s.store, s.cfg.VerifyOptions(s.auditLog.Verifiers()...))
 	if err != nil {
 		return nil, err
 	}
@@ -169,18 +168,26 @@ func (s *Server) ProofOfExecution(ctx context.Context) (string, error) {
 	return string(text), err
 }
 
-// Verifier is the public key of a data directory's log, from its key file. The
-// checkpoint beside it says under which name.
-func Verifier(data string) (string, error) {
-	cp, err := os.ReadFile(headFile(data))
+// storage says where everything is kept.
+func (s *Server) storage() string {
+	if s.shared != nil {
+		return "PostgreSQL, schema " + s.cfg.Store.Schema + "; this is node " + s.shared.Node()
+	}
+	return "SQLite, " + s.cfg.path(s.cfg.Data)
+}
+
+// Verifier is the public key of a deployment's log, from its key file. The
+// checkpoint in the data directory says under which name.
+func Verifier(c *Config) (string, error) {
+	cp, err := os.ReadFile(headFile(c.path(c.Data)))
 	if err != nil {
 		return "", fmt.Errorf("reading the checkpoint: %w", err)
 	}
 	name, _, _ := strings.Cut(string(cp), "\n")
-	if _, err := os.Stat(logKeyFile(data)); err != nil {
-		return "", fmt.Errorf("no log key in %s", data)
+	if _, err := os.Stat(c.logKeyFile()); err != nil {
+		return "", fmt.Errorf("no log key in %s", c.keysDir())
 	}
-	k, err := audit.LoadOrCreateKey(logKeyFile(data), name)
+	k, err := audit.LoadOrCreateKey(c.logKeyFile(), name)
 	if err != nil {
 		return "", err
 	}

@@ -40,6 +40,14 @@ func ReadOperator(data string) (*Operator, error) {
 	return &o, nil
 }
 
+// self is how this node names itself where it mints and revokes. It ends no other node's credentials.
+func (s *Server) self() string {
+	if s.cfg.Node == "" {
+		return "server"
+	}
+	return "server " + s.cfg.Node
+}
+
 // writeOperator mints a fresh operator credential and ends those of earlier runs.
 func (s *Server) writeOperator(ctx context.Context) error {
 	old, err := s.tokens.List(ctx)
@@ -50,13 +58,13 @@ func (s *Server) writeOperator(ctx context.Context) error {
 		return err
 	}
 	for _, t := range old {
-		if t.Subject == operatorPerson && t.CreatedBy == "server" && t.Revoked.IsZero() && time.Now().Before(t.Expires) {
-			if err := s.tokens.Revoke(ctx, t.ID, "server"); err != nil {
+		if t.Subject == operatorPerson && t.CreatedBy == s.self() && t.Revoked.IsZero() && time.Now().Before(t.Expires) {
+			if err := s.tokens.Revoke(ctx, t.ID, s.self()); err != nil {
 				return err
 			}
 		}
 	}
-	token, err := s.Mint(ctx, identity.MintRequest{Kind: identity.KindPerson, Subject: operatorPerson, Scopes: []string{identity.ScopeAdmin, identity.ScopeRead}, TTL: operatorLife, By: "server"})
+	token, err := s.Mint(ctx, identity.MintRequest{Kind: identity.KindPerson, Subject: operatorPerson, Scopes: []string{identity.ScopeAdmin, identity.ScopeRead}, TTL: operatorLife, By: s.self()})
 	if err != nil {
 		return err
 	}

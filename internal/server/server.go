@@ -46,7 +46,9 @@ type Server struct {
 	cfg      *Config
 	log      *slog.Logger
 	store    store.Store
-	box      *sealed.Box // what is known about people and actors
+	shared   store.Replicated // the store, where several nodes share it; nil otherwise
+	lock     *os.File         // of a data directory that is not itself the store
+	box      *sealed.Box      // what is known about people and actors
 	passkeys *passkey.Keys
 	auditLog *audit.Log
 	spool    *audit.Spool
@@ -77,17 +79,19 @@ type Server struct {
 	mu       sync.Mutex
 	verified console.Verified // owned by mu
 	fatal    error            // owned by mu: a gate that ended by itself
+	lost     error            // owned by mu: why this node stopped serving
+	stopped  chan struct{}    // closed with lost
+
+	closeGates context.CancelFunc
 }
 
 // Paths inside a data directory.
-func logKeyFile(data string) string { return filepath.Join(data, "keys", "log.key") }
-func headFile(data string) string   { return filepath.Join(data, "checkpoint") }
-func spoolDir(data string) string   { return filepath.Join(data, "spool") }
-func grantFile(data string) string  { return filepath.Join(data, "keys", "grant.jwks") }
+func headFile(data string) string { return filepath.Join(data, "checkpoint") }
+func spoolDir(data string) string { return filepath.Join(data, "spool") }
 
 // New makes every part and opens the data directory; nothing listens yet.
 func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, log: log, head: make(chan audit.Head, 1), registry: prometheus.NewRegistry()}
+	s := &Server{cfg: cfg, log: log, head: make(chan audit.Head, 1), stopped: make(chan struct{}), closeGates: func() {}, registry: prometheus.NewRegistry()}
 	if err := s.make(ctx); err != nil {
 		_ = s.release()
 		return nil, err
@@ -97,8 +101,10 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
 
 func (s *Server) make(ctx context.Context) error {
 	data := s.cfg.path(s.cfg.Data)
-	if err := os.MkdirAll(filepath.Join(data, "keys"), 0o700); err != nil {
-		return fmt.Errorf("making the data directory: %w", err)
+	for _, dir := range []string{data, s.cfg.keysDir()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making the data directory: %w", err)
+		}
 	}
 	var err error
 	if s.detect, err = detect.New(detect.Options{Columns: classes(s.cfg.Columns)}); err != nil {
@@ -116,8 +122,15 @@ func (s *Server) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k, err := loadKeys(filepath.Join(data, "keys"), head.Size == 0)
+	there, err := s.keysAreThere(ctx)
 	if err != nil {
+		return err
+	}
+	k, err := loadKeys(s.cfg.keysDir(), head.Size == 0 && !there)
+	if err != nil {
+		return err
+	}
+	if err := s.checkKeys(ctx, k); err != nil {
 		return err
 	}
 	if s.box, err = sealed.NewBox(s.store, s.auditLog, k.seal); err != nil {
@@ -137,14 +150,21 @@ func (s *Server) make(ctx context.Context) error {
 // openData opens store, log and spool, and refuses a data directory that went back in time.
 func (s *Server) openData(ctx context.Context, data string) error {
 	var err error
-	if s.store, err = openStore(ctx, data); err != nil {
+	if err := s.openStore(ctx, data); err != nil {
 		return err
 	}
-	key, err := audit.LoadOrCreateKey(logKeyFile(data), origin(s.cfg))
+	if _, err := s.keysAreThere(ctx); err != nil {
+		return err
+	}
+	key, err := audit.LoadOrCreateKey(s.cfg.logKeyFile(), origin(s.cfg))
 	if err != nil {
 		return err
 	}
-	if s.auditLog, err = audit.New(audit.Options{Origin: origin(s.cfg), Keys: []*audit.Key{key}, HeadFile: headFile(data)}); err != nil {
+	join, err := s.joining(data)
+	if err != nil {
+		return err
+	}
+	if s.auditLog, err = audit.New(audit.Options{Origin: origin(s.cfg), Keys: []*audit.Key{key}, HeadFile: headFile(data), Join: join}); err != nil {
 		return err
 	}
 	if err := s.auditLog.Open(ctx, s.store); err != nil {
@@ -154,10 +174,10 @@ func (s *Server) openData(ctx context.Context, data string) error {
 		return err
 	}
 	s.store.OnCommit(s.toSign)
-	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: "local", MaxBytes: s.cfg.Limits.SpoolBytes, OnSeal: s.recordSeal, Tap: s.traffic.Tap}); err != nil {
+	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, OnSeal: s.recordSeal, Tap: s.traffic.Tap}); err != nil {
 		return err
 	}
-	if s.minter, err = grant.NewMinter(grantFile(data), s.cfg.PublicURL); err != nil {
+	if s.minter, err = grant.NewMinter(s.cfg.grantFile(), s.cfg.PublicURL); err != nil {
 		return err
 	}
 	return nil
@@ -193,7 +213,7 @@ func (s *Server) makeEngine(k *keys) error {
 		return err
 	}
 	s.engine, err = approval.New(approval.Options{
-		Store: s.store, Log: s.auditLog, Minter: s.minter, Directory: s.dir, MatchKey: k.match, SealKey: k.seal, Issuer: s.cfg.PublicURL,
+		Store: s.store, Log: s.auditLog, Minter: s.minter, Directory: s.dir, MatchKey: k.match, SealKey: k.seal, Issuer: s.cfg.PublicURL, Node: s.node(),
 		Passkeys: s.passkeys,
 		Window:   s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Logger: s.log,
 		Frozen: s.frozenBy, Stopped: s.freezes.Stopped,
@@ -206,7 +226,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 	s.store.SealLedger(k.seal)
 	s.enforcer, err = enforce.New(enforce.Options{
 		Credentials: credentials{s.tokens}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
-		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes,
+		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
 	})
@@ -257,7 +277,7 @@ func promptBodies(next http.Handler) http.Handler {
 
 // Start recovers what a crash left, then listens: gates, API and console.
 func (s *Server) Start(ctx context.Context) error {
-	if err := s.engine.Recover(ctx); err != nil {
+	if err := s.recover(ctx); err != nil {
 		return err
 	}
 	if err := s.engine.Relate(ctx, s.dir.Actors()); err != nil {
@@ -271,6 +291,8 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
+	open, closeGates := context.WithCancel(run)
+	s.closeGates = closeGates
 	var err error
 	if s.listener, err = s.listen(); err != nil {
 		cancel()
@@ -280,6 +302,10 @@ func (s *Server) Start(ctx context.Context) error {
 	s.hangUp = hangUp
 	s.http = &http.Server{Handler: s.handler, BaseContext: func(net.Listener) context.Context { return requests }, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.http.RegisterOnShutdown(s.console.Close)
+	if s.shared != nil {
+		s.follow(run)
+		s.work.Go(func() { s.watchNodes(run) })
+	}
 	s.work.Go(func() { s.signLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() { s.relateLoop(run) })
@@ -304,7 +330,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.writeOperator(ctx); err != nil {
 		return fmt.Errorf("leaving a credential for commands on this machine: %w", err)
 	}
-	return s.startGates(run)
+	return s.startGates(open)
 }
 
 func (s *Server) listen() (net.Listener, error) {
@@ -366,6 +392,9 @@ func (s *Server) release() error {
 			cancel()
 		}
 		errs = append(errs, s.store.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
 	}
 	return errors.Join(errs...)
 }

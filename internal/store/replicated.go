@@ -12,6 +12,8 @@ type Replicated interface {
 	Store
 	// Node names this process; no other has had or will have the same name.
 	Node() string
+	// First reports whether no process has served under this node's name before.
+	First() bool
 	// OnForeign calls fn with records that other nodes appended, in order, of
 	// those about approvals, sealed rows and credentials. fn may read the store.
 	OnForeign(fn func([]audit.Record))

@@ -24,6 +24,7 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	ErrInUse  = errors.New("another process has this data directory open")
 	ErrRead   = errors.New("the store is open for reading only")
+	ErrMoved  = errors.New("what was kept in this data directory has moved")
 	// ErrLedgerEdited says that a row of the ledger is not what was written here.
 	ErrLedgerEdited = errors.New("a row of the ledger was edited: what was read is not known any more")
 )
@@ -40,8 +41,9 @@ type Store interface {
 	// Misfiled lists records, 100 at most, that searches can't be trusted to
 	// find: a column beside the leaf says another than the leaf.
 	Misfiled(ctx context.Context, to int64) ([]int64, error)
-	// OnCommit calls fn with the log's head after each commit of this process
-	// that moved it, in order: fn must be quick and must not use Update.
+	// OnCommit calls fn with the log's head after each commit that moved it, in
+	// order: fn must be quick and must not use Update. Of other nodes' commits it
+	// may hear late, and of several at once.
 	OnCommit(fn func(audit.Head))
 	// Err tells why the store has stopped; nil while it writes.
 	Err() error

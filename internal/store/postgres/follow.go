@@ -74,6 +74,7 @@ func (s *Store) catchUp(ctx context.Context, conn *pgx.Conn, seen int64) (int64,
 		if err != nil || head.Size <= seen {
 			return seen, err
 		}
+		s.tell(head)
 		to := min(head.Size, seen+followMax)
 		rows, err := conn.Query(ctx, `SELECT idx, leaf FROM log_record WHERE idx >= $1 AND idx < $2
 			AND (approval <> '' OR about <> '' OR token <> '') ORDER BY idx`, seen, to)

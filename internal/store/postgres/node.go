@@ -42,6 +42,9 @@ func (s *Store) Node() string {
 	return nodeID(s.node.name, s.node.epoch)
 }
 
+// First implements store.Replicated.
+func (s *Store) First() bool { return s.node != nil && s.node.epoch == 1 }
+
 func nodeID(name string, epoch int64) string { return name + "/" + strconv.FormatInt(epoch, 10) }
 
 // register takes a lease under this node's name, in an epoch of its own. A
@@ -264,5 +267,11 @@ func (s *Store) release() error {
 	if said := (*pgconn.PgError)(nil); err != nil && !errors.As(err, &said) {
 		return nil // the database is away: the lease ends by itself
 	}
+	return err
+}
+
+// FenceNode takes the lease from every process of a name, as Fence does from silent ones.
+func (tx *Tx) FenceNode(name string) error {
+	_, err := tx.exec("UPDATE node SET ended = true WHERE name = $1", name)
 	return err
 }

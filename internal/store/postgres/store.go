@@ -72,9 +72,12 @@ type Store struct {
 	ledgerKey []byte // set before the ledger is used
 
 	mu      sync.Mutex             // guards what follows
-	hooks   []func(audit.Head)     // after our own commits
+	hooks   []func(audit.Head)     // after each commit, ours or another's
 	foreign []func([]audit.Record) // what others wrote
 	own     []span                 // records of ours that the follower has not passed yet
+
+	telling sync.Mutex // held while hooks are told of a head, so that they hear in order
+	told    int64      // size of the newest head they heard of; guarded by telling
 }
 
 // A span is records from one index up to but not including another.
@@ -190,13 +193,26 @@ func (s *Store) OnForeign(fn func([]audit.Record)) {
 // committed tells of a commit of ours that moved the head from from.
 func (s *Store) committed(from int64, h audit.Head) {
 	s.mu.Lock()
-	hooks := s.hooks
 	if n := len(s.own); n > 0 && s.own[n-1].to == from {
 		s.own[n-1].to = h.Size
 	} else {
 		s.own = append(s.own, span{from, h.Size})
 	}
 	s.mu.Unlock()
+	s.tell(h)
+}
+
+// tell tells of a durable head, unless a newer one was told of.
+func (s *Store) tell(h audit.Head) {
+	s.mu.Lock()
+	hooks := s.hooks
+	s.mu.Unlock()
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	if h.Size <= s.told {
+		return
+	}
+	s.told = h.Size
 	for _, fn := range hooks {
 		fn(h)
 	}

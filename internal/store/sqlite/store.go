@@ -40,7 +40,7 @@ var (
 )
 
 const (
-	fileName = "assent.db"
+	fileName = store.FileName
 	poolSize = 8   // connections that read
 	maxGroup = 256 // closures of one commit
 )
@@ -96,7 +96,7 @@ func open(ctx context.Context, dir string) (_ *Store, err error) {
 	}
 	s := newStore()
 	s.jobs = make(chan *job)
-	if s.lock, err = lockFile(filepath.Join(dir, "lock")); err != nil {
+	if s.lock, err = store.Lock(filepath.Join(dir, "lock")); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -104,6 +104,9 @@ func open(ctx context.Context, dir string) (_ *Store, err error) {
 			err = errors.Join(err, s.closeFiles())
 		}
 	}()
+	if err := store.Moved(dir); err != nil {
+		return nil, err
+	}
 	path := filepath.Join(dir, fileName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite would make it readable for all
 	if err != nil {

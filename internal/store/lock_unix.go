@@ -1,6 +1,6 @@
 //go:build unix
 
-package sqlite
+package store
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// lockFile holds an advisory lock that the kernel drops with the process.
-func lockFile(path string) (*os.File, error) {
+// Lock holds an advisory lock that the kernel drops with the process.
+func Lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

@@ -1,13 +1,13 @@
 //go:build !unix
 
-package sqlite
+package store
 
 import (
 	"fmt"
 	"os"
 )
 
-// lockFile refuses: without a lock two processes could write one directory.
-func lockFile(path string) (*os.File, error) {
+// Lock refuses: without a lock two processes could write one directory.
+func Lock(path string) (*os.File, error) {
 	return nil, fmt.Errorf("locking %s: this system has no file locks that end with the process", path)
 }
