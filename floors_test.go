@@ -18,9 +18,9 @@ const module = "github.com/assenthq/assent"
 var floors = [][]string{
 	{"action", "internal/pgcluster", "evidence"},
 	{"internal/identity", "internal/passkey/passkeytest"},
-	{"internal/classify/...", "internal/detect", "internal/policy", "internal/grant", "internal/audit", "internal/oidc"},
+	{"internal/classify/...", "internal/detect", "internal/policy", "internal/grant", "internal/audit", "internal/oidc", "internal/workload/..."},
 	{"internal/mask", "internal/audit/audittest", "internal/oidc/oidctest", "internal/sealed"},
-	{"internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze"},
+	{"internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze", "internal/actors"},
 	{"gate", "internal/change", "internal/store"},
 	{"internal/enforce", "gate/gatetest", "internal/store/storetest"},
 	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres"},

@@ -40,6 +40,8 @@ type Options struct {
 
 	Credentials Credentials
 	Tokens      Tokens
+	Exchange    Exchanger
+	Mutual      bool // clients may show certificates
 	Directory   identity.Directory
 	People      People // nil: nobody but the configuration's people
 	Enforcer    Enforcer
@@ -63,6 +65,7 @@ type Options struct {
 // A Check tells whether one part works. Its name is public, its error is only logged.
 type Check struct {
 	Name string
+	Soft bool // told, and no reason to send everybody elsewhere: they would find the same there
 	Run  func(ctx context.Context) error
 }
 
@@ -152,7 +155,7 @@ type server struct {
 
 // Prefixes are the path patterns that belong to this API, for whoever mounts it.
 func Prefixes() []string {
-	return []string{"/access/", "/v1/", "/.well-known/", "/docs", "/docs/", "/openapi.json", "/healthz", "/readyz", "/metrics"}
+	return []string{"/access/", "/v1/", "/oauth/", "/.well-known/", "/docs", "/docs/", "/openapi.json", "/healthz", "/readyz", "/metrics"}
 }
 
 // New makes the handler, or says what is missing.
@@ -194,6 +197,9 @@ func complete(o *Options) error {
 		return errors.New("nothing masks what is said about approvals")
 	case len(o.Seed) < 32:
 		return errors.New("the seed for binding tokens needs 32 bytes")
+	}
+	if o.Exchange == nil {
+		return errors.New("a part is missing: Exchange is needed")
 	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()

@@ -40,7 +40,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		in := &info{id: requestID(r), operation: "unmatched"}
-		r = r.WithContext(context.WithValue(r.Context(), infoKey{}, in))
+		r = r.WithContext(context.WithValue(withCertificates(r), infoKey{}, in))
 		rec := &recorder{ResponseWriter: w}
 		secure(rec.Header(), r)
 		rec.Header().Set("X-Request-ID", in.id)
@@ -56,6 +56,14 @@ func (s *server) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// withCertificates notes the client's certificates, where TLS has verified them.
+func withCertificates(r *http.Request) context.Context {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return r.Context()
+	}
+	return identity.WithCertificates(r.Context(), r.TLS.VerifiedChains[0])
 }
 
 // secure sets headers that turn a stray browser away. Nothing here is ever cached or framed.
@@ -90,21 +98,24 @@ func (s *server) foreign(r *http.Request) *Problem {
 			return problem(http.StatusForbidden, "origin", "Another site's page sent this request.")
 		}
 	}
-	return jsonOnly(r)
+	if r.URL.Path == exchangePath {
+		return bodyOnly(r, formType) // its credential stands in the body, never in what a browser adds
+	}
+	return bodyOnly(r, "application/json")
 }
 
-// jsonOnly refuses bodies that a form or a simple cross-origin request can carry.
-func jsonOnly(r *http.Request) *Problem {
+// bodyOnly refuses bodies of other types, such as a form or a simple cross-origin request can carry.
+func bodyOnly(r *http.Request, want string) *Problem {
 	if r.ContentLength == 0 {
 		return nil
 	}
 	types := r.Header.Values("Content-Type")
 	if len(types) == 1 {
-		if t, params, err := mime.ParseMediaType(types[0]); err == nil && t == "application/json" && (params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8")) {
+		if t, params, err := mime.ParseMediaType(types[0]); err == nil && t == want && (params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8")) {
 			return nil
 		}
 	}
-	return problem(http.StatusUnsupportedMediaType, "media-type", "Send the body as Content-Type: application/json.")
+	return problem(http.StatusUnsupportedMediaType, "media-type", "Send the body as Content-Type: "+want+".")
 }
 
 // hostname is the host of a Host header without its port, in lower case.

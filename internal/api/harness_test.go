@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/actors"
 	"github.com/assenthq/assent/internal/api"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
@@ -30,6 +31,7 @@ import (
 	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/store/sqlite"
+	"github.com/assenthq/assent/internal/workload"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -210,7 +212,10 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 		Approvals: w.engine, Record: recorder{log, w.store}, Spool: spool, Ledger: w.store, Freezes: freezes, PublicURL: "http://localhost:8720",
 		ExportAfterRows: 1000, Logger: logger, Metrics: noMetrics{},
 	}))(t)
+	workloads := must(workload.New(nil, nil))(t)
+	desk := must(actors.New(actors.Options{Tokens: w.tokens, Workloads: workloads, Directory: directory, Relate: w.engine.Relate, Audience: "http://localhost:8720", Logger: logger}))(t)
 	o := api.Options{
+		Exchange:  desk,
 		PublicURL: "http://localhost:8720", Version: "test", Credentials: w.tokens, Tokens: w.tokens, Directory: directory,
 		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Audit: w.store, Log: proving{log, w.store}, Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
 		Seed: bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger,

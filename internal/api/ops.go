@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"reflect"
@@ -46,6 +47,8 @@ func operations() map[string]*operation {
 		{id: "cancelRequest", method: "POST", path: "/access/v1/requests/{id}/cancel", scopes: []string{act, gateway}, tag: forAskers, summary: "Take my request back"},
 		{id: "reportOutcome", method: "POST", path: "/access/v1/requests/{id}/outcome", scopes: []string{gateway}, tag: forAskers, summary: "How the approved action ended"},
 
+		{id: "exchangeToken", method: "POST", path: exchangePath, public: true, tag: forAskers, summary: "Exchange a credential for an actor's short-lived token (RFC 8693)"},
+
 		{id: "listApprovals", method: "GET", path: "/v1/approvals", scopes: []string{review, read, admin}, tag: forPeople, summary: "Approvals, newest first"},
 		{id: "getApproval", method: "GET", path: "/v1/approvals/{id}", scopes: []string{review, read, admin}, stream: true, tag: forPeople, summary: "One approval. Waits for a decision when asked to"},
 		{id: "reviewApproval", method: "POST", path: "/v1/approvals/{id}/review", scopes: []string{review}, tag: forPeople, summary: "Approve or deny what you saw"},
@@ -80,6 +83,7 @@ func operations() map[string]*operation {
 		{id: "health", method: "GET", path: "/healthz", public: true, tag: forAll, summary: "The process answers"},
 		{id: "ready", method: "GET", path: "/readyz", public: true, tag: forAll, summary: "Every part works, or which one doesn't"},
 		{id: "configuration", method: "GET", path: "/.well-known/authzen-configuration", public: true, tag: forAll, summary: "What this decision point supports (AuthZEN)"},
+		{id: "authorizationServer", method: "GET", path: "/.well-known/oauth-authorization-server", public: true, tag: forAll, summary: "What the token endpoint supports (RFC 8414)"},
 		{id: "keys", method: "GET", path: "/.well-known/jwks.json", public: true, tag: forAll, summary: "Public keys of grants and sealed tokens (RFC 7517)"},
 	}
 	table := make(map[string]*operation, len(rows))
@@ -98,6 +102,8 @@ func (s *server) register() {
 	add(s, ops["getRequest"], s.getRequest)
 	add(s, ops["cancelRequest"], s.cancelRequest)
 	add(s, ops["reportOutcome"], s.reportOutcome)
+	add(s, ops["exchangeToken"], s.exchangeToken)
+	s.oauthAnswers()
 	add(s, ops["listApprovals"], s.listApprovals)
 	add(s, ops["getApproval"], s.getApproval)
 	add(s, ops["reviewApproval"], s.reviewApproval)
@@ -128,6 +134,7 @@ func (s *server) register() {
 	add(s, ops["health"], s.health)
 	add(s, ops["ready"], s.ready)
 	add(s, ops["configuration"], s.configuration)
+	add(s, ops["authorizationServer"], s.authorizationServer)
 	add(s, ops["keys"], s.keys)
 }
 
@@ -150,6 +157,10 @@ func add[I, O any](s *server, op *operation, handle func(context.Context, *I) (*
 		out, err := handle(ctx, in)
 		if err == nil {
 			return out, nil
+		}
+		var refused *OAuthError
+		if errors.As(err, &refused) {
+			return nil, refused
 		}
 		p := asProblem(err)
 		if p.Status >= http.StatusInternalServerError {

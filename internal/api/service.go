@@ -58,7 +58,7 @@ func (s *server) ready(ctx context.Context, _ *nothing) (*readyOut, error) {
 	for i, p := range s.probes {
 		out.Body.Checks[i] = CheckView{Name: p.check.Name, OK: errs[i] == nil}
 		if errs[i] != nil {
-			out.Body.Ready = false
+			out.Body.Ready = out.Body.Ready && p.check.Soft
 			s.Logger.WarnContext(ctx, "not ready", "check", p.check.Name, "error", errs[i])
 		}
 	}

@@ -12,8 +12,8 @@ import (
 type TokenRequest struct {
 	Kind      string   `json:"kind" enum:"actor,person,gate"`
 	Subject   string   `json:"subject,omitempty" maxLength:"256" doc:"Person id: whose credential it is, or for whom the actor works (unset: its owner)"`
-	Actors    []string `json:"actors,omitempty" maxItems:"8" doc:"Of an actor's credential, the acting one first"`
-	Scopes    []string `json:"scopes,omitempty" maxItems:"8" doc:"Of a person's credential: review, read, admin. Actors have act, gates have gate, and nothing else"`
+	Actors    []string `json:"actors,omitempty" maxItems:"4" doc:"Of an actor's credential, the acting one first"`
+	Scopes    []string `json:"scopes,omitempty" maxItems:"8" doc:"Of a person's credential: review, read, mint, admin. Actors have act, gates have gate, and nothing else"`
 	ExpiresIn int64    `json:"expires_in,omitempty" minimum:"1" maximum:"31622400" doc:"Seconds; a day unless set"`
 }
 
@@ -49,7 +49,7 @@ type (
 func (s *server) createToken(ctx context.Context, in *createTokenIn) (*createTokenOut, error) {
 	b := &in.Body
 	if b.Kind == identity.KindPerson && len(b.Scopes) == 0 {
-		return nil, badRequest("body.scopes", "a person's credential names its scopes: review, read, admin")
+		return nil, badRequest("body.scopes", "a person's credential names its scopes: review, read, mint, admin")
 	}
 	secret, t, err := s.Tokens.Mint(ctx, identity.MintRequest{
 		Kind: b.Kind, Subject: b.Subject, Actors: b.Actors, Scopes: b.Scopes,

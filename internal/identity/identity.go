@@ -76,6 +76,8 @@ type Actor struct {
 	// Related are ids of further people who started or changed it; they are
 	// excluded from every quorum about it.
 	Related []string
+	// MayAct are ids of actors that may take over its tasks (RFC 8693 may_act).
+	MayAct []string
 }
 
 // Scopes a credential may carry. An agent's credential carries ScopeAct only.
@@ -85,6 +87,7 @@ const (
 	ScopeReview = "review" // answer reviews as a person
 	ScopeRead   = "read"   // see approvals and the log
 	ScopeAdmin  = "admin"
+	ScopeMint   = "mint" // make tokens for the actors one owns
 )
 
 // An Asker is everything known about who asks, from a checked credential.

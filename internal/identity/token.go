@@ -45,7 +45,7 @@ const (
 // administering belong to people alone; no setting widens this table.
 var scopesOf = map[string][]string{
 	KindActor:  {ScopeAct},
-	KindPerson: {ScopeReview, ScopeRead, ScopeAdmin},
+	KindPerson: {ScopeReview, ScopeRead, ScopeAdmin, ScopeMint},
 	KindGate:   {ScopeGate},
 }
 
@@ -61,6 +61,9 @@ type Token struct {
 	Expires   time.Time `json:"expires"`
 	CreatedBy string    `json:"created_by"`
 	Revoked   time.Time `json:"revoked,omitzero"`
+	Origin    Origin    `json:"origin,omitzero"`
+	// Thumbprint is the x5t#S256 of the one client certificate it is good with, "" for none (RFC 8705).
+	Thumbprint string `json:"x5t,omitempty"`
 
 	Salt       []byte `json:"salt"`
 	Iterations int    `json:"iterations"`
@@ -69,12 +72,17 @@ type Token struct {
 }
 
 // User is the PostgreSQL user name of an actor's credential: its id without
-// the type, "nightly-exporter" for "agent:nightly-exporter".
+// the type, "nightly-exporter" for "agent:nightly-exporter". One that was exchanged
+// for another has its own, "nightly-exporter~0123456789ab": there are several at a
+// time, and none is to take another's place.
 func (t *Token) User() string {
 	if t.Kind != KindActor || len(t.Chain) == 0 {
 		return ""
 	}
 	_, name, _ := strings.Cut(t.Chain[0].ID, ":")
+	if t.Origin.Via != "" {
+		name += "~" + t.ID
+	}
 	return name
 }
 
@@ -119,7 +127,9 @@ type TokenOptions struct {
 	// Revoked asks the log whether a token was revoked: a sealed row can be put
 	// back as it once was. nil: nobody can be asked, and the row alone counts.
 	Revoked func(ctx context.Context, tx TokenTx, id string) (bool, error)
-	Clock   func() time.Time
+	// Rule says whether a workload rule still leads to an actor; nil: there are none.
+	Rule  func(rule, actor string) bool
+	Clock func() time.Time
 }
 
 // Tokens mints, checks and revokes credentials. It is safe for concurrent use.
@@ -144,6 +154,11 @@ type MintRequest struct {
 	Scopes  []string // nil: act for actors, gate for gates; people name theirs
 	TTL     time.Duration
 	By      string // who asked for it
+
+	Origin     Origin
+	NotAfter   time.Time // zero: TTL alone says when it ends
+	Thumbprint string    // of the client certificate it is bound to
+	Once       string    // what this is exchanged for; a second time is ErrReplay. "": any number of times
 }
 
 // Mint makes a credential and returns its text, which is stored nowhere.
@@ -153,6 +168,9 @@ func (t *Tokens) Mint(ctx context.Context, m MintRequest) (string, *Token, error
 		return "", nil, fmt.Errorf("minting a token: %w", err)
 	}
 	tok.ID = randomID()
+	if m.Once != "" {
+		tok.ID = t.onceID(m.Once)
+	}
 	text := tokenPrefix + tok.ID + "_" + randomSecret()
 	tok.Salt, tok.Iterations = make([]byte, 16), iterations
 	_, _ = rand.Read(tok.Salt)
@@ -160,6 +178,12 @@ func (t *Tokens) Mint(ctx context.Context, m MintRequest) (string, *Token, error
 		return "", nil, fmt.Errorf("minting a token: %w", err)
 	}
 	err = t.o.Store.UpdateTokens(ctx, func(tx TokenTx) error {
+		if err := t.stands(ctx, tx, tok); err != nil { // a parent may have been revoked meanwhile
+			return err
+		}
+		if _, err := tx.TokenByID(ctx, tok.ID); m.Once != "" && !errors.Is(err, ErrNoToken) {
+			return errors.Join(ErrReplay, err)
+		}
 		return t.put(ctx, tx, TokenChange{What: "minted", By: m.By, Token: *tok})
 	})
 	if err != nil {
@@ -172,7 +196,7 @@ func (t *Tokens) describe(m MintRequest) (*Token, error) {
 	now := t.o.Clock().UTC()
 	tok := &Token{
 		Kind: m.Kind, Subject: m.Subject, Scopes: slices.Clone(m.Scopes),
-		Created: now, CreatedBy: m.By,
+		Created: now, CreatedBy: m.By, Origin: m.Origin, Thumbprint: m.Thumbprint,
 	}
 	switch ttl := m.TTL; {
 	case ttl < 0 || ttl > longestTTL:
@@ -181,6 +205,12 @@ func (t *Tokens) describe(m MintRequest) (*Token, error) {
 		tok.Expires = now.Add(defaultTTL)
 	default:
 		tok.Expires = now.Add(ttl)
+	}
+	if !m.NotAfter.IsZero() && m.NotAfter.Before(tok.Expires) {
+		tok.Expires = m.NotAfter.UTC()
+	}
+	if !now.Before(tok.Expires) || len(m.Actors) > MaxChain {
+		return nil, fmt.Errorf("%w: it would have ended already, or its chain has more than %d actors", ErrBadToken, MaxChain)
 	}
 	for _, id := range m.Actors {
 		tok.Chain = append(tok.Chain, Actor{ID: id})
@@ -235,6 +265,9 @@ func (t *Tokens) Check(ctx context.Context, bearer string) (*Caller, error) {
 	if err != nil || subtle.ConstantTimeCompare(stored, tok.StoredKey) != 1 {
 		return nil, ErrBadToken
 	}
+	if err := tok.bound(ctx); err != nil {
+		return nil, err
+	}
 	return t.caller(tok)
 }
 
@@ -245,7 +278,20 @@ func (t *Tokens) Proved(ctx context.Context, id string) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := tok.bound(ctx); err != nil {
+		return nil, err
+	}
 	return t.caller(tok)
+}
+
+// Describe returns a live credential without its keys: what it stands on, for exchanging it.
+func (t *Tokens) Describe(ctx context.Context, id string) (*Token, error) {
+	tok, err := t.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	tok.Salt, tok.StoredKey, tok.ServerKey = nil, nil, nil
+	return tok, nil
 }
 
 func (t *Tokens) load(ctx context.Context, id string) (tok *Token, err error) {
@@ -257,8 +303,10 @@ func (t *Tokens) load(ctx context.Context, id string) (tok *Token, err error) {
 		if err != nil {
 			return err
 		}
-		tok, err = t.read(ctx, tx, row)
-		return err
+		if tok, err = t.read(ctx, tx, row); err != nil {
+			return err
+		}
+		return t.stands(ctx, tx, tok)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading token %s: %w", id, err)
@@ -275,35 +323,37 @@ func (t *Tokens) ByUser(ctx context.Context, user string) (*Token, error) {
 	if user == "" { // the name of those that have none
 		return nil, ErrBadToken
 	}
-	var all []*Token
+	var newest *Token
 	err := t.o.Store.ViewTokens(ctx, func(tx TokenTx) error {
 		rows, err := tx.TokensByUser(ctx, user)
+		if err != nil {
+			return err
+		}
 		for _, row := range rows {
 			tok, err := t.read(ctx, tx, row)
 			if err != nil {
 				return err
 			}
-			all = append(all, tok)
+			if tok.Kind != KindActor || !tok.live(t.o.Clock()) {
+				continue
+			}
+			if newest != nil && newest.Chain[0].ID != tok.Chain[0].ID {
+				return fmt.Errorf("two actors share a user name: %w", ErrBadToken)
+			}
+			if newest == nil || tok.Created.After(newest.Created) {
+				newest = tok
+			}
 		}
-		return err
+		if newest == nil {
+			return ErrBadToken
+		}
+		return t.stands(ctx, tx, newest)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for the credential of a user: %w", err)
 	}
-	var newest *Token
-	for _, tok := range all {
-		if tok.Kind != KindActor || !tok.live(t.o.Clock()) {
-			continue
-		}
-		if newest != nil && newest.Chain[0].ID != tok.Chain[0].ID {
-			return nil, fmt.Errorf("two actors share a user name: %w", ErrBadToken)
-		}
-		if newest == nil || tok.Created.After(newest.Created) {
-			newest = tok
-		}
-	}
-	if newest == nil {
-		return nil, ErrBadToken
+	if err := newest.bound(ctx); err != nil {
+		return nil, err
 	}
 	if _, err := t.caller(newest); err != nil {
 		return nil, err
@@ -407,6 +457,15 @@ func (t *Tokens) asker(tok *Token) (*Asker, error) {
 			}
 		}
 		a.Chain = append(a.Chain, now)
+	}
+	if err := t.origin(tok, a.Chain); err != nil {
+		return nil, err
+	}
+	acting := &a.Chain[0] // whoever minted it, and whoever is behind what it was made from, stays out of reviewing
+	for _, id := range append(slices.Clone(tok.Origin.Related), tok.CreatedBy) {
+		if _, person := t.o.Directory.Person(id); person && id != acting.Owner && !slices.Contains(acting.Related, id) {
+			acting.Related = append(acting.Related, id)
+		}
 	}
 	subject := tok.Subject
 	if subject == "" {

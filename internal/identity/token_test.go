@@ -126,9 +126,9 @@ func other(c byte) string {
 // Nothing an agent can hold answers a review.
 func TestScopes(t *testing.T) {
 	d := newDesk(t)
-	allowed := map[string]string{identity.KindActor: "act", identity.KindGate: "gate", identity.KindPerson: "review read admin"}
+	allowed := map[string]string{identity.KindActor: "act", identity.KindGate: "gate", identity.KindPerson: "review read admin mint"}
 	for _, kind := range []string{identity.KindActor, identity.KindGate, identity.KindPerson, "", "admin"} {
-		for _, scope := range []string{"act", "gate", "review", "read", "admin", "*", "", "Review", "review "} {
+		for _, scope := range []string{"act", "gate", "review", "read", "admin", "mint", "*", "", "Review", "review "} {
 			m := identity.MintRequest{Kind: kind, Scopes: []string{scope}, By: "person:ben"}
 			switch kind {
 			case identity.KindActor:

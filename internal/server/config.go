@@ -41,6 +41,7 @@ type Config struct {
 	Groups    GroupMap          `yaml:"groups" doc:"Groups that policy packs name (without group:), with people and groups of issuers in them."`
 	OnCall    []OnCallConfig    `yaml:"oncall" doc:"Groups whose member changes by schedule."`
 	Actors    []ActorConfig     `yaml:"actors" doc:"Agents, pipelines and services that may ask."`
+	Workloads []WorkloadConfig  `yaml:"workloads" doc:"Foreign tokens that actors may exchange for one of ours at /oauth/token: of pipelines, Kubernetes, SPIFFE."`
 	Gates     []GateConfig      `yaml:"gates" doc:"Enforcement points, one for each system."`
 	Columns   map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
 	Limits    Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
@@ -65,6 +66,7 @@ type ActorConfig struct {
 	Related []string `yaml:"related" doc:"Further people who started or changed it; excluded from reviewing it too."`
 	Model   string   `yaml:"model" doc:"Model it runs, for policy."`
 	Trust   string   `yaml:"trust" doc:"Trust label, for policy."`
+	MayAct  []string `yaml:"may_act" doc:"Actors that may take its tasks over, with both their tokens (docs/actors.md)."`
 }
 
 // A GateConfig is one enforcement point.
@@ -223,6 +225,9 @@ func (c *Config) fillDefaults() {
 	for i := range c.Actors {
 		def(&c.Actors[i].Type, "agent")
 	}
+	for i := range c.Workloads {
+		def(&c.Workloads[i].Type, "oidc")
+	}
 	for i := range c.Gates {
 		u := &c.Gates[i].Upstream
 		def(&u.TLS, "verify-full")
@@ -296,6 +301,8 @@ func (k *checker) check(c *Config) {
 	people := k.people(c)
 	k.groups(c, people)
 	k.actors(c, people)
+	k.mayAct(c)
+	k.workloads(c, people)
 	for env, v := range c.Default {
 		if v != "deny" && v != "review" {
 			k.fail("$.default."+env, fmt.Sprintf("verdict %q", v), "write deny or review")

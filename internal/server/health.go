@@ -42,6 +42,9 @@ func (s *Server) checks() []api.Check {
 			return s.fatal
 		}},
 	}
+	if len(s.cfg.Workloads) > 0 {
+		out = append(out, api.Check{Name: "workload issuers", Soft: true, Run: s.workloads.Ready})
+	}
 	for i := range s.cfg.Gates {
 		g := &s.cfg.Gates[i]
 		out = append(out, api.Check{Name: "upstream of " + g.Name, Run: func(ctx context.Context) error { return reach(ctx, &g.Upstream) }})

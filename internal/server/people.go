@@ -96,6 +96,9 @@ func peopleConfig(c *Config) people.Config {
 		if a.Owner != "" {
 			ia.Owner = personID(a.Owner)
 		}
+		for _, id := range a.MayAct {
+			ia.MayAct = append(ia.MayAct, c.actorIDs()[id])
+		}
 		out.Actors = append(out.Actors, ia)
 	}
 	return out

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/gate"
@@ -59,6 +61,11 @@ func (s *Server) recordToken(ctx context.Context, tx identity.TokenTx, c identit
 	rec := &audit.Record{Type: audit.TypeToken, Subject: c.Token.Subject, Person: c.By, Detail: map[string]string{
 		"what": c.What, "token": c.Token.ID, "kind": c.Token.Kind, "expires": c.Token.Expires.UTC().Format(time.RFC3339),
 	}}
+	for name, value := range map[string]string{"via": c.Token.Origin.Via, "rule": c.Token.Origin.Rule, "for": c.Token.Origin.Foreign, "from": strings.Join(c.Token.Origin.Parents, " "), "certificate": c.Token.Thumbprint} {
+		if value != "" {
+			rec.Detail[name] = value
+		}
+	}
 	for i, a := range c.Token.Chain {
 		if i == 0 {
 			rec.Actor = a.ID
@@ -161,7 +168,21 @@ func (c credentials) ByID(ctx context.Context, id string) (*identity.Asker, erro
 type revoking struct{ s *Server }
 
 func (r revoking) Mint(ctx context.Context, m identity.MintRequest) (string, *identity.Token, error) {
+	// Whoever makes an actor's credential could use it: they are behind the actor from now on.
+	if actor, known := r.s.dir.ActorByID(first(m.Actors)); known && m.Kind == identity.KindActor && strings.HasPrefix(m.By, "person:") && m.By != operatorPerson {
+		actor.Related = append(slices.Clone(actor.Related), m.By)
+		if err := r.s.engine.Relate(ctx, []identity.Actor{actor}); err != nil {
+			return "", nil, err
+		}
+	}
 	return r.s.tokens.Mint(ctx, m)
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
 }
 
 func (r revoking) List(ctx context.Context) ([]identity.Token, error) { return r.s.tokens.List(ctx) }

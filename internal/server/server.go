@@ -38,6 +38,7 @@ import (
 	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/store"
+	"github.com/assenthq/assent/internal/workload"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -65,6 +66,8 @@ type Server struct {
 	console  *console.Console
 	handler  http.Handler
 	registry *prometheus.Registry
+
+	workloads *workload.Verifier
 
 	head  chan audit.Head // newest durable head, to be signed
 	gates []*runningGate
@@ -109,6 +112,9 @@ func (s *Server) make(ctx context.Context) error {
 	var err error
 	if s.detect, err = detect.New(detect.Options{Columns: classes(s.cfg.Columns)}); err != nil {
 		return fmt.Errorf("configuration, columns: %w", err)
+	}
+	if err := s.makeWorkloads(); err != nil {
+		return err
 	}
 	set, err := s.loadPolicy()
 	if err != nil {
@@ -205,7 +211,7 @@ func (s *Server) makeEngine(k *keys) error {
 	if err := s.makeFreezes(context.Background()); err != nil {
 		return err
 	}
-	s.tokens, err = identity.NewTokens(identity.TokenOptions{Store: s.store, Directory: s.dir, SealKey: k.seal, Record: s.recordToken, Revoked: tokenRevoked})
+	s.tokens, err = identity.NewTokens(identity.TokenOptions{Store: s.store, Directory: s.dir, SealKey: k.seal, Record: s.recordToken, Revoked: tokenRevoked, Rule: s.workloads.Holds})
 	if err != nil {
 		return err
 	}
@@ -244,10 +250,16 @@ func (s *Server) makeHTTP(k *keys) error {
 	if err != nil {
 		return err
 	}
+	desk, err := s.makeDesk()
+	if err != nil {
+		return err
+	}
 	rest, err := api.New(api.Options{
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.tokens, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes,
 		Audit: s.store, Log: proving{s}, Mask: s.masked, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
+
+		Exchange: desk,
 	})
 	if err != nil {
 		return err
