@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -103,11 +104,10 @@ func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	from := 0
 	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&' {
-			i++
-			continue
+		if i += plain(s[i:]); i == len(s) {
+			break
 		}
+		c := s[i]
 		r, size := utf8.DecodeRuneInString(s[i:])
 		if c >= utf8.RuneSelf && (r != utf8.RuneError || size > 1) && r != '\u2028' && r != '\u2029' {
 			i += size
@@ -126,6 +126,34 @@ func appendString(b []byte, s string) []byte {
 		from = i
 	}
 	return append(append(b, s[from:]...), '"')
+}
+
+// plain is how many bytes at the beginning of s a JSON string holds as they are.
+func plain(s string) int {
+	i := 0
+	for ; len(s)-i >= 8; i += 8 {
+		if !asItIs(binary.LittleEndian.Uint64([]byte(s[i : i+8]))) {
+			break
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			break
+		}
+	}
+	return i
+}
+
+// asItIs says that none of eight bytes has to be escaped: all are from ' ' up to
+// 0x7f, and none is one of "\<>&. It may say no without need, never yes.
+func asItIs(w uint64) bool {
+	const each, top = 0x0101010101010101, 0x8080808080808080
+	quotes := (w | 4*each) ^ '&'*each // 0 where a byte is " or &, which differ by one bit
+	angles := (w | 2*each) ^ '>'*each // < or >
+	slashes := w ^ '\\'*each
+	// A byte that was 0 borrows, and so does one below a space.
+	found := w | (w - ' '*each) | (quotes - each) | (angles - each) | (slashes - each)
+	return found&top == 0
 }
 
 const hexDigits = "0123456789abcdef"
