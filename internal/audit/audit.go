@@ -41,7 +41,7 @@ type Record struct {
 	Findings map[string]int64  `json:"findings,omitempty"` // by class
 	Masked   map[string]int64  `json:"masked,omitempty"`   // values masked on the way back, by class
 	Detail   map[string]string `json:"detail,omitempty"`
-	Previous int64             `json:"previous,omitempty"` // index of the record this one follows from
+	Previous int64             `json:"previous,omitempty"` // index, in the same lane, of the record this one follows from; an outcome that names its request does not repeat it
 }
 
 // Types of records.

@@ -35,9 +35,6 @@ type SpoolOptions struct {
 	MaxBytes     int64         // all segments together; 0: 8 GiB
 	SyncEvery    time.Duration // longest wait before an fsync begins; 0: 40 ms
 	Now          func() time.Time
-	// Tap is called with each record's leaf once it is in the spool, and must not
-	// keep it, take long or call back.
-	Tap func(leaf []byte)
 	// OnSeal is called for each segment that this Spool closes, after it is
 	// durable, from a goroutine of the Spool: Close waits for it.
 	OnSeal func(Seal)
@@ -106,6 +103,7 @@ type Spool struct {
 	seals   []Seal
 	untold  []Seal // those OnSeal hasn't heard of
 	buf     []byte // one frame
+	recent  recent
 }
 
 // closing is a segment that has its trailer and waits to be synced and closed.
@@ -181,7 +179,7 @@ func (s *Spool) recover() error {
 		s.number, s.next = g.Segment, max(s.next, g.First+g.Count)
 		s.total += g.Bytes
 	}
-	s.synced = s.next
+	s.synced, s.recent.first = s.next, s.next
 	return s.o.disk.syncDir(s.o.Dir)
 }
 
@@ -230,15 +228,14 @@ func (s *Spool) add(r *Record) error {
 	}
 	h := recordHash(buf[frameHeader-1:])
 	putHeader(buf[:frameHeader], s.next, false, leaf)
+	at := s.size
 	if err := s.write(buf); err != nil {
 		return err
 	}
+	s.recent.add(s.next, place{s.number, at})
 	s.tree.add(h, nil)
 	s.last = now
 	s.next++
-	if s.o.Tap != nil {
-		s.o.Tap(leaf)
-	}
 	return nil
 }
 

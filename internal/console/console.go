@@ -80,7 +80,7 @@ type Options struct {
 	PublicURL string
 	// Hosts are further host[:port] names under which it may be reached.
 	Hosts []string
-	// Traffic remembers the newest records of the traffic lane; nil: the
+	// Traffic shows the newest records of the traffic lane; nil: the
 	// activity page and what led up to an approval show the log's records only.
 	Traffic *Traffic
 	// CheckToken tells whose a pasted reviewer token is; nil: links only.

@@ -426,21 +426,25 @@ func TestCloseEndsTheStreams(t *testing.T) {
 // the activity room and in what led up to a held action.
 func TestTrafficIsShown(t *testing.T) {
 	h := newHouse(t)
-	traffic := &Traffic{}
-	spool, err := audit.OpenSpool(audit.SpoolOptions{Dir: t.TempDir(), Node: "n1", Tap: traffic.Tap})
+	spool, err := audit.OpenSpool(audit.SpoolOptions{Dir: t.TempDir(), Node: "n1", SegmentBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = spool.Close() })
-	h.console.o.Traffic = traffic
+	h.console.o.Traffic = &Traffic{Spool: spool}
+	if _, err := spool.Append(&audit.Record{Type: audit.TypeSession}); err != nil { // as it is at a gate: the first record is no request
+		t.Fatal(err)
+	}
 	rows := int64(40)
-	for i := range trafficKept + 10 {
+	for i := range audit.RecentKept + 10 {
 		read := &audit.Record{Type: audit.TypeRequest, Actor: "agent:nightly-exporter", Session: "s1", Shape: strconv.Itoa(i), Title: "Read public.orders", Kinds: []string{"data.read"}, Decision: "allow"}
-		done := &audit.Record{Type: audit.TypeOutcome, Actor: read.Actor, Session: "s1", Shape: read.Shape, Outcome: "executed", Rows: &rows, Masked: map[string]int64{"email": 80}}
-		for _, r := range []*audit.Record{read, done} {
-			if _, err := spool.Append(r); err != nil {
-				t.Fatal(err)
-			}
+		asked, err := spool.Append(read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := &audit.Record{Type: audit.TypeOutcome, Actor: read.Actor, Session: "s1", Outcome: "executed", Rows: &rows, Masked: map[string]int64{"email": 80}, Previous: asked}
+		if _, err := spool.Append(done); err != nil {
+			t.Fatal(err)
 		}
 	}
 	a := h.ask(nil)

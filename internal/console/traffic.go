@@ -4,76 +4,41 @@ import (
 	"encoding/json"
 	"slices"
 	"sort"
-	"sync"
 	"time"
 
 	"github.com/assenthq/assent/internal/audit"
 )
 
-// Traffic remembers the newest records of the traffic lane, which is sealed into
-// the log by segments and can't be searched before. What is remembered is for
-// looking at only, and starts empty with the process.
-type Traffic struct {
-	mu    sync.Mutex
-	ring  [][]byte // leaves; guarded by mu, as count is
-	count int64    // record n is at n%trafficKept while it is among the newest
-}
-
-// trafficKept is how many records are remembered: some 4 MB as a rule; none takes more than keptLeaf.
-const (
-	trafficKept = 4096
-	keptLeaf    = 16 << 10
-)
-
-// Tap remembers a record that the lane has written.
-func (t *Traffic) Tap(leaf []byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.count++
-	if len(leaf) > keptLeaf {
-		leaf = nil // it is in the lane, and was no record of a harmless read
-	}
-	if len(t.ring) < trafficKept {
-		t.ring = append(t.ring, make([]byte, 0, 1<<10))
-	}
-	at := &t.ring[(t.count-1)%trafficKept]
-	*at = append((*at)[:0], leaf...)
-}
-
-// leaf appends the leaf of record n to buf; ok is false when it is not among the newest any more.
-func (t *Traffic) leaf(buf []byte, n int64) (_ []byte, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n < 0 || n >= t.count || n < t.count-trafficKept {
-		return buf, false
-	}
-	return append(buf, t.ring[n%trafficKept]...), true
-}
+// Traffic shows the newest records of the traffic lane, which is sealed into the
+// log by segments and can't be searched before. What can be shown is for looking
+// at only, and begins anew with the process.
+type Traffic struct{ Spool *audit.Spool }
 
 // total is how many records went through; it tells whether there is news.
 func (t *Traffic) total() int64 {
 	if t == nil {
 		return 0
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.count
+	return t.Spool.Status().Records
 }
 
-// search returns the newest records first that match q, as far as they are
-// remembered; whole is false when older ones of the time asked for were dropped.
+// search returns the newest records first that match q, as far as they can still be
+// read back; whole is false when older ones of the time asked for can't.
 func (t *Traffic) search(q audit.Query) (out []audit.Record, whole bool) {
 	if t == nil {
 		return nil, true
 	}
-	var buf []byte
-	for n := t.total() - 1; ; n-- {
-		var ok bool
-		if buf, ok = t.leaf(buf[:0], n); !ok {
-			return out, n < 0
+	look := t.Spool.Recent()
+	defer look.Close()
+	began, next := look.Bounds()
+	whole = next-began < audit.RecentKept
+	for n := next - 1; n >= began; n-- {
+		leaf, ok := look.Leaf(n)
+		if !ok {
+			return out, false
 		}
 		var r audit.Record
-		if json.Unmarshal(buf, &r) != nil {
+		if json.Unmarshal(leaf, &r) != nil {
 			continue
 		}
 		if r.Time.Before(q.Since) {
@@ -83,9 +48,24 @@ func (t *Traffic) search(q audit.Query) (out []audit.Record, whole bool) {
 			if len(out) == q.Limit && q.Limit > 0 {
 				return out, false
 			}
-			out = append(out, r)
+			out = append(out, ofWhat(look, r))
 		}
 	}
+	return out, whole
+}
+
+// ofWhat is an outcome with what its request says of it: it names that, and does not repeat it.
+func ofWhat(look *audit.Recent, r audit.Record) audit.Record {
+	if r.Type != audit.TypeOutcome || r.Previous == 0 {
+		return r
+	}
+	var asked audit.Record
+	if leaf, ok := look.Leaf(r.Previous); !ok || json.Unmarshal(leaf, &asked) != nil || asked.Session != r.Session {
+		return r
+	}
+	r.Subject, r.Chain, r.Resource, r.Env = asked.Subject, asked.Chain, asked.Resource, asked.Env
+	r.Kinds, r.Verb, r.Target, r.Title, r.Shape = asked.Kinds, asked.Verb, asked.Target, asked.Title, asked.Shape
+	return r
 }
 
 func matches(r *audit.Record, q *audit.Query) bool {
@@ -119,22 +99,30 @@ func merge(log, traffic []audit.Record, limit int) []entry {
 // requests picks the requests out of records, newest first, and gives each
 // what its outcome told: rows, and values masked on the way back.
 func requests(in []entry) []entry {
-	type key struct{ session, actor, shape string }
+	type key struct {
+		session, actor, shape string
+		traffic               bool
+		index                 int64 // of the request, where its outcome names it
+	}
 	var out []entry
 	open := map[key]int{}
 	for i := len(in) - 1; i >= 0; i-- {
 		r := &in[i]
-		k := key{r.Session, r.Actor, r.Shape}
-		switch at, asked := open[k]; {
-		case r.Type == audit.TypeRequest:
-			open[k] = len(out)
+		like, exactly := key{session: r.Session, actor: r.Actor, shape: r.Shape}, key{traffic: r.Traffic, index: r.Index}
+		if r.Type == audit.TypeRequest {
+			open[like], open[exactly] = len(out), len(out)
 			out = append(out, *r)
-		case r.Type == audit.TypeOutcome && asked:
+			continue
+		}
+		if r.Previous != 0 {
+			like = key{traffic: r.Traffic, index: r.Previous}
+		}
+		if at, asked := open[like]; asked && r.Type == audit.TypeOutcome {
 			out[at].Rows = r.Rows
 			if len(r.Masked) > 0 {
 				out[at].Masked = r.Masked
 			}
-			delete(open, k)
+			delete(open, like)
 		}
 	}
 	slices.Reverse(out)

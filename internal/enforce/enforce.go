@@ -161,6 +161,7 @@ type judgement struct {
 	seen      *seen
 	home      *permit      // where this judgement lives, when a session made it
 	rec       audit.Record // of a harmless read; others have one of their own
+	asked     int64        // number of that record in the spool; 0: it is not there
 	stop      *freeze.Stop // not nil: it is frozen, and decision says deny
 	preview   *action.Preview
 	look      func(context.Context) action.Preview // nil: nobody can
@@ -366,7 +367,7 @@ func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
 	}
 	var err error
 	if traffic {
-		_, err = e.o.Spool.Append(rec)
+		j.asked, err = e.o.Spool.Append(rec)
 	} else {
 		err = e.o.Record.Record(ctx, rec)
 	}

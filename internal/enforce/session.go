@@ -341,11 +341,14 @@ func (p *permit) outcome(o gate.Outcome, masked map[string]int64) {
 		detail["code"] = o.Code
 	}
 	*r = audit.Record{
-		Type: audit.TypeOutcome, Actor: p.seen.chain[0], Chain: p.seen.chain, Kinds: r.Kinds[:0],
-		Subject: a.Subject, Gate: p.j.where.Gate, Session: p.j.where.Session, Resource: a.Resource.URN, Env: a.Resource.Env,
-		Verb: a.Verb, Target: a.Target, Title: p.j.title, Shape: a.Shape, Approval: p.approval, Grant: p.grantID,
-		Outcome: string(o.State), Rows: &p.count, Masked: masked, Detail: detail,
+		Type: audit.TypeOutcome, Actor: p.seen.chain[0], Gate: p.j.where.Gate, Session: p.j.where.Session,
+		Outcome: string(o.State), Rows: &p.count, Masked: masked, Detail: detail, Kinds: r.Kinds[:0], Previous: p.j.asked,
 	}
+	if p.j.asked != 0 { // the request stands in the same lane and says the rest
+		return
+	}
+	r.Chain, r.Subject, r.Resource, r.Env = p.seen.chain, a.Subject, a.Resource.URN, a.Resource.Env
+	r.Verb, r.Target, r.Title, r.Shape, r.Approval, r.Grant = a.Verb, a.Target, p.j.title, a.Shape, p.approval, p.grantID
 	for _, k := range a.Kinds {
 		r.Kinds = append(r.Kinds, string(k))
 	}

@@ -53,7 +53,6 @@ type Server struct {
 	passkeys *passkey.Keys
 	auditLog *audit.Log
 	spool    *audit.Spool
-	traffic  console.Traffic // what of the spool is shown live
 	minter   *grant.Minter
 	dir      *people.Directory
 	tokens   *identity.Tokens
@@ -180,7 +179,7 @@ func (s *Server) openData(ctx context.Context, data string) error {
 		return err
 	}
 	s.store.OnCommit(s.toSign)
-	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, OnSeal: s.recordSeal, Tap: s.traffic.Tap}); err != nil {
+	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, OnSeal: s.recordSeal}); err != nil {
 		return err
 	}
 	if s.minter, err = grant.NewMinter(s.cfg.grantFile(), s.cfg.PublicURL); err != nil {
@@ -244,7 +243,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	s.console, err = console.New(console.Options{
 		Approvals: s.engine, Log: s.store, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
 		Passkeys:   s.passkeys,
-		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &s.traffic, About: s.about, Verified: s.lastVerified,
+		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &console.Traffic{Spool: s.spool}, About: s.about, Verified: s.lastVerified,
 		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
 	})
 	if err != nil {
