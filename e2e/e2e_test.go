@@ -59,6 +59,7 @@ type house struct {
 	console string
 	gate    string
 	profile string // file for a CPU profile of the server; it is then the test binary that serves
+	shared  bool   // its store is one that other nodes share
 
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -264,7 +265,11 @@ func (h *house) verify() string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	out, err := exec.Command(bin, "verify", "--data", filepath.Join(h.dir, "data")).CombinedOutput()
+	args := []string{"verify", "--data", filepath.Join(h.dir, "data")}
+	if h.shared {
+		args = []string{"verify", "--config", filepath.Join(h.dir, "assent.yaml")}
+	}
+	out, err := exec.Command(bin, args...).CombinedOutput()
 	if err != nil {
 		h.t.Fatalf("the log does not verify: %v\n%s", err, out)
 	}

@@ -131,7 +131,13 @@ func (h *house) hold(a *acks) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	recs, err := store.Search(t.Context(), audit.Query{Limit: 1 << 20})
+	h.holdIn(store, a)
+}
+
+// holdIn is hold for a log that is kept in st.
+func (h *house) holdIn(st audit.Reader, a *acks) {
+	t := h.t
+	recs, err := st.Search(t.Context(), audit.Query{Limit: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
