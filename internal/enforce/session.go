@@ -3,6 +3,7 @@ package enforce
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ func (t *authority) Login(ctx context.Context, v gate.Verifier, from gate.Peer) 
 	if stop := t.e.frozen(asker, t.res.URN, t.name); stop != nil {
 		return nil, frozenAnswer(stop)
 	}
-	s := &session{seen: newSeen(asker), e: t.e, asker: asker, gate: t.name, res: t.res, system: t.system, id: "ses_" + randomID(), cut: make(chan struct{})}
+	s := &session{certificates: identity.Certificates(ctx), seen: newSeen(asker), e: t.e, asker: asker, gate: t.name, res: t.res, system: t.system, id: "ses_" + randomID(), cut: make(chan struct{})}
 	if _, err := t.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "opened", "from": from.Address, "credential": asker.Credential})); err != nil {
 		return nil, t.e.unwritable(err)
 	}
@@ -67,6 +68,9 @@ func (t *authority) Login(ctx context.Context, v gate.Verifier, from gate.Peer) 
 	t.e.mu.Lock()
 	t.e.sessions[s] = struct{}{}
 	t.e.mu.Unlock()
+	if !t.e.stands(ctx, asker.Credential, s.certificates) { // ended since the look above, and nobody saw this session
+		s.cutNow()
+	}
 	if t.e.frozen(asker, t.res.URN, t.name) != nil { // since the look above, and CutFrozen didn't see it
 		s.cutNow()
 	}
@@ -90,6 +94,8 @@ type session struct {
 
 	system string
 	timer  *time.Timer
+
+	certificates []*x509.Certificate // the client's own first; nil: none was shown
 
 	once sync.Once
 	cut  chan struct{}

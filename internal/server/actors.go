@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/assenthq/assent/internal/actors"
 	"github.com/assenthq/assent/internal/audit"
@@ -36,5 +37,36 @@ func (s *Server) refusedExchange(_ context.Context, actor, detail string) {
 	rec := &audit.Record{Type: audit.TypeRefused, Actor: actor, Gate: "api", Detail: map[string]string{"what": detail}}
 	if _, err := s.spool.Append(rec); err != nil {
 		s.log.Error("recording a refusal", "gate", "api", "err", err)
+	}
+}
+
+const lookEvery = 10 * time.Second // at what no change tells of: a certificate that ended, an edited row
+
+// lookAgain has cutLoop look at once.
+func (s *Server) lookAgain() {
+	select {
+	case s.look <- struct{}{}:
+	default: // it will
+	}
+}
+
+// cutLoop ends the connections of credentials that no longer count, as soon as
+// anything changed that they stand on.
+func (s *Server) cutLoop(ctx context.Context) {
+	for _, kind := range []string{"account", "link", "actor"} {
+		s.box.Watch(kind, func(string) { s.lookAgain() })
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.look:
+		case <-tick.C:
+		}
+		if n := s.enforcer.CutEnded(ctx); n > 0 {
+			s.log.Info("connections ended with their credentials", "connections", n)
+		}
 	}
 }

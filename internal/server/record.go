@@ -192,6 +192,7 @@ func (r revoking) Revoke(ctx context.Context, id, by string) error {
 		return err
 	}
 	r.s.enforcer.CutCredential(id)
+	r.s.lookAgain()
 	return nil
 }
 

@@ -129,6 +129,7 @@ func (s *Server) follow(ctx context.Context) {
 			}
 			if r.Type == audit.TypeToken && r.Detail["what"] == "revoked" {
 				s.enforcer.CutCredential(r.Detail["token"])
+				s.lookAgain() // at what was made from it
 			}
 		}
 		if err := s.engine.Changed(ctx, approvals...); err != nil && ctx.Err() == nil {

@@ -67,6 +67,7 @@ type Server struct {
 	registry *prometheus.Registry
 
 	workloads *workload.Verifier
+	look      chan struct{} // wakes cutLoop
 
 	head  chan audit.Head // newest durable head, to be signed
 	gates []*runningGate
@@ -93,7 +94,7 @@ func spoolDir(data string) string { return filepath.Join(data, "spool") }
 
 // New makes every part and opens the data directory; nothing listens yet.
 func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, log: log, head: make(chan audit.Head, 1), stopped: make(chan struct{}), closeGates: func() {}, registry: prometheus.NewRegistry()}
+	s := &Server{look: make(chan struct{}, 1), cfg: cfg, log: log, head: make(chan audit.Head, 1), stopped: make(chan struct{}), closeGates: func() {}, registry: prometheus.NewRegistry()}
 	if err := s.make(ctx); err != nil {
 		_ = s.release()
 		return nil, err
@@ -320,6 +321,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.signLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() { s.relateLoop(run) })
+	s.work.Go(func() { s.cutLoop(run) })
 	s.work.Go(func() { s.freezes.Run(run) })
 	s.work.Go(func() { s.changes.Run(run) })
 	s.work.Go(func() { s.dir.Run(run) })

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/actors"
+	"github.com/assenthq/assent/internal/identity"
+)
+
+// exchange asks the server's own token endpoint.
+func (b *bench) exchange(form url.Values) (token, username string) {
+	b.t.Helper()
+	form.Set("grant_type", actors.GrantType)
+	resp, err := http.PostForm(b.URL()+"/oauth/token", form)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var got struct {
+		Token    string `json:"access_token"`
+		Username string `json:"username"`
+		Error    string `json:"error_description"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || resp.StatusCode != 200 {
+		b.t.Fatalf("%d %v %s", resp.StatusCode, err, got.Error)
+	}
+	return got.Token, got.Username
+}
+
+func (b *bench) sessionOf(user string) gate.Session {
+	b.t.Helper()
+	g := b.enforcer.Gate("line", action.Resource{URN: "line:test", Type: "line", Env: "test"}, "")
+	v, err := g.Verifier(b.t.Context(), user)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s, err := g.Login(b.t.Context(), v, gate.Peer{Gate: "line", Address: "test"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(s.Close)
+	return s
+}
+
+func (b *bench) isCut(s gate.Session, what string) {
+	b.t.Helper()
+	select {
+	case <-s.Cut():
+	case <-time.After(20 * time.Second):
+		b.t.Errorf("%s: the connection goes on", what)
+	}
+}
+
+func goesOn(t *testing.T, s gate.Session) {
+	t.Helper()
+	select {
+	case <-s.Cut():
+		t.Error("another's connection was cut")
+	default:
+	}
+}
+
+// Revoking what a token was made from ends its open connections, and those of
+// what was made from it, and nobody else's.
+func TestRevocationCutsWhatWasMadeFromIt(t *testing.T) {
+	b := threatBench(t, readsPack)
+	owner, info, err := b.tokens.Mint(t.Context(), identity.MintRequest{Kind: identity.KindPerson, Subject: "person:dana", Scopes: []string{"mint"}, TTL: time.Hour, By: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, user := b.exchange(url.Values{"subject_token": {owner}, "subject_token_type": {actors.AccessToken}, "requested_actor": {"agent:worker"}})
+	mine, other := b.sessionOf(user), b.sessionOf("worker")
+	goesOn(t, mine)
+	if err := (revoking{b.Server}).Revoke(t.Context(), info.ID, "test"); err != nil {
+		t.Fatal(err)
+	}
+	b.isCut(mine, "its parent was revoked")
+	goesOn(t, other)
+	g := b.enforcer.Gate("line", action.Resource{URN: "line:test"}, "")
+	if _, err := g.Verifier(t.Context(), user); err == nil {
+		t.Error("it opens a new connection")
+	}
+}
