@@ -9,6 +9,7 @@ import (
 
 	"github.com/assenthq/assent/client"
 	"github.com/assenthq/assent/internal/pgcluster"
+	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/server"
 	"github.com/spf13/cobra"
 )
@@ -65,6 +66,7 @@ func (a *app) examine(ctx context.Context, file string) []finding {
 		} else {
 			add("ok", "", "configuration %s: %s", file, contents(cfg))
 			out = append(out, a.examinePeople(cfg)...)
+			out = append(out, examineReviewers(cfg)...)
 		}
 	}
 	out = append(out, a.examineData()...)
@@ -82,6 +84,26 @@ func (a *app) examinePeople(cfg *server.Config) []finding {
 		if actor.Owner == "" {
 			out = append(out, finding{"actor " + actor.ID + " has no owner: it may do only what policy allows outright", "problem", "name the person behind it: owner: in the configuration"})
 		}
+	}
+	return out
+}
+
+// examineReviewers says whose rules ask for people who aren't there.
+func examineReviewers(cfg *server.Config) []finding {
+	set, err := server.LoadPolicy(cfg, policy.Options{})
+	if err != nil {
+		return []finding{{"policy: " + err.Error(), "problem", "assent policy check says where"}}
+	}
+	errs, warnings, err := server.CheckReviewers(cfg, set)
+	if err != nil {
+		return []finding{{"reviewers: " + err.Error(), "problem", "assent config check says where"}}
+	}
+	var out []finding
+	for _, e := range append(errs, warnings...) {
+		out = append(out, finding{e.Msg, "problem", e.Remedy})
+	}
+	if len(out) == 0 {
+		out = append(out, finding{"every rule finds the people it asks for", "ok", ""})
 	}
 	return out
 }

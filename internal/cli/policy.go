@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/server"
 	"github.com/spf13/cobra"
 )
 
@@ -18,10 +19,24 @@ func (a *app) policyCmd() *cobra.Command {
 
 func (a *app) policyCheckCmd() *cobra.Command {
 	var strict bool
+	var config string
 	c := &cobra.Command{
-		Use: "check PACK|DIR...", Short: "Load packs as serve does, and say what is wrong with them", Args: atLeast("PACK or DIR"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.report(policy.Check(args, strict)) },
+		Use: "check [--config FILE] [PACK|DIR...]", Short: "Load packs as serve does, and say what is wrong with them",
+		Long: `Load packs as serve does, and say what is wrong with them. With --config the
+packs that it names are checked, unless others are given, and whether the people
+whom each rule asks for are there: a rule whose reviewers can't be found denies
+everything that it holds.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case config != "":
+				return a.checkWith(config, args, strict)
+			case len(args) == 0:
+				return usage(cmd, "PACK or DIR is missing")
+			}
+			return a.report(policy.Check(args, strict))
+		},
 	}
+	c.Flags().StringVar(&config, "config", "", "configuration whose people review")
 	c.Flags().BoolVar(&strict, "strict", false, "warnings (a rule that no test reaches) are errors")
 	return c
 }
@@ -40,6 +55,38 @@ func (a *app) policyTestCmd() *cobra.Command {
 	c.Flags().BoolVar(&strict, "strict", false, "warnings (a rule that no test reaches) are errors")
 	c.Flags().BoolVar(&mutate, "mutate", false, "drop each rule in turn and expect some test to fail")
 	return c
+}
+
+// checkWith checks packs beside the people of a configuration.
+func (a *app) checkWith(file string, packs []string, strict bool) error {
+	cfg, err := server.ReadConfig(file)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	var set *policy.Set
+	if len(packs) > 0 {
+		set, err = policy.LoadPaths(packs, policy.Options{})
+	} else {
+		set, err = server.LoadPolicy(cfg, policy.Options{})
+	}
+	var list policy.Errors
+	switch {
+	case errors.As(err, &list):
+		return a.report(policy.Report{Errors: list})
+	case err != nil:
+		return &exitError{exitUsage, err}
+	}
+	r := set.Report(strict, false)
+	errs, warnings, err := server.CheckReviewers(cfg, set)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if strict {
+		errs, warnings = append(errs, warnings...), nil
+	}
+	r.Errors, r.Warnings = append(r.Errors, errs...), append(r.Warnings, warnings...)
+	r.OK = r.OK && len(errs) == 0
+	return a.report(r)
 }
 
 func (a *app) report(r policy.Report) error {

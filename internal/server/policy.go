@@ -56,6 +56,7 @@ func (s *Server) ReloadPolicy(ctx context.Context) error {
 		rec.Detail["refused"] = "the new packs do not load"
 	} else {
 		s.log.Info("the policy was reloaded", "bundle", rec.Policy)
+		s.tellGaps(ctx)
 	}
 	if rerr := s.record(ctx, rec); rerr != nil && err == nil {
 		err = rerr

@@ -295,6 +295,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.engine.Relate(ctx, s.dir.Actors()); err != nil {
 		return err
 	}
+	s.tellGaps(ctx)
 	if err := s.sealLeftovers(ctx); err != nil {
 		return err
 	}
