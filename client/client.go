@@ -201,8 +201,9 @@ func (c *Client) WhoAmI(ctx context.Context) (*Identity, error) {
 
 // Readiness is the truth about each part of the server.
 type Readiness struct {
-	Ready  bool    `json:"ready"`
-	Checks []Check `json:"checks"`
+	Ready    bool    `json:"ready"`
+	Degraded bool    `json:"degraded"` // something that the rest can do without doesn't work
+	Checks   []Check `json:"checks"`
 }
 
 // A Check is one part.

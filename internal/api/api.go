@@ -51,6 +51,8 @@ type Options struct {
 	Changes     Changes
 	Audit       audit.Reader
 	Log         Log
+	Sessions    Sessions // nil: nobody is signed in
+	Logins      Logins   // nil: no issuer is configured
 
 	Mask func(string) string // masks sensitive values in what people and agents say of an approval
 	JWKS func() []byte       // public keys of grants, a JSON Web Key Set (RFC 7517); may be nil

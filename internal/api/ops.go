@@ -78,6 +78,10 @@ func operations() map[string]*operation {
 		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
 		{id: "revokeToken", method: "DELETE", path: "/v1/tokens/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a credential at once"},
 
+		{id: "startLogin", method: "POST", path: "/v1/login", public: true, tag: forAll, summary: "Sign a command in by a device code (RFC 8628): what comes of it reads, and never reviews"},
+		{id: "pollLogin", method: "POST", path: "/v1/login/poll", public: true, tag: forAll, summary: "Has the person confirmed the code?"},
+		{id: "listSessions", method: "GET", path: "/v1/sessions", scopes: []string{review, read, admin}, tag: forPeople, summary: "Your open sessions; with scope admin, everybody's"},
+		{id: "endSession", method: "DELETE", path: "/v1/sessions/{id}", scopes: []string{review, read, admin}, status: 204, tag: forPeople, summary: "End a session of yours; with scope admin, anybody's"},
 		{id: "whoami", method: "GET", path: "/v1/whoami", anyone: true, tag: forAll, summary: "Who does this credential stand for?"},
 		{id: "metrics", method: "GET", path: "/metrics", scopes: []string{read, admin}, tag: forAll, summary: "Prometheus metrics"},
 		{id: "health", method: "GET", path: "/healthz", public: true, tag: forAll, summary: "The process answers"},
@@ -129,6 +133,10 @@ func (s *server) register() {
 	add(s, ops["createToken"], s.createToken)
 	add(s, ops["listTokens"], s.listTokens)
 	add(s, ops["revokeToken"], s.revokeToken)
+	add(s, ops["startLogin"], s.startLogin)
+	add(s, ops["pollLogin"], s.pollLogin)
+	add(s, ops["listSessions"], s.listSessions)
+	add(s, ops["endSession"], s.endSession)
 	add(s, ops["whoami"], s.whoami)
 	add(s, ops["metrics"], s.scrape)
 	add(s, ops["health"], s.health)

@@ -28,10 +28,12 @@ func TestSchema(t *testing.T) {
 			w := newWorld(t)
 			id := w.hold(w.agent, "copy customers to stdout")
 			token := map[string]string{"agent": w.agent, "gate": w.gate, "reviewer": w.mira, "admin": w.admin}[caller]
-			args := []string{"run", w.server.URL + "/openapi.json", "--url", w.server.URL, "--checks",
+			args := []string{
+				"run", w.server.URL + "/openapi.json", "--url", w.server.URL, "--checks",
 				"not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance",
 				"--max-examples", examples, "--phases", phases, "--seed", "1", "--no-color", "--request-timeout", "15",
-				"--exclude-path", "/v1/events", "--generation-database", "none"}
+				"--exclude-path", "/v1/events", "--generation-database", "none",
+			}
 			if token != "" {
 				args = append(args, "-H", "Authorization: Bearer "+token)
 			}

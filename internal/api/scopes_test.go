@@ -48,6 +48,10 @@ var mayCall = map[string]string{
 	"GET /.well-known/jwks.json":                          "nobody agent gate reviewer reader admin forged",
 	"POST /v1/approvals/{id}/questions":                   "reviewer",
 	"POST /v1/approvals/{id}/questions/{question}/answer": "agent gate reviewer",
+	"POST /v1/login":                                      "nobody agent gate reviewer reader admin forged",
+	"POST /v1/login/poll":                                 "nobody agent gate reviewer reader admin forged",
+	"GET /v1/sessions":                                    "reviewer reader admin",
+	"DELETE /v1/sessions/{id}":                            "reviewer reader admin",
 }
 
 // specOperations lists "METHOD /path" of all operations in openapi.json.

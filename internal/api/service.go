@@ -31,8 +31,9 @@ func (s *server) health(context.Context, *nothing) (*healthOut, error) {
 
 // Readiness is the truth about each part. Why one doesn't work is in the log.
 type Readiness struct {
-	Ready  bool        `json:"ready"`
-	Checks []CheckView `json:"checks"`
+	Ready    bool        `json:"ready"`
+	Degraded bool        `json:"degraded,omitempty" doc:"Something that the rest can do without doesn't work: an issuer of sign-ins"`
+	Checks   []CheckView `json:"checks"`
 }
 
 // A CheckView is one part.
@@ -58,6 +59,7 @@ func (s *server) ready(ctx context.Context, _ *nothing) (*readyOut, error) {
 	for i, p := range s.probes {
 		out.Body.Checks[i] = CheckView{Name: p.check.Name, OK: errs[i] == nil}
 		if errs[i] != nil {
+			out.Body.Degraded = out.Body.Degraded || p.check.Soft
 			out.Body.Ready = out.Body.Ready && p.check.Soft
 			s.Logger.WarnContext(ctx, "not ready", "check", p.check.Name, "error", errs[i])
 		}

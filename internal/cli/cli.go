@@ -54,6 +54,7 @@ type app struct {
 	json     bool
 	url      string
 	data     string
+	loggedIn bool // by assent login: reads, and never reviews
 }
 
 // Main runs one command and returns the exit status.
@@ -167,7 +168,7 @@ and who you are.`,
 	root.AddCommand(
 		a.serveCmd(), a.demoCmd(),
 		a.listCmd(), a.showCmd(), a.reviewCmd("approve"), a.reviewCmd("deny"), a.askCmd(), a.answerCmd(), a.withdrawCmd(), a.tailCmd(),
-		a.verifyCmd(), a.policyCmd(), a.tokenCmd(), a.accountsCmd(), a.standInCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
+		a.verifyCmd(), a.policyCmd(), a.tokenCmd(), a.loginCmd(), a.logoutCmd(), a.whoamiCmd(), a.sessionsCmd(), a.accountsCmd(), a.standInCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
 	)
 	return root
 }
@@ -180,29 +181,39 @@ func Version() string {
 	return "development"
 }
 
+// server is the address of the one that is meant.
+func (a *app) server() string {
+	switch env := os.Getenv("ASSENT_URL"); {
+	case a.url != "":
+		return strings.TrimSuffix(a.url, "/")
+	case env != "":
+		return strings.TrimSuffix(env, "/")
+	}
+	return "http://127.0.0.1:8720"
+}
+
 // client talks to the configured server as the caller. Commands that only read
 // or administer may fall back to the credential a server beside leaves in its
 // data directory; reviewing never does.
 func (a *app) client(operator bool) (*client.Client, error) {
-	url, token := a.url, os.Getenv("ASSENT_TOKEN")
-	if url == "" {
-		url = os.Getenv("ASSENT_URL")
-	}
+	url, token := a.server(), os.Getenv("ASSENT_TOKEN")
 	if token == "" && operator {
 		o, err := server.ReadOperator(a.data)
-		if err != nil {
-			return nil, failf(exitUsage, "no credential: set ASSENT_TOKEN, or name a running server's data directory with --data (%w)", err)
-		}
-		token = o.Token
-		if url == "" {
-			url = o.URL
+		if err == nil {
+			token = o.Token
+			if a.url == "" && os.Getenv("ASSENT_URL") == "" {
+				url = o.URL
+			}
+		} else if _, ok := stored(url); !ok {
+			return nil, failf(exitUsage, "no credential: set ASSENT_TOKEN, log in with assent login, or name a running server's data directory with --data (%w)", err)
 		}
 	}
 	if token == "" {
-		return nil, failf(exitUsage, "no credential: set ASSENT_TOKEN to a reviewer's token (an operator makes one with assent token mint --person NAME --scope review)")
-	}
-	if url == "" {
-		url = "http://127.0.0.1:8720"
+		l, ok := stored(url)
+		if !ok {
+			return nil, failf(exitUsage, "no credential: set ASSENT_TOKEN to a reviewer's token (an operator makes one with assent token mint --person NAME --scope review), or log in with assent login to read")
+		}
+		token, a.loggedIn = l.Token, true
 	}
 	c, err := client.New(url, token, nil)
 	if err != nil {

@@ -32,6 +32,9 @@ the page that takes it, and exit status 77.`,
 			if err != nil {
 				return err
 			}
+			if a.loggedIn {
+				return failf(exitDenied, "a login reads and never reviews: decide at %s", p.URL)
+			}
 			if p.YouNeed != "" {
 				return failf(exitDenied, "this needs %s assurance, more than a token: decide at %s", p.YouNeed, p.URL)
 			}

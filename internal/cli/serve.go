@@ -63,7 +63,19 @@ func (a *app) serve(ctx context.Context, cfg *server.Config, signin []string) er
 	}
 	// The line a supervisor or a test waits for.
 	log.Info("ready", "console", s.URL(), "gates", s.GateAddrs(), "after", time.Since(start).Round(time.Microsecond).String())
+	admin, err := s.AdminLink(ctx)
+	if err != nil {
+		_ = s.Close(context.WithoutCancel(ctx))
+		return err
+	}
+	if admin != "" {
+		a.printf("nobody administers this deployment yet. Who signs in by this link becomes its first administrator (once, within ten minutes): %s\n", admin)
+	}
 	for _, p := range signin {
+		if len(cfg.Issuers) > 0 {
+			_ = s.Close(context.WithoutCancel(ctx))
+			return failf(exitUsage, "--sign-in: people sign in through issuers here: a link would be a way around them")
+		}
 		link := s.SignInLink("person:" + p)
 		if link == "" {
 			_ = s.Close(context.WithoutCancel(ctx))

@@ -71,7 +71,7 @@ type Verified struct {
 	Err  error // not nil: the check failed or never ran
 }
 
-// Options are what a Console is made from. Approvals, Log, People and PublicURL are required.
+// Options are what a Console is made from. Approvals, Log, People, Sessions and PublicURL are required.
 type Options struct {
 	Approvals Approvals
 	Log       audit.Reader
@@ -86,10 +86,12 @@ type Options struct {
 	// CheckToken tells whose a pasted reviewer token is; nil: links only.
 	CheckToken func(ctx context.Context, token string) (identity.Person, error)
 	// TokenHolds errs once a pasted token, known by its id, has expired or was
-	// revoked: its sessions end with it. nil: they last as long as any other.
+	// revoked: its sessions end with it. nil: no token opens a session.
 	TokenHolds func(ctx context.Context, id string) error
-	// Sessions keeps who is signed in; nil: in memory, so that a restart signs everybody out.
-	Sessions Sessions
+	Sessions   Sessions // who is signed in; required
+	SignIns    SignIns  // issuers of sign-ins; nil: none are configured
+	// Administers tells who may see and end everybody's sessions; nil: nobody.
+	Administers func(p *identity.Person) bool
 	// Passkeys are people's authenticators; nil: none are kept.
 	Passkeys *passkey.Keys
 	About    func(ctx context.Context) About
@@ -119,17 +121,14 @@ type Console struct {
 
 // New checks the options and returns a Console, an http.Handler to be mounted at "/".
 func New(o Options) (*Console, error) {
-	if o.Approvals == nil || o.Log == nil || o.People == nil {
-		return nil, errors.New("console: approvals, log and people are required")
+	if o.Approvals == nil || o.Log == nil || o.People == nil || o.Sessions == nil {
+		return nil, errors.New("console: approvals, log, people and sessions are required")
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Sessions == nil {
-		o.Sessions = newMemorySessions()
 	}
 	c := &Console{
 		o: o, links: &links{byHash: map[[32]byte]link{}}, streams: make(chan struct{}, maxStreams), ended: make(chan struct{}),
@@ -195,6 +194,7 @@ func (c *Console) routes() http.Handler {
 	mux.HandleFunc("GET /ui/{name...}", c.serveAsset)
 	mux.HandleFunc("GET /signin", c.showSignIn)
 	mux.HandleFunc("POST /signin", c.signIn)
+	c.issuerRoutes(mux)
 	mux.HandleFunc("POST /signout", c.signedIn(c.signOut))
 	mux.HandleFunc("GET /approvals", c.signedIn(c.showApprovals))
 	mux.HandleFunc("GET /approvals/{id}", c.signedIn(c.showApprovals))
@@ -204,6 +204,7 @@ func (c *Console) routes() http.Handler {
 	mux.HandleFunc("GET /audit", c.signedIn(c.showAudit))
 	mux.HandleFunc("GET /audit/{index}", c.signedIn(c.showRecord))
 	mux.HandleFunc("GET /settings", c.signedIn(c.showSettings))
+	mux.HandleFunc("POST /settings/sessions/{id}/end", c.signedIn(c.endSession))
 	mux.HandleFunc("GET /events", c.signedIn(c.events))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, http.StatusNotFound, "There is no such page.", "Go back to the approvals.")

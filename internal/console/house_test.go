@@ -18,7 +18,10 @@ import (
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/oidc"
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/sealed"
+	"github.com/assenthq/assent/internal/session"
 	"github.com/assenthq/assent/internal/store/sqlite"
 )
 
@@ -36,6 +39,9 @@ type house struct {
 	back    time.Duration // how far in the past the log's clock stands
 	change  func(*Options)
 }
+
+// goodToken is a token as tokens are written: sessions know it by its id.
+const goodToken = "ast_0123456789ab_0123456789012345678901234567890123456789012"
 
 // directory is the static one, except that a test can send a person away.
 type directory struct {
@@ -95,6 +101,32 @@ func newHouse(t testing.TB) *house {
 	return h
 }
 
+// sessions is the real keeper of sessions, over the house's store and log.
+func (h *house) sessions(people session.People, issuers ...*oidc.Issuer) *session.Manager {
+	h.t.Helper()
+	seal := []byte("0123456789abcdef0123456789abcdef")
+	box, err := sealed.NewBox(h.store, h.log, seal)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	m, err := session.New(session.Options{
+		Box: box, Secrets: h.store, People: people, Key: seal, Issuers: issuers, Every: 50 * time.Millisecond,
+		Clock: func() time.Time { // a test may set the console's
+			if h.console == nil {
+				return time.Now()
+			}
+			return h.console.o.Clock()
+		},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return m
+}
+
+// nobody is the directory of a house without issuers.
+type nobody struct{ session.People }
+
 // serve listens on a real loopback port: the browser and the host checks see what they see in production.
 func (h *house) serve() {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -103,9 +135,10 @@ func (h *house) serve() {
 	}
 	h.url = "http://" + l.Addr().String()
 	o := Options{
-		Approvals: h.engine, Log: h.store, People: h.people, PublicURL: h.url,
+		Approvals: h.engine, Log: h.store, People: h.people, PublicURL: h.url, Sessions: h.sessions(nobody{}),
+		TokenHolds: func(context.Context, string) error { return nil },
 		CheckToken: func(_ context.Context, token string) (identity.Person, error) {
-			if token == "ast_good" {
+			if token == goodToken {
 				return mira, nil
 			}
 			return identity.Person{}, errors.New("no such token")

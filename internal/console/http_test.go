@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/session"
 )
 
 // client is a browser without a screen: it keeps cookies and says where it comes from.
@@ -144,7 +146,7 @@ func TestLinkExpiresAndForeignSecretsDontWork(t *testing.T) {
 			t.Errorf("%s: %d", name, code)
 		}
 	}
-	if code, _ := newClient(h).send("POST", "/signin", url.Values{"token": {" ast_good "}}); code != http.StatusSeeOther {
+	if code, _ := newClient(h).send("POST", "/signin", url.Values{"token": {" " + goodToken + " "}}); code != http.StatusSeeOther {
 		t.Errorf("a reviewer's token: %d", code)
 	}
 }
@@ -154,7 +156,7 @@ func TestSessionEnds(t *testing.T) {
 		"signed out": func(_ *house, c *client) { c.send("POST", "/signout", url.Values{"csrf": {c.csrf}}) },
 		"left":       func(h *house, _ *client) { h.people.gone[sam.ID] = true },
 		"expired": func(h *house, _ *client) {
-			h.console.o.Clock = func() time.Time { return time.Now().Add(sessionLife) }
+			h.console.o.Clock = func() time.Time { return time.Now().Add(session.Life) }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -335,13 +337,14 @@ func TestSecretsStayOutOfLogs(t *testing.T) {
 }
 
 // failing is a session store that is down.
-type failing struct{}
+type failing struct{ Sessions }
 
-func (failing) Put(context.Context, [32]byte, Session) error { return fmt.Errorf("disk full") }
-func (failing) Get(context.Context, [32]byte) (Session, bool, error) {
-	return Session{}, false, fmt.Errorf("disk full")
+var errDisk = errors.New("disk full")
+
+func (failing) Open(context.Context, session.Opening) (string, *session.Session, error) {
+	return "", nil, errDisk
 }
-func (failing) Delete(context.Context, [32]byte) error { return fmt.Errorf("disk full") }
+func (failing) Get(context.Context, string) (*session.Session, error) { return nil, errDisk }
 
 func TestPublicURLMustBeSafe(t *testing.T) {
 	h := newHouse(t)

@@ -13,9 +13,6 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 )
 
-// assurance is what a signed-in browser session is worth.
-const assurance = "console"
-
 const (
 	maxListed = 500            // approvals on a page
 	decidedIn = 72 * time.Hour // how far back the decided ones reach
@@ -226,7 +223,7 @@ func (c *Console) rowOf(a *approval.Approval, key string, now time.Time, p *who)
 	if filled, all := seatCount(c.o.Approvals.Progress(a)); all > 1 || filled > 0 {
 		r.Seats = fmt.Sprintf("%d of %d", filled, all)
 	}
-	r.MayReview = a.State == approval.Pending && c.o.Approvals.MayReview(a, &p.Person, assurance) == nil
+	r.MayReview = a.State == approval.Pending && c.o.Approvals.MayReview(a, &p.Person, p.assurance()) == nil
 	r.Search = strings.ToLower(strings.Join([]string{
 		plain(a.Title, maxTitle), agentName(a), subjectName(a), a.Resource.URN, r.Kind, rulesOf(a), a.ID,
 	}, " "))

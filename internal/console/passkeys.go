@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"github.com/assenthq/assent/evidence"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/passkey"
+	"github.com/assenthq/assent/internal/session"
 )
 
 // bySignature is the assurance of a review that a passkey signed.
@@ -29,11 +29,11 @@ func (c *Console) passkeyRoutes(mux *http.ServeMux) {
 }
 
 // session names the open session that a challenge belongs to.
-func (w *who) session() string { return hex.EncodeToString(w.hash[:]) }
+func (w *who) session() string { return w.Session.ID }
 
 // pasted reports a session that a reviewer's token opened. Such a token may lie
 // where an agent can read it, so it makes no new keys.
-func (w *who) pasted() bool { return w.Session.Token != "" }
+func (w *who) pasted() bool { return w.Session.How == session.ByToken }
 
 // level is the best that this person can give a review: their passkey's
 // signature, or what their session is worth.
@@ -41,7 +41,7 @@ func (c *Console) level(ctx context.Context, p *who) string {
 	if c.hasPasskey(ctx, p) {
 		return bySignature
 	}
-	return assurance
+	return p.assurance()
 }
 
 // waitsFor reports whether a waits for this person: also when what it lacks is

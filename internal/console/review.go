@@ -22,6 +22,10 @@ type verdict struct {
 // review takes one person's answer. It hands the engine what the page showed
 // (digest and version): the engine refuses an answer to anything else.
 func (c *Console) review(w http.ResponseWriter, r *http.Request, p *who) {
+	if !c.confirmed(r, p) { // who left, or lost a group, a moment ago decides nothing
+		http.Error(w, "Your sign-in could not be confirmed, so nothing was decided. Sign in again.", http.StatusUnauthorized)
+		return
+	}
 	in, bad := c.answerOf(r, p)
 	if bad == nil {
 		in.Signature, bad = c.signature(r, p)
@@ -53,7 +57,7 @@ func (c *Console) review(w http.ResponseWriter, r *http.Request, p *who) {
 // answerOf reads the form. Everything in it must be there and exact.
 func (c *Console) answerOf(r *http.Request, p *who) (*approval.Answer, *verdict) {
 	in := &approval.Answer{
-		Approval: r.PathValue("id"), Person: p.Person, Channel: "console", Assurance: assurance,
+		Approval: r.PathValue("id"), Person: p.Person, Channel: "console", Assurance: p.assurance(),
 		Decision: r.PostFormValue("decision"), Reason: strings.TrimSpace(r.PostFormValue("reason")),
 	}
 	digest, err := action.ParseDigest(r.PostFormValue("digest"))

@@ -13,69 +13,25 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/session"
 )
 
 const (
-	sessionLife = 12 * time.Hour
-	linkLife    = 10 * time.Minute
-	maxLinks    = 1000   // outstanding one-time links; past it the oldest go
-	maxSessions = 10_000 // past it nobody new signs in
+	linkLife = 10 * time.Minute
+	maxLinks = 1000 // outstanding one-time links; past it the oldest go
 )
 
-// A Session is one signed-in browser. Its secret is never stored: stores know it by its hash.
-type Session struct {
-	Person  string // person id
-	CSRF    string // must come back in each request that changes something
-	Created time.Time
-	Expires time.Time
-	// Token is the id of the token it was opened with; "" for a one-time link.
-	Token string
-}
-
-// Sessions keeps sessions by the SHA-256 of their secret.
+// Sessions keeps who is signed in.
 type Sessions interface {
-	Put(ctx context.Context, hash [32]byte, s Session) error
-	Get(ctx context.Context, hash [32]byte) (Session, bool, error)
-	Delete(ctx context.Context, hash [32]byte) error
-}
-
-// memorySessions is the store of a single process. mu owns byHash.
-type memorySessions struct {
-	mu     sync.Mutex
-	byHash map[[32]byte]Session
-}
-
-func newMemorySessions() *memorySessions {
-	return &memorySessions{byHash: map[[32]byte]Session{}}
-}
-
-func (m *memorySessions) Put(_ context.Context, hash [32]byte, s Session) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for h, old := range m.byHash {
-		if s.Created.After(old.Expires) {
-			delete(m.byHash, h)
-		}
-	}
-	if len(m.byHash) >= maxSessions {
-		return errors.New("too many sessions are open")
-	}
-	m.byHash[hash] = s
-	return nil
-}
-
-func (m *memorySessions) Get(_ context.Context, hash [32]byte) (Session, bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, ok := m.byHash[hash]
-	return s, ok, nil
-}
-
-func (m *memorySessions) Delete(_ context.Context, hash [32]byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.byHash, hash)
-	return nil
+	// Open returns the secret that the browser's cookie holds.
+	Open(ctx context.Context, o session.Opening) (secret string, s *session.Session, err error)
+	// Get errs with session.ErrNone when nobody is signed in by a secret.
+	Get(ctx context.Context, secret string) (*session.Session, error)
+	// List is the open ones of a person; of everybody where person is "".
+	List(ctx context.Context, person string) ([]session.Session, error)
+	End(ctx context.Context, id, by, why string) error
+	// Fresh has the issuer confirm a session. session.ErrNone: it doesn't.
+	Fresh(ctx context.Context, s *session.Session) error
 }
 
 // link is an unused one-time link; links are kept by hash, so that a dump of
@@ -137,9 +93,11 @@ func (c *Console) SignInLink(person identity.Person) string {
 // who is the signed-in person of a request.
 type who struct {
 	identity.Person
-	Session Session
-	hash    [32]byte
+	Session session.Session
 }
+
+// assurance is what this person's review is worth: what their session was opened by.
+func (w *who) assurance() string { return w.Session.Assurance() }
 
 // visitor returns who sent r, or false. The person is looked up again each
 // time, and the token they signed in with: one who left the directory, or whose
@@ -149,21 +107,21 @@ func (c *Console) visitor(r *http.Request) (*who, bool) {
 	if err != nil {
 		return nil, false
 	}
-	w := &who{hash: hashOf(k.Value)}
-	s, ok, err := c.o.Sessions.Get(r.Context(), w.hash)
+	s, err := c.o.Sessions.Get(r.Context(), k.Value)
+	if errors.Is(err, session.ErrNone) {
+		return nil, false
+	}
 	if err != nil {
 		c.o.Logger.ErrorContext(r.Context(), "reading a console session", "err", err)
 		return nil, false
 	}
-	if !ok || !c.o.Clock().Before(s.Expires) {
+	if s.How == session.ByToken && (c.o.TokenHolds == nil || c.o.TokenHolds(r.Context(), s.Token) != nil) {
 		return nil, false
 	}
-	if s.Token != "" && c.o.TokenHolds != nil && c.o.TokenHolds(r.Context(), s.Token) != nil {
-		return nil, false
-	}
-	w.Session = s
-	w.Person, ok = c.o.People.Person(s.Person)
-	return w, ok
+	w := &who{Session: *s}
+	found, ok := c.o.People.Person(s.Key())
+	w.Person = found
+	return w, ok && s.Assurance() != "" // a command's session opens no page
 }
 
 // signedIn runs next for a signed-in person only, and a request that changes
@@ -191,6 +149,20 @@ func (c *Console) signedIn(next func(http.ResponseWriter, *http.Request, *who)) 
 		}
 		next(w, r, p)
 	}
+}
+
+// confirmed has the issuer confirm the person's session and groups before they
+// decide, and reads the person anew. false: they are signed out by it.
+func (c *Console) confirmed(r *http.Request, p *who) bool {
+	if err := c.o.Sessions.Fresh(r.Context(), &p.Session); err != nil {
+		if !errors.Is(err, session.ErrNone) {
+			c.o.Logger.ErrorContext(r.Context(), "confirming a console session", "err", err)
+		}
+		return false
+	}
+	var ok bool
+	p.Person, ok = c.o.People.Person(p.Session.Key())
+	return ok
 }
 
 // askToSignIn sends to the sign-in page. A browser that comes from a link

@@ -1,24 +1,91 @@
 package console
 
 import (
+	"errors"
 	"net/http"
 	"time"
+
+	"github.com/assenthq/assent/internal/session"
 )
 
-// settingsPage is who I am, and how this deployment is doing.
+// settingsPage is who I am, where I am signed in, and how this deployment is doing.
 type settingsPage struct {
 	Shell
-	About   About
-	Expires time.Time
-	URL     string
+	About     About
+	Expires   time.Time
+	URL       string
+	Assurance string
+	Issuer    string
+	Sessions  []sessionRow
+	Admin     bool // sees everybody's
+	Passkeys  passkeysView
+}
 
-	Passkeys passkeysView
+// sessionRow is one open session as a person sees it.
+type sessionRow struct {
+	session.Session
+	Mine, This bool
+	By         string
+}
+
+// howWords say how a session was opened.
+var howWords = map[string]string{
+	session.ByIssuer: "signed in", session.ByLink: "one-time link", session.ByToken: "pasted token", session.ByDevice: "command line, reads only",
 }
 
 func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
-	page := settingsPage{Shell: c.shellOf(r, p, "settings", "Settings", -1), Expires: p.Session.Expires, URL: c.o.PublicURL, Passkeys: c.passkeysOf(r.Context(), p)}
+	page := settingsPage{
+		Shell: c.shellOf(r, p, "settings", "Settings", -1), Expires: p.Session.Expires, URL: c.o.PublicURL,
+		Assurance: p.assurance(), Issuer: p.Session.Issuer, Admin: c.administers(p), Passkeys: c.passkeysOf(r.Context(), p),
+	}
 	if c.o.About != nil {
 		page.About = c.o.About(r.Context())
 	}
+	whose := p.ID
+	if page.Admin {
+		whose = ""
+	}
+	all, err := c.o.Sessions.List(r.Context(), whose)
+	if err != nil {
+		c.o.Logger.ErrorContext(r.Context(), "listing sessions", "err", err)
+		page.About.Problems = append(page.About.Problems, "the sessions can't be read; the server's log says why")
+	}
+	for _, s := range all {
+		by := howWords[s.How]
+		if s.Issuer != "" {
+			by += " by " + s.Issuer
+		}
+		page.Sessions = append(page.Sessions, sessionRow{Session: s, Mine: s.Person == p.ID, This: s.ID == p.Session.ID, By: by})
+	}
 	c.page(w, r, http.StatusOK, "settings", page)
+}
+
+// administers reports whether p may do what administrators do, in a session that is worth it.
+func (c *Console) administers(p *who) bool {
+	return c.o.Administers != nil && p.assurance() == "console" && c.o.Administers(&p.Person)
+}
+
+// endSession ends one of the person's own sessions; an administrator's, anybody's.
+func (c *Console) endSession(w http.ResponseWriter, r *http.Request, p *who) {
+	id, whose := r.PathValue("id"), p.ID
+	if c.administers(p) && c.confirmed(r, p) && c.administers(p) {
+		whose = ""
+	}
+	all, err := c.o.Sessions.List(r.Context(), whose)
+	known := false
+	for _, s := range all {
+		known = known || s.ID == id
+	}
+	if err == nil && known {
+		err = c.o.Sessions.End(r.Context(), id, p.ID, "ended in the console")
+	}
+	switch {
+	case err != nil && !errors.Is(err, session.ErrNone):
+		c.o.Logger.ErrorContext(r.Context(), "ending a session", "err", err)
+		c.fail(w, r, http.StatusServiceUnavailable, "The session could not be ended.", "Try again in a minute; the server's log says why.")
+	case !known:
+		c.fail(w, r, http.StatusNotFound, "There is no such session of yours.", "It may have ended already. Go back to the settings.")
+	default:
+		http.Redirect(w, r, "/settings", http.StatusSeeOther)
+	}
 }

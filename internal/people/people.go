@@ -61,7 +61,8 @@ type Directory struct {
 	links    entries[link]
 	standins entries[standIn]
 	swaps    entries[swap]
-	live     map[string]*live // by account: until when its groups are held by a session
+	live     map[string]*live    // by account: until when its groups are held by a session
+	granted  map[string][]string // groups of an account beside its issuer's: the first administrator's
 	runtime  []identity.Actor
 	last     time.Time
 	broken   error // a row that can't be believed: until it is, nobody is in any group
@@ -179,6 +180,15 @@ func (d *Directory) SetActors(actors []identity.Actor) error {
 	d.runtime = append([]identity.Actor(nil), actors...)
 	d.rebuild()
 	return nil
+}
+
+// Grant puts an account into our groups, as if its issuer had: for the first
+// administrator, whom no configuration names.
+func (d *Directory) Grant(account string, groups ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.granted = map[string][]string{account: groups}
+	d.rebuild()
 }
 
 // Check says what is wrong with the directory; nil when it can be believed.

@@ -257,6 +257,7 @@ func (w *drawing) account(b *body, id string) {
 	for _, raw := range e.Value.Groups {
 		groups = append(groups, w.d.cfg.from[raw]...)
 	}
+	groups = append(groups, w.d.granted[id]...)
 	if len(groups) == 0 {
 		return
 	}

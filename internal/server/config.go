@@ -37,6 +37,7 @@ type Config struct {
 	Policy    []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file. None: the built-in pack (reads flow masked, the rest is held)."`
 	Default   map[string]string `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
 	Admins    []string          `yaml:"admins" doc:"Groups whose members administer: changes of policy and settings take another of them, from the second one on." default:"admins"`
+	Issuers   []IssuerConfig    `yaml:"issuers" doc:"OpenID providers that people sign in through. None: by one-time link, or a reviewer's token."`
 	People    []PersonConfig    `yaml:"people" doc:"Who may review and on whose behalf agents act."`
 	Groups    GroupMap          `yaml:"groups" doc:"Groups that policy packs name (without group:), with people and groups of issuers in them."`
 	OnCall    []OnCallConfig    `yaml:"oncall" doc:"Groups whose member changes by schedule."`
@@ -235,6 +236,7 @@ func (c *Config) fillDefaults() {
 			u.Port = 5432
 		}
 	}
+	c.fillIssuers()
 	l := &c.Limits
 	if l.PendingPerActor == 0 {
 		l.PendingPerActor = 20
@@ -298,6 +300,7 @@ func (k *checker) check(c *Config) {
 	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		k.fail("$.public_url", "not an http or https URL", "for example https://assent.example.com")
 	}
+	k.issuers(c)
 	people := k.people(c)
 	k.groups(c, people)
 	k.actors(c, people)

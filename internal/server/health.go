@@ -49,7 +49,7 @@ func (s *Server) checks() []api.Check {
 		g := &s.cfg.Gates[i]
 		out = append(out, api.Check{Name: "upstream of " + g.Name, Run: func(ctx context.Context) error { return reach(ctx, &g.Upstream) }})
 	}
-	return out
+	return append(out, s.issuerChecks()...)
 }
 
 // about is what the console's settings page shows.

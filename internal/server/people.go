@@ -165,9 +165,3 @@ func (k *checker) groups(c *Config, known map[string]bool) {
 		}
 	}
 }
-
-// issuerURLs names the configured issuers.
-func (c *Config) issuerURLs() map[string]string {
-	out := map[string]string{}
-	return out
-}

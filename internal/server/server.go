@@ -33,10 +33,12 @@ import (
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
+	"github.com/assenthq/assent/internal/oidc"
 	"github.com/assenthq/assent/internal/passkey"
 	"github.com/assenthq/assent/internal/people"
 	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/sealed"
+	"github.com/assenthq/assent/internal/session"
 	"github.com/assenthq/assent/internal/store"
 	"github.com/assenthq/assent/internal/workload"
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,6 +58,8 @@ type Server struct {
 	minter   *grant.Minter
 	dir      *people.Directory
 	tokens   *identity.Tokens
+	issuers  []*oidc.Issuer
+	sessions *session.Manager
 	policy   *policy.Holder
 	detect   *detect.Engine
 	engine   *approval.Engine
@@ -145,7 +149,7 @@ func (s *Server) make(ctx context.Context) error {
 	if err := s.makeDirectory(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeHTTP} {
+	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, s.makeHTTP} {
 		if err := step(k); err != nil {
 			return err
 		}
@@ -242,6 +246,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 func (s *Server) makeHTTP(k *keys) error {
 	var err error
 	s.console, err = console.New(console.Options{
+		Sessions: s.sessions, SignIns: s.signIns(), Administers: s.administers,
 		Approvals: s.engine, Log: s.store, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
 		Passkeys:   s.passkeys,
 		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &console.Traffic{Spool: s.spool}, About: s.about, Verified: s.lastVerified,
@@ -255,6 +260,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		return err
 	}
 	rest, err := api.New(api.Options{
+		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.tokens, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes,
 		Audit: s.store, Log: proving{s}, Mask: s.masked, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
@@ -323,6 +329,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() { s.relateLoop(run) })
 	s.work.Go(func() { s.cutLoop(run) })
+	s.work.Go(func() { s.sessions.Run(run) })
 	s.work.Go(func() { s.freezes.Run(run) })
 	s.work.Go(func() { s.changes.Run(run) })
 	s.work.Go(func() { s.dir.Run(run) })
@@ -393,6 +400,9 @@ func (s *Server) close(ctx context.Context) error {
 // release closes what New opened, the log's last checkpoint first.
 func (s *Server) release() error {
 	var errs []error
+	for _, i := range s.issuers {
+		i.Close()
+	}
 	if s.spool != nil {
 		errs = append(errs, s.spool.Close())
 	}

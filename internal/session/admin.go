@@ -121,5 +121,17 @@ func (m *Manager) makeFirstAdmin(ctx context.Context, person string, s *oidc.Sig
 	if err != nil {
 		return fmt.Errorf("making the first administrator: %w", err)
 	}
+	m.tellFirstAdmin(ctx)
 	return nil
+}
+
+// tellFirstAdmin tells who is the first administrator.
+func (m *Manager) tellFirstAdmin(ctx context.Context) {
+	account, _, err := m.FirstAdmin(ctx)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		m.o.Logger.ErrorContext(ctx, "reading who is the first administrator", "err", err)
+	case account != "" && m.o.FirstAdmin != nil:
+		m.o.FirstAdmin(account)
+	}
 }

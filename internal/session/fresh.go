@@ -53,10 +53,13 @@ func (m *Manager) TakeProof(ctx context.Context, id, nonce string) (*Proof, erro
 	if p.Session != id || subtle.ConstantTimeCompare([]byte(p.Nonce), []byte(nonce)) != 1 || m.o.Clock().Sub(p.At) > freshLife {
 		return nil, ErrNone
 	}
-	if err := m.o.Secrets.PutSetting(ctx, proofKey(id), nil); err != nil {
+	if err := m.o.Secrets.PutSetting(ctx, proofKey(id), nothing); err != nil {
 		return nil, fmt.Errorf("using a fresh sign-in up: %w", err)
 	}
 	return &p, nil
 }
 
 func proofKey(id string) string { return "proof/" + id }
+
+// nothing takes the place of a value that is used up: it opens as none.
+var nothing = []byte("-")

@@ -72,18 +72,32 @@ func (m *Manager) watch(s Session, at time.Time) {
 	}
 }
 
-// forget drops a session that ended. With the last of an account goes its hold on groups.
+// hold tells the directory until when live sessions hold an account's groups:
+// the longest of them, or none.
+func (m *Manager) hold(account string) {
+	var until time.Time
+	m.mu.Lock()
+	for _, w := range m.live {
+		if w.Account == account && w.Expires.After(until) {
+			until = w.Expires
+		}
+	}
+	m.mu.Unlock()
+	if until.IsZero() {
+		m.o.People.Idle(account)
+		return
+	}
+	m.o.People.Holds(account, until)
+}
+
+// forget drops a session that ended.
 func (m *Manager) forget(id string) {
 	m.mu.Lock()
 	w := m.live[id]
 	delete(m.live, id)
-	last := w != nil
-	for _, other := range m.live {
-		last = last && other.Account != w.Account
-	}
 	m.mu.Unlock()
-	if last {
-		m.o.People.Idle(w.Account)
+	if w != nil {
+		m.hold(w.Account)
 	}
 	if m.o.Ended != nil {
 		m.o.Ended(id)
@@ -126,13 +140,13 @@ func (m *Manager) ask(ctx context.Context, w *watched, age time.Duration) error 
 		return fmt.Errorf("asking about session %s: %w", w.ID, err)
 	case !mine: // another replica asked a moment ago
 		w.at = t.At
-		m.o.People.Holds(w.Account, w.Expires)
+		m.hold(w.Account)
 		return nil
 	}
 	before := oidc.SignIn{Issuer: w.Issuer, URL: issuer.URL(), Subject: t.Subject, Refresh: t.Refresh, Access: t.Access, AccessEnds: t.AccessEnds, AuthTime: w.AuthTime, AMR: w.AMR}
 	if !issuer.CanAsk(&before) { // a short session: what was said holds until its end
 		w.at = m.o.Clock()
-		m.o.People.Holds(w.Account, w.Expires)
+		m.hold(w.Account)
 		return nil
 	}
 	now, err := issuer.Again(ctx, before)
@@ -177,7 +191,7 @@ func (m *Manager) answered(ctx context.Context, w *watched, asked tokens, s *oid
 		return m.end(ctx, w, "its issuer ended the sign-in")
 	}
 	if errors.Is(err, oidc.ErrDown) {
-		m.o.People.Holds(w.Account, w.Expires) // what it said last holds while it is down
+		m.hold(w.Account) // what it said last holds while it is down
 		asked.Busy = time.Time{}
 		return m.keep(ctx, w.ID, asked)
 	}
@@ -198,6 +212,7 @@ func (m *Manager) answered(ctx context.Context, w *watched, asked tokens, s *oid
 		return m.end(ctx, w, "its account leads to another person now")
 	}
 	w.at = at
+	m.hold(w.Account)
 	return nil
 }
 
@@ -221,6 +236,7 @@ func (m *Manager) Run(ctx context.Context) {
 	slots := make(chan struct{}, atOnce)
 	t := time.NewTicker(m.o.Every)
 	defer t.Stop()
+	m.tellFirstAdmin(ctx)
 	m.sweep(ctx)
 	for {
 		for _, w := range m.due() {
@@ -264,6 +280,10 @@ func (m *Manager) due() (out []*watched) {
 
 // heard takes over one row that changed, here or on another replica.
 func (m *Manager) heard(ctx context.Context, id string) {
+	if id == "" {
+		m.tellFirstAdmin(ctx)
+		return
+	}
 	s, err := m.byID(ctx, id)
 	if err != nil {
 		m.forget(id)
@@ -284,10 +304,10 @@ func (m *Manager) take(ctx context.Context, s Session) {
 	if t, err := m.kept(ctx, s.ID); err == nil {
 		at = t.At
 	}
-	if m.o.Clock().Sub(at) < AskEvery {
-		m.o.People.Holds(s.Account, s.Expires)
-	}
 	m.watch(s, at)
+	if m.o.Clock().Sub(at) < AskEvery {
+		m.hold(s.Account)
+	}
 }
 
 // sweep reads all live rows: what was missed is found, what expired is ended.

@@ -67,7 +67,7 @@ type Session struct {
 	Person   string    `json:"person"`
 	How      string    `json:"how"`
 	Issuer   string    `json:"issuer,omitempty"`  // name
-	Account  string    `json:"account,omitempty"` // "issuer|subject"
+	Account  string    `json:"account,omitempty"` // "issuer|subject" it came in by; "": by the person's own id
 	Token    string    `json:"token,omitempty"`   // id of the credential it was opened with, or that came with it
 	Created  time.Time `json:"created"`
 	Expires  time.Time `json:"expires"`
@@ -77,6 +77,15 @@ type Session struct {
 	Ended    time.Time `json:"ended,omitzero"`
 	EndedBy  string    `json:"ended_by,omitempty"`
 	Why      string    `json:"why,omitempty"`
+}
+
+// Key is the id by which the directory finds who this session is: by the
+// account it came in by, since that may count for less than its person.
+func (s *Session) Key() string {
+	if s.Account != "" {
+		return s.Account
+	}
+	return s.Person
 }
 
 // Assurance is what a review in this session is worth. A token that was pasted
@@ -134,6 +143,8 @@ type Options struct {
 	Issuers []*oidc.Issuer
 	// Revoke ends a credential that came with a session.
 	Revoke func(ctx context.Context, token, by string) error
+	// FirstAdmin hears who is the first administrator, once there is one, here or elsewhere.
+	FirstAdmin func(account string)
 	// Ended hears of sessions that ended, here or elsewhere: what is open for them is closed.
 	Ended  func(id string)
 	Every  time.Duration // how often Run looks whom to ask about; 0: 5 s
@@ -182,6 +193,12 @@ func New(o Options) (*Manager, error) {
 	for _, i := range o.Issuers {
 		m.issuers[i.Name()] = i
 	}
+	o.Box.Watch(string(adminKind), func(string) {
+		select {
+		case m.changed <- "":
+		default:
+		}
+	})
 	o.Box.Watch(string(kind), func(id string) {
 		select {
 		case m.changed <- id:
@@ -219,12 +236,15 @@ func csrfOf(secret string) string {
 
 // An Opening says how somebody came in.
 type Opening struct {
-	How    string
-	Person string // of a link or token; an issuer's SignIn says it itself
-	Token  string
-	Agent  string
-	SignIn *oidc.SignIn
-	First  bool // becomes the first administrator by it, or isn't signed in
+	How     string
+	Person  string // of a link or token, as is Account; an issuer's SignIn says it itself
+	Account string
+	Token   string
+	Agent   string
+	SignIn  *oidc.SignIn
+	First   bool // becomes the first administrator by it, or isn't signed in
+	// Mint makes the credential that goes with the session, once it is known whose; nil: none.
+	Mint func(ctx context.Context, person string) (token string, err error)
 }
 
 func (m *Manager) claims(s *oidc.SignIn, until time.Time) Claims {
@@ -244,54 +264,78 @@ func (m *Manager) Open(ctx context.Context, o Opening) (secret string, s *Sessio
 	var raw [32]byte
 	_, _ = rand.Read(raw[:]) // never fails (Go 1.24)
 	secret = base64.RawURLEncoding.EncodeToString(raw[:])
-	now := m.o.Clock().UTC()
-	s = &Session{ID: idOf(secret), CSRF: csrfOf(secret), Person: o.Person, How: o.How, Token: o.Token, Created: now, Expires: now.Add(Life), Agent: agent(o.Agent)}
-	rec := &audit.Record{Type: audit.TypeSignIn, Decision: "opened", Detail: map[string]string{"how": s.How}}
-	life := Life
+	now, life := m.o.Clock().UTC(), Life
 	if o.How == ByDevice {
 		life = ReadLife
-		s.Expires = now.Add(life)
 	}
+	s = &Session{ID: idOf(secret), CSRF: csrfOf(secret), Person: o.Person, Account: o.Account, How: o.How, Token: o.Token, Created: now, Expires: now.Add(life), Agent: agent(o.Agent)}
 	if o.SignIn != nil {
-		c := m.claims(o.SignIn, m.expires(o.SignIn, life))
-		c.First = o.First
-		p, err := m.o.People.SignedIn(ctx, c)
-		if err != nil {
-			return "", nil, fmt.Errorf("signing in: %w", err)
-		}
-		if o.First {
-			if err := m.makeFirstAdmin(ctx, p.ID, o.SignIn); err != nil {
-				return "", nil, err
-			}
-		}
-		s.Person, s.Issuer, s.Account = p.ID, o.SignIn.Issuer, o.SignIn.Issuer+"|"+o.SignIn.Subject
-		s.AuthTime, s.AMR, s.Expires = o.SignIn.AuthTime, o.SignIn.AMR, m.expires(o.SignIn, life)
-		rec.Detail["issuer"], rec.Detail["account"] = s.Issuer, s.Account
-		if !s.AuthTime.IsZero() {
-			rec.Detail["auth_time"] = s.AuthTime.UTC().Format(time.RFC3339)
-		}
-		if len(s.AMR) > 0 {
-			rec.Detail["amr"] = strings.Join(s.AMR, " ")
-		}
-		if err := m.keep(ctx, s.ID, tokensOf(o.SignIn, now)); err != nil {
+		account := o.SignIn.Issuer + "|" + o.SignIn.Subject
+		s.Account = account
+		defer func() { m.hold(account) }()
+		if err := m.enter(ctx, s, &o, life); err != nil {
 			return "", nil, fmt.Errorf("signing in: %w", err)
 		}
 	}
 	if s.Person == "" {
 		return "", nil, ErrNobody
 	}
-	rec.Person, rec.Detail["expires"] = s.Person, s.Expires.UTC().Format(time.RFC3339)
 	if err := m.room(ctx, s.Person); err != nil {
 		return "", nil, err
 	}
+	if o.Mint != nil {
+		if s.Token, err = o.Mint(ctx, s.Person); err != nil {
+			return "", nil, fmt.Errorf("signing in: %w", err)
+		}
+	}
 	err = m.o.Box.Update(ctx, func(w *sealed.Writer) error {
-		return kind.Put(ctx, w, &sealed.Entry[Session]{ID: s.ID, Key: live, Due: s.Expires, Value: *s}, rec)
+		return kind.Put(ctx, w, &sealed.Entry[Session]{ID: s.ID, Key: live, Due: s.Expires, Value: *s}, opened(s))
 	})
 	if err != nil {
+		if o.Mint != nil {
+			err = errors.Join(err, m.o.Revoke(context.WithoutCancel(ctx), s.Token, "server"))
+		}
 		return "", nil, fmt.Errorf("opening a session: %w", err)
 	}
 	m.watch(*s, now)
 	return secret, s, nil
+}
+
+// enter tells the directory who comes in, and keeps what the issuer gave.
+func (m *Manager) enter(ctx context.Context, s *Session, o *Opening, life time.Duration) error {
+	in := o.SignIn
+	s.Issuer, s.AuthTime, s.AMR, s.Expires = in.Issuer, in.AuthTime, in.AMR, m.expires(in, life)
+	c := m.claims(in, s.Expires)
+	c.First = o.First
+	p, err := m.o.People.SignedIn(ctx, c)
+	if err != nil {
+		return err
+	}
+	s.Person = p.ID
+	if o.First {
+		if err := m.makeFirstAdmin(ctx, p.ID, in); err != nil {
+			return err
+		}
+	}
+	return m.keep(ctx, s.ID, tokensOf(in, s.Created))
+}
+
+// opened is the record of a sign-in. No token of anybody's stands in it.
+func opened(s *Session) *audit.Record {
+	rec := &audit.Record{Type: audit.TypeSignIn, Decision: "opened", Person: s.Person, Detail: map[string]string{"how": s.How, "expires": s.Expires.UTC().Format(time.RFC3339)}}
+	if s.Issuer != "" {
+		rec.Detail["issuer"], rec.Detail["account"] = s.Issuer, s.Account
+	}
+	if !s.AuthTime.IsZero() {
+		rec.Detail["auth_time"] = s.AuthTime.UTC().Format(time.RFC3339)
+	}
+	if len(s.AMR) > 0 {
+		rec.Detail["amr"] = strings.Join(s.AMR, " ")
+	}
+	if s.Token != "" {
+		rec.Detail["token"] = s.Token
+	}
+	return rec
 }
 
 // room keeps the number of live sessions bounded: of one person the oldest end.
@@ -393,7 +437,7 @@ func (m *Manager) End(ctx context.Context, id, by, why string) error {
 		return fmt.Errorf("ending session %s: %w", id, err)
 	}
 	s.ID = id
-	if err := m.o.Secrets.PutSetting(ctx, secretKey(id), nil); err != nil {
+	if err := m.o.Secrets.PutSetting(ctx, secretKey(id), nothing); err != nil {
 		m.o.Logger.WarnContext(ctx, "forgetting what an issuer gave", "err", err) // encrypted, and nobody asks for it any more
 	}
 	if s.Token != "" && s.How == ByDevice && m.o.Revoke != nil {
