@@ -40,3 +40,6 @@ func MarkMoved(dir, to string) error {
 	}
 	return errors.Join(err, derr, f.Close())
 }
+
+// UnmarkMoved takes back a mark: nothing has moved.
+func UnmarkMoved(dir string) error { return os.Remove(filepath.Join(dir, movedName)) }
