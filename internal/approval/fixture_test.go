@@ -100,7 +100,7 @@ var matchKey, sealKey = []byte(strings.Repeat("m", 32)), []byte(strings.Repeat("
 func newHouse(tb testing.TB, tune func(*approval.Options)) *house {
 	tb.Helper()
 	h := &house{
-		TB: tb, dir: tb.TempDir(), tune: tune, town: &town{},
+		TB: tb, dir: quick(tb), tune: tune, town: &town{},
 		clock: &clock{t: time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)},
 	}
 	h.town.set(tb, people(), actors())

@@ -152,6 +152,12 @@ func (e *Engine) nextDue(ctx context.Context) (next time.Time, err error) {
 	return next, nil
 }
 
+// Tick does what is due now, as Run does by itself.
+func (e *Engine) Tick(ctx context.Context) error {
+	_, err := e.sweep(ctx)
+	return err
+}
+
 // Run expires what nobody decided or used in time, until ctx ends. Timers are
 // hints: whether something has expired is checked wherever it matters.
 func (e *Engine) Run(ctx context.Context) error {
