@@ -47,6 +47,7 @@ type Options struct {
 	Enforcer    Enforcer
 	Approvals   Approvals
 	Reviews     Reviews
+	Passkeys    Passkeys // nil: none are kept
 	Freezes     Freezes
 	Changes     Changes
 	Audit       audit.Reader

@@ -74,6 +74,9 @@ func operations() map[string]*operation {
 		{id: "createSwap", method: "POST", path: "/v1/oncall/swaps", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Put another of a rotation's people on call for a while"},
 		{id: "endSwap", method: "DELETE", path: "/v1/oncall/swaps/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End that at once"},
 
+		{id: "listPasskeys", method: "GET", path: "/v1/passkeys", scopes: []string{review, read, admin}, tag: forPeople, summary: "Your passkeys; administrators see everybody's"},
+		{id: "revokePasskey", method: "DELETE", path: "/v1/passkeys/{id}", scopes: []string{review, admin}, status: 204, tag: forPeople, summary: "End a passkey for good: what it approved and did not run yet no longer runs"},
+
 		{id: "createToken", method: "POST", path: "/v1/tokens", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Mint a credential; its text is shown once"},
 		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
 		{id: "revokeToken", method: "DELETE", path: "/v1/tokens/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a credential at once"},
@@ -130,6 +133,8 @@ func (s *server) register() {
 	add(s, ops["listOnCall"], s.listOnCall)
 	add(s, ops["createSwap"], s.createSwap)
 	add(s, ops["endSwap"], s.endSwap)
+	add(s, ops["listPasskeys"], s.listPasskeys)
+	add(s, ops["revokePasskey"], s.revokePasskey)
 	add(s, ops["createToken"], s.createToken)
 	add(s, ops["listTokens"], s.listTokens)
 	add(s, ops["revokeToken"], s.revokeToken)

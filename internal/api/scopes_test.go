@@ -37,6 +37,8 @@ var mayCall = map[string]string{
 	"GET /v1/oncall":                                      "reviewer reader admin",
 	"POST /v1/oncall/swaps":                               "admin",
 	"DELETE /v1/oncall/swaps/{id}":                        "admin",
+	"GET /v1/passkeys":                                    "reviewer reader admin",
+	"DELETE /v1/passkeys/{id}":                            "reviewer admin",
 	"POST /v1/tokens":                                     "admin",
 	"GET /v1/tokens":                                      "admin",
 	"DELETE /v1/tokens/{id}":                              "admin",

@@ -89,6 +89,7 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 		Decision: in.Decision, Reason: in.Reason, Obligation: in.Obligation, Channel: in.Channel, Assurance: in.assurance(),
 		Digest: in.Digest, Version: in.Version, Time: e.now(),
 	}
+	in.Person.ID = p.ID // who came by another account of theirs signs as one person
 	if err := e.sign(ctx, tx, a, &in, &v); err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 	level := c.level(ctx, p)
 	no := c.o.Approvals.MayReview(a, &p.Person, level)
 	d.May, d.MayNot = no == nil && d.Pending, explain(no)
-	d.Passkey = passkeyFor(a, risk.Class == "crit", level)
+	d.Passkey = c.passkeyFor(a, p, risk.Class == "crit", level)
 	d.NoKey = no != nil && errors.As(no, &approval.ErrAssurance{}) && a.Assurance() == bySignature
 	d.People = c.peopleOf(a, p, d.May)
 	d.Decided = decidedBy(a)

@@ -64,13 +64,13 @@ func (c *Console) hasPasskey(ctx context.Context, p *who) bool {
 	return has && err == nil
 }
 
-// passkeyFor tells the page when to ask for a passkey: "all" where nothing less
-// is taken, "approve" where a critical approval is confirmed by it, "" never.
-func passkeyFor(a *approval.Approval, critical bool, level string) string {
+// passkeyFor tells the page when to ask for a passkey: "all" where the session
+// is worth too little, "approve" where a critical approval is confirmed by it, "" never.
+func (c *Console) passkeyFor(a *approval.Approval, p *who, critical bool, level string) string {
 	switch {
 	case level != bySignature:
 		return ""
-	case a.Assurance() == bySignature:
+	case errors.As(c.o.Approvals.MayReview(a, &p.Person, p.assurance()), new(approval.ErrAssurance)):
 		return "all"
 	case critical:
 		return "approve"
