@@ -205,7 +205,7 @@ func (a *app) client(operator bool) (*client.Client, error) {
 				url = o.URL
 			}
 		} else if _, ok := stored(url); !ok {
-			return nil, failf(exitUsage, "no credential: set ASSENT_TOKEN, log in with assent login, or name a running server's data directory with --data (%w)", err)
+			return nil, failf(exitUsage, "no credential: set ASSENT_TOKEN, or name a running server's data directory with --data, or read with assent login (%w)", err)
 		}
 	}
 	if token == "" {

@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -42,6 +43,34 @@ func FuzzClaims(f *testing.F) {
 		}
 		if len([]rune(s.Name)) > 100 || !clean(s.Name) {
 			t.Fatalf("name %q", s.Name)
+		}
+	})
+}
+
+// FuzzAnswer: no answer that this browser didn't ask for gets past its state, whatever is in it.
+func FuzzAnswer(f *testing.F) {
+	i, err := New(Config{Name: "corp", Issuer: "https://idp.example", ClientID: "assent"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	b, err := NewBox([]byte(strings.Repeat("k", 32)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{"state=&code=x", "state=a&state=b", "error=%00", "iss=https://evil.example&code=x&state=x", "AAAA"} {
+		f.Add(s)
+	}
+	flow := &Flow{Issuer: "corp", State: random(), Began: i.c.Clock()}
+	f.Fuzz(func(t *testing.T, text string) {
+		if q, err := url.ParseQuery(text); err == nil && i.belongs(flow, q) == nil {
+			t.Fatalf("%q belongs to a flow that it doesn't know", text)
+		}
+		var opened Flow
+		if b.Open("flow", text, &opened) == nil {
+			t.Fatalf("%q opens as a flow", text)
+		}
+		if p := plain(text); p != text && p != "no reason it can say" {
+			t.Fatalf("%q is shown as %q", text, p)
 		}
 	})
 }

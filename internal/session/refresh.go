@@ -17,6 +17,7 @@ const (
 	AskEvery     = 40 * time.Second
 	ReviewMaxAge = 15 * time.Second
 	tick         = 5 * time.Second
+	sweepEvery   = 6 // ticks
 	busyFor      = 20 * time.Second
 	atOnce       = 8
 )
@@ -125,7 +126,8 @@ func (m *Manager) Fresh(ctx context.Context, s *Session) error {
 func (m *Manager) ask(ctx context.Context, w *watched, age time.Duration) error {
 	w.asking.Lock()
 	defer w.asking.Unlock()
-	if m.o.Clock().Sub(w.at) < age {
+	// An issuer that hangs must not hold up each review of its people.
+	if now := m.o.Clock(); now.Sub(w.at) < age || now.Sub(w.tried) < ReviewMaxAge {
 		return nil
 	}
 	issuer := m.issuers[w.Issuer]
@@ -192,7 +194,7 @@ func (m *Manager) answered(ctx context.Context, w *watched, asked tokens, s *oid
 	}
 	if errors.Is(err, oidc.ErrDown) {
 		m.hold(w.Account) // what it said last holds while it is down
-		asked.Busy = time.Time{}
+		w.tried, asked.Busy = at, time.Time{}
 		return m.keep(ctx, w.ID, asked)
 	}
 	if err != nil {
@@ -238,7 +240,7 @@ func (m *Manager) Run(ctx context.Context) {
 	defer t.Stop()
 	m.tellFirstAdmin(ctx)
 	m.sweep(ctx)
-	for {
+	for ticks := 1; ; {
 		for _, w := range m.due() {
 			select {
 			case slots <- struct{}{}:
@@ -258,7 +260,9 @@ func (m *Manager) Run(ctx context.Context) {
 		case id := <-m.changed:
 			m.heard(ctx, id)
 		case <-t.C:
-			m.sweep(ctx)
+			if ticks++; ticks%sweepEvery == 0 { // what was missed; changes are heard of at once
+				m.sweep(ctx)
+			}
 		}
 	}
 }

@@ -169,6 +169,7 @@ type watched struct {
 	Session
 	asking sync.Mutex // one question at a time
 	at     time.Time  // of the last answer; owned by asking
+	tried  time.Time  // when the issuer didn't answer; owned by asking
 }
 
 // New makes a Manager; Run keeps it true.

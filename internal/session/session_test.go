@@ -429,6 +429,10 @@ func TestAnIssuerThatIsDownEndsNobody(t *testing.T) {
 	if g, until := r.of(s.Account); len(g) != 2 || !until.Equal(s.Expires) {
 		t.Errorf("holds %v until %s", g, until)
 	}
+	asked := h.idp.Calls("token")
+	if err := r.Fresh(t.Context(), s); err != nil || h.idp.Calls("token") != asked {
+		t.Errorf("each review asks an issuer that is down anew: %v", err)
+	}
 	i, _ := r.Issuer("corp")
 	if _, _, err := i.Begin(t.Context(), oidc.Question{}); !errors.Is(err, oidc.ErrDown) {
 		t.Errorf("somebody enters: %v", err)
