@@ -125,6 +125,13 @@ func (a *Approval) questions() []Remark {
 	return slices.DeleteFunc(slices.Clone(a.Remarks), func(r Remark) bool { return r.Of != "" })
 }
 
+// AnswersFor says whether a person is on the asker's side of a, and so may answer
+// reviewers' questions.
+func (e *Engine) AnswersFor(a *Approval, person string) bool {
+	p, ok := e.o.Directory.Person(person)
+	return ok && slices.Contains(e.persons(a), p.ID)
+}
+
 // Open are the questions that nobody has answered.
 func (a *Approval) Open() []Remark {
 	return slices.DeleteFunc(a.questions(), func(q Remark) bool {

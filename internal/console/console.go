@@ -41,6 +41,9 @@ type Reviewing interface {
 	Answer(ctx context.Context, in approval.Answer) (*approval.Approval, error)
 	MayReview(a *approval.Approval, p *identity.Person, assurance string) error
 	Progress(a *approval.Approval) []approval.Seat
+	Question(ctx context.Context, id string, by identity.Person, text, channel string) (*approval.Approval, error)
+	Reply(ctx context.Context, in approval.Reply) (*approval.Approval, error)
+	AnswersFor(a *approval.Approval, person string) bool
 }
 
 // People resolves persons and groups. It is asked again on every request, so
@@ -76,6 +79,7 @@ type Options struct {
 	Approvals Approvals
 	Log       audit.Reader
 	People    People
+	Mask      func(string) string // masks sensitive values in what people say of an approval
 	// PublicURL is where browsers reach the console: https, or http on loopback.
 	PublicURL string
 	// Hosts are further host[:port] names under which it may be reached.
@@ -121,8 +125,8 @@ type Console struct {
 
 // New checks the options and returns a Console, an http.Handler to be mounted at "/".
 func New(o Options) (*Console, error) {
-	if o.Approvals == nil || o.Log == nil || o.People == nil || o.Sessions == nil {
-		return nil, errors.New("console: approvals, log, people and sessions are required")
+	if o.Approvals == nil || o.Log == nil || o.People == nil || o.Sessions == nil || o.Mask == nil {
+		return nil, errors.New("console: approvals, log, people, sessions and what masks text are required")
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -199,6 +203,8 @@ func (c *Console) routes() http.Handler {
 	mux.HandleFunc("GET /approvals", c.signedIn(c.showApprovals))
 	mux.HandleFunc("GET /approvals/{id}", c.signedIn(c.showApprovals))
 	mux.HandleFunc("POST /approvals/{id}/review", c.signedIn(c.review))
+	mux.HandleFunc("POST /approvals/{id}/questions", c.signedIn(c.ask))
+	mux.HandleFunc("POST /approvals/{id}/answers", c.signedIn(c.reply))
 	c.passkeyRoutes(mux)
 	mux.HandleFunc("GET /activity", c.signedIn(c.showActivity))
 	mux.HandleFunc("GET /audit", c.signedIn(c.showAudit))

@@ -36,6 +36,9 @@ type detail struct {
 	Timeline []moment
 	Session  []Piece
 	Claims   []claim
+	Remarks  []remark
+	Steps    []step
+	MayAsk   bool
 	May      bool
 	MayNot   string // why this person may not review
 	Passkey  string // which answers a passkey signs: "all", "approve" or ""
@@ -77,6 +80,7 @@ type reviewer struct {
 	Status, Class string
 	When          time.Time
 	Reason        []Piece
+	Only          []Piece // what the approval was given with besides
 }
 
 // moment is one line of the timeline.
@@ -112,6 +116,8 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 	d.Passkey = c.passkeyFor(a, p, risk.Class == "crit", level)
 	d.NoKey = no != nil && errors.As(no, &approval.ErrAssurance{}) && a.Assurance() == bySignature
 	d.People = c.peopleOf(a, p, d.May)
+	d.Remarks, d.Steps = c.remarksOf(a, p), stepsOf(a)
+	d.MayAsk = d.May || d.Pending && errors.Is(no, approval.ErrReviewed)
 	d.Decided = decidedBy(a)
 	var err error
 	d.Timeline, d.Session, err = c.timeline(ctx, a)
@@ -210,11 +216,12 @@ func effectsOf(a *approval.Approval) []effect {
 		say("unk", "%s %s; how many rows is not known before it runs", verbOf(a), targetOf(a))
 	}
 	sayPreview(say, a.Preview)
-	if a.RowLimit.Known {
-		say("bound", "Stops after %s, whatever the statement says", plural(a.RowLimit.N, "row"))
+	bounds := a.Bounds()
+	if bounds.Rows.Known {
+		say("bound", "Stops after %s, whatever the statement says", plural(bounds.Rows.N, "row"))
 	}
-	for _, class := range sortedKeys(a.Masks) {
-		say("bound", "%s comes back masked (%s)", class, a.Masks[class])
+	for _, class := range sortedKeys(bounds.Masks) {
+		say("bound", "%s comes back masked (%s)", class, bounds.Masks[class])
 	}
 	switch {
 	case a.Data.Unscanned:
@@ -354,6 +361,9 @@ func (c *Console) peopleOf(a *approval.Approval, p *who, may bool) []reviewer {
 	for _, r := range a.Reviews {
 		v := reviewer{Avatar: c.person(r.Person, r.Name, p, ""), When: r.Time, Reason: visible(r.Reason, maxClaim)}
 		v.Status, v.Class = "approved", "ok"
+		if !r.Obligation.Empty() {
+			v.Only = visible(r.Obligation.String(), maxTitle)
+		}
 		if r.Decision != approval.Approve {
 			v.Status, v.Class = "denied", "bad"
 		}
@@ -368,11 +378,12 @@ func (c *Console) peopleOf(a *approval.Approval, p *who, may bool) []reviewer {
 	if a.State == approval.Pending {
 		waiting := 0
 		for _, id := range sortedIDs(a.Eligible) {
-			if _, excluded := a.Excluded[id]; seen[id] || excluded || waiting == maxWaiting {
+			groups := a.Groups(id)
+			if _, excluded := a.Excluded[id]; seen[id] || excluded || len(groups) == 0 || waiting == maxWaiting {
 				continue
 			}
 			v := reviewer{Avatar: c.person(id, "", p, ""), Status: "asked", Class: "dim"}
-			v.Under = visible(strings.Join(labels(a.Eligible[id]), ", "), maxTitle)
+			v.Under = visible(strings.Join(labels(groups), ", "), maxTitle)
 			out, seen[id], waiting = append(out, v), true, waiting+1
 		}
 	}

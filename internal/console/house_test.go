@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,7 +136,7 @@ func (h *house) serve() {
 	}
 	h.url = "http://" + l.Addr().String()
 	o := Options{
-		Approvals: h.engine, Log: h.store, People: h.people, PublicURL: h.url, Sessions: h.sessions(nobody{}),
+		Approvals: h.engine, Log: h.store, Mask: func(s string) string { return strings.ReplaceAll(s, "bob@corp.example", "‹email›") }, People: h.people, PublicURL: h.url, Sessions: h.sessions(nobody{}),
 		TokenHolds: func(context.Context, string) error { return nil },
 		CheckToken: func(_ context.Context, token string) (identity.Person, error) {
 			if token == goodToken {

@@ -37,6 +37,10 @@ func momentOf(r *entry) moment {
 	case audit.TypeApproval:
 		m.Kind, text = "approval", "it is now "+firstOf(r.Outcome, r.Decision)
 		m.Class = stateOf(&approval.Approval{State: approval.State(firstOf(r.Outcome, r.Decision))}).Class
+	case audit.TypeStep:
+		m.Kind, m.Class, text = r.Decision, "info", "it now asks "+firstOf(r.Detail["asks"], "others")
+	case audit.TypeTalk:
+		m.Kind, m.Class, text = r.Decision, "info", r.Detail["text"]
 	case audit.TypeStarted:
 		m.Kind, m.Class, m.Result, text = "grant", "info", "running", firstOf(text, "the grant was used")
 	case audit.TypeOutcome:
@@ -283,7 +287,7 @@ func (c *Console) showAudit(w http.ResponseWriter, r *http.Request, p *who) {
 	page := auditPage{
 		Shell: c.shellOf(r, p, "audit", "Audit log", -1), First: query.Before == 0, Query: q,
 		Types: []string{
-			audit.TypeRequest, audit.TypeReview, audit.TypeApproval, audit.TypeStarted, audit.TypeOutcome, audit.TypeRefused,
+			audit.TypeRequest, audit.TypeReview, audit.TypeApproval, audit.TypeStep, audit.TypeTalk, audit.TypeStarted, audit.TypeOutcome, audit.TypeRefused,
 			audit.TypeSession, audit.TypePolicy, audit.TypeConfig, audit.TypeToken, audit.TypeKey, audit.TypeAlarm,
 		},
 	}

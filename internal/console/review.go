@@ -66,6 +66,10 @@ func (c *Console) answerOf(r *http.Request, p *who) (*approval.Answer, *verdict)
 		return in, &verdict{http.StatusBadRequest, "The answer didn't say what was shown. Reload the page; nothing was decided."}
 	}
 	in.Digest, in.Version = digest, version
+	var bad *verdict
+	if in.Obligation, bad = obligationOf(r); bad != nil {
+		return in, bad
+	}
 	switch {
 	case in.Decision != approval.Approve && in.Decision != approval.Deny:
 		return in, &verdict{http.StatusBadRequest, "An answer is approve or deny. Nothing was decided."}
@@ -101,7 +105,10 @@ func (c *Console) refused(r *http.Request, err error) *verdict {
 	status := http.StatusServiceUnavailable
 	var excluded approval.ErrExcluded
 	var level approval.ErrAssurance
+	var obligation *approval.ObligationError
 	switch {
+	case errors.As(err, &obligation):
+		return &verdict{http.StatusUnprocessableEntity, "Nothing was decided: " + plain(obligation.Error(), maxClaim) + "."}
 	case errors.Is(err, approval.ErrNotFound):
 		return &verdict{http.StatusNotFound, "There is no such approval."}
 	case errors.As(err, new(approval.ErrSignature)):

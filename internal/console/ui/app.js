@@ -274,6 +274,8 @@ async function decide(decision, confirmed) {
   }
   sending = true;
   const fields = { decision, reason: reason.value, digest: form.elements.digest.value, version: form.elements.version.value };
+  const less = ['mask', 'max_rows', 'within'].map(n => form.elements[n]).filter(f => f?.value.trim());
+  if (decision === 'approve') for (const f of less) fields[f.name] = f.value;
   if (confirmed) fields.confirmed = 'yes';
   $('#confirm')?.close();
   const by = form.dataset.passkey, url = form.getAttribute('action');
@@ -289,7 +291,7 @@ async function decide(decision, confirmed) {
   const r = await post(url, fields);
   sending = false;
   toast(r.text, !r.ok);
-  if (r.ok) { reason.value = ''; calm(); }
+  if (r.ok) { for (const f of less) f.value = ''; reason.value = ''; calm(); }
   refresh();
 }
 
