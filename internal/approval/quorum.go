@@ -324,7 +324,7 @@ func (e *Engine) reviewer(a *Approval, id, assurance string) (*identity.Person, 
 		return nil, ErrExcluded{Why: why}
 	}
 	p, ok := e.o.Directory.Person(id)
-	if !ok || p.Since.After(a.Created) || !p.In(a.Groups(p.ID)...) && !e.standsIn(a, &p) {
+	if !ok || p.Since.After(a.Created) || !p.In(a.Groups(p.ID)...) && !e.standsIn(&now, &p) {
 		return nil, ErrNotEligible
 	}
 	if slices.ContainsFunc(a.Reviews, func(r Review) bool { return e.oneHuman(r.Person, p.ID) }) {

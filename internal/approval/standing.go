@@ -66,13 +66,30 @@ func (e *Engine) lent(a *Approval, id string, now []identity.Standing) []identit
 	return out
 }
 
+// borrowed are the seats of others that a review may take: those its person
+// couldn't fill in their own right.
+func (e *Engine) borrowed(a *Approval, r *Review) []identity.Standing {
+	var out []identity.Standing
+	for _, s := range e.lent(a, r.Person, r.StandsFor) {
+		s.Groups = slices.DeleteFunc(s.Groups, func(g string) bool {
+			return slices.Contains(a.Eligible[r.Person], g) && slices.Contains(r.Groups, g)
+		})
+		if len(s.Groups) > 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // standsIn reports whether p may review a as somebody's stand-in. Once that
 // somebody answered, or another stand-in of theirs, the seat is taken.
 func (e *Engine) standsIn(a *Approval, p *identity.Person) bool {
 	asked := a.asked()
 	return slices.ContainsFunc(e.lent(a, p.ID, p.StandsFor), func(s identity.Standing) bool {
 		now := slices.ContainsFunc(s.Groups, func(g string) bool { return slices.Contains(asked, g) })
-		return now && !slices.ContainsFunc(a.Reviews, func(r Review) bool { return e.oneHuman(r.Person, s.Person) })
+		return now && !slices.ContainsFunc(a.Reviews, func(r Review) bool {
+			return e.oneHuman(r.Person, s.Person) || slices.ContainsFunc(e.borrowed(a, &r), func(o identity.Standing) bool { return e.oneHuman(o.Person, s.Person) })
+		})
 	})
 }
 
@@ -83,19 +100,15 @@ func (e *Engine) lend(a *Approval, reviews []Review, voters []voter) {
 	for _, r := range reviews {
 		taken = append(taken, r.Person)
 	}
-	for i, r := range reviews {
-		for _, s := range e.lent(a, r.Person, r.StandsFor) {
+	for i := range reviews {
+		for _, s := range e.borrowed(a, &reviews[i]) {
 			if slices.ContainsFunc(taken, func(id string) bool { return e.oneHuman(id, s.Person) }) {
 				continue
 			}
-			more := false
 			for _, g := range s.Groups {
-				more = more || !voters[i].groups[g]
 				voters[i].groups[g] = true
 			}
-			if more {
-				taken = append(taken, s.Person)
-			}
+			taken = append(taken, s.Person)
 		}
 	}
 }

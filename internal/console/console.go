@@ -80,6 +80,8 @@ type Options struct {
 	Log       audit.Reader
 	People    People
 	Mask      func(string) string // masks sensitive values in what people say of an approval
+	// Directory links accounts and lends seats; nil: neither is done here.
+	Directory Directory
 	// PublicURL is where browsers reach the console: https, or http on loopback.
 	PublicURL string
 	// Hosts are further host[:port] names under which it may be reached.
@@ -206,6 +208,7 @@ func (c *Console) routes() http.Handler {
 	mux.HandleFunc("POST /approvals/{id}/questions", c.signedIn(c.ask))
 	mux.HandleFunc("POST /approvals/{id}/answers", c.signedIn(c.reply))
 	c.passkeyRoutes(mux)
+	c.peopleRoutes(mux)
 	mux.HandleFunc("GET /activity", c.signedIn(c.showActivity))
 	mux.HandleFunc("GET /audit", c.signedIn(c.showAudit))
 	mux.HandleFunc("GET /audit/{index}", c.signedIn(c.showRecord))
