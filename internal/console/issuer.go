@@ -20,8 +20,9 @@ type SignIns interface {
 	Unseal(purpose, text string, v any) error
 	// UseInvitation uses up the link for the first administrator.
 	UseInvitation(ctx context.Context, secret string) error
-	// KeepProof keeps a fresh sign-in for what asked for it.
+	// KeepProof keeps a fresh sign-in for what asked for it; TakeProof uses it up.
 	KeepProof(ctx context.Context, id, nonce string, in *oidc.SignIn) error
+	TakeProof(ctx context.Context, id, nonce string) (*session.Proof, error)
 }
 
 // What a flow is for.

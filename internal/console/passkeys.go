@@ -24,6 +24,7 @@ func (c *Console) passkeyRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /approvals/{id}/challenge", c.signedIn(c.challenge))
 	mux.HandleFunc("POST /settings/passkeys/new", c.signedIn(c.newPasskey))
 	mux.HandleFunc("POST /settings/passkeys/older", c.signedIn(c.olderPasskey))
+	mux.HandleFunc("POST /settings/passkeys/signin", c.signedIn(c.provePasskey))
 	mux.HandleFunc("POST /settings/passkeys", c.signedIn(c.enrolPasskey))
 	mux.HandleFunc("POST /settings/passkeys/{id}/revoke", c.signedIn(c.revokePasskey))
 }
@@ -183,10 +184,27 @@ func (c *Console) enrolment(r *http.Request, p *who) *passkey.Enrolment {
 
 var pastedMakesNone = &verdict{http.StatusForbidden, "A session that a pasted token opened can only add a passkey with an older one: the token may lie where others can read it. Sign in by a link or through your issuer."}
 
+var issuerBinds = &verdict{http.StatusForbidden, "People sign in through an issuer here, so a new passkey is bound by a fresh sign-in there, or by an older passkey. Nothing was registered."}
+
+// byIssuer reports that a new key needs more than an open session: there is
+// somebody who can be asked once more who this person is.
+func (c *Console) byIssuer() bool { return c.o.SignIns != nil && len(c.o.SignIns.Issuers()) > 0 }
+
+// mayEnrol says why this session alone makes no new key; nil: it does.
+func (c *Console) mayEnrol(p *who) *verdict {
+	switch {
+	case p.pasted():
+		return pastedMakesNone
+	case c.byIssuer():
+		return issuerBinds
+	}
+	return nil
+}
+
 // newPasskey begins a registration.
 func (c *Console) newPasskey(w http.ResponseWriter, r *http.Request, p *who) {
-	if p.pasted() && !c.hasPasskey(r.Context(), p) {
-		say(w, pastedMakesNone)
+	if bad := c.mayEnrol(p); bad != nil && p.Session.Issuer == "" && !c.hasPasskey(r.Context(), p) {
+		say(w, bad)
 		return
 	}
 	q, err := c.o.Passkeys.AskNew(r.Context(), p.Person, p.session())
@@ -199,10 +217,48 @@ func (c *Console) olderPasskey(w http.ResponseWriter, r *http.Request, p *who) {
 	c.question(w, r, q, err)
 }
 
+// provePasskey has the person sign in anew at their issuer, with a nonce that
+// names the new key. The page keeps the key meanwhile.
+func (c *Console) provePasskey(w http.ResponseWriter, r *http.Request, p *who) {
+	nonce, err := c.o.Passkeys.SignInNonce(c.enrolment(r, p))
+	if err != nil {
+		v := c.unsigned(r, err)
+		c.fail(w, r, v.status, "The new passkey was not accepted.", v.says)
+		return
+	}
+	if !c.reauthenticate(w, r, p, nonce, "/settings") {
+		c.fail(w, r, http.StatusForbidden, "This session is no issuer's.", "Sign in through your issuer, then register the passkey.")
+	}
+}
+
+// proven adds the fresh sign-in that names the new key, where the page says there is one.
+func (c *Console) proven(r *http.Request, p *who, in *passkey.Enrolment) *verdict {
+	if r.PostFormValue("proof") == "" || c.o.SignIns == nil {
+		return nil
+	}
+	nonce, err := c.o.Passkeys.SignInNonce(in)
+	if err != nil {
+		return c.unsigned(r, err)
+	}
+	proof, err := c.o.SignIns.TakeProof(r.Context(), p.Session.ID, nonce)
+	if errors.Is(err, session.ErrNone) || err == nil && proof.Person != p.ID {
+		return &verdict{http.StatusForbidden, "No fresh sign-in names that passkey. Begin again; nothing was registered."}
+	}
+	if err != nil {
+		return c.unsigned(r, err)
+	}
+	in.IDToken, in.Account = proof.IDToken, proof.Account
+	return nil
+}
+
 func (c *Console) enrolPasskey(w http.ResponseWriter, r *http.Request, p *who) {
 	in := c.enrolment(r, p)
-	if p.pasted() && len(in.Older) == 0 {
-		say(w, pastedMakesNone)
+	bad := c.proven(r, p, in)
+	if bad == nil && len(in.Older) == 0 && in.IDToken == "" {
+		bad = c.mayEnrol(p)
+	}
+	if bad != nil {
+		say(w, bad)
 		return
 	}
 	key, err := c.o.Passkeys.Enrol(r.Context(), in)
@@ -238,6 +294,8 @@ type passkeysView struct {
 	Keys   []passkeyRow
 	Live   bool // one counts now
 	Pasted bool
+	Issuer string // whose fresh sign-in binds a new key
+	Alone  bool   // an open session alone makes one
 }
 
 type passkeyRow struct {
@@ -255,7 +313,7 @@ func (c *Console) passkeysOf(ctx context.Context, p *who) (v passkeysView) {
 	if c.o.Passkeys == nil {
 		return v
 	}
-	v.Kept, v.Pasted = true, p.pasted()
+	v.Kept, v.Pasted, v.Issuer, v.Alone = true, p.pasted(), p.Session.Issuer, c.mayEnrol(p) == nil
 	if err := c.o.Passkeys.Usable(); err != nil {
 		v.Why = strings.TrimPrefix(err.Error(), passkey.ErrUnusable.Error()+": ")
 	}

@@ -85,7 +85,11 @@ type Enrolment struct {
 	// IDToken is of a fresh sign-in whose nonce was SignInNonce of this key. The
 	// caller has verified it, and that it is this person's.
 	IDToken string
+	Account string // that it is of: issuer|subject
 }
+
+// maxToken bounds an ID token that a record keeps, in bytes.
+const maxToken = 40 << 10
 
 // newKey is what a registration says, verified as far as it goes alone.
 func (k *Keys) newKey(in *Enrolment) (*Key, [32]byte, error) {
@@ -198,8 +202,10 @@ func (k *Keys) enrol(ctx context.Context, w *sealed.Writer, in *Enrolment, key *
 			return err
 		}
 		key.CountsFrom, key.BoundBy = now, evidence.ByPasskey
+	case len(in.IDToken) > maxToken:
+		return fmt.Errorf("%w: the issuer's ID token is too long to be kept: have it name fewer groups", ErrRefused)
 	case in.IDToken != "":
-		detail["id_token"], key.BoundBy = in.IDToken, evidence.BySignIn
+		detail["id_token"], detail["account"], key.BoundBy = in.IDToken, in.Account, evidence.BySignIn
 	case len(keys) == 0 && now.Before(began.Add(evidence.PasskeyWait)):
 		key.CountsFrom, key.BoundBy = now, evidence.ByFirst
 	}

@@ -433,7 +433,7 @@ func TestRegistrationsThatAreRefused(t *testing.T) {
 		}
 	}
 	in := a(nil)
-	h.now = h.now.Add(3 * time.Minute)
+	h.now = h.now.Add(11 * time.Minute)
 	_, err := h.Enrol(ctx, in)
 	wantErr(t, err, passkey.ErrLate, "too late")
 	if keys, err := h.All(ctx); err != nil || len(keys) > 0 {

@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// challengeLife is how long a challenge may be answered.
-const challengeLife = 2 * time.Minute
+// challengeLife is how long a challenge may be answered. Between making a new key
+// and enrolling it a person may have to sign in at their issuer.
+const (
+	challengeLife = 2 * time.Minute
+	newKeyLife    = 10 * time.Minute
+)
 
 // A Ticket shows that this deployment made a nonce, for whom, for what and
 // when, without anything being stored: any replica can take the answer. What
@@ -45,8 +49,12 @@ func (k *Keys) redeem(t Ticket, purpose, person, session string) error {
 	if err != nil || len(b) != 8+sha256.Size || !hmac.Equal(b[8:], k.stamp(b[:8], purpose, person, session, t.Nonce)) {
 		return fmt.Errorf("%w: the question wasn't asked here, in this session, for this", ErrRefused)
 	}
+	life := challengeLife
+	if purpose == forNewKey {
+		life = newKeyLife
+	}
 	age := k.now().Sub(time.UnixMicro(int64(binary.BigEndian.Uint64(b[:8]))))
-	if age < -time.Second || age > challengeLife {
+	if age < -time.Second || age > life {
 		return ErrLate
 	}
 	return nil

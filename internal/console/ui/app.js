@@ -298,11 +298,37 @@ async function decide(decision, confirmed) {
 // passkeys is loaded when the first one is needed.
 const passkeys = () => import(doc.body.dataset.passkeys);
 
-async function register(form, older) {
+// A key that a fresh sign-in binds waits in this tab while its person is away at their issuer.
+const waiting = 'assent-new-passkey';
+
+function leave(url, fields) {
+  const f = doc.createElement('form');
+  f.method = 'post';
+  f.action = url;
+  for (const [name, value] of Object.entries({ ...fields, csrf })) f.append(Object.assign(doc.createElement('input'), { type: 'hidden', name, value }));
+  doc.body.append(f);
+  f.submit();
+}
+
+async function back() {
+  const kept = sessionStorage.getItem(waiting);
+  if (!kept || !$('#passkeys')) return;
+  sessionStorage.removeItem(waiting);
+  const r = await post('/settings/passkeys', { ...JSON.parse(kept), proof: 'sign-in' });
+  toast(r.text, !r.ok);
+  refresh();
+}
+
+async function register(form, how) {
   const b = $$('button', form);
   for (const x of b) x.disabled = true;
   try {
-    const r = await post('/settings/passkeys', await (await passkeys()).create(form.elements.name.value, older));
+    const fields = await (await passkeys()).create(form.elements.name.value, how === 'older');
+    if (how === 'signin') {
+      sessionStorage.setItem(waiting, JSON.stringify(fields));
+      return leave('/settings/passkeys/signin', fields);
+    }
+    const r = await post('/settings/passkeys', fields);
     toast(r.text, !r.ok);
     if (r.ok) form.elements.name.value = '';
   } catch (e) {
@@ -420,7 +446,7 @@ doc.addEventListener('submit', e => {
     decide(e.submitter?.value === 'approve' ? 'approve' : 'deny');
   } else if (f.id === 'newkey') {
     e.preventDefault();
-    register(f, e.submitter?.value === 'older');
+    register(f, e.submitter?.value);
   } else if (f.id === 'bulk') {
     e.preventDefault();
     const r = f.elements.reason.value.trim();
@@ -438,4 +464,5 @@ doc.addEventListener('visibilitychange', () => { if (!doc.hidden) refresh(); });
 readClock($('.rail'));
 decorate();
 listen();
+back();
 setInterval(times, 1000);
