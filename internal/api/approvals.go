@@ -1,13 +1,11 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -175,7 +173,11 @@ func (s *server) listApprovals(ctx context.Context, in *listApprovalsIn) (*listA
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.page(ctx, f, after, in.Limit+1)
+	if after != nil {
+		f.Behind = approval.Place{Created: time.UnixMicro(after.micro).UTC(), ID: after.id}
+	}
+	f.Limit = in.Limit + 1 // one more tells whether there is a next page
+	found, err := s.Approvals.List(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -190,25 +192,6 @@ func (s *server) listApprovals(ctx context.Context, in *listApprovalsIn) (*listA
 	return out, nil
 }
 
-// page lists at most n approvals behind a cursor. The engine lists from the
-// newest, so a later page reads what the earlier ones did again.
-func (s *server) page(ctx context.Context, f approval.Filter, after *cursor, n int) ([]*approval.Approval, error) {
-	for f.Limit = n; ; f.Limit *= 4 {
-		found, err := s.Approvals.List(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		all := len(found) < f.Limit
-		slices.SortStableFunc(found, func(a, b *approval.Approval) int { return cursorOf(b).compare(cursorOf(a)) })
-		if after != nil {
-			found = slices.DeleteFunc(found, func(a *approval.Approval) bool { return cursorOf(a).compare(after) >= 0 })
-		}
-		if all || len(found) >= n {
-			return found[:min(n, len(found))], nil
-		}
-	}
-}
-
 // A cursor is a place in the list: an approval's time and id.
 type cursor struct {
 	micro int64
@@ -216,10 +199,6 @@ type cursor struct {
 }
 
 func cursorOf(a *approval.Approval) *cursor { return &cursor{a.Created.UnixMicro(), a.ID} }
-
-func (c *cursor) compare(d *cursor) int {
-	return cmp.Or(cmp.Compare(c.micro, d.micro), strings.Compare(c.id, d.id))
-}
 
 func (c *cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", c.micro, c.id))

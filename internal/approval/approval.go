@@ -146,7 +146,14 @@ type Filter struct {
 	States []State
 	Actor  string
 	Since  time.Time
+	Behind Place // only what comes after it, newest first
 	Limit  int
+}
+
+// A Place is where an approval stands in a list, newest first. The zero Place is before all.
+type Place struct {
+	Created time.Time
+	ID      string
 }
 
 // An Event tells that an approval changed.

@@ -209,23 +209,33 @@ func (e *Engine) Get(ctx context.Context, id string) (a *Approval, err error) {
 // believed is left out, so that it hides no other; Get says what is wrong with it.
 func (e *Engine) List(ctx context.Context, f Filter) (out []*Approval, err error) {
 	err = e.o.Store.View(ctx, func(tx Tx) error {
-		rows, err := tx.ListApprovals(ctx, Selection{States: f.States, Actor: f.Actor, Created: f.Since, Limit: f.Limit})
-		if err != nil {
-			return err
-		}
-		out = make([]*Approval, 0, len(rows))
-		for _, row := range rows {
-			a, err := e.open(ctx, tx, row)
-			if errors.Is(err, ErrTampered) {
-				e.o.Logger.ErrorContext(ctx, "left out of a list", "approval", row.ID, "err", err)
-				continue
+		out = make([]*Approval, 0, max(f.Limit, 0))
+		sel := Selection{States: f.States, Actor: f.Actor, Created: f.Since, Behind: f.Behind}
+		for {
+			if f.Limit > 0 {
+				sel.Limit = f.Limit - len(out)
 			}
+			rows, err := tx.ListApprovals(ctx, sel)
 			if err != nil {
 				return err
 			}
-			out = append(out, a)
+			for _, row := range rows {
+				a, err := e.open(ctx, tx, row)
+				if errors.Is(err, ErrTampered) {
+					e.o.Logger.ErrorContext(ctx, "left out of a list", "approval", row.ID, "err", err)
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				out = append(out, a)
+			}
+			if f.Limit <= 0 || len(rows) < sel.Limit || len(out) >= f.Limit {
+				return nil
+			}
+			last := rows[len(rows)-1] // what was left out makes room for more
+			sel.Behind = Place{last.Created, last.ID}
 		}
-		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing approvals: %w", err)

@@ -95,5 +95,6 @@ type Selection struct {
 	Decided      time.Time // at or after
 	Due          time.Time // at or before, and set
 	SoonestFirst bool      // by Due instead of newest first
+	Behind       Place     // only what comes after it, newest first
 	Limit        int
 }

@@ -339,6 +339,12 @@ func (w *where) add(cond string, arg any) {
 	w.conds = append(w.conds, strings.Replace(cond, "$?", "$"+strconv.Itoa(len(w.args)), 1))
 }
 
+// extend goes on with the last condition.
+func (w *where) extend(cond string, arg any) {
+	w.args = append(w.args, arg)
+	w.conds[len(w.conds)-1] += strings.Replace(cond, "$?", "$"+strconv.Itoa(len(w.args)), 1)
+}
+
 func (w *where) String() string {
 	if len(w.conds) == 0 {
 		return ""

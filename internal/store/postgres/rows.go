@@ -114,6 +114,10 @@ func (tx *Tx) ListApprovals(_ context.Context, s approval.Selection) ([]approval
 	if !s.Due.IsZero() {
 		w.add("due > 0 AND due <= $?", micros(s.Due))
 	}
+	if s.Behind != (approval.Place{}) {
+		w.add("(created, id) < ($?, ", micros(s.Behind.Created))
+		w.extend("$?)", raw(s.Behind.ID))
+	}
 	order := " ORDER BY created DESC, id DESC"
 	if s.SoonestFirst {
 		order = " ORDER BY due, id"

@@ -218,6 +218,9 @@ func (tx *Tx) ListApprovals(ctx context.Context, s approval.Selection) (out []ap
 	if !s.Due.IsZero() {
 		w.add("due > 0 AND due <= ?", micros(s.Due))
 	}
+	if s.Behind != (approval.Place{}) {
+		w.add("(created, id) < (?, ?)", micros(s.Behind.Created), s.Behind.ID)
+	}
 	order := " ORDER BY created DESC, id DESC"
 	if s.SoonestFirst {
 		order = " ORDER BY due, id"

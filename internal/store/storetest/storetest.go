@@ -282,6 +282,9 @@ func (s *suite) selections(t *testing.T) {
 		"due, soonest first":       {approval.Selection{Due: noon.Add(time.Hour), SoonestFirst: true}, []string{"c", "a"}},
 		"due before":               {approval.Selection{Due: noon.Add(time.Hour - 1000)}, []string{"c"}},
 		"nothing":                  {approval.Selection{Match: "%"}, nil},
+		"behind one":               {approval.Selection{Behind: approval.Place{Created: c.Created, ID: "c"}}, []string{"b", "a"}},
+		"behind one of that time":  {approval.Selection{Behind: approval.Place{Created: b.Created, ID: "bb"}, Limit: 1}, []string{"b"}},
+		"behind all":               {approval.Selection{Behind: approval.Place{Created: a.Created, ID: "a"}}, nil},
 	} {
 		must(t, st.View(ctx, func(tx approval.Tx) error {
 			rows, err := tx.ListApprovals(ctx, x.sel)
