@@ -33,6 +33,9 @@ type Verifier struct {
 	Iterations int
 	StoredKey  []byte
 	ServerKey  []byte
+	// Proved says that the connection itself has proved the credential, by a
+	// client certificate: nothing is asked of the client, and there are no keys.
+	Proved bool
 }
 
 // Peer is where a client came from, as the gate saw it.

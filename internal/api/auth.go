@@ -90,7 +90,8 @@ func (s *server) frozen(c *identity.Caller) *Problem {
 	return problem(http.StatusForbidden, "frozen", "It is "+reason+": "+hint+".")
 }
 
-// caller reads the one place a credential may stand in: never a query, where
+// caller reads the one place a credential may stand in, or without it takes the
+// client certificate that TLS has verified: never a query, where
 // it would be logged, never a cookie, which a browser sends for other pages.
 func (s *server) caller(ctx huma.Context) (*identity.Caller, *Problem) {
 	var headers []string
@@ -101,12 +102,17 @@ func (s *server) caller(ctx huma.Context) (*identity.Caller, *Problem) {
 	})
 	denied := problem(http.StatusUnauthorized, "credential", "Send a valid token as Authorization: Bearer ast_…. It may have expired or been revoked.")
 	denied.challenge = true
-	if len(headers) != 1 {
-		return nil, denied
-	}
-	scheme, bearer, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") || bearer == "" || len(bearer) > 512 {
-		return nil, denied
+	certificate := len(headers) == 0 && identity.Certificates(ctx.Context()) != nil
+	bearer := ""
+	if !certificate {
+		if len(headers) != 1 {
+			return nil, denied
+		}
+		var scheme string
+		scheme, bearer, _ = strings.Cut(headers[0], " ")
+		if !strings.EqualFold(scheme, "Bearer") || bearer == "" || len(bearer) > 512 {
+			return nil, denied
+		}
 	}
 	c, err := s.Credentials.Check(ctx.Context(), bearer)
 	if err != nil || c == nil || !s.Clock().Before(c.Expires) {

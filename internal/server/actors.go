@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"time"
@@ -21,7 +22,34 @@ func (s *Server) makeWorkloads() error {
 	if s.workloads, err = workload.New(rules, nil); err != nil {
 		return fmt.Errorf("configuration, workloads: %w", err)
 	}
+	if s.cfg.ClientCA == "" {
+		return nil
+	}
+	var certs []workload.CertificateRule
+	for i := range s.cfg.Certificates {
+		certs = append(certs, s.cfg.certificateRule(&s.cfg.Certificates[i]))
+	}
+	if s.clients, err = workload.NewCertificates(s.cfg.path(s.cfg.ClientCA), certs, nil); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	return nil
+}
+
+// makeDoor joins tokens and certificates: it comes after both.
+func (s *Server) makeDoor() {
+	s.door = &actors.Door{Tokens: s.tokens, Directory: s.dir}
+	if s.clients != nil { // an interface with a nil in it would not be nil
+		s.door.Certificates = s.clients
+	}
+}
+
+// askCertificate has clients asked for a certificate, where any counts. Who has
+// none may still come with a token.
+func (s *Server) askCertificate(t *tls.Config) *tls.Config {
+	if s.clients != nil {
+		t.ClientCAs, t.ClientAuth = s.clients.Pool, tls.VerifyClientCertIfGiven
+	}
+	return t
 }
 
 // makeDesk makes what exchanges credentials.

@@ -48,6 +48,9 @@ type Config struct {
 	Limits    Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
 	Log       LogConfig         `yaml:"log" doc:"The process's own log, not the audit log."`
 
+	ClientCA     string              `yaml:"client_ca" doc:"Certificate authorities whose client certificates count (PEM): at the API and at gates that have tls."`
+	Certificates []CertificateConfig `yaml:"certificates" doc:"Which client certificates stand for which actor."`
+
 	file string // where it was read from; paths are relative to its directory
 }
 
@@ -306,6 +309,7 @@ func (k *checker) check(c *Config) {
 	k.actors(c, people)
 	k.mayAct(c)
 	k.workloads(c, people)
+	k.certificates(c)
 	for env, v := range c.Default {
 		if v != "deny" && v != "review" {
 			k.fail("$.default."+env, fmt.Sprintf("verdict %q", v), "write deny or review")

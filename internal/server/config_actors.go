@@ -109,3 +109,41 @@ func (k *checker) mayAct(c *Config) {
 		}
 	}
 }
+
+// A CertificateConfig says which client certificates stand for an actor.
+type CertificateConfig struct {
+	Actor   string `yaml:"actor" doc:"The actor."`
+	SPIFFE  string `yaml:"spiffe" doc:"SPIFFE id of an X.509-SVID."`
+	DNS     string `yaml:"dns" doc:"Instead: one of its DNS names."`
+	Subject string `yaml:"subject" doc:"Instead: its whole subject, as openssl x509 -nameopt RFC2253 prints it: CN=exporter,O=acme."`
+}
+
+func (c *Config) certificateRule(f *CertificateConfig) workload.CertificateRule {
+	return workload.CertificateRule{Actor: c.actorIDs()[f.Actor], SPIFFE: f.SPIFFE, DNS: f.DNS, Subject: f.Subject}
+}
+
+func (k *checker) certificates(c *Config) {
+	if len(c.Certificates) > 0 && c.ClientCA == "" {
+		k.fail("$.certificates", "count only under an authority", "name it by client_ca:")
+	}
+	encrypted := c.TLS != nil
+	for i := range c.Gates {
+		encrypted = encrypted || c.Gates[i].TLS != nil
+	}
+	if c.ClientCA != "" && !encrypted {
+		k.fail("$.client_ca", "needs TLS, where clients show certificates", "add tls: for the API or a gate")
+	}
+	actors := c.actorIDs()
+	for i := range c.Certificates {
+		f := &c.Certificates[i]
+		at := fmt.Sprintf("$.certificates[%d]", i)
+		if actors[f.Actor] == "" {
+			k.fail(at+".actor", fmt.Sprintf("%q is not among actors", f.Actor), "add it under actors:, with its owner")
+			continue
+		}
+		r := c.certificateRule(f)
+		if err := r.Check(); err != nil {
+			k.fail(at, err.Error(), "for example spiffe: spiffe://example.org/ns/shop/sa/exporter")
+		}
+	}
+}

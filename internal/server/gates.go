@@ -73,7 +73,7 @@ func (s *Server) startGates(ctx context.Context) error {
 }
 
 func postgresGate(s *Server, g *GateConfig) (gate.Config, error) {
-	client, err := clientTLS(s.cfg, g.TLS)
+	client, err := s.clientTLS(g.TLS)
 	if err != nil {
 		return gate.Config{}, err
 	}
@@ -107,15 +107,15 @@ func (s *Server) classOf(source string) string {
 	return string(class)
 }
 
-func clientTLS(c *Config, pair *KeyPair) (*tls.Config, error) {
+func (s *Server) clientTLS(pair *KeyPair) (*tls.Config, error) {
 	if pair == nil {
 		return nil, nil
 	}
-	cert, err := tls.LoadX509KeyPair(c.path(pair.Cert), c.path(pair.Key))
+	cert, err := tls.LoadX509KeyPair(s.cfg.path(pair.Cert), s.cfg.path(pair.Key))
 	if err != nil {
 		return nil, fmt.Errorf("certificate for agents: %w", err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+	return s.askCertificate(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}), nil
 }
 
 // upstreamTLS is verify-full, or nil where the configuration says off (loopback and Unix sockets only).

