@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/client"
@@ -67,6 +69,7 @@ func (a *app) examine(ctx context.Context, file string) []finding {
 			add("ok", "", "configuration %s: %s", file, contents(cfg))
 			out = append(out, a.examinePeople(cfg)...)
 			out = append(out, examineReviewers(cfg)...)
+			out = append(out, examineIssuers(ctx, cfg)...)
 		}
 	}
 	out = append(out, a.examineData()...)
@@ -105,6 +108,19 @@ func examineReviewers(cfg *server.Config) []finding {
 	if len(out) == 0 {
 		out = append(out, finding{"every rule finds the people it asks for", "ok", ""})
 	}
+	return out
+}
+
+// examineIssuers says through which issuers nobody can sign in now.
+func examineIssuers(ctx context.Context, cfg *server.Config) (out []finding) {
+	for name, err := range server.ReachIssuers(ctx, cfg) {
+		f := finding{"people can sign in through " + name, "ok", ""}
+		if err != nil {
+			f = finding{err.Error(), "problem", "until it answers nobody new signs in through it"}
+		}
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b finding) int { return strings.Compare(a.What, b.What) })
 	return out
 }
 

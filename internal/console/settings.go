@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/internal/session"
@@ -26,6 +27,25 @@ type sessionRow struct {
 	session.Session
 	Mine, This bool
 	By         string
+	Browser    string
+}
+
+// browserOf makes a few words of what a browser calls itself.
+func browserOf(agent string) string {
+	pick := func(names ...string) string {
+		for i := 0; i+1 < len(names); i += 2 {
+			if strings.Contains(agent, names[i]) {
+				return names[i+1]
+			}
+		}
+		return ""
+	}
+	name := pick("Edg/", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "Chrome", "Chrome", "Safari/", "Safari")
+	on := pick("iPhone", "iPhone", "iPad", "iPad", "Android", "Android", "Windows", "Windows", "Mac OS", "macOS", "Linux", "Linux")
+	if name == "" || on == "" {
+		return agent
+	}
+	return name + " on " + on
 }
 
 // howWords say how a session was opened.
@@ -55,7 +75,7 @@ func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
 		if s.Issuer != "" {
 			by += " by " + s.Issuer
 		}
-		page.Sessions = append(page.Sessions, sessionRow{Session: s, Mine: s.Person == p.ID, This: s.ID == p.Session.ID, By: by})
+		page.Sessions = append(page.Sessions, sessionRow{Session: s, Mine: s.Person == p.ID, This: s.ID == p.Session.ID, By: by, Browser: browserOf(s.Agent)})
 	}
 	c.page(w, r, http.StatusOK, "settings", page)
 }

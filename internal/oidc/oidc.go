@@ -176,6 +176,18 @@ func (i *Issuer) Err() error {
 	return i.err
 }
 
+// Reach asks the issuer now, and reads the client secret: what keeps people from signing in.
+func (i *Issuer) Reach(ctx context.Context) error {
+	if err := i.discover(ctx); err != nil {
+		return err
+	}
+	f, err := i.ready(ctx)
+	if err == nil {
+		_, err = i.oauth(ctx, f, "")
+	}
+	return err
+}
+
 // Close gives idle connections back.
 func (i *Issuer) Close() { i.http.CloseIdleConnections() }
 

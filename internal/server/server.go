@@ -450,10 +450,11 @@ func (s *Server) GateAddr(name string) string {
 // Approvals is the engine, for the process's own use.
 func (s *Server) Approvals() *approval.Engine { return s.engine }
 
-// SignInLink makes a one-time link for a person.
+// SignInLink makes a one-time link for a person; "" where nobody is known by
+// that id, or people sign in through issuers: a link would be a way around them.
 func (s *Server) SignInLink(person string) string {
 	p, ok := s.dir.Person(person)
-	if !ok {
+	if !ok || len(s.issuers) > 0 {
 		return ""
 	}
 	return s.console.SignInLink(p)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -42,16 +43,32 @@ func (s *Server) makeSessions(k *keys) error {
 	return err
 }
 
-func (s *Server) makeIssuer(c *IssuerConfig) (*oidc.Issuer, error) {
+func (s *Server) makeIssuer(c *IssuerConfig) (*oidc.Issuer, error) { return c.open(s.cfg, s.log) }
+
+// ReachIssuers asks each configured issuer, for assent doctor: what keeps people from signing in, by name.
+func ReachIssuers(ctx context.Context, c *Config) map[string]error {
+	out := map[string]error{}
+	for n := range c.Issuers {
+		i, err := c.Issuers[n].open(c, slog.New(slog.DiscardHandler))
+		if err == nil {
+			err = i.Reach(ctx)
+			i.Close()
+		}
+		out[c.Issuers[n].Name] = err
+	}
+	return out
+}
+
+func (c *IssuerConfig) open(cfg *Config, log *slog.Logger) (*oidc.Issuer, error) {
 	o := oidc.Config{
 		Name: c.Name, Issuer: c.Issuer, ClientID: c.ClientID, Scopes: c.Scopes, GroupsClaim: c.GroupsClaim, NameClaim: c.NameClaim,
-		Params: c.Params, Logger: s.log,
+		Params: c.Params, Logger: log,
 	}
 	if c.ClientSecret != nil {
-		o.Secret = func(ctx context.Context) ([]byte, error) { return c.ClientSecret.Read(ctx, s.cfg) }
+		o.Secret = func(ctx context.Context) ([]byte, error) { return c.ClientSecret.Read(ctx, cfg) }
 	}
 	if c.CA != "" {
-		pem, err := os.ReadFile(s.cfg.path(c.CA))
+		pem, err := os.ReadFile(cfg.path(c.CA))
 		if err != nil {
 			return nil, fmt.Errorf("issuer %s: %w", c.Name, err)
 		}

@@ -42,7 +42,7 @@ const (
 	maxOfPerson  = 50 // past it the oldest goes
 	live         = "live"
 	ended        = "ended"
-	maxAgentText = 80
+	maxAgentText = 200
 )
 
 // How a session was opened.
@@ -393,6 +393,9 @@ func (m *Manager) byID(ctx context.Context, id string) (*Session, error) {
 	s.ID = id
 	if !s.Ended.IsZero() || !m.o.Clock().Before(s.Expires) {
 		return nil, ErrNone
+	}
+	if s.How == ByLink && len(m.issuers) > 0 {
+		return nil, ErrNone // of before issuers were configured: it would be a way around them
 	}
 	return &s, nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/assenthq/assent/internal/oidc/oidctest"
 	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/session"
+	"github.com/assenthq/assent/internal/store"
 	"github.com/assenthq/assent/internal/store/sqlite"
 )
 
@@ -75,7 +76,7 @@ type house struct {
 	t     *testing.T
 	dir   string
 	idp   *oidctest.Provider
-	store *sqlite.Store
+	store store.Store
 	log   *audit.Log
 	now   func() time.Time
 	late  time.Duration
@@ -92,10 +93,12 @@ func newHouse(t *testing.T, o oidctest.Options) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.idp.Close)
-	if h.store, err = sqlite.Open(t.Context(), h.dir); err != nil {
+	file, err := sqlite.Open(t.Context(), h.dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = h.store.Close() })
+	h.store = file
+	t.Cleanup(func() { _ = file.Close() })
 	key, err := audit.LoadOrCreateKey(filepath.Join(h.dir, "key"), "test/log")
 	if err != nil {
 		t.Fatal(err)
@@ -121,11 +124,6 @@ type replica struct {
 
 func (h *house) replica() *replica {
 	h.t.Helper()
-	secret := []byte(strings.Repeat("s", 32))
-	box, err := sealed.NewBox(h.store, h.log, secret)
-	if err != nil {
-		h.t.Fatal(err)
-	}
 	i, err := oidc.New(oidc.Config{
 		Name: "corp", Issuer: h.idp.Issuer(), ClientID: "assent", GroupsClaim: "groups", Clock: h.now,
 		Secret: func(context.Context) ([]byte, error) { return []byte("secret"), nil },
@@ -134,9 +132,19 @@ func (h *house) replica() *replica {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(i.Close)
+	return h.replicaOf(i)
+}
+
+func (h *house) replicaOf(issuers ...*oidc.Issuer) *replica {
+	h.t.Helper()
+	secret := []byte(strings.Repeat("s", 32))
+	box, err := sealed.NewBox(h.store, h.log, secret)
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	r := &replica{h: h, folks: &folks{groups: map[string][]string{}, held: map[string]time.Time{}, left: map[string]bool{}}}
 	r.Manager, err = session.New(session.Options{
-		Box: box, Secrets: h.store, People: r.folks, Key: secret, Issuers: []*oidc.Issuer{i}, Clock: h.now, Every: 50 * time.Millisecond,
+		Box: box, Secrets: h.store, People: r.folks, Key: secret, Issuers: issuers, Clock: h.now, Every: 50 * time.Millisecond,
 		Revoke: func(_ context.Context, token, _ string) error { r.revoked = append(r.revoked, token); return nil },
 	})
 	if err != nil {
@@ -481,6 +489,19 @@ func TestADeviceSessionEndsWithItsToken(t *testing.T) {
 		if got := (&session.Session{How: how}).Assurance(); got != want {
 			t.Errorf("%q is worth %q", how, got)
 		}
+	}
+}
+
+// TestLinksEndWhereIssuersAre: what a one-time link opened is a way around issuers that were configured since.
+func TestLinksEndWhereIssuersAre(t *testing.T) {
+	h := newHouse(t, oidctest.Options{})
+	before := h.replicaOf()
+	secret, _, err := before.Open(t.Context(), session.Opening{How: session.ByLink, Person: "person:mira"})
+	if err != nil || before.gone(secret) {
+		t.Fatalf("before: %v", err)
+	}
+	if !h.replica().gone(secret) {
+		t.Error("the link's session outlived the issuers' coming")
 	}
 }
 
