@@ -541,6 +541,37 @@ func TestAnIntrudersRowsAreFound(t *testing.T) {
 	}
 }
 
+// A row that is edited while the server runs: nobody is in any group from then
+// on, and who is whose second account stays known.
+func TestAnIntrudersRowStopsReviewing(t *testing.T) {
+	w := newTown(t, config())
+	p, q := w.signIn("corp", "ana", "00g1"), w.signIn("partner", "anna", "00g1")
+	l := w.link(p, q)
+	run, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { w.Run(run); close(done) }()
+	defer func() { stop(); <-done }()
+	must(t, w.store.UpdateSealed(ctx, func(tx sealed.Tx) error {
+		r, err := tx.SealedByID(ctx, "link", l.ID)
+		must(t, err)
+		r.Body = []byte(strings.Replace(string(r.Body), `"counts":"2026-11-23`, `"counts":"2026-11-22`, 1))
+		return tx.PutSealed(ctx, r, r.Revision)
+	}))
+	w.box.Told("link/" + l.ID)
+	for range 1000 {
+		if w.Check(ctx) != nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := w.Check(ctx); !errors.Is(err, sealed.ErrTampered) {
+		t.Errorf("the directory says %v", err)
+	}
+	w.want("groups", w.groups("corp|ana"), nil)
+	w.want("members", w.members("group:data-owners"), nil)
+	w.excludes(p.ID, "partner|anna")
+}
+
 func FuzzClaims(f *testing.F) {
 	w := newTown(f, config())
 	f.Add("corp", corp, "ana", "00g1")

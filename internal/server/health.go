@@ -35,6 +35,7 @@ func (s *Server) checks() []api.Check {
 		{Name: "log", Run: func(context.Context) error { return s.auditLog.Err() }},
 		{Name: "spool", Run: func(context.Context) error { return s.spool.Status().Err }},
 		{Name: "freezes", Run: func(context.Context) error { return s.freezes.Err() }},
+		{Name: "directory", Run: s.dir.Check},
 		{Name: "policy", Run: func(context.Context) error { return s.policy.Err() }},
 		{Name: "parts", Run: func(context.Context) error {
 			s.mu.Lock()
