@@ -57,9 +57,14 @@ func newKeyed(t *testing.T, began time.Duration) *keyed {
 		}
 		o.Passkeys, o.Approvals, o.Clock = h.keys, h.engine, clock
 	}
+	h.open()
+	return h
+}
+
+// open serves the console under its name.
+func (h *keyed) open() {
 	h.serve()
 	h.url = strings.Replace(h.url, "127.0.0.1", "localhost", 1)
-	return h
 }
 
 // signed has the action wait for n data owners with passkeys.
