@@ -106,7 +106,6 @@ type engines struct {
 	last    map[string]approval.State  // as it was seen last
 	uses    map[string]int             // acknowledged
 	touched map[string]bool            // what the last calls were about; set before they run
-
 }
 
 var questions = []policy.Requirement{
