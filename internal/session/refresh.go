@@ -100,9 +100,6 @@ func (m *Manager) forget(id string) {
 	if w != nil {
 		m.hold(w.Account)
 	}
-	if m.o.Ended != nil {
-		m.o.Ended(id)
-	}
 }
 
 // Fresh makes sure that the issuer's word on a session is at most ReviewMaxAge

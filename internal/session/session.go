@@ -145,11 +145,9 @@ type Options struct {
 	Revoke func(ctx context.Context, token, by string) error
 	// FirstAdmin hears who is the first administrator, once there is one, here or elsewhere.
 	FirstAdmin func(account string)
-	// Ended hears of sessions that ended, here or elsewhere: what is open for them is closed.
-	Ended  func(id string)
-	Every  time.Duration // how often Run looks whom to ask about; 0: 5 s
-	Clock  func() time.Time
-	Logger *slog.Logger
+	Every      time.Duration // how often Run looks whom to ask about; 0: 5 s
+	Clock      func() time.Time
+	Logger     *slog.Logger
 }
 
 // A Manager opens, finds and ends sessions. It is safe for concurrent use.
@@ -391,13 +389,16 @@ func (m *Manager) byID(ctx context.Context, id string) (*Session, error) {
 	}
 	s := e.Value
 	s.ID = id
-	if !s.Ended.IsZero() || !m.o.Clock().Before(s.Expires) {
+	if !m.counts(&s) {
 		return nil, ErrNone
 	}
-	if s.How == ByLink && len(m.issuers) > 0 {
-		return nil, ErrNone // of before issuers were configured: it would be a way around them
-	}
 	return &s, nil
+}
+
+// counts reports whether a session is open. One that a link opened before
+// issuers were configured isn't: it would be a way around them.
+func (m *Manager) counts(s *Session) bool {
+	return s.Ended.IsZero() && m.o.Clock().Before(s.Expires) && (s.How != ByLink || len(m.issuers) == 0)
 }
 
 // List is every live session of a person, or of all, newest first.
@@ -408,7 +409,7 @@ func (m *Manager) List(ctx context.Context, person string) ([]Session, error) {
 		for _, e := range all {
 			s := e.Value
 			s.ID = e.ID
-			if s.Ended.IsZero() && m.o.Clock().Before(s.Expires) && (person == "" || s.Person == person) {
+			if m.counts(&s) && (person == "" || s.Person == person) {
 				out = append(out, s)
 			}
 		}
