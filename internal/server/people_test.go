@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/people"
 )
 
@@ -121,5 +123,45 @@ func TestLendingASeatInTheConsole(t *testing.T) {
 	}
 	if b.Server.dir.StandIns()[0].Active {
 		t.Error("ended, and active")
+	}
+}
+
+// What the API shows of people, and who may end what.
+func TestPeopleOverTheAPI(t *testing.T) {
+	x := newSite(t)
+	x.signIn("u1", "g-owners")
+	second := x.link(&unrelated)
+	undo := x.appoint("u2", "h")
+	text, err := x.Mint(t.Context(), identity.MintRequest{Kind: identity.KindPerson, Subject: "person:u1", Scopes: []string{identity.ScopeAdmin, identity.ScopeReview}, TTL: time.Hour, By: "test"})
+	x.must(err)
+	self := map[string]any{"group": "group:night", "person": "person:u1", "until": time.Now().Add(time.Hour).UTC()}
+	for name, c := range map[string]struct {
+		method, path, token string
+		body                any
+		status              int
+		has, lacks          string
+	}{
+		"an administrator sees everybody's": {"GET", "/v1/accounts", x.admin(), nil, 200, second, "nothing"},
+		"one sees one's own":                {"GET", "/v1/accounts", x.token("person:u2"), nil, 200, "corp|u2", second},
+		"who stands in":                     {"GET", "/v1/standins", x.token("person:u1"), nil, 200, "person:h", "nothing"},
+		"who is on call":                    {"GET", "/v1/oncall", x.token("person:u1"), nil, 200, "person:u2", "nothing"},
+		"nobody puts themselves on call":    {"POST", "/v1/oncall/swaps", text, self, 403, "excluded", "nothing"},
+		"a stranger ends no stand-in":       {"DELETE", "/v1/standins/" + x.Server.dir.StandIns()[0].ID, x.token("person:u3"), nil, 403, "not-yours", "nothing"},
+		"what isn't there":                  {"DELETE", "/v1/links/0000", x.token("person:u3"), nil, 404, "not-found", "nothing"},
+	} {
+		status, body := x.call(c.method, c.path, c.token, c.body)
+		if status != c.status || !strings.Contains(string(body), c.has) || strings.Contains(string(body), c.lacks) {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+	undo()
+	for _, l := range x.Server.dir.Links() {
+		want := http.StatusConflict // the configuration's are changed there
+		if l.Account == second {
+			want = http.StatusNoContent
+		}
+		if status, body := x.call("DELETE", "/v1/links/"+l.ID, x.admin(), nil); status != want {
+			t.Errorf("an administrator ends the link of %s: %d %s", l.Account, status, body)
+		}
 	}
 }
