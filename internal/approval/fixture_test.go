@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,8 +39,9 @@ func (c *clock) add(d time.Duration) {
 
 // A town is who lives here; tests swap it to change groups and owners.
 type town struct {
-	mu sync.Mutex
-	d  *identity.Static
+	mu  sync.Mutex
+	d   *identity.Static
+	all []identity.Person
 }
 
 func (t *town) get() *identity.Static {
@@ -54,12 +56,24 @@ func (t *town) set(tb testing.TB, people []identity.Person, actors []identity.Ac
 	must(tb, err)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.d = d
+	t.d, t.all = d, people
 }
 
 func (t *town) Person(id string) (identity.Person, bool)   { return t.get().Person(id) }
-func (t *town) Members(g string) []identity.Person         { return t.get().Members(g) }
 func (t *town) ActorByID(id string) (identity.Actor, bool) { return t.get().ActorByID(id) }
+
+// Members are those in g, and behind them those who stand in for one of them.
+func (t *town) Members(g string) []identity.Person {
+	out := t.get().Members(g)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.all {
+		if !p.In(g) && slices.ContainsFunc(p.StandsFor, func(s identity.Standing) bool { return slices.Contains(s.Groups, g) }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
 
 func people() []identity.Person {
 	return []identity.Person{
