@@ -538,6 +538,27 @@ func TestADeviceCodeReadsAndNeverReviews(t *testing.T) {
 	if err != nil || len(list) != 1 || !list[0].Current || list[0].How != "device" {
 		t.Errorf("%+v, %v", list, err)
 	}
+	for scope, sees := range map[string]int{identity.ScopeRead: 0, identity.ScopeAdmin: 1} {
+		text, err := b.Mint(t.Context(), identity.MintRequest{Kind: identity.KindPerson, Subject: "person:omar", Scopes: []string{scope}, By: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		omar, err := client.New(b.URL(), text, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if theirs, err := omar.Sessions(t.Context()); err != nil || len(theirs) != sees {
+			t.Errorf("with scope %s somebody else sees %d sessions, %v", scope, len(theirs), err)
+		}
+		if sees == 0 {
+			if err := omar.EndSession(t.Context(), list[0].ID); !client.Is(err, "not-found") {
+				t.Errorf("somebody else ended it: %v", err)
+			}
+		}
+		if err := omar.EndSession(t.Context(), "self"); !client.Is(err, "not-found") {
+			t.Errorf("a token that came with no session ended one: %v", err)
+		}
+	}
 	if err := c.EndSession(t.Context(), "self"); err != nil {
 		t.Fatal(err)
 	}
