@@ -177,7 +177,8 @@ func TestAnOlderPasskeyVouchesInTheBrowser(t *testing.T) {
 	b := openBrowser(t)
 	old := b.device("internal")
 	b.signIn(h.house, sam)
-	b.register(h, "alone", "counts from now on") // the first day
+	b.register(h, "alone", "counts from now on")                     // the first day
+	b.until(`document.querySelector("#newkey button[value=older]")`) // without a reload
 	b.shot("passkey-first")
 	// One authenticator holds one key of a person: the second is another device.
 	b.device("usb")
