@@ -222,3 +222,62 @@ func TestMisfiledRecords(t *testing.T) {
 		t.Errorf("revision: %v, %v", found, err)
 	}
 }
+
+// What comes along with an approval is what a transaction itself has written since, too.
+func TestWhatComesAlongIsNotStale(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	defer func() { must(t, s.Close()) }()
+	l := openLog(t, s, t.TempDir(), "one", false)
+	must(t, insert(s, "a"))
+	must(t, insert(s, "b"))
+	review := approval.ReviewRow{ID: "rev_1", Approval: "a", Person: "ana", Body: []byte("b"), MAC: []byte("m")}
+	must(t, s.Update(ctx, func(tx approval.Tx) error {
+		count := func(id string, reviews, reviewed, reached int) {
+			t.Helper()
+			rows, err := tx.ReviewsOf(ctx, id)
+			must(t, err)
+			recs, err := tx.Reviewed(ctx, id)
+			must(t, err)
+			states, err := tx.Reached(ctx, id)
+			must(t, err)
+			if len(rows) != reviews || len(recs) != reviewed || len(states) != reached {
+				t.Errorf("%s has %d reviews, %d on record, and reached %v", id, len(rows), len(recs), states)
+			}
+		}
+		look := func(id string) {
+			t.Helper()
+			_, err := tx.ApprovalByID(ctx, id)
+			must(t, err)
+		}
+		look("a")
+		count("a", 0, 0, 0)
+		must(t, tx.InsertReview(ctx, review))
+		count("a", 1, 0, 0)
+		look("a")
+		must(t, l.Append(ctx, tx, &audit.Record{Type: audit.TypeReview, Approval: "a", Detail: map[string]string{"review": "rev_1"}}, &audit.Record{Type: audit.TypeStarted, Approval: "a"}))
+		count("a", 1, 1, 1)
+		look("b")
+		count("a", 1, 1, 1)
+		count("b", 0, 0, 0)
+		return nil
+	}))
+	// What a closure that failed had written is not what the next one finds.
+	boom := errors.New("boom")
+	err := s.Update(ctx, func(tx approval.Tx) error {
+		review.ID, review.Approval = "rev_2", "b"
+		must(t, tx.InsertReview(ctx, review))
+		_, err := tx.ApprovalByID(ctx, "b")
+		must(t, err)
+		return boom
+	})
+	if !errors.Is(err, boom) {
+		t.Fatal(err)
+	}
+	must(t, s.Update(ctx, func(tx approval.Tx) error {
+		rows, err := tx.ReviewsOf(ctx, "b")
+		if len(rows) > 0 {
+			t.Error("what was undone is found")
+		}
+		return err
+	}))
+}

@@ -88,6 +88,7 @@ func (tx *Tx) InsertRecord(_ context.Context, index int64, leaf []byte, r *audit
 	if index < tx.head.Size {
 		return fmt.Errorf("storing record %d: there is one", index)
 	}
+	tx.ahead = nil
 	tx.records = append(tx.records, filed{index, bytes.Clone(leaf), columnRecord(r)})
 	return nil
 }
@@ -267,16 +268,33 @@ func (s *Store) Search(ctx context.Context, q audit.Query) (out []audit.Record, 
 
 // leaves are the records that a query finds.
 func (tx *Tx) leaves(query string, args ...any) (out []audit.Record, err error) {
-	err = tx.query(query, args, func(rows pgx.Rows) error {
+	err = tx.ask(leavesQuestion(&out, query, args...))
+	return out, err
+}
+
+func leavesQuestion(out *[]audit.Record, query string, args ...any) question {
+	return question{query, args, func(rows pgx.Rows) error {
 		var leaf []byte
 		if err := rows.Scan(&leaf); err != nil {
 			return err
 		}
 		r, err := decodeRecord(leaf)
-		out = append(out, r)
+		*out = append(*out, r)
 		return err
-	})
-	return out, err
+	}}
+}
+
+// becameOf finds what became of an approval, by records of becameTypes.
+const becameOf = "SELECT leaf FROM log_record WHERE approval = $1 AND approval <> '' AND type = ANY($2) ORDER BY idx"
+
+var becameTypes = []string{audit.TypeApproval, audit.TypeStarted, audit.TypeReview}
+
+// became are those records, oldest first.
+func (tx *Tx) became(id string) (recs []audit.Record, err error) {
+	if tx.ahead != nil && tx.ahead.id == id {
+		return tx.ahead.records, nil
+	}
+	return tx.leaves(becameOf, column(id), raws(becameTypes))
 }
 
 func decodeRecord(leaf []byte) (r audit.Record, err error) {
@@ -362,14 +380,13 @@ func (w *where) limit(n int) string {
 
 // Reached implements approval.Approvals.
 func (tx *Tx) Reached(_ context.Context, id string) (out []stateOf, err error) {
-	recs, err := tx.leaves("SELECT leaf FROM log_record WHERE approval = $1 AND approval <> '' AND type = ANY($2) ORDER BY idx",
-		column(id), raws([]string{audit.TypeApproval, audit.TypeStarted}))
+	recs, err := tx.became(id)
 	if err != nil {
 		return nil, fmt.Errorf("looking for what became of %s: %w", id, err)
 	}
 	for _, r := range recs {
 		switch {
-		case r.Approval != id: // a longer name that begins like it
+		case r.Approval != id || r.Type == audit.TypeReview: // or a longer name that begins like it
 		case r.Type == audit.TypeStarted:
 			out = append(out, executing)
 		default:
@@ -381,12 +398,12 @@ func (tx *Tx) Reached(_ context.Context, id string) (out []stateOf, err error) {
 
 // Reviewed implements approval.Approvals.
 func (tx *Tx) Reviewed(_ context.Context, id string) (out []string, err error) {
-	recs, err := tx.leaves("SELECT leaf FROM log_record WHERE approval = $1 AND approval <> '' AND type = $2 ORDER BY idx", column(id), raw(audit.TypeReview))
+	recs, err := tx.became(id)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the reviews of %s: %w", id, err)
 	}
 	for _, r := range recs {
-		if r.Approval == id {
+		if r.Approval == id && r.Type == audit.TypeReview {
 			out = append(out, r.Detail["review"])
 		}
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/sealed"
 )
@@ -68,21 +70,42 @@ func (tx *Tx) SwapApproval(_ context.Context, from approval.State, revision int6
 }
 
 func (tx *Tx) approvals(tail string, args ...any) (out []approval.Row, err error) {
-	err = tx.query("SELECT "+approvalColumns+" FROM approval"+tail, args, func(rows pgx.Rows) error {
+	err = tx.ask(approvalsQuestion(&out, tail, args...))
+	return out, err
+}
+
+func approvalsQuestion(out *[]approval.Row, tail string, args ...any) question {
+	return question{"SELECT " + approvalColumns + " FROM approval" + tail, args, func(rows pgx.Rows) error {
 		var r approval.Row
 		var created, decided, due int64
 		err := rows.Scan(str(&r.ID), &r.Revision, str((*string)(&r.State)), str(&r.Match), str(&r.Shape), str(&r.Actor), str(&r.Credential), str(&r.Person),
 			&created, &decided, &due, &r.Body, &r.MAC)
 		r.Created, r.Decided, r.Due = fromMicros(created), fromMicros(decided), fromMicros(due)
-		out = append(out, r)
+		*out = append(*out, r)
 		return err
-	})
-	return out, err
+	}}
+}
+
+// ahead is what is nearly always asked next about an approval that is about to
+// change: it comes along with it, and holds until something is written.
+type ahead struct {
+	id      string
+	reviews []approval.ReviewRow
+	records []audit.Record
 }
 
 // ApprovalByID implements approval.Approvals.
 func (tx *Tx) ApprovalByID(_ context.Context, id string) (approval.Row, error) {
-	rows, err := tx.approvals(" WHERE id = $1", raw(id))
+	var rows []approval.Row
+	questions := []question{approvalsQuestion(&rows, " WHERE id = $1", raw(id))}
+	next := &ahead{id: id}
+	if tx.writes {
+		questions = append(questions, reviewsQuestion(&next.reviews, id), leavesQuestion(&next.records, becameOf, column(id), raws(becameTypes)))
+	}
+	err := tx.ask(questions...)
+	if err == nil && tx.writes {
+		tx.ahead = next
+	}
 	if err != nil {
 		return approval.Row{}, fmt.Errorf("reading approval %s: %w", id, err)
 	}
@@ -153,6 +176,7 @@ func (tx *Tx) PendingOf(_ context.Context, person string) (n int, bytes int64, e
 
 // InsertReview implements approval.Reviews.
 func (tx *Tx) InsertReview(_ context.Context, r approval.ReviewRow) error {
+	tx.ahead = nil
 	n, err := int64(0), short(r.ID, r.Approval, r.Person)
 	if err == nil {
 		n, err = tx.exec("INSERT INTO review (id, approval, person, body, mac) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
@@ -169,16 +193,22 @@ func (tx *Tx) InsertReview(_ context.Context, r approval.ReviewRow) error {
 
 // ReviewsOf implements approval.Reviews; the reviews come in the order they were made.
 func (tx *Tx) ReviewsOf(_ context.Context, id string) (out []approval.ReviewRow, err error) {
-	err = tx.query("SELECT id, approval, person, body, mac FROM review WHERE approval = $1 ORDER BY n", []any{raw(id)}, func(rows pgx.Rows) error {
-		var r approval.ReviewRow
-		err := rows.Scan(str(&r.ID), str(&r.Approval), str(&r.Person), &r.Body, &r.MAC)
-		out = append(out, r)
-		return err
-	})
-	if err != nil {
+	if tx.ahead != nil && tx.ahead.id == id {
+		return slices.Clone(tx.ahead.reviews), nil
+	}
+	if err := tx.ask(reviewsQuestion(&out, id)); err != nil {
 		return nil, fmt.Errorf("reading reviews of %s: %w", id, err)
 	}
 	return out, nil
+}
+
+func reviewsQuestion(out *[]approval.ReviewRow, id string) question {
+	return question{"SELECT id, approval, person, body, mac FROM review WHERE approval = $1 ORDER BY n", []any{raw(id)}, func(rows pgx.Rows) error {
+		var r approval.ReviewRow
+		err := rows.Scan(str(&r.ID), str(&r.Approval), str(&r.Person), &r.Body, &r.MAC)
+		*out = append(*out, r)
+		return err
+	}}
 }
 
 // PutRelation implements approval.Reviews.

@@ -29,6 +29,7 @@ type Tx struct {
 	records    []filed   // not sent yet
 	at         mark      // where the closure under way began
 	saved      bool      // its savepoint was sent
+	ahead      *ahead    // of the closure under way
 }
 
 type tileID struct {
@@ -58,6 +59,7 @@ func newTx(conn *pgx.Conn) *Tx { return &Tx{conn: conn, tiles: map[tileID][]byte
 // open begins a closure.
 func (tx *Tx) open() {
 	tx.at, tx.saved, tx.undo = mark{len(tx.ops), len(tx.records), tx.head}, false, tx.undo[:0]
+	tx.ahead = nil
 }
 
 // close ends a closure: what it did stays, or is undone.
@@ -148,6 +150,17 @@ func (tx *Tx) exec(query string, args ...any) (n int64, err error) {
 // query calls scan for each row. The end of the caller's context does not reach
 // the connection: it would end the transaction of others.
 func (tx *Tx) query(query string, args []any, scan func(pgx.Rows) error) error {
+	return tx.ask(question{query, args, scan})
+}
+
+type question struct {
+	query string
+	args  []any
+	scan  func(pgx.Rows) error
+}
+
+// ask is query for several at once, in one round trip.
+func (tx *Tx) ask(questions ...question) error {
 	if tx.failed != nil {
 		return tx.failed
 	}
@@ -160,14 +173,16 @@ func (tx *Tx) query(query string, args []any, scan func(pgx.Rows) error) error {
 		tx.begun = true
 	}
 	var bad error // scan's own error breaks no transaction
-	b.Queue(query, args...).Query(func(rows pgx.Rows) error {
-		for rows.Next() {
-			if bad == nil {
-				bad = scan(rows)
+	for _, q := range questions {
+		b.Queue(q.query, q.args...).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				if bad == nil {
+					bad = q.scan(rows)
+				}
 			}
-		}
-		return rows.Err()
-	})
+			return rows.Err()
+		})
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	defer cancel()
 	if err := tx.conn.SendBatch(ctx, b).Close(); err != nil {
