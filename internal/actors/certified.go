@@ -24,14 +24,20 @@ type Door struct {
 	Tokens       *identity.Tokens
 	Certificates Certificates // nil: none count
 	Directory    identity.Directory
+	Saw          func(*identity.Asker) // told of each actor that Check lets in; may be nil
 }
 
 // Check says who presents bearer; "" is who the connection's certificate stands for.
 func (d *Door) Check(ctx context.Context, bearer string) (*identity.Caller, error) {
-	if bearer == "" {
-		return d.byCertificate(ctx)
+	check := d.byCertificate
+	if bearer != "" {
+		check = func(ctx context.Context) (*identity.Caller, error) { return d.Tokens.Check(ctx, bearer) }
 	}
-	return d.Tokens.Check(ctx, bearer)
+	c, err := check(ctx)
+	if err == nil && c.Asker != nil && d.Saw != nil {
+		d.Saw(c.Asker)
+	}
+	return c, err
 }
 
 // Proved says who a credential belongs to that was checked before, as things are now.

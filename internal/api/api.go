@@ -41,7 +41,9 @@ type Options struct {
 	Credentials Credentials
 	Tokens      Tokens
 	Exchange    Exchanger
-	Mutual      bool // clients may show certificates
+	Actors      Registry
+	Machine     string // id of the person that stands for commands on the server's machine
+	Mutual      bool   // clients may show certificates
 	Directory   identity.Directory
 	People      People // nil: nobody but the configuration's people
 	Enforcer    Enforcer
@@ -201,8 +203,8 @@ func complete(o *Options) error {
 	case len(o.Seed) < 32:
 		return errors.New("the seed for binding tokens needs 32 bytes")
 	}
-	if o.Exchange == nil {
-		return errors.New("a part is missing: Exchange is needed")
+	if o.Exchange == nil || o.Actors == nil {
+		return errors.New("a part is missing: Exchange and Actors are needed")
 	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()

@@ -28,6 +28,7 @@ import (
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
+	livepeople "github.com/assenthq/assent/internal/people"
 	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/store/sqlite"
@@ -212,10 +213,12 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 		Approvals: w.engine, Record: recorder{log, w.store}, Spool: spool, Ledger: w.store, Freezes: freezes, PublicURL: "http://localhost:8720",
 		ExportAfterRows: 1000, Logger: logger, Metrics: noMetrics{},
 	}))(t)
+	live := must(livepeople.Open(ctx, livepeople.Options{Config: livepeople.Config{People: []identity.Person{{ID: "person:mira"}, {ID: "person:jonas"}, {ID: "person:lena"}, {ID: "person:ada"}}}, Box: box}))(t)
+	registry := must(actors.OpenRegistry(ctx, box, live, w.engine.Relate, logger))(t)
 	workloads := must(workload.New(nil, nil))(t)
 	desk := must(actors.New(actors.Options{Tokens: w.tokens, Workloads: workloads, Directory: directory, Relate: w.engine.Relate, Audience: "http://localhost:8720", Logger: logger}))(t)
 	o := api.Options{
-		Exchange:  desk,
+		Actors: registry, Machine: "person:operator", Exchange: desk,
 		PublicURL: "http://localhost:8720", Version: "test", Credentials: w.tokens, Tokens: w.tokens, Directory: directory,
 		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Audit: w.store, Log: proving{log, w.store}, Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
 		Seed: bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger,

@@ -13,7 +13,11 @@ import (
 
 // actorsMayCall are rows of mayCall.
 var actorsMayCall = map[string]string{
-	"POST /oauth/token":                           "nobody agent gate reviewer reader admin forged",
+	"POST /oauth/token":           "nobody agent gate reviewer reader admin forged",
+	"GET /v1/actors":              "reviewer reader admin",
+	"POST /v1/actors":             "admin",
+	"POST /v1/actors/{id}/retire": "admin",
+
 	"GET /.well-known/oauth-authorization-server": "nobody agent gate reviewer reader admin forged",
 }
 

@@ -37,6 +37,8 @@ const (
 	forAskers, forPeople, forAdmins, forAll = "Asking", "Approvals and audit", "Administration", "Service"
 )
 
+const mint = identity.ScopeMint
+
 // operations is that table, by id. An operation that isn't in it is open to nobody.
 func operations() map[string]*operation {
 	rows := []operation{
@@ -76,6 +78,10 @@ func operations() map[string]*operation {
 
 		{id: "listPasskeys", method: "GET", path: "/v1/passkeys", scopes: []string{review, read, admin}, tag: forPeople, summary: "Your passkeys; administrators see everybody's"},
 		{id: "revokePasskey", method: "DELETE", path: "/v1/passkeys/{id}", scopes: []string{review, admin}, status: 204, tag: forPeople, summary: "End a passkey for good: what it approved and did not run yet no longer runs"},
+
+		{id: "listActors", method: "GET", path: "/v1/actors", scopes: []string{review, read, admin}, tag: forPeople, summary: "Agents, pipelines and services, their owners, and when they were last seen"},
+		{id: "registerActor", method: "POST", path: "/v1/actors", scopes: []string{mint, admin}, status: 201, tag: forPeople, summary: "Make an actor of one's own"},
+		{id: "retireActor", method: "POST", path: "/v1/actors/{id}/retire", scopes: []string{mint, admin}, status: 204, tag: forPeople, summary: "End an actor that was registered, for ever"},
 
 		{id: "createToken", method: "POST", path: "/v1/tokens", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Mint a credential; its text is shown once"},
 		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
@@ -135,6 +141,9 @@ func (s *server) register() {
 	add(s, ops["endSwap"], s.endSwap)
 	add(s, ops["listPasskeys"], s.listPasskeys)
 	add(s, ops["revokePasskey"], s.revokePasskey)
+	add(s, ops["listActors"], s.listActors)
+	add(s, ops["registerActor"], s.registerActor)
+	add(s, ops["retireActor"], s.retireActor)
 	add(s, ops["createToken"], s.createToken)
 	add(s, ops["listTokens"], s.listTokens)
 	add(s, ops["revokeToken"], s.revokeToken)

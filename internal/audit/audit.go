@@ -60,6 +60,7 @@ const (
 	TypeToken     = "token.changed"
 	TypePerson    = "person.changed"   // an account, a link, a stand-in
 	TypeSignIn    = "session.changed"  // a person signed in or out
+	TypeActor     = "actor.changed"    // an actor was registered, retired, or seen after a while
 	TypePasskey   = "passkey.changed"  // a person's authenticator was registered or revoked
 	TypeFreeze    = "freeze.changed"   // something was stopped, or let go again
 	TypeStanding  = "standing.changed" // a standing grant was minted, used or revoked

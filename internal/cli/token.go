@@ -28,7 +28,7 @@ func (a *app) tokenMintCmd() *cobra.Command {
 
 An actor's token is the password of user NAME at a database gate, and its bearer
 token at the API. It can ask and nothing else: no setting gives it review scope.
-A person's token carries the scopes named: review, read, admin.`,
+A person's token carries the scopes named: review, read, mint, admin.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if problem := mintProblem(actor, typ, person, scopes); problem != "" {
 				return usage(cmd, "%s", problem)
@@ -55,7 +55,7 @@ A person's token carries the scopes named: review, read, admin.`,
 	c.Flags().StringVar(&actor, "actor", "", "actor of the configuration")
 	c.Flags().StringVar(&typ, "type", "agent", "type of the actor: agent, pipeline or service")
 	c.Flags().StringVar(&person, "person", "", "person of the configuration")
-	c.Flags().StringSliceVar(&scopes, "scope", nil, "scope of a person's token: review, read, admin")
+	c.Flags().StringSliceVar(&scopes, "scope", nil, "scope of a person's token: review, read, mint (tokens for one's own actors), admin")
 	c.Flags().DurationVar(&life, "ttl", 8*time.Hour, "how long it is good for")
 	return c
 }
@@ -70,11 +70,11 @@ func mintProblem(actor, typ, person string, scopes []string) string {
 	case typ != "agent" && typ != "pipeline" && typ != "service":
 		return fmt.Sprintf("--type %q: it is agent, pipeline or service", typ)
 	case person != "" && len(scopes) == 0:
-		return "a person's token needs --scope: review, read or admin"
+		return "a person's token needs --scope: review, read, mint or admin"
 	}
 	for _, s := range scopes {
-		if s != "review" && s != "read" && s != "admin" {
-			return fmt.Sprintf("--scope %q: it is review, read or admin", s)
+		if s != "review" && s != "read" && s != "mint" && s != "admin" {
+			return fmt.Sprintf("--scope %q: it is review, read, mint or admin", s)
 		}
 	}
 	return ""

@@ -80,6 +80,7 @@ type Options struct {
 	Now               func() time.Time
 	Logger            *slog.Logger
 	Metrics           Metrics
+	Seen              func(*identity.Asker) // told of each session that opens; may be nil
 }
 
 // Metrics counts decisions; labels come from closed lists only.

@@ -62,6 +62,9 @@ func (t *authority) Login(ctx context.Context, v gate.Verifier, from gate.Peer) 
 	if _, err := t.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "opened", "from": from.Address, "credential": asker.Credential})); err != nil {
 		return nil, t.e.unwritable(err)
 	}
+	if t.e.o.Seen != nil {
+		t.e.o.Seen(asker)
+	}
 	if !asker.Expires.IsZero() {
 		s.timer = time.AfterFunc(time.Until(asker.Expires), s.cutNow)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/assenthq/assent/internal/actors"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/workload"
 )
 
@@ -35,9 +36,16 @@ func (s *Server) makeWorkloads() error {
 	return nil
 }
 
+// sawActor notes that an actor came, once there is where to note it.
+func (s *Server) sawActor(a *identity.Asker) {
+	if s.actors != nil {
+		s.actors.Seen(a)
+	}
+}
+
 // makeDoor joins tokens and certificates: it comes after both.
 func (s *Server) makeDoor() {
-	s.door = &actors.Door{Tokens: s.tokens, Directory: s.dir}
+	s.door = &actors.Door{Tokens: s.tokens, Directory: s.dir, Saw: s.sawActor}
 	if s.clients != nil { // an interface with a nil in it would not be nil
 		s.door.Certificates = s.clients
 	}
@@ -54,6 +62,10 @@ func (s *Server) askCertificate(t *tls.Config) *tls.Config {
 
 // makeDesk makes what exchanges credentials.
 func (s *Server) makeDesk() (*actors.Desk, error) {
+	var err error
+	if s.actors, err = actors.OpenRegistry(context.Background(), s.box, s.dir, s.engine.Relate, s.log); err != nil {
+		return nil, err
+	}
 	return actors.New(actors.Options{
 		Tokens: s.tokens, Workloads: s.workloads, Directory: s.dir, Relate: s.engine.Relate, Refused: s.refusedExchange,
 		Audience: strings.TrimSuffix(s.cfg.PublicURL, "/"), Machine: operatorPerson, Logger: s.log,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/client"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/actors"
 	"github.com/assenthq/assent/internal/identity"
@@ -85,5 +86,77 @@ func TestRevocationCutsWhatWasMadeFromIt(t *testing.T) {
 	g := b.enforcer.Gate("line", action.Resource{URN: "line:test"}, "")
 	if _, err := g.Verifier(t.Context(), user); err == nil {
 		t.Error("it opens a new connection")
+	}
+}
+
+// Somebody registers an actor of their own, starts it and retires it.
+func TestRegisteredActors(t *testing.T) {
+	b := threatBench(t, readsPack)
+	ctx := t.Context()
+	token := func(person string, scopes ...string) *client.Client {
+		t.Helper()
+		text, err := b.Mint(ctx, identity.MintRequest{Kind: identity.KindPerson, Subject: person, Scopes: scopes, TTL: time.Hour, By: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := client.New(b.URL(), text, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	mints, err := b.Mint(ctx, identity.MintRequest{Kind: identity.KindPerson, Subject: "person:dana", Scopes: []string{"mint"}, TTL: time.Hour, By: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dana, omar, admin, reader := token("person:dana", "mint"), token("person:omar", "mint"), token("person:mira", "admin"), token("person:dana", "read")
+	made, err := dana.RegisterActor(ctx, "agent", "draft")
+	if err != nil || made.ID != "agent:draft" || made.Owner != "person:dana" {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	for what, name := range map[string]string{"again": "draft", "of the configuration": "worker", "upper case": "Draft", "a colon": "a:b", "empty": ""} {
+		if _, err := omar.RegisterActor(ctx, "agent", name); err == nil {
+			t.Errorf("registered: %s", what)
+		}
+	}
+	if _, err := omar.RegisterActor(ctx, "pipeline", "draft"); err == nil {
+		t.Error("registered: the same name, as another type")
+	}
+	if _, err := omar.RegisterActor(ctx, "human", "x"); err == nil {
+		t.Error("registered: a human")
+	}
+	if _, err := reader.RegisterActor(ctx, "agent", "y"); err == nil {
+		t.Error("registered with read scope")
+	}
+	_, user := b.exchange(url.Values{"subject_token": {mints}, "subject_token_type": {actors.AccessToken}, "requested_actor": {"agent:draft"}})
+	s := b.sessionOf(user)
+	list, err := reader.Actors(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, a := range list {
+		if a.ID == "agent:draft" {
+			found = true
+			if a.LastSeen.IsZero() || a.Credential == "" || a.Registered.IsZero() || a.Owner != "person:dana" {
+				t.Errorf("listed: %+v", a)
+			}
+		}
+	}
+	if !found {
+		t.Fatalf("not listed: %+v", list)
+	}
+	for what, err := range map[string]error{"another's": omar.RetireActor(ctx, "agent:draft"), "a configured one": admin.RetireActor(ctx, "agent:worker"), "nobody": dana.RetireActor(ctx, "agent:none")} {
+		if err == nil {
+			t.Errorf("retired: %s", what)
+		}
+	}
+	goesOn(t, s)
+	if err := dana.RetireActor(ctx, "agent:draft"); err != nil {
+		t.Fatal(err)
+	}
+	b.isCut(s, "its actor was retired")
+	if _, err := dana.RegisterActor(ctx, "agent", "draft"); err == nil {
+		t.Error("a retired name is given again")
 	}
 }

@@ -72,6 +72,7 @@ type Server struct {
 	registry *prometheus.Registry
 
 	workloads *workload.Verifier
+	actors    *actors.Registry
 	look      chan struct{} // wakes cutLoop
 	door      *actors.Door
 	clients   *workload.Certificates // nil: no client certificate counts
@@ -243,6 +244,8 @@ func (s *Server) makeEnforcer(k *keys) error {
 		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
+
+		Seen: s.sawActor,
 	})
 	return err
 }
@@ -270,6 +273,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
 		Audit: s.store, Log: proving{s}, Mask: s.masked, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
 
+		Actors: s.actors, Machine: operatorPerson,
 		Exchange: desk, Mutual: s.clients != nil,
 	})
 	if err != nil {
@@ -334,6 +338,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() { s.relateLoop(run) })
 	s.work.Go(func() { s.cutLoop(run) })
+	s.work.Go(func() { s.actors.Run(run) })
 	s.work.Go(func() { s.sessions.Run(run) })
 	s.work.Go(func() { s.freezes.Run(run) })
 	s.work.Go(func() { s.changes.Run(run) })
