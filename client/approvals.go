@@ -20,17 +20,19 @@ type Approval struct {
 	Expires time.Time `json:"expires"`
 	Decided time.Time `json:"decided,omitzero"`
 
-	Title     string   `json:"title"`
-	Kinds     []string `json:"kinds"`
-	Verb      string   `json:"verb,omitempty"`
-	Target    string   `json:"target,omitempty"`
-	Resource  string   `json:"resource"`
-	Env       string   `json:"env,omitempty"`
-	Gate      string   `json:"gate,omitempty"`
-	Statement string   `json:"statement"`
-	Masked    []Masked `json:"masked,omitempty"`
-	Data      Data     `json:"data"`
-	Claims    Claims   `json:"claims"` // the asker's own words, unchecked
+	Title      string   `json:"title"`
+	Kinds      []string `json:"kinds"`
+	Verb       string   `json:"verb,omitempty"`
+	Target     string   `json:"target,omitempty"`
+	Resource   string   `json:"resource"`
+	Env        string   `json:"env,omitempty"`
+	Gate       string   `json:"gate,omitempty"`
+	Standing   string   `json:"standing,omitempty"`    // it ran on this standing grant
+	BreakGlass string   `json:"break_glass,omitempty"` // it ran in this emergency
+	Statement  string   `json:"statement"`
+	Masked     []Masked `json:"masked,omitempty"`
+	Data       Data     `json:"data"`
+	Claims     Claims   `json:"claims"` // the asker's own words, unchecked
 
 	Subject  Party    `json:"subject"`
 	Chain    []Party  `json:"chain"` // the acting one first
@@ -184,7 +186,7 @@ const (
 // Review answers exactly what a shows: had it changed meanwhile, the error is
 // of kind "changed" and nothing was decided. A denial needs a reason.
 func (c *Client) Review(ctx context.Context, a *Approval, decision, reason string) (*Approval, error) {
-	return c.ReviewWith(ctx, a, decision, reason, nil)
+	return c.ReviewWith(ctx, a, decision, reason, nil, nil)
 }
 
 // Withdraw ends an approval without a decision.

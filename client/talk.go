@@ -32,15 +32,18 @@ type Step struct {
 	Done   *time.Time `json:"done,omitempty"`
 }
 
-// ReviewWith is Review with an obligation; nil is none.
-func (c *Client) ReviewWith(ctx context.Context, a *Approval, decision, reason string, o *Besides) (*Approval, error) {
+// ReviewWith is Review with an obligation, and what is allowed beyond the one
+// action; nil is none.
+func (c *Client) ReviewWith(ctx context.Context, a *Approval, decision, reason string, o *Besides, s *StandingScope) (*Approval, error) {
 	return c.approval(ctx, http.MethodPost, a.ID, "/review", nil, struct {
 		Decision   string   `json:"decision"`
 		Reason     string   `json:"reason,omitempty"`
 		Digest     string   `json:"digest"`
 		Version    int64    `json:"version"`
 		Obligation *Besides `json:"obligation,omitempty"`
-	}{decision, reason, a.Digest, a.Version, o})
+
+		Standing *StandingScope `json:"standing,omitempty"`
+	}{decision, reason, a.Digest, a.Version, o, s})
 }
 
 type said struct {

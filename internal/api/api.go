@@ -28,6 +28,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/policy"
 )
@@ -52,6 +53,9 @@ type Options struct {
 	Passkeys    Passkeys // nil: none are kept
 	Freezes     Freezes
 	Changes     Changes
+	Standings   Standings
+	// ApplyPolicy asks to put packs in force; nil: this server takes none.
+	ApplyPolicy func(ctx context.Context, files map[string]string, p change.Proposal) (change.Entry, error)
 	Audit       audit.Reader
 	Log         Log
 	Sessions    Sessions // nil: nobody is signed in
@@ -196,8 +200,8 @@ func New(o Options) (http.Handler, error) {
 
 func complete(o *Options) error {
 	switch {
-	case o.Credentials == nil, o.Tokens == nil, o.Directory == nil, o.Enforcer == nil, o.Approvals == nil, o.Reviews == nil, o.Freezes == nil, o.Changes == nil, o.Audit == nil, o.Log == nil:
-		return errors.New("a part is missing: all of Credentials, Tokens, Directory, Enforcer, Approvals, Reviews, Freezes, Changes, Audit and Log are needed")
+	case o.Credentials == nil, o.Tokens == nil, o.Directory == nil, o.Enforcer == nil, o.Approvals == nil, o.Reviews == nil, o.Freezes == nil, o.Changes == nil, o.Standings == nil, o.Audit == nil, o.Log == nil:
+		return errors.New("a part is missing: all of Credentials, Tokens, Directory, Enforcer, Approvals, Reviews, Freezes, Changes, Standings, Audit and Log are needed")
 	case o.Mask == nil:
 		return errors.New("nothing masks what is said about approvals")
 	case len(o.Seed) < 32:

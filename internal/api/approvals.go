@@ -66,6 +66,9 @@ type ApprovalView struct {
 	Masks    map[string]string `json:"masks,omitempty" doc:"What is masked in what comes back, with what reviewers added: class to method"`
 	UseUntil int64             `json:"use_within,omitempty" doc:"Seconds that it stays usable once approved, with what reviewers took away"`
 
+	Standing   string `json:"standing,omitempty" doc:"It ran on this standing grant"`
+	BreakGlass string `json:"break_glass,omitempty" doc:"It ran in this emergency"`
+
 	Preview *PreviewView `json:"preview,omitempty" doc:"What it would do, found without doing it. Missing: nobody looked"`
 }
 
@@ -249,7 +252,8 @@ type ReviewRequest struct {
 	Digest   string `json:"digest" doc:"Of the action, as it was shown"`
 	Version  int64  `json:"version" doc:"Of the approval, as it was shown"`
 
-	Obligation *Besides `json:"obligation,omitempty" doc:"Approve only with this besides; it can only tighten"`
+	Standing   *StandingScope `json:"standing,omitempty" doc:"Allow the same again, within this scope"`
+	Obligation *Besides       `json:"obligation,omitempty" doc:"Approve only with this besides; it can only tighten"`
 }
 
 type reviewIn struct {
@@ -272,6 +276,7 @@ func (s *server) reviewApproval(ctx context.Context, in *reviewIn) (*approvalOut
 	a, err := s.Reviews.Answer(ctx, approval.Answer{
 		Approval: in.ID, Person: *c.Person, Decision: in.Body.Decision, Reason: in.Body.Reason, Obligation: in.Body.Obligation.asked(),
 		Channel: "api", Assurance: assurance, Digest: digest, Version: in.Body.Version,
+		Standing: in.Body.Standing.scope(),
 	})
 	if err != nil {
 		return nil, err
@@ -316,7 +321,7 @@ func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 	v := &ApprovalView{
 		ID: a.ID, State: string(a.State), Version: a.Version, Digest: a.Digest.String(), URL: s.base + "/approvals/" + a.ID,
 		Created: a.Created.UTC(), Expires: a.Expires.UTC(), Decided: a.Decided,
-		Title: a.Title, Verb: a.Verb, Target: a.Target, Resource: a.Resource.URN, Env: a.Resource.Env, Gate: a.Gate,
+		Title: a.Title, Verb: a.Verb, Target: a.Target, Resource: a.Resource.URN, Env: a.Resource.Env, Gate: a.Gate, Standing: a.Standing, BreakGlass: a.BreakGlass,
 		Statement: a.Statement, Kinds: []string{}, Chain: []Party{}, Rules: []Rule{}, Seats: []Seat{}, Reviews: []Reply{},
 		Data: DataView{
 			Rows: known(a.Data.Rows), Bytes: known(a.Data.Bytes), Classes: a.Data.Classes, ClassesKnown: a.Data.ClassesKnown,
@@ -457,5 +462,5 @@ func tokenProblem(err error) *Problem {
 
 // knownErrors are asked in turn about an error that isn't a problem yet.
 func knownErrors() []func(error) *Problem {
-	return []func(error) *Problem{talkProblem, engineProblem, gateProblem, tokenProblem, peopleProblem, exceptionProblem}
+	return []func(error) *Problem{talkProblem, engineProblem, gateProblem, tokenProblem, peopleProblem, exceptionProblem, standingProblem}
 }

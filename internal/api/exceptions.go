@@ -179,9 +179,34 @@ func (s *server) listChanges(ctx context.Context, _ *nothing) (*listChangesOut, 
 	return out, nil
 }
 
+// A PolicyRequest is a whole policy.
+type PolicyRequest struct {
+	Files map[string]string `json:"files" doc:"Packs by file name, as YAML: all that shall be in force"`
+}
+
+type applyPolicyIn struct{ Body PolicyRequest }
+
+func (s *server) applyPolicy(ctx context.Context, in *applyPolicyIn) (*changeOut, error) {
+	p, err := proposal(callerOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if s.ApplyPolicy == nil {
+		return nil, problem(http.StatusNotImplemented, "no-policy", "This server takes no policy.")
+	}
+	e, err := s.ApplyPolicy(ctx, in.Body.Files, *p)
+	if err != nil {
+		return nil, err
+	}
+	return &changeOut{Body: s.changeView(e)}, nil
+}
+
 // exceptionProblem maps errors of freezes and changes, whose words are for people.
 func exceptionProblem(err error) *Problem {
+	var bad *change.BodyError
 	switch {
+	case errors.As(err, &bad):
+		return problem(http.StatusUnprocessableEntity, "invalid", bad.Error())
 	case errors.Is(err, freeze.ErrTarget), errors.Is(err, freeze.ErrReason):
 		return problem(http.StatusUnprocessableEntity, "invalid", "Name an actor, a known person, a resource, a gate or everything, and say why.")
 	case errors.Is(err, freeze.ErrThawed):

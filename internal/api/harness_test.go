@@ -220,7 +220,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	o := api.Options{
 		Actors: registry, Machine: "person:operator", Exchange: desk,
 		PublicURL: "http://localhost:8720", Version: "test", Credentials: w.tokens, Tokens: w.tokens, Directory: directory,
-		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Audit: w.store, Log: proving{log, w.store}, Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
+		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Standings: w.engine, Audit: w.store, Log: proving{log, w.store}, Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
 		Seed: bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger,
 	}
 	for _, c := range change {

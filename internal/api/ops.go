@@ -65,6 +65,10 @@ func operations() map[string]*operation {
 		{id: "listFreezes", method: "GET", path: "/v1/freezes", scopes: []string{review, read, admin}, tag: forPeople, summary: "What is frozen"},
 		{id: "createFreeze", method: "POST", path: "/v1/freezes", scopes: []string{review, admin}, status: 201, tag: forPeople, summary: "Stop an actor, a person's agents, a resource, a gate or everything, at once"},
 		{id: "thaw", method: "POST", path: "/v1/freezes/{id}/thaw", scopes: []string{review, admin}, status: 202, tag: forPeople, summary: "Ask to let it go: somebody else must allow it"},
+		{id: "previewStanding", method: "GET", path: "/v1/approvals/{id}/standing", scopes: []string{review, read, admin}, tag: forPeople, summary: "What a standing grant minted from it would have covered lately"},
+		{id: "listStanding", method: "GET", path: "/v1/standing", scopes: []string{review, read, admin}, tag: forPeople, summary: "Standing grants, newest first"},
+		{id: "revokeStanding", method: "POST", path: "/v1/standing/{id}/revoke", scopes: []string{review, admin}, tag: forPeople, summary: "End a standing grant at once"},
+		{id: "applyPolicy", method: "POST", path: "/v1/policy", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to put packs in force, in the place of all that are: another administrator must allow it"},
 		{id: "listChanges", method: "GET", path: "/v1/changes", scopes: []string{review, read, admin}, tag: forAdmins, summary: "Changes of the rules, newest first"},
 		{id: "getChange", method: "GET", path: "/v1/changes/{id}", scopes: []string{review, read, admin}, tag: forAdmins, summary: "One change of the rules"},
 
@@ -130,6 +134,10 @@ func (s *server) register() {
 	add(s, ops["listFreezes"], s.listFreezes)
 	add(s, ops["createFreeze"], s.createFreeze)
 	add(s, ops["thaw"], s.thaw)
+	add(s, ops["previewStanding"], s.previewStanding)
+	add(s, ops["listStanding"], s.listStanding)
+	add(s, ops["revokeStanding"], s.revokeStanding)
+	add(s, ops["applyPolicy"], s.applyPolicy)
 	add(s, ops["listChanges"], s.listChanges)
 	add(s, ops["getChange"], s.getChange)
 	add(s, ops["listAccounts"], s.listAccounts)

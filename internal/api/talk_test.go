@@ -35,7 +35,7 @@ func TestAReviewWithAnObligation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	after, err := c.ReviewWith(t.Context(), p, client.Approve, "", &client.Besides{Masks: map[string]string{"phone": "redact"}, Rows: &rows, Window: 60})
+	after, err := c.ReviewWith(t.Context(), p, client.Approve, "", &client.Besides{Masks: map[string]string{"phone": "redact"}, Rows: &rows, Window: 60}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

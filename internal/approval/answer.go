@@ -82,11 +82,14 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	if err := a.tighter(&in.Obligation, in.Decision); err != nil {
 		return nil, err
 	}
+	if err := e.mayStand(a, &in); err != nil {
+		return nil, err
+	}
 	e.exclude(a, e.related(&a.Asker))
 	v := Review{
 		ID: newID("rev_"), Approval: a.ID, Person: p.ID, Name: p.Name, Groups: p.Groups, Issuers: issuersOf(p),
 		Account: in.Person.Account, StandsFor: p.StandsFor,
-		Decision: in.Decision, Reason: in.Reason, Obligation: in.Obligation, Channel: in.Channel, Assurance: in.assurance(),
+		Decision: in.Decision, Reason: in.Reason, Obligation: in.Obligation, Standing: in.Standing, Channel: in.Channel, Assurance: in.assurance(),
 		Digest: in.Digest, Version: in.Version, Time: e.now(),
 	}
 	in.Person.ID = p.ID // who came by another account of theirs signs as one person
@@ -121,7 +124,13 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	if err := e.save(ctx, tx, a, Pending); err != nil {
 		return nil, err
 	}
-	return []Event{a.event()}, e.o.Log.Append(ctx, tx, records...)
+	if err := e.o.Log.Append(ctx, tx, records...); err != nil {
+		return nil, err
+	}
+	if a.State == Approved {
+		err = e.stand(ctx, tx, a)
+	}
+	return []Event{a.event()}, err
 }
 
 // Withdraw takes back what is pending, or approved and not yet used.

@@ -96,6 +96,14 @@ type Approval struct {
 	Steps []Step
 	// StandIns is who could take whose seat then: person id → what they stood in for.
 	StandIns map[string][]identity.Standing `json:",omitempty"`
+	// Frame is the HMAC of the action with its shape in place of its payload; "" without a shape.
+	Frame string `json:",omitempty"`
+	// Standing is the standing grant that it ran on, and BreakGlass the emergency: nobody
+	// was asked about this one action.
+	Standing   string `json:",omitempty"`
+	BreakGlass string `json:",omitempty"`
+	// Items are the actions of a plan, in the order they run; none: a single action.
+	Items []Item `json:",omitempty"`
 	// OpenTransaction says that the asker holds locks while it waits.
 	OpenTransaction bool
 }
@@ -127,6 +135,7 @@ type Review struct {
 	StandsFor []identity.Standing `json:",omitempty"` // then
 	Decision  string              // "approve" or "deny"
 	Reason    string
+	Standing  *Scope `json:",omitempty"` // what they allow beyond the one action
 	Channel   string // "console", "api", "terminal"
 	Assurance string // "token", "chat", "console", "passkey"
 	Digest    action.Digest

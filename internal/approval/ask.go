@@ -59,11 +59,15 @@ func (e *Engine) hold(q *Question) (*Approval, error) {
 	if err != nil {
 		return nil, err
 	}
+	frame, err := e.frame(q.Action)
+	if err != nil {
+		return nil, err
+	}
 	now, act, d := e.now(), q.Action, q.Decision
 	expires, window := e.spans(d.Requirements)
 	return &Approval{
 		ID: newID("apr_"), Version: 1, Revision: 1, State: Pending,
-		Digest: digest, Salt: salt, Match: match,
+		Digest: digest, Salt: salt, Match: match, Frame: frame,
 		Created: now, Expires: now.Add(expires), Window: window,
 		Asker: q.Asker,
 		Kinds: act.Kinds, Verb: act.Verb, Target: act.Target, Title: q.Title, Shape: act.Shape,

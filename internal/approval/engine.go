@@ -13,6 +13,7 @@ import (
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/sealed"
 )
 
 // A Log appends audit records within a transaction and sets their Index.
@@ -36,6 +37,11 @@ type Options struct {
 	SealKey   []byte // seals rows and reviews; at least 32 bytes, kept outside the store
 	Issuer    string // of grants
 	Node      string // names this process in what it executes
+
+	// Box keeps standing grants; nil: there are none.
+	Box          *sealed.Box
+	StandingUses int           // most uses of a standing grant: 100; less than 0: there are none
+	StandingLife time.Duration // how long one lasts at most: 8 hours
 
 	Clock      func() time.Time
 	Expires    time.Duration // a pending approval's life where no rule says: 15 minutes
@@ -81,6 +87,10 @@ func New(o Options) (*Engine, error) {
 	setDefault(&o.Expires, 15*time.Minute)
 	setDefault(&o.Window, 15*time.Minute)
 	setDefault(&o.DenyMemory, time.Hour)
+	setDefault(&o.StandingLife, 8*time.Hour)
+	if o.StandingUses == 0 {
+		o.StandingUses = 100
+	}
 	if o.PendingCap <= 0 {
 		o.PendingCap = 20
 	}
@@ -134,6 +144,7 @@ type Answer struct {
 	Person    identity.Person
 	Decision  string // "approve" or "deny"
 	Reason    string
+	Standing  *Scope // what they allow beyond the one action; nil: nothing
 	Channel   string
 	Assurance string
 	Digest    action.Digest // as shown

@@ -82,6 +82,9 @@ func reviewRecord(a *Approval, v *Review) *audit.Record {
 	if v.Reason != "" {
 		r.Detail["reason"] = v.Reason
 	}
+	if s := v.Standing; s != nil {
+		r.Detail["standing"] = fmt.Sprintf("%d uses, %s values, for %s", s.Uses, s.Values, s.For)
+	}
 	v.Signature.detail(r.Detail)
 	if !v.Obligation.Empty() {
 		r.Detail["obligation"] = v.Obligation.String()

@@ -50,6 +50,7 @@ func (e ErrSignature) Unwrap() error { return e.Err }
 // and the card say, but for the nonce.
 func (in *Answer) Signs(a *Approval) evidence.Review {
 	scope := a.scope(&in.Obligation)
+	scope.Standing = in.Standing
 	return evidence.Review{
 		Approval: a.ID, Digest: a.Digest.String(), Person: in.Person.ID, Decision: in.Decision, Reason: in.Reason,
 		Version: a.Version, Scope: scope.String(), Card: a.Card(),
@@ -61,6 +62,8 @@ type scope struct {
 	Masks  map[string]string `json:"masks,omitempty"`
 	Rows   *int64            `json:"rows,omitempty"`
 	Within int64             `json:"within"` // how many seconds it may be used
+	// Standing is what a reviewer allows beyond the one action.
+	Standing *Scope `json:"standing,omitempty"`
 }
 
 // scope of a, with what an answer asks for besides.
@@ -182,7 +185,9 @@ func (e *Engine) prove(ctx context.Context, tx Tx, a *Approval, r *Review) error
 		Approval: r.Approval, Digest: r.Digest.String(), Person: r.Person, Decision: r.Decision, Reason: r.Reason,
 		Version: r.Version, Scope: r.Signature.Scope, Card: r.Signature.Card, Nonce: r.Signature.Nonce,
 	}
-	if now := a.scope(&r.Obligation); !now.within(s.Scope) { // what it allows is no longer what was signed
+	now := a.scope(&r.Obligation)
+	now.Standing = r.Standing
+	if !now.within(s.Scope) { // what it allows is no longer what was signed
 		return nil
 	}
 	err := e.o.Passkeys.Holds(ctx, tx, r.Person, r.Time, s.Challenge(), &r.Signature.Assertion)

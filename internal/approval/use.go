@@ -88,7 +88,9 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 	if err = errors.Join(no, err); err != nil {
 		return nil, err
 	}
-	e.running.add(id)
+	if u.Within == nil {
+		e.running.add(id)
+	}
 	return used, nil
 }
 

@@ -44,6 +44,11 @@ var (
 	ErrNobody = errors.New("there is no administrator to ask: the configuration names none (admins:)")
 )
 
+// A BodyError says to its author what is wrong with what should be applied.
+type BodyError struct{ Problem string }
+
+func (e *BodyError) Error() string { return e.Problem }
+
 // A Change is what somebody wants changed, with what became of it.
 type Change struct {
 	What     string            `json:"what"` // an Applier's

@@ -12,6 +12,7 @@ import (
 func (a *app) reviewCmd(decision string) *cobra.Command {
 	var reason string
 	var besides obligation
+	var standing scope
 	short := map[string]string{"approve": "Approve a held action", "deny": "Deny a held action, with a reason"}[decision]
 	c := &cobra.Command{
 		Use: decision + " ID", Short: short, Args: exactly("ID"),
@@ -38,7 +39,7 @@ the page that takes it, and exit status 77.`,
 			if p.YouNeed != "" {
 				return failf(exitDenied, "this needs %s assurance, more than a token: decide at %s", p.YouNeed, p.URL)
 			}
-			after, err := c.ReviewWith(cmd.Context(), p, decision, reason, besides.asked())
+			after, err := c.ReviewWith(cmd.Context(), p, decision, reason, besides.asked(), standing.asked())
 			if err != nil {
 				return reviewError(p, err)
 			}
@@ -58,6 +59,7 @@ the page that takes it, and exit status 77.`,
 		c.Flags().StringToStringVar(&besides.masks, "mask", nil, "approve only with this class or group masked too: email=redact")
 		c.Flags().Int64Var(&besides.rows, "max-rows", 0, "approve only up to this many rows")
 		c.Flags().DurationVar(&besides.within, "use-within", 0, "approve only if it is used within this time: 5m")
+		standing.flags(c)
 	}
 	return c
 }

@@ -96,6 +96,10 @@ type Options struct {
 	TokenHolds func(ctx context.Context, id string) error
 	Sessions   Sessions // who is signed in; required
 	SignIns    SignIns  // issuers of sign-ins; nil: none are configured
+	// Freezes, Changes and Standings are what the control page shows; nil: there is none.
+	Freezes   Freezes
+	Changes   Changes
+	Standings Standings
 	// Administers tells who may see and end everybody's sessions; nil: nobody.
 	Administers func(p *identity.Person) bool
 	// Passkeys are people's authenticators; nil: none are kept.
@@ -209,6 +213,7 @@ func (c *Console) routes() http.Handler {
 	mux.HandleFunc("POST /approvals/{id}/answers", c.signedIn(c.reply))
 	c.passkeyRoutes(mux)
 	c.peopleRoutes(mux)
+	c.controlRoutes(mux)
 	mux.HandleFunc("GET /activity", c.signedIn(c.showActivity))
 	mux.HandleFunc("GET /audit", c.signedIn(c.showAudit))
 	mux.HandleFunc("GET /audit/{index}", c.signedIn(c.showRecord))

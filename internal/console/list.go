@@ -299,7 +299,9 @@ func (c *Console) shellOf(r *http.Request, p *who, page, title string, needs int
 	for i, g := range p.Groups {
 		groups[i] = label(g)
 	}
+	frozen, unknown := c.frozen()
 	return Shell{
+		Control: c.o.Freezes != nil, Frozen: frozen, FrozenUnknown: unknown,
 		Theme: theme(r), Page: page, Title: title, CSRF: p.Session.CSRF, Needs: needs, Now: c.o.Clock(),
 		Me: human(personName(&p.Person), strings.Join(groups, ", "), "me"), MyID: p.ID,
 		Groups: strings.Join(groups, ", "), Log: c.logBadge(ctx),

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/freeze"
 )
 
 // Shell is what every signed-in page shows around its own content.
@@ -20,6 +21,9 @@ type Shell struct {
 	CSRF               string
 	Needs              int // approvals that wait for this person
 	Log                logBadge
+	Control            bool     // there is a page for what is stopped
+	Frozen             []string // what is, for every page
+	FrozenUnknown      bool     // nobody knows, so everything is
 	Now                time.Time
 }
 
@@ -144,6 +148,9 @@ func ringOf(a *approval.Approval, class string, now time.Time) ring {
 // viewFuncs are what templates may call.
 func viewFuncs() template.FuncMap {
 	return template.FuncMap{
+		"targets": func() []string {
+			return []string{freeze.Actor, freeze.Person, freeze.Resource, freeze.Gate, freeze.Everything}
+		},
 		"thousands": thousands,
 		"plural":    func(n int, noun string) string { return plural(int64(n), noun) },
 		"show":      func(s string) []Piece { return visible(s, maxTitle) },

@@ -36,6 +36,7 @@ type Approvals interface {
 	Get(ctx context.Context, id string) (*approval.Approval, error)
 	Gone(ctx context.Context, id string, gone bool) error
 	Use(ctx context.Context, id string, u approval.Use) (*approval.Used, error)
+	UseStanding(ctx context.Context, q *approval.Question, u approval.Use) (*approval.Used, error)
 	Finish(ctx context.Context, id string, o approval.Outcome) error
 }
 
@@ -435,6 +436,9 @@ func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held
 	if len(j.statement) > maxHeld {
 		return nil, e.tooLong(ctx, j)
 	}
+	if p, err := e.standing(ctx, j); p != nil || err != nil {
+		return p, err
+	}
 	a, err := e.ask(ctx, j)
 	if err != nil {
 		return nil, e.explain(ctx, j, err)
@@ -467,15 +471,19 @@ func (e *Enforcer) tooLong(ctx context.Context, j *judgement) error {
 }
 
 func (e *Enforcer) ask(ctx context.Context, j *judgement) (*approval.Approval, error) {
-	a, existing, err := e.o.Approvals.Ask(ctx, &approval.Question{
-		Action: j.action, Asker: *j.asker, Decision: &j.decision,
-		Statement: j.statement, Title: j.title, Masked: spans(j.spans),
-		Gate: j.where.Gate, OpenTransaction: j.action.Wait > 0, Preview: j.preview, Record: e.request(j),
-	})
+	a, existing, err := e.o.Approvals.Ask(ctx, e.question(j))
 	if err == nil && existing && a.AskerGone {
 		err = e.o.Approvals.Gone(ctx, a.ID, false)
 	}
 	return a, err
+}
+
+func (e *Enforcer) question(j *judgement) *approval.Question {
+	return &approval.Question{
+		Action: j.action, Asker: *j.asker, Decision: &j.decision,
+		Statement: j.statement, Title: j.title, Masked: spans(j.spans),
+		Gate: j.where.Gate, OpenTransaction: j.action.Wait > 0, Preview: j.preview, Record: e.request(j),
+	}
 }
 
 // explain turns a refusal of the engine into an answer; it has a record when people couldn't be asked.
@@ -613,15 +621,20 @@ func (e *Enforcer) take(ctx context.Context, j *judgement, id string) (*permit, 
 		e.o.Logger.Error("using an approval", "approval", id, "err", err)
 		return nil, err
 	}
+	return e.granted(again, used), nil
+}
+
+// granted is the permit of an action whose grant was minted.
+func (e *Enforcer) granted(again *judgement, used *approval.Used) *permit {
 	limit := again.decision.RowLimit
 	if used.MaxRows >= 0 && (!limit.Known || used.MaxRows < limit.N) {
 		limit = action.KnownCount(used.MaxRows) // what reviewers approved and the grant says
 	}
 	again.decision.RowLimit = limit
 	again.decision.Masks = policy.StricterMasks(again.decision.Masks, used.Masks)
-	p := e.permit(again, id, limit, again.decision.Masks)
+	p := e.permit(again, used.Approval.ID, limit, again.decision.Masks)
 	p.grant, p.grantID = used.Grant, used.GrantID
-	return p, nil
+	return p
 }
 
 // A ChangedError says that what was approved no longer holds when it would run.

@@ -26,27 +26,28 @@ import (
 
 // Config is assent.yaml. Its zero value, with Data set, is a working server without gates.
 type Config struct {
-	Data      string            `yaml:"data" doc:"Data directory: database, keys, log. One process at a time." default:"./assent-data"`
-	Store     *StoreConfig      `yaml:"store" doc:"PostgreSQL database that several replicas share. None: SQLite in the data directory, for one process."`
-	Node      string            `yaml:"node" doc:"Name of this replica among those that share a store. Needed with store:, and different on each."`
-	Keys      string            `yaml:"keys" doc:"Directory of the keys. All replicas need the same ones. Default: keys in the data directory."`
-	Listen    string            `yaml:"listen" doc:"Address of console and API." default:"127.0.0.1:8720"`
-	PublicURL string            `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost:8720"`
-	Hosts     []string          `yaml:"hosts" doc:"Further host names the console and API answer to (the public URL's and loopback always do)."`
-	TLS       *KeyPair          `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
-	Policy    []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file. None: the built-in pack (reads flow masked, the rest is held)."`
-	Default   map[string]string `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
-	Admins    []string          `yaml:"admins" doc:"Groups whose members administer: changes of policy and settings take another of them, from the second one on." default:"admins"`
-	Issuers   []IssuerConfig    `yaml:"issuers" doc:"OpenID providers that people sign in through. None: by one-time link, or a reviewer's token."`
-	People    []PersonConfig    `yaml:"people" doc:"Who may review and on whose behalf agents act."`
-	Groups    GroupMap          `yaml:"groups" doc:"Groups that policy packs name (without group:), with people and groups of issuers in them."`
-	OnCall    []OnCallConfig    `yaml:"oncall" doc:"Groups whose member changes by schedule."`
-	Actors    []ActorConfig     `yaml:"actors" doc:"Agents, pipelines and services that may ask."`
-	Workloads []WorkloadConfig  `yaml:"workloads" doc:"Foreign tokens that actors may exchange for one of ours at /oauth/token: of pipelines, Kubernetes, SPIFFE."`
-	Gates     []GateConfig      `yaml:"gates" doc:"Enforcement points, one for each system."`
-	Columns   map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
-	Limits    Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
-	Log       LogConfig         `yaml:"log" doc:"The process's own log, not the audit log."`
+	Data         string            `yaml:"data" doc:"Data directory: database, keys, log. One process at a time." default:"./assent-data"`
+	Store        *StoreConfig      `yaml:"store" doc:"PostgreSQL database that several replicas share. None: SQLite in the data directory, for one process."`
+	Node         string            `yaml:"node" doc:"Name of this replica among those that share a store. Needed with store:, and different on each."`
+	Keys         string            `yaml:"keys" doc:"Directory of the keys. All replicas need the same ones. Default: keys in the data directory."`
+	Listen       string            `yaml:"listen" doc:"Address of console and API." default:"127.0.0.1:8720"`
+	PublicURL    string            `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost:8720"`
+	Hosts        []string          `yaml:"hosts" doc:"Further host names the console and API answer to (the public URL's and loopback always do)."`
+	TLS          *KeyPair          `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
+	Policy       []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file. None: the built-in pack (reads flow masked, the rest is held)."`
+	PolicyLocked bool              `yaml:"policy_locked" doc:"Only a policy that was applied under approval may be in force: with other files on disk the server does not start." default:"false"`
+	Default      map[string]string `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
+	Admins       []string          `yaml:"admins" doc:"Groups whose members administer: changes of policy and settings take another of them, from the second one on." default:"admins"`
+	Issuers      []IssuerConfig    `yaml:"issuers" doc:"OpenID providers that people sign in through. None: by one-time link, or a reviewer's token."`
+	People       []PersonConfig    `yaml:"people" doc:"Who may review and on whose behalf agents act."`
+	Groups       GroupMap          `yaml:"groups" doc:"Groups that policy packs name (without group:), with people and groups of issuers in them."`
+	OnCall       []OnCallConfig    `yaml:"oncall" doc:"Groups whose member changes by schedule."`
+	Actors       []ActorConfig     `yaml:"actors" doc:"Agents, pipelines and services that may ask."`
+	Workloads    []WorkloadConfig  `yaml:"workloads" doc:"Foreign tokens that actors may exchange for one of ours at /oauth/token: of pipelines, Kubernetes, SPIFFE."`
+	Gates        []GateConfig      `yaml:"gates" doc:"Enforcement points, one for each system."`
+	Columns      map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
+	Limits       Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
+	Log          LogConfig         `yaml:"log" doc:"The process's own log, not the audit log."`
 
 	ClientCA     string              `yaml:"client_ca" doc:"Certificate authorities whose client certificates count (PEM): at the API and at gates that have tls."`
 	Certificates []CertificateConfig `yaml:"certificates" doc:"Which client certificates stand for which actor."`
@@ -116,6 +117,8 @@ type Limits struct {
 	ExportAfterRows   int64            `yaml:"export_after_rows" doc:"Rows a person's agents may read from one resource in an hour before a read counts as data.export too." default:"10000"`
 	ExportAfterRowsOf map[string]int64 `yaml:"export_after_rows_of" doc:"The same for rows with a class in them: a mapping of class to rows, such as card: 500."`
 	ApprovalWindow    time.Duration    `yaml:"approval_window" doc:"How long an approval stays usable unless its rule says otherwise." default:"15m"`
+	StandingUses      int              `yaml:"standing_uses" doc:"Most uses of one standing grant; -1: there are none." default:"100"`
+	StandingLife      time.Duration    `yaml:"standing_life" doc:"How long a standing grant lasts at most." default:"8h"`
 	TransactionWait   time.Duration    `yaml:"transaction_wait" doc:"Longest hold inside an open transaction, where locks are kept." default:"60s"`
 	SpoolBytes        int64            `yaml:"spool_bytes" doc:"Size of the traffic spool at which nothing more may run." default:"1073741824"`
 }

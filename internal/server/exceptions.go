@@ -40,6 +40,7 @@ func (s *Server) makeChanges() error {
 		return err
 	}
 	s.changes.HandleThaw(s.freezes)
+	s.handlePolicy()
 	s.freezes.OnChange(s.stopFrozen)
 	return nil
 }

@@ -9,19 +9,33 @@ import (
 	"github.com/assenthq/assent/internal/policy"
 )
 
-// loadPolicy reads the packs of the configuration: files, directories, and "builtin:NAME".
-func (s *Server) loadPolicy() (*policy.Set, error) {
+// policyOptions are what gives packs their meaning beside their text.
+func (s *Server) policyOptions() policy.Options {
 	o := policy.Options{Versions: []string{"detect " + s.detect.Version()}, Default: map[string]policy.Verdict{}}
 	for env, v := range s.cfg.Default {
 		if v == "review" {
 			o.Default[env] = policy.Review
 		}
 	}
-	return LoadPolicy(s.cfg, o)
+	return o
 }
+
+// diskPolicy reads the packs that the configuration names: files, directories, and "builtin:NAME".
+func (s *Server) diskPolicy() (map[string][]byte, error) { return readPolicy(s.cfg) }
+
+// loadPolicy loads them.
+func (s *Server) loadPolicy() (*policy.Set, error) { return LoadPolicy(s.cfg, s.policyOptions()) }
 
 // LoadPolicy loads the packs a configuration names; none: the built-in one.
 func LoadPolicy(c *Config, o policy.Options) (*policy.Set, error) {
+	files, err := readPolicy(c)
+	if err != nil {
+		return nil, err
+	}
+	return policy.LoadFiles(files, o)
+}
+
+func readPolicy(c *Config) (map[string][]byte, error) {
 	names := c.Policy
 	if len(names) == 0 {
 		names = []string{"builtin:default"}
@@ -43,17 +57,17 @@ func LoadPolicy(c *Config, o policy.Options) (*policy.Set, error) {
 		return nil, fmt.Errorf("configuration, policy: %w", err)
 	}
 	maps.Copy(files, read)
-	return policy.LoadFiles(files, o)
+	return files, nil
 }
 
 // ReloadPolicy loads the packs again: all of them, or the last good ones stay.
 func (s *Server) ReloadPolicy(ctx context.Context) error {
 	before := s.policy.Current().Bundle()
-	err := s.policy.Reload(s.loadPolicy)
+	err := s.reloadDisk(ctx)
 	rec := &audit.Record{Type: audit.TypePolicy, Policy: s.policy.Current().Bundle(), Detail: map[string]string{"before": before}}
 	if err != nil {
 		s.log.Error("the policy was not reloaded; the last good one stays", "err", err)
-		rec.Detail["refused"] = "the new packs do not load"
+		rec.Detail["refused"] = refusedPacks(err)
 	} else {
 		s.log.Info("the policy was reloaded", "bundle", rec.Policy)
 		s.tellGaps(ctx)

@@ -67,9 +67,11 @@ type Server struct {
 	enforcer *enforce.Enforcer
 	freezes  *freeze.Switch
 	changes  *change.Engine
-	console  *console.Console
-	handler  http.Handler
-	registry *prometheus.Registry
+	// newBundle is told when another policy was applied, here or elsewhere.
+	newBundle chan struct{}
+	console   *console.Console
+	handler   http.Handler
+	registry  *prometheus.Registry
 
 	workloads *workload.Verifier
 	actors    *actors.Registry
@@ -102,7 +104,7 @@ func spoolDir(data string) string { return filepath.Join(data, "spool") }
 
 // New makes every part and opens the data directory; nothing listens yet.
 func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
-	s := &Server{look: make(chan struct{}, 1), cfg: cfg, log: log, head: make(chan audit.Head, 1), stopped: make(chan struct{}), closeGates: func() {}, registry: prometheus.NewRegistry()}
+	s := &Server{newBundle: make(chan struct{}, 1), look: make(chan struct{}, 1), cfg: cfg, log: log, head: make(chan audit.Head, 1), stopped: make(chan struct{}), closeGates: func() {}, registry: prometheus.NewRegistry()}
 	if err := s.make(ctx); err != nil {
 		_ = s.release()
 		return nil, err
@@ -232,6 +234,7 @@ func (s *Server) makeEngine(k *keys) error {
 		Passkeys: s.passkeys,
 		Window:   s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Logger: s.log,
 		Frozen: s.frozenBy, Stopped: s.freezes.Stopped,
+		Box: s.box, StandingUses: s.cfg.Limits.StandingUses, StandingLife: s.cfg.Limits.StandingLife,
 	})
 	return err
 }
@@ -255,7 +258,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	s.console, err = console.New(console.Options{
 		Sessions: s.sessions, SignIns: s.signIns(), Administers: s.administers,
 		Approvals: s.engine, Log: s.store, Mask: s.masked, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
-		Directory:  s.dir,
+		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine,
 		Passkeys:   s.passkeys,
 		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &console.Traffic{Spool: s.spool}, About: s.about, Verified: s.lastVerified,
 		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
@@ -268,6 +271,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		return err
 	}
 	rest, err := api.New(api.Options{
+		Standings: s.engine, ApplyPolicy: s.ApplyPolicy,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
@@ -310,6 +314,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.engine.Relate(ctx, s.dir.Actors()); err != nil {
 		return err
 	}
+	if err := s.adoptPolicy(ctx); err != nil {
+		return err
+	}
 	s.tellGaps(ctx)
 	if err := s.sealLeftovers(ctx); err != nil {
 		return err
@@ -342,6 +349,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.sessions.Run(run) })
 	s.work.Go(func() { s.freezes.Run(run) })
 	s.work.Go(func() { s.changes.Run(run) })
+	s.work.Go(func() { s.watchPolicy(run) })
 	s.work.Go(func() { s.dir.Run(run) })
 	s.work.Go(func() {
 		if err := s.enforcer.Run(run); err != nil {
