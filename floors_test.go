@@ -21,7 +21,7 @@ var floors = [][]string{
 	{"internal/classify/...", "internal/detect", "internal/policy", "internal/grant", "internal/audit", "internal/oidc", "internal/workload/..."},
 	{"internal/mask", "internal/audit/audittest", "internal/oidc/oidctest", "internal/sealed"},
 	{"internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze", "internal/actors"},
-	{"gate", "internal/change", "internal/store"},
+	{"gate", "internal/change", "internal/emergency", "internal/store"},
 	{"internal/enforce", "gate/gatetest", "internal/store/storetest"},
 	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres"},
 	{"internal/api", "internal/console", "client"},

@@ -54,6 +54,7 @@ type Options struct {
 	Freezes     Freezes
 	Changes     Changes
 	Standings   Standings
+	Glass       Glass
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.
 	ApplyPolicy func(ctx context.Context, files map[string]string, p change.Proposal) (change.Entry, error)
 	Audit       audit.Reader
@@ -200,7 +201,7 @@ func New(o Options) (http.Handler, error) {
 
 func complete(o *Options) error {
 	switch {
-	case o.Credentials == nil, o.Tokens == nil, o.Directory == nil, o.Enforcer == nil, o.Approvals == nil, o.Reviews == nil, o.Freezes == nil, o.Changes == nil, o.Standings == nil, o.Audit == nil, o.Log == nil:
+	case o.Credentials == nil, o.Tokens == nil, o.Directory == nil, o.Enforcer == nil, o.Approvals == nil, o.Reviews == nil, o.Freezes == nil, o.Changes == nil, o.Standings == nil, o.Glass == nil, o.Audit == nil, o.Log == nil:
 		return errors.New("a part is missing: all of Credentials, Tokens, Directory, Enforcer, Approvals, Reviews, Freezes, Changes, Standings, Audit and Log are needed")
 	case o.Mask == nil:
 		return errors.New("nothing masks what is said about approvals")

@@ -23,6 +23,7 @@ import (
 	"github.com/assenthq/assent/internal/audit"
 	rules "github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/enforce"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/grant"
@@ -206,6 +207,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 		t.Fatal(err)
 	}
 	w.running(freezes.Run)
+	glass := must(emergency.New(emergency.Options{Box: box, Directory: directory, Freezes: freezes, Logger: logger}))(t)
 	set := must(policy.LoadFiles(map[string][]byte{"test.yaml": []byte(testPolicy)}, policy.Options{}))(t)
 	finder := must(detect.New(detect.Options{}))(t)
 	enforcer := must(enforce.New(enforce.Options{
@@ -220,7 +222,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	o := api.Options{
 		Actors: registry, Machine: "person:operator", Exchange: desk,
 		PublicURL: "http://localhost:8720", Version: "test", Credentials: w.tokens, Tokens: w.tokens, Directory: directory,
-		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Standings: w.engine, Audit: w.store, Log: proving{log, w.store}, Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
+		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Standings: w.engine, Glass: glass, Audit: w.store, Log: proving{log, w.store}, Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
 		Seed: bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger,
 	}
 	for _, c := range change {

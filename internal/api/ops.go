@@ -68,6 +68,9 @@ func operations() map[string]*operation {
 		{id: "previewStanding", method: "GET", path: "/v1/approvals/{id}/standing", scopes: []string{review, read, admin}, tag: forPeople, summary: "What a standing grant minted from it would have covered lately"},
 		{id: "listStanding", method: "GET", path: "/v1/standing", scopes: []string{review, read, admin}, tag: forPeople, summary: "Standing grants, newest first"},
 		{id: "revokeStanding", method: "POST", path: "/v1/standing/{id}/revoke", scopes: []string{review, admin}, tag: forPeople, summary: "End a standing grant at once"},
+		{id: "listEmergencies", method: "GET", path: "/v1/emergencies", scopes: []string{review, read, admin}, tag: forPeople, summary: "Emergencies for which the glass was broken, newest first"},
+		{id: "breakGlass", method: "POST", path: "/v1/emergencies", scopes: []string{review, admin}, status: 201, tag: forPeople, summary: "Break the glass: what an actor asks on a resource runs without waiting, loudly"},
+		{id: "reviewEmergency", method: "POST", path: "/v1/emergencies/{id}/review", scopes: []string{review, admin}, tag: forPeople, summary: "Say afterwards whether an emergency was one"},
 		{id: "applyPolicy", method: "POST", path: "/v1/policy", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to put packs in force, in the place of all that are: another administrator must allow it"},
 		{id: "listChanges", method: "GET", path: "/v1/changes", scopes: []string{review, read, admin}, tag: forAdmins, summary: "Changes of the rules, newest first"},
 		{id: "getChange", method: "GET", path: "/v1/changes/{id}", scopes: []string{review, read, admin}, tag: forAdmins, summary: "One change of the rules"},
@@ -137,6 +140,9 @@ func (s *server) register() {
 	add(s, ops["previewStanding"], s.previewStanding)
 	add(s, ops["listStanding"], s.listStanding)
 	add(s, ops["revokeStanding"], s.revokeStanding)
+	add(s, ops["listEmergencies"], s.listEmergencies)
+	add(s, ops["breakGlass"], s.breakGlass)
+	add(s, ops["reviewEmergency"], s.reviewEmergency)
 	add(s, ops["applyPolicy"], s.applyPolicy)
 	add(s, ops["listChanges"], s.listChanges)
 	add(s, ops["getChange"], s.getChange)

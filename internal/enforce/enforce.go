@@ -36,6 +36,7 @@ type Approvals interface {
 	Get(ctx context.Context, id string) (*approval.Approval, error)
 	Gone(ctx context.Context, id string, gone bool) error
 	Use(ctx context.Context, id string, u approval.Use) (*approval.Used, error)
+	UseEmergency(ctx context.Context, q *approval.Question, u approval.Use, allowed approval.Allowance) (*approval.Used, error)
 	UseStanding(ctx context.Context, q *approval.Question, u approval.Use) (*approval.Used, error)
 	Finish(ctx context.Context, id string, o approval.Outcome) error
 }
@@ -66,7 +67,8 @@ type Options struct {
 	Record      Recorder
 	Spool       Spool
 	Ledger      Ledger
-	Freezes     Freezes // nil: nothing can be frozen
+	Emergency   Emergencies // nil: there are none
+	Freezes     Freezes     // nil: nothing can be frozen
 	PublicURL   string
 	// Serving errs while this process may not let anything pass: it is cut off from
 	// what stops it, such as a freeze or a revocation. nil: it always may.
@@ -435,6 +437,9 @@ func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held
 	j.action, j.input.Action = &own, &own
 	if len(j.statement) > maxHeld {
 		return nil, e.tooLong(ctx, j)
+	}
+	if p, err := e.emergency(ctx, j); p != nil || err != nil {
+		return p, err
 	}
 	if p, err := e.standing(ctx, j); p != nil || err != nil {
 		return p, err

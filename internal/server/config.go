@@ -36,6 +36,7 @@ type Config struct {
 	TLS          *KeyPair          `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
 	Policy       []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file. None: the built-in pack (reads flow masked, the rest is held)."`
 	PolicyLocked bool              `yaml:"policy_locked" doc:"Only a policy that was applied under approval may be in force: with other files on disk the server does not start." default:"false"`
+	BreakGlass   BreakGlassConfig  `yaml:"break_glass" doc:"Who may let one actor's actions run without waiting in an emergency. Nobody unless set."`
 	Default      map[string]string `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
 	Admins       []string          `yaml:"admins" doc:"Groups whose members administer: changes of policy and settings take another of them, from the second one on." default:"admins"`
 	Issuers      []IssuerConfig    `yaml:"issuers" doc:"OpenID providers that people sign in through. None: by one-time link, or a reviewer's token."`
@@ -53,6 +54,13 @@ type Config struct {
 	Certificates []CertificateConfig `yaml:"certificates" doc:"Which client certificates stand for which actor."`
 
 	file string // where it was read from; paths are relative to its directory
+}
+
+// BreakGlassConfig says who may break the glass, and what follows.
+type BreakGlassConfig struct {
+	Groups       []string      `yaml:"groups" doc:"Groups whose members may."`
+	Longest      time.Duration `yaml:"longest" doc:"How long one emergency lasts at most." default:"1h"`
+	ReviewWithin time.Duration `yaml:"review_within" doc:"Time from its end in which somebody else reviews it; otherwise who broke the glass and the actor are frozen." default:"24h"`
 }
 
 // A PersonConfig names one human being.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/change"
+	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/sealed"
 )
@@ -23,7 +24,23 @@ func (s *Server) makeFreezes(ctx context.Context) error {
 	if err := s.freezes.Load(ctx); err != nil && !errors.Is(err, sealed.ErrTampered) {
 		return err
 	}
-	return nil
+	return s.makeGlass()
+}
+
+// makeGlass makes what people break in an emergency.
+func (s *Server) makeGlass() error {
+	o := emergency.Options{
+		Box: s.box, Directory: s.dir, Freezes: s.freezes, Longest: s.cfg.BreakGlass.Longest, ReviewTime: s.cfg.BreakGlass.ReviewWithin, Logger: s.log,
+	}
+	for _, g := range s.cfg.BreakGlass.Groups {
+		o.Groups = append(o.Groups, groupID(g))
+	}
+	for _, g := range s.cfg.Admins {
+		o.Reviewers = append(o.Reviewers, groupID(g))
+	}
+	var err error
+	s.glass, err = emergency.New(o)
+	return err
 }
 
 // makeChanges makes what changes the rules, and cuts what is frozen.

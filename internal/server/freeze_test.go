@@ -46,7 +46,7 @@ func ruledIn(t *testing.T, dir, more string) *Server {
 data: data
 listen: 127.0.0.1:0
 policy: [pack.yaml]
-actors: [{ id: worker, owner: dana }]
+actors: [{ id: worker, owner: dana }, { id: other, owner: omar }]
 `+more))
 	if err != nil {
 		t.Fatal(err)

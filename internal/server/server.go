@@ -29,6 +29,7 @@ import (
 	"github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/console"
 	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/enforce"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/grant"
@@ -67,6 +68,7 @@ type Server struct {
 	enforcer *enforce.Enforcer
 	freezes  *freeze.Switch
 	changes  *change.Engine
+	glass    *emergency.Glass
 	// newBundle is told when another policy was applied, here or elsewhere.
 	newBundle chan struct{}
 	console   *console.Console
@@ -244,7 +246,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 	s.store.SealLedger(k.seal)
 	s.enforcer, err = enforce.New(enforce.Options{
 		Credentials: credentials{s.door}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
-		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Serving: s.serving, Shared: s.shared != nil,
+		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
 
@@ -271,7 +273,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		return err
 	}
 	rest, err := api.New(api.Options{
-		Standings: s.engine, ApplyPolicy: s.ApplyPolicy,
+		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
@@ -349,6 +351,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.sessions.Run(run) })
 	s.work.Go(func() { s.freezes.Run(run) })
 	s.work.Go(func() { s.changes.Run(run) })
+	s.work.Go(func() { s.glass.Run(run) })
 	s.work.Go(func() { s.watchPolicy(run) })
 	s.work.Go(func() { s.dir.Run(run) })
 	s.work.Go(func() {

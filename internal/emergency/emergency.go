@@ -1,0 +1,329 @@
+// Package emergency is break-glass: a person with the right lets one actor's
+// actions on one resource run without waiting, for minutes, loudly.
+//
+// It promises that each use is an alarm on record before it happens, that masks, limits,
+// denials and freezes stay, and that somebody else looks at it afterwards: if
+// nobody does in time, or finds it wrong, who broke the glass and the actor are frozen.
+package emergency
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/freeze"
+	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/sealed"
+)
+
+// Errors of emergencies, whose words are for people.
+var (
+	ErrRight  = errors.New("you may not break the glass: the configuration names who may (break_glass)")
+	ErrBounds = errors.New("name a known actor and a resource, say why, and for at most as long as the configuration allows")
+	ErrOwn    = errors.New("whoever is behind it doesn't review it")
+	ErrDone   = errors.New("it has been reviewed already")
+)
+
+// Verdicts of a review.
+const (
+	Justified = "justified"
+	Wrong     = "wrong"
+)
+
+// States of an emergency, which its row is found by.
+const (
+	Open     = "open" // nobody has reviewed it yet
+	Reviewed = "reviewed"
+	Overdue  = "overdue"
+)
+
+// An Emergency is the glass once broken.
+type Emergency struct {
+	Actor    string    `json:"actor"`
+	Resource string    `json:"resource"` // URN, or the beginning of it up to a slash
+	Person   string    `json:"person"`
+	Name     string    `json:"name"`
+	Reason   string    `json:"reason"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until"`
+	ReviewBy time.Time `json:"review_by"`
+	Ran      int       `json:"ran"`
+
+	State      string    `json:"state"`
+	Reviewer   string    `json:"reviewer,omitempty"`
+	ReviewedAt time.Time `json:"reviewed_at,omitzero"`
+	Verdict    string    `json:"verdict,omitempty"`
+	Note       string    `json:"note,omitempty"`
+}
+
+// An Entry is an Emergency with its id.
+type Entry struct {
+	ID string
+	Emergency
+}
+
+const rows = sealed.Kind[Emergency]("emergency")
+
+// Options says what a Glass works with; Clock and Logger may be left out.
+type Options struct {
+	Box        *sealed.Box
+	Directory  identity.Directory
+	Freezes    *freeze.Switch
+	Groups     []string      // whose members may break the glass; none: nobody may
+	Reviewers  []string      // groups whose members review it, beside those
+	Longest    time.Duration // an emergency lasts at most: 1 hour
+	ReviewTime time.Duration // from its end to its review: 24 hours
+	Clock      func() time.Time
+	Logger     *slog.Logger
+}
+
+// A Glass is broken by people. It is safe for concurrent use.
+type Glass struct{ o Options }
+
+// New refuses to work with anything missing.
+func New(o Options) (*Glass, error) {
+	if o.Box == nil || o.Directory == nil || o.Freezes == nil {
+		return nil, errors.New("emergencies: sealed rows, a directory and the freezes are needed")
+	}
+	if o.Longest <= 0 {
+		o.Longest = time.Hour
+	}
+	if o.ReviewTime <= 0 {
+		o.ReviewTime = 24 * time.Hour
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Glass{o}, nil
+}
+
+func (g *Glass) now() time.Time { return g.o.Clock().UTC().Truncate(time.Microsecond) }
+
+// Break lets an actor's actions on a resource run without waiting from now on.
+func (g *Glass) Break(ctx context.Context, by identity.Person, actor, resource, reason string, life time.Duration) (Entry, error) {
+	p, ok := g.o.Directory.Person(by.ID)
+	if !ok || !p.In(g.o.Groups...) || g.o.Freezes.Stopped(p.ID) {
+		return Entry{}, ErrRight
+	}
+	reason, resource = strings.TrimSpace(reason), strings.TrimRight(resource, "/")
+	_, known := g.o.Directory.ActorByID(actor)
+	if !known || resource == "" || reason == "" || len(reason) > 2000 || len(resource) > 512 || life < time.Minute || life > g.o.Longest {
+		return Entry{}, ErrBounds
+	}
+	now := g.now()
+	e := Emergency{
+		Actor: actor, Resource: resource, Person: p.ID, Name: p.Name, Reason: reason,
+		Since: now, Until: now.Add(life), ReviewBy: now.Add(life + g.o.ReviewTime), State: Open,
+	}
+	entry := &sealed.Entry[Emergency]{ID: newID(), Key: Open, Due: e.ReviewBy, Value: e}
+	err := g.o.Box.Update(ctx, func(w *sealed.Writer) error {
+		entry.Revision = 0
+		return rows.Put(ctx, w, entry, record(entry, "the glass was broken", p.ID, map[string]string{"why": reason, "until": e.Until.Format(time.RFC3339)}))
+	})
+	if err != nil {
+		return Entry{}, fmt.Errorf("breaking the glass: %w", err)
+	}
+	g.o.Logger.ErrorContext(ctx, "alarm: the glass was broken", "emergency", entry.ID, "by", p.ID, "actor", actor, "resource", resource, "until", e.Until)
+	return Entry{entry.ID, e}, nil
+}
+
+// record is an alarm about an emergency.
+func record(e *sealed.Entry[Emergency], what, by string, more map[string]string) *audit.Record {
+	r := &audit.Record{Type: audit.TypeAlarm, Person: by, Actor: e.Value.Actor, Resource: e.Value.Resource, Detail: map[string]string{"what": what, "emergency": e.ID}}
+	for k, v := range more {
+		r.Detail[k] = v
+	}
+	return r
+}
+
+// Allow is an approval.Allowance: it counts a use of the emergency that covers a.
+func (g *Glass) Allow(ctx context.Context, tx approval.Tx, a *approval.Approval) (string, error) {
+	w := g.o.Box.Join(tx)
+	open, err := rows.List(ctx, &w.Reader, sealed.Selection{Key: Open})
+	if err != nil {
+		return "", err
+	}
+	now := g.now()
+	for _, e := range open {
+		v := &e.Value
+		if v.Actor != a.Asker.Chain[0].ID || !now.Before(v.Until) || now.Before(v.Since) || !under(a.Resource.URN, v.Resource) || g.o.Freezes.Stopped(v.Person) {
+			continue
+		}
+		if p, ok := g.o.Directory.Person(v.Person); !ok || !p.In(g.o.Groups...) {
+			continue
+		}
+		v.Ran++
+		return e.ID, rows.Put(ctx, w, e, record(e, "ran without waiting for people", v.Person, map[string]string{"approval": a.ID}))
+	}
+	return "", nil
+}
+
+// under reports whether urn is at, or beneath, a place.
+func under(urn, place string) bool {
+	rest, ok := strings.CutPrefix(urn, place)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// Active reports whether an emergency of this actor may be open: whether to look.
+func (g *Glass) Active(ctx context.Context, actor string) bool {
+	all, err := g.List(ctx)
+	now := g.now()
+	return err == nil && slices.ContainsFunc(all, func(e Entry) bool {
+		return e.State == Open && e.Actor == actor && now.Before(e.Until)
+	})
+}
+
+// Review says afterwards whether an emergency was one. What was wrong is frozen.
+func (g *Glass) Review(ctx context.Context, id string, by identity.Person, verdict, note string) (Entry, error) {
+	var out Entry
+	if verdict != Justified && verdict != Wrong || strings.TrimSpace(note) == "" || len(note) > 2000 {
+		return out, ErrBounds
+	}
+	err := g.o.Box.Update(ctx, func(w *sealed.Writer) error {
+		e, err := rows.Get(ctx, &w.Reader, id)
+		if err != nil {
+			return err
+		}
+		if e.Value.State == Reviewed {
+			return ErrDone
+		}
+		if err := g.mayReview(&e.Value, by.ID); err != nil {
+			return err
+		}
+		v := &e.Value
+		v.State, v.Reviewer, v.ReviewedAt, v.Verdict, v.Note = Reviewed, by.ID, g.now(), verdict, note
+		v.Until = earlier(v.Until, v.ReviewedAt) // what was looked at is over
+		e.Key, e.Due = Reviewed, time.Time{}
+		if verdict == Wrong {
+			if err := g.freeze(ctx, w, v, "an emergency of theirs was found wrong: "+id); err != nil {
+				return err
+			}
+		}
+		out = Entry{id, *v}
+		return rows.Put(ctx, w, e, record(e, "the emergency was reviewed: "+verdict, by.ID, map[string]string{"note": note}))
+	})
+	if err != nil {
+		return out, fmt.Errorf("reviewing emergency %s: %w", id, err)
+	}
+	return out, g.o.Freezes.Load(ctx)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// mayReview errs unless the person with this id is another one than is behind it.
+func (g *Glass) mayReview(e *Emergency, id string) error {
+	p, ok := g.o.Directory.Person(id)
+	if !ok || !p.In(slices.Concat(g.o.Groups, g.o.Reviewers)...) || g.o.Freezes.Stopped(p.ID) {
+		return ErrRight
+	}
+	behind := []string{e.Person}
+	if a, ok := g.o.Directory.ActorByID(e.Actor); ok {
+		behind = append(append(behind, a.Owner), a.Related...)
+	}
+	ids := append(p.IDs(), p.ID)
+	for _, b := range behind {
+		other := []string{b}
+		if o, ok := g.o.Directory.Person(b); ok {
+			other = append(other, o.IDs()...)
+		}
+		if b != "" && slices.ContainsFunc(other, func(id string) bool { return slices.Contains(ids, id) }) {
+			return ErrOwn
+		}
+	}
+	return nil
+}
+
+// freeze stops who broke the glass, and what ran.
+func (g *Glass) freeze(ctx context.Context, w *sealed.Writer, e *Emergency, why string) error {
+	for _, t := range []freeze.Target{{What: freeze.Person, Name: e.Person}, {What: freeze.Actor, Name: e.Actor}} {
+		if _, err := g.o.Freezes.Put(ctx, w, t, why, identity.Person{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run freezes what nobody reviewed in time, until ctx ends.
+func (g *Glass) Run(ctx context.Context) {
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		if err := g.Sweep(ctx); err != nil && ctx.Err() == nil {
+			g.o.Logger.ErrorContext(ctx, "looking for emergencies that nobody reviewed", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Sweep looks once.
+func (g *Glass) Sweep(ctx context.Context) error {
+	var late []*sealed.Entry[Emergency]
+	err := g.o.Box.View(ctx, func(r *sealed.Reader) (err error) {
+		late, err = rows.List(ctx, r, sealed.Selection{Key: Open, Due: g.now()})
+		return err
+	})
+	if err != nil || len(late) == 0 {
+		return err
+	}
+	var errs []error
+	for _, l := range late {
+		err := g.o.Box.Update(ctx, func(w *sealed.Writer) error {
+			e, err := rows.Get(ctx, &w.Reader, l.ID)
+			if err != nil || e.Value.State != Open {
+				return err
+			}
+			e.Value.State, e.Key, e.Due = Overdue, Overdue, time.Time{}
+			if err := g.freeze(ctx, w, &e.Value, "nobody reviewed an emergency of theirs in time: "+e.ID); err != nil {
+				return err
+			}
+			return rows.Put(ctx, w, e, record(e, "nobody reviewed the emergency in time", "", nil))
+		})
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, g.o.Freezes.Load(ctx))...)
+}
+
+// List returns every emergency, newest first.
+func (g *Glass) List(ctx context.Context) (out []Entry, err error) {
+	err = g.o.Box.View(ctx, func(r *sealed.Reader) error {
+		all, err := rows.All(ctx, r)
+		for _, e := range all {
+			out = append(out, Entry{e.ID, e.Value})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing emergencies: %w", err)
+	}
+	slices.SortStableFunc(out, func(a, b Entry) int { return b.Since.Compare(a.Since) })
+	return out, nil
+}
+
+func newID() string {
+	const digits = "0123456789abcdefghjkmnpqrstvwxyz"
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails (Go 1.24)
+	for i := range b {
+		b[i] = digits[b[i]&31]
+	}
+	return "emg_" + string(b)
+}
