@@ -13,7 +13,7 @@ import (
 
 func (a *app) tokenCmd() *cobra.Command {
 	c := group(&cobra.Command{Use: "token", Short: "Mint, list and revoke credentials"})
-	c.AddCommand(a.tokenMintCmd(), a.tokenListCmd(), a.tokenRevokeCmd())
+	c.AddCommand(a.tokenMintCmd(), a.tokenExchangeCmd(), a.tokenListCmd(), a.tokenRevokeCmd())
 	return c
 }
 

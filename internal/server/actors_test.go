@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,6 +130,12 @@ func TestRegisteredActors(t *testing.T) {
 		t.Error("registered with read scope")
 	}
 	_, user := b.exchange(url.Values{"subject_token": {mints}, "subject_token_type": {actors.AccessToken}, "requested_actor": {"agent:draft"}})
+	if got, err := dana.Exchange(ctx, client.Exchange{Actor: "agent:draft", Life: time.Minute}); err != nil || got.ExpiresIn > 60 || got.Subject != "person:dana" {
+		t.Errorf("the client gets %+v, %v", got, err)
+	}
+	if _, err := omar.Exchange(ctx, client.Exchange{Actor: "agent:draft"}); err == nil || !strings.Contains(err.Error(), "not an actor of yours") {
+		t.Errorf("another's: %v", err)
+	}
 	s := b.sessionOf(user)
 	list, err := reader.Actors(ctx)
 	if err != nil {
