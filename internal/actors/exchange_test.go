@@ -379,6 +379,17 @@ func TestDelegation(t *testing.T) {
 	}
 }
 
+// Whom the acting one worked for before stays out, though the task is for another.
+func TestDelegationKeepsWhomItWorkedFor(t *testing.T) {
+	h := newHouse(t)
+	x, _ := h.agent("agent:x")
+	y, _ := h.mint(identity.MintRequest{Kind: identity.KindActor, Actors: []string{"agent:y"}, Subject: "person:ada", TTL: time.Hour})
+	c := h.caller(h.get(handOver(y, x)).Text)
+	if c.Asker.Subject.ID != "person:dana" || c.Asker.Excluded()["person:ada"] == "" {
+		t.Errorf("for %s, excluded %v", c.Asker.Subject.ID, c.Asker.Excluded())
+	}
+}
+
 // What no longer holds of a link ends everything that stands on it.
 func TestWhatEndsADelegation(t *testing.T) {
 	for name, end := range map[string]func(*house){
