@@ -47,7 +47,8 @@ type Approval struct {
 	Gone     bool     `json:"asker_gone,omitempty"`
 	Grant    string   `json:"grant,omitempty"` // id, never the grant itself
 	Outcome  string   `json:"outcome,omitempty"`
-	YouMay   bool     `json:"you_may_review"` // with this token, over this API
+	YouMay   bool     `json:"you_may_review"`  // with this token, over this API
+	Nudge    string   `json:"nudge,omitempty"` // you seem to approve without reading, and why
 	YouCant  string   `json:"you_may_not_because,omitempty"`
 	YouNeed  string   `json:"you_need,omitempty"` // assurance it takes: review at URL
 	RowLimit *int64   `json:"row_limit,omitempty"`

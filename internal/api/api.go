@@ -62,6 +62,11 @@ type Options struct {
 	Sessions    Sessions // nil: nobody is signed in
 	Logins      Logins   // nil: no issuer is configured
 
+	// Quality says how people reviewed lately.
+	Quality func(ctx context.Context) ([]approval.Reviewer, error)
+	// Nudge is what a person hears who seems to approve without reading; "" for others. nil: nobody does.
+	Nudge func(person string) string
+
 	Mask func(string) string // masks sensitive values in what people and agents say of an approval
 	JWKS func() []byte       // public keys of grants, a JSON Web Key Set (RFC 7517); may be nil
 	Seed []byte              // at least 32 secret bytes, the same after a restart: keys of binding tokens are derived from it
@@ -203,6 +208,8 @@ func complete(o *Options) error {
 	switch {
 	case o.Credentials == nil, o.Tokens == nil, o.Directory == nil, o.Enforcer == nil, o.Approvals == nil, o.Reviews == nil, o.Freezes == nil, o.Changes == nil, o.Standings == nil, o.Glass == nil, o.Audit == nil, o.Log == nil:
 		return errors.New("a part is missing: all of Credentials, Tokens, Directory, Enforcer, Approvals, Reviews, Freezes, Changes, Standings, Audit and Log are needed")
+	case o.Quality == nil:
+		return errors.New("nothing tells how people review")
 	case o.Mask == nil:
 		return errors.New("nothing masks what is said about approvals")
 	case len(o.Seed) < 32:

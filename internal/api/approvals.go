@@ -57,6 +57,7 @@ type ApprovalView struct {
 	Grant    string  `json:"grant,omitempty" doc:"Id of the grant, never the grant"`
 	Outcome  string  `json:"outcome,omitempty"`
 	YouMay   bool    `json:"you_may_review" doc:"With this credential, over this API"`
+	Nudge    string  `json:"nudge,omitempty" doc:"You seem to approve without reading, and why"`
 	YouCant  string  `json:"you_may_not_because,omitempty"`
 	YouNeed  string  `json:"you_need,omitempty" doc:"The assurance it takes, when this API's isn't enough: review at url"`
 	RowLimit *int64  `json:"row_limit,omitempty"`
@@ -365,6 +366,9 @@ func (s *server) mayReview(v *ApprovalView, c *identity.Caller, a *approval.Appr
 	err := s.Reviews.MayReview(a, c.Person, assurance)
 	if err == nil {
 		v.YouMay = true
+		if s.Nudge != nil {
+			v.Nudge = s.Nudge(c.Person.ID)
+		}
 		return
 	}
 	p := asProblem(err)

@@ -222,7 +222,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	o := api.Options{
 		Actors: registry, Machine: "person:operator", Exchange: desk,
 		PublicURL: "http://localhost:8720", Version: "test", Credentials: w.tokens, Tokens: w.tokens, Directory: directory,
-		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Standings: w.engine, Glass: glass, Audit: w.store, Log: proving{log, w.store}, Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
+		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Standings: w.engine, Glass: glass, Audit: w.store, Log: proving{log, w.store}, Quality: w.quality, Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
 		Seed: bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger,
 	}
 	for _, c := range change {
@@ -235,6 +235,12 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 }
 
 // running runs a part of the server until the test ends.
+// quality reads the log each time.
+func (w *world) quality(ctx context.Context) ([]approval.Reviewer, error) {
+	found, err := w.store.Search(ctx, audit.Query{Types: []string{audit.TypeReview}})
+	return approval.Quality(found), err
+}
+
 func (w *world) running(run func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	var loop sync.WaitGroup

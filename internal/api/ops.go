@@ -90,6 +90,7 @@ func operations() map[string]*operation {
 		{id: "registerActor", method: "POST", path: "/v1/actors", scopes: []string{mint, admin}, status: 201, tag: forPeople, summary: "Make an actor of one's own"},
 		{id: "retireActor", method: "POST", path: "/v1/actors/{id}/retire", scopes: []string{mint, admin}, status: 204, tag: forPeople, summary: "End an actor that was registered, for ever"},
 
+		{id: "reviewerQuality", method: "GET", path: "/v1/reviewers/quality", scopes: []string{admin}, tag: forAdmins, summary: "How people review: time taken, share approved, pairs who approve each other's"},
 		{id: "createToken", method: "POST", path: "/v1/tokens", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Mint a credential; its text is shown once"},
 		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
 		{id: "revokeToken", method: "DELETE", path: "/v1/tokens/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a credential at once"},
@@ -158,6 +159,7 @@ func (s *server) register() {
 	add(s, ops["listActors"], s.listActors)
 	add(s, ops["registerActor"], s.registerActor)
 	add(s, ops["retireActor"], s.retireActor)
+	add(s, ops["reviewerQuality"], s.reviewerQuality)
 	add(s, ops["createToken"], s.createToken)
 	add(s, ops["listTokens"], s.listTokens)
 	add(s, ops["revokeToken"], s.revokeToken)

@@ -46,6 +46,7 @@ var mayCall = map[string]string{
 	"GET /v1/emergencies":                                 "reviewer reader admin",
 	"POST /v1/emergencies":                                "reviewer admin",
 	"POST /v1/emergencies/{id}/review":                    "reviewer admin",
+	"GET /v1/reviewers/quality":                           "admin",
 	"POST /v1/tokens":                                     "admin",
 	"GET /v1/tokens":                                      "admin",
 	"DELETE /v1/tokens/{id}":                              "admin",

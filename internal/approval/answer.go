@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/assenthq/assent/internal/audit"
 )
@@ -111,7 +113,15 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	a.Reviews = append(a.Reviews, v)
 	a.Window = a.Bounds().Window
 	a.Version++
+	if v.Decision == Approve && a.Stamped == "" && e.o.Stamps != nil && e.o.Stamps(p.ID) {
+		a.Stamped = p.ID
+		for i := range a.Requirements {
+			a.Requirements[i].More++
+		}
+	}
 	records := []*audit.Record{reviewRecord(a, &v)}
+	records[0].Detail["asked"] = a.Created.UTC().Format(time.RFC3339Nano)
+	records[0].Detail["behind"] = strings.Join(e.persons(a), " ")
 	switch {
 	case in.Decision == Deny:
 		a.State, a.Decided, a.Why = Denied, v.Time, in.Reason

@@ -90,6 +90,8 @@ type Approval struct {
 	Eligible map[string][]string
 	// Denial is the newest of the denials that Repeats counts.
 	Denial *PastDenial
+	// Stamped is whose approval cost a seat more, because they don't seem to read what they approve.
+	Stamped string `json:",omitempty"`
 	// Remarks are reviewers' questions and the answers of the asker's side.
 	Remarks []Remark
 	// Steps are what happens while it is pending, soonest first.

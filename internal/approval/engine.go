@@ -42,6 +42,9 @@ type Options struct {
 	Box          *sealed.Box
 	StandingUses int           // most uses of a standing grant: 100; less than 0: there are none
 	StandingLife time.Duration // how long one lasts at most: 8 hours
+	// Stamps says that a person seems to approve without reading: an approval of
+	// theirs then asks for one person more. nil: nobody's does.
+	Stamps func(person string) bool
 
 	Clock      func() time.Time
 	Expires    time.Duration // a pending approval's life where no rule says: 15 minutes

@@ -82,6 +82,8 @@ type Options struct {
 	Mask      func(string) string // masks sensitive values in what people say of an approval
 	// Directory links accounts and lends seats; nil: neither is done here.
 	Directory Directory
+	// Nudge is what a person is told who seems to approve without reading; "" for others. nil: nobody is.
+	Nudge func(person string) string
 	// PublicURL is where browsers reach the console: https, or http on loopback.
 	PublicURL string
 	// Hosts are further host[:port] names under which it may be reached.

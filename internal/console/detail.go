@@ -39,6 +39,7 @@ type detail struct {
 	Remarks  []remark
 	Steps    []step
 	MayAsk   bool
+	Nudge    string // you seem to approve without reading
 	May      bool
 	MayNot   string // why this person may not review
 	Passkey  string // which answers a passkey signs: "all", "approve" or ""
@@ -117,6 +118,9 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 	d.NoKey = no != nil && errors.As(no, &approval.ErrAssurance{}) && a.Assurance() == bySignature
 	d.People = c.peopleOf(a, p, d.May)
 	d.Remarks, d.Steps = c.remarksOf(a, p), stepsOf(a)
+	if d.May && c.o.Nudge != nil {
+		d.Nudge = c.o.Nudge(p.ID)
+	}
 	d.MayAsk = d.May || d.Pending && errors.Is(no, approval.ErrReviewed)
 	d.Decided = decidedBy(a)
 	var err error
@@ -240,6 +244,9 @@ func effectsOf(a *approval.Approval) []effect {
 	}
 	if a.Repeats > 0 {
 		say("warn", "Denied %d times in the last hour, and asked again: it needs one seat more", a.Repeats)
+	}
+	if a.Stamped != "" {
+		say("warn", "One person more is asked: %s approves faster than anybody reads", label(a.Stamped))
 	}
 	if a.Window > 0 {
 		say("bound", "Usable once, within %s of the approval", minutes(a.Window))

@@ -122,6 +122,7 @@ type Limits struct {
 	PendingPerActor   int              `yaml:"pending_per_actor" doc:"Approvals one actor may have pending; past it: denied." default:"20"`
 	PendingPerPerson  int              `yaml:"pending_per_person" doc:"Approvals that all actors working for one person may have pending; past it: denied. Three times pending_per_actor unless set."`
 	PendingBytes      int64            `yaml:"pending_bytes" doc:"Bytes that the pending approvals of one person's actors may take; past it: denied." default:"67108864"`
+	RubberStampSeat   bool             `yaml:"rubber_stamp_seat" doc:"An approval by somebody who seems not to read what they approve (10 or more in 30 days, half of them within three seconds) asks for one person more."`
 	ExportAfterRows   int64            `yaml:"export_after_rows" doc:"Rows a person's agents may read from one resource in an hour before a read counts as data.export too." default:"10000"`
 	ExportAfterRowsOf map[string]int64 `yaml:"export_after_rows_of" doc:"The same for rows with a class in them: a mapping of class to rows, such as card: 500."`
 	ApprovalWindow    time.Duration    `yaml:"approval_window" doc:"How long an approval stays usable unless its rule says otherwise." default:"15m"`

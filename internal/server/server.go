@@ -60,6 +60,7 @@ type Server struct {
 	minter   *grant.Minter
 	dir      *people.Directory
 	tokens   *identity.Tokens
+	quality  quality
 	issuers  []*oidc.Issuer
 	sessions *session.Manager
 	policy   *policy.Holder
@@ -234,7 +235,7 @@ func (s *Server) makeEngine(k *keys) error {
 	s.engine, err = approval.New(approval.Options{
 		Store: s.store, Log: s.auditLog, Minter: s.minter, Directory: s.dir, MatchKey: k.match, SealKey: k.seal, Issuer: s.cfg.PublicURL, Node: s.node(),
 		Passkeys: s.passkeys,
-		Window:   s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Logger: s.log,
+		Window:   s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Stamps: s.stamps(), Logger: s.log,
 		Frozen: s.frozenBy, Stopped: s.freezes.Stopped,
 		Box: s.box, StandingUses: s.cfg.Limits.StandingUses, StandingLife: s.cfg.Limits.StandingLife,
 	})
@@ -259,7 +260,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	var err error
 	s.console, err = console.New(console.Options{
 		Sessions: s.sessions, SignIns: s.signIns(), Administers: s.administers,
-		Approvals: s.engine, Log: s.store, Mask: s.masked, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
+		Approvals: s.engine, Log: s.store, Mask: s.masked, Nudge: s.nudge, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
 		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine,
 		Passkeys:   s.passkeys,
 		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &console.Traffic{Spool: s.spool}, About: s.about, Verified: s.lastVerified,
@@ -277,7 +278,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
-		Audit: s.store, Log: proving{s}, Mask: s.masked, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
+		Audit: s.store, Log: proving{s}, Mask: s.masked, Quality: s.reviewers, Nudge: s.nudge, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
 
 		Actors: s.actors, Machine: operatorPerson,
 		Exchange: desk, Mutual: s.clients != nil,
@@ -345,6 +346,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.work.Go(func() { s.signLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
+	s.work.Go(func() { s.qualityLoop(run) })
 	s.work.Go(func() { s.relateLoop(run) })
 	s.work.Go(func() { s.cutLoop(run) })
 	s.work.Go(func() { s.actors.Run(run) })
