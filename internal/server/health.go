@@ -37,6 +37,7 @@ func (s *Server) checks() []api.Check {
 		{Name: "freezes", Run: func(context.Context) error { return s.freezes.Err() }},
 		{Name: "directory", Run: s.dir.Check},
 		{Name: "policy", Run: func(context.Context) error { return s.policy.Err() }},
+		{Name: "reviewers", Soft: true, Run: s.staffed},
 		{Name: "parts", Run: func(context.Context) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -84,6 +84,14 @@ func (s *Server) gaps() (out []approval.Gap) {
 	return out
 }
 
+// staffed errs while a rule in force asks for people who aren't there.
+func (s *Server) staffed(context.Context) error {
+	if gaps := s.gaps(); len(gaps) > 0 {
+		return fmt.Errorf("%d rules ask for people who aren't there, the first of them: %s", len(gaps), &gaps[0])
+	}
+	return nil
+}
+
 // tellGaps writes them to the process's log: nobody finds out when it is too late.
 func (s *Server) tellGaps(ctx context.Context) {
 	for _, g := range s.gaps() {
