@@ -82,7 +82,7 @@ func (i *Issuer) verify(ctx context.Context, at *found, raw, access string, want
 	t, err := at.verifier.Verify(context.WithValue(ctx, unreachable{}, &down), raw)
 	switch {
 	case down:
-		return nil, nil, i.note(i.down("fetching its keys", nil))
+		return nil, nil, i.silent(ctx, "fetching its keys", nil)
 	case err != nil:
 		i.c.Logger.WarnContext(ctx, "an ID token was refused", "issuer", i.c.Name, "why", withoutAnswer(err))
 		return nil, nil, i.refused("its ID token doesn't verify: signature, issuer or audience is wrong", "nothing was opened; an administrator looks into this server's log")

@@ -103,12 +103,12 @@ func (i *Issuer) post(ctx context.Context, at *found, to string, v url.Values, w
 	}
 	res, err := i.http.Do(r)
 	if err != nil {
-		return nil, i.note(i.down(what, err))
+		return nil, i.doubt(ctx, what, err)
 	}
 	defer res.Body.Close()
 	var body json.RawMessage
 	if err := json.NewDecoder(res.Body).Decode(&body); err != nil {
-		return nil, i.note(i.down(what, errStatus))
+		return nil, i.doubt(ctx, what, errStatus)
 	}
 	if res.StatusCode == http.StatusOK {
 		return body, nil
@@ -123,5 +123,5 @@ func (i *Issuer) post(ctx context.Context, at *found, to string, v url.Values, w
 	case "slow_down":
 		return nil, &Error{Issuer: i.c.Name, What: "it is asked too often", Kind: ErrSlow}
 	}
-	return nil, i.tokenError(ctx, what, &oauth2.RetrieveError{Response: res, ErrorCode: said.Error})
+	return nil, i.tokenError(ctx, what, &oauth2.RetrieveError{Response: res, ErrorCode: said.Error}, i.doubt)
 }

@@ -103,7 +103,7 @@ func (i *Issuer) Finish(ctx context.Context, f *Flow, answer url.Values) (*SignI
 	}
 	tok, err := o.Exchange(ctx, answer.Get("code"), oauth2.VerifierOption(f.Verifier))
 	if err != nil {
-		return nil, i.tokenError(ctx, "trading the code", err)
+		return nil, i.tokenError(ctx, "trading the code", err, i.doubt)
 	}
 	return i.signedIn(ctx, at, tok, expect{nonce: f.Nonce, began: f.Began, fresh: f.Fresh})
 }
@@ -131,14 +131,15 @@ func plain(code string) string {
 	return "no reason it can say"
 }
 
-// tokenError tells an issuer that said no from one that didn't answer.
-func (i *Issuer) tokenError(ctx context.Context, what string, err error) error {
+// tokenError tells an issuer that said no from one that didn't answer, for
+// which silent is called.
+func (i *Issuer) tokenError(ctx context.Context, what string, err error, silent func(ctx context.Context, what string, cause error) error) error {
 	var said *oauth2.RetrieveError
 	if !errors.As(err, &said) {
-		return i.note(i.down(what, errors.New(withoutAnswer(err))))
+		return silent(ctx, what, errors.New(withoutAnswer(err)))
 	}
 	if said.Response != nil && (said.Response.StatusCode >= 500 || said.Response.StatusCode == 429) {
-		return i.note(i.down(what, errors.New(said.Response.Status)))
+		return silent(ctx, what, errors.New(said.Response.Status))
 	}
 	i.c.Logger.InfoContext(ctx, "an issuer refused", "issuer", i.c.Name, "what", what, "code", plain(said.ErrorCode))
 	e := i.refused(what+" was refused ("+plain(said.ErrorCode)+")", "begin again")

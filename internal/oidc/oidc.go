@@ -290,6 +290,25 @@ func (i *Issuer) down(what string, cause error) *Error {
 	return &Error{Issuer: i.c.Name, What: what + " failed: it does not answer as an OpenID provider", Remedy: "try again in a minute", Kind: ErrDown, cause: cause}
 }
 
+// silent notes that the issuer didn't answer, unless who asked left before it
+// could: that says nothing about the issuer.
+func (i *Issuer) silent(ctx context.Context, what string, cause error) error {
+	e := i.down(what, cause)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return e
+	}
+	return i.note(e)
+}
+
+// doubt is silent for what a stranger can bring about, with a code that makes an
+// issuer stumble: the issuer itself is asked whether it is there.
+func (i *Issuer) doubt(ctx context.Context, what string, cause error) error {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		_ = i.discover(context.WithoutCancel(ctx))
+	}
+	return i.down(what, cause)
+}
+
 func (i *Issuer) refused(what, remedy string) *Error {
 	return &Error{Issuer: i.c.Name, What: what, Remedy: remedy, Kind: ErrRefused}
 }

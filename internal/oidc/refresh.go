@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -31,7 +32,7 @@ func (i *Issuer) Again(ctx context.Context, s SignIn) (*SignIn, error) {
 	}
 	tok, err := o.TokenSource(ctx, &oauth2.Token{RefreshToken: s.Refresh, Expiry: time.Unix(1, 0)}).Token()
 	if err != nil {
-		return nil, i.tokenError(ctx, "refreshing the sign-in", err)
+		return nil, i.tokenError(ctx, "refreshing the sign-in", err, i.silent)
 	}
 	if raw, _ := tok.Extra("id_token").(string); raw == "" { // it may leave one out (Core 12.2)
 		s.Refresh, s.Access, s.AccessEnds = tok.RefreshToken, tok.AccessToken, tok.Expiry
@@ -82,7 +83,7 @@ func (i *Issuer) userinfo(ctx context.Context, at *found, access, subject string
 	r.Header.Set("Accept", "application/json")
 	res, err := i.http.Do(r)
 	if err != nil {
-		return nil, i.note(i.down("userinfo", err))
+		return nil, i.silent(ctx, "userinfo", err)
 	}
 	defer res.Body.Close()
 	switch {
@@ -91,8 +92,13 @@ func (i *Issuer) userinfo(ctx context.Context, at *found, access, subject string
 	case res.StatusCode != http.StatusOK:
 		return nil, i.note(i.down("userinfo", errStatus))
 	}
-	var payload json.RawMessage
-	if err := json.NewDecoder(res.Body).Decode(&payload); err != nil {
+	payload, err := io.ReadAll(res.Body)
+	switch {
+	case errors.Is(err, errTooLong):
+		return nil, i.refused("its userinfo is longer than 1 MiB", "let it send fewer groups: only those assigned to this application")
+	case err != nil: // cut off: it said nothing about this person
+		return nil, i.silent(ctx, "userinfo", errors.New(withoutAnswer(err)))
+	case !json.Valid(payload):
 		return nil, i.refused("its userinfo is no JSON", "it must not be signed or encrypted for this client")
 	}
 	c, err := parseClaims(payload)

@@ -80,6 +80,9 @@ func (d *Directory) draw(now time.Time) *picture {
 	}
 	for account, owner := range d.cfg.owner {
 		w.join(account, owner)
+		if issuer, subject, _ := strings.Cut(account, "|"); d.cfg.Issuers[issuer] != "" {
+			w.join(account, personOf(d.cfg.Issuers[issuer], subject)) // as whom it comes by another client of that issuer
+		}
 	}
 	for _, e := range d.accounts {
 		a := &e.Value

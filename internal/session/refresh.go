@@ -116,6 +116,9 @@ func (m *Manager) Fresh(ctx context.Context, s *Session) error {
 	if w == nil {
 		return ErrNone
 	}
+	// Who asks can't break the question off: then its answer would never count.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*busyFor)
+	defer cancel()
 	return m.ask(ctx, w, ReviewMaxAge)
 }
 

@@ -52,7 +52,9 @@ type Options struct {
 	NoRefresh, NoUserinfo bool
 	// NoIss leaves RFC 9207's parameter out of the answer and of the metadata.
 	NoIss bool
-	Clock func() time.Time
+	// Through stands before the provider, to stumble as a real one might.
+	Through func(http.Handler) http.Handler
+	Clock   func() time.Time
 }
 
 // Provider is a running one.
@@ -121,7 +123,11 @@ func New(o Options) (*Provider, error) {
 		p.users[u.Sub] = u
 	}
 	p.Rotate()
-	p.server = &http.Server{Handler: p.routes(), ReadHeaderTimeout: 5 * time.Second}
+	handler := p.routes()
+	if o.Through != nil {
+		handler = o.Through(handler)
+	}
+	p.server = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = p.server.Serve(l) }() // ends by Close
 	return p, nil
 }
