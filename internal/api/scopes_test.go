@@ -168,12 +168,16 @@ func TestTokens(t *testing.T) {
 		Token string         `json:"token"`
 		Info  map[string]any `json:"info"`
 	}
-	a := w.call("POST", "/v1/tokens", w.admin, map[string]any{"kind": "person", "subject": "person:mira", "scopes": []string{"review"}, "expires_in": 60})
+	a := w.call("POST", "/v1/tokens", w.admin, map[string]any{"kind": "person", "subject": "person:ada", "scopes": []string{"review"}, "expires_in": 60})
 	if a.status != 201 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	a.json(t, &made)
 	w.call("GET", "/v1/approvals", made.Token, nil)
+	// Nobody answers in another's name, an administrator least of all.
+	for _, scope := range []string{"review", "read", "mint", "admin"} {
+		w.call("POST", "/v1/tokens", w.admin, map[string]any{"kind": "person", "subject": "person:mira", "scopes": []string{scope}}).problem(t, 403, "not-yours")
+	}
 	if a := w.call("GET", "/v1/tokens", w.admin, nil); strings.Contains(string(a.body), made.Token) || strings.Contains(string(a.body), "stored_key") || a.status != 200 {
 		t.Fatalf("the list shows too much: %d", a.status)
 	}

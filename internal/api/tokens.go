@@ -51,6 +51,9 @@ func (s *server) createToken(ctx context.Context, in *createTokenIn) (*createTok
 	if b.Kind == identity.KindPerson && len(b.Scopes) == 0 {
 		return nil, badRequest("body.scopes", "a person's credential names its scopes: review, read, mint, admin")
 	}
+	if err := s.mayMint(callerOf(ctx), b); err != nil {
+		return nil, err
+	}
 	secret, t, err := s.Tokens.Mint(ctx, identity.MintRequest{
 		Kind: b.Kind, Subject: b.Subject, Actors: b.Actors, Scopes: b.Scopes,
 		TTL: time.Duration(b.ExpiresIn) * time.Second, By: nameOf(callerOf(ctx)),
@@ -59,6 +62,19 @@ func (s *server) createToken(ctx context.Context, in *createTokenIn) (*createTok
 		return nil, err
 	}
 	return &createTokenOut{Body: NewToken{Token: secret, Info: tokenView(t)}}, nil
+}
+
+// mayMint keeps an administrator from answering in somebody else's name: a
+// person's credential is made by that person, or by the machine's operator, who
+// could write the configuration as well.
+func (s *server) mayMint(c *identity.Caller, b *TokenRequest) error {
+	if b.Kind != identity.KindPerson || c.Person == nil || c.Person.ID == s.Machine && s.Machine != "" {
+		return nil
+	}
+	if p, ok := s.Directory.Person(b.Subject); !ok || p.ID == c.Person.ID {
+		return nil // one that nobody is called by is refused by the mint
+	}
+	return problem(http.StatusForbidden, "not-yours", "A person's credential is made by that person, or on the server's machine, so that no administrator answers in another's name.")
 }
 
 type listTokensOut struct{ Body TokenList }
