@@ -440,10 +440,13 @@ func (w *engines) play(t *rapid.T) int {
 	batch := rapid.IntRange(1, 3).Draw(t, "at once")
 	fate := rapid.SampledFrom([]int64{0, 0, 0, 0, 0, 1, 2, 4, 8}).Draw(t, "fate")
 	w.nodes[rapid.IntRange(0, 1).Draw(t, "unlucky")].tosses.Store(fate)
+	acts, on := make([]act, batch), make([]*engineer, batch) // all drawn before any runs
+	for i := range batch {
+		acts[i], on[i] = w.draw(t), w.nodes[rapid.IntRange(0, 1).Draw(t, "node")]
+	}
 	var wg sync.WaitGroup
-	for range batch {
-		do, n := w.draw(t), w.nodes[rapid.IntRange(0, 1).Draw(t, "node")]
-		wg.Go(func() { do(n) })
+	for i := range batch {
+		wg.Go(func() { acts[i](on[i]) })
 	}
 	wg.Wait()
 	for _, n := range w.nodes {
