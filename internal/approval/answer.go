@@ -125,6 +125,9 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	switch {
 	case in.Decision == Deny:
 		a.State, a.Decided, a.Why = Denied, v.Time, in.Reason
+		if err := e.noteDenial(ctx, tx, a); err != nil {
+			return nil, err
+		}
 	case e.quorum(a):
 		a.State, a.Decided = Approved, v.Time
 	}

@@ -221,7 +221,7 @@ func (e *Engine) room(ctx context.Context, tx Tx, a *Approval) error {
 // same actor or on behalf of the same person: a reworded literal is no new question.
 func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) error {
 	sel := Selection{States: []State{Denied}, Decided: a.Created.Add(-e.o.DenyMemory)}
-	seen := map[string]bool{}
+	seen, there := map[string]bool{}, map[string]bool{}
 	for _, by := range []Selection{{Match: a.Match}, {Shape: a.Shape}} {
 		if by.Match == "" && by.Shape == "" {
 			continue
@@ -232,6 +232,7 @@ func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) error {
 			return err
 		}
 		for _, row := range rows {
+			there[row.ID] = true
 			old, err := e.open(ctx, tx, row)
 			if err != nil {
 				return err
@@ -246,7 +247,7 @@ func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) error {
 		}
 	}
 	a.Repeats = len(seen)
-	return nil
+	return e.allDenials(ctx, tx, a, there, sel.Decided)
 }
 
 // denial is who denied a, and until when that is remembered.

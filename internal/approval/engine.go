@@ -66,6 +66,7 @@ type Options struct {
 type Engine struct {
 	o       Options
 	hub     hub
+	box     *sealed.Box
 	due     chan struct{} // wakes Run: something may expire sooner than it knows
 	running running
 
@@ -103,7 +104,11 @@ func New(o Options) (*Engine, error) {
 	if o.BytesCap <= 0 {
 		o.BytesCap = 64 << 20
 	}
-	return &Engine{o: o, due: make(chan struct{}, 1)}, nil
+	box, err := sealed.NewBox(sealing{o.Store}, o.Log, o.SealKey)
+	if err != nil {
+		return nil, fmt.Errorf("approval engine: %w", err)
+	}
+	return &Engine{o: o, box: box, due: make(chan struct{}, 1)}, nil
 }
 
 func setDefault(d *time.Duration, to time.Duration) {

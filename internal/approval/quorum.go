@@ -2,7 +2,6 @@ package approval
 
 import (
 	"context"
-	"crypto/hmac"
 	"fmt"
 	"slices"
 	"time"
@@ -234,41 +233,27 @@ func (e *Engine) related(asker *identity.Asker) map[string]string {
 	return out
 }
 
-const (
-	relationMemory = 30 * 24 * time.Hour
-	subjectMemory  = 24 * time.Hour
-	whySubject     = "subject"
-)
+const whySubject = "subject"
 
 // remember notes who is behind the asker today and returns who was, during the
 // last 30 days; whom the actor acted for counts for a day.
 func (e *Engine) remember(ctx context.Context, tx Tx, asker *identity.Asker, now time.Time) (map[string]string, error) {
 	out := e.related(asker)
-	actor := asker.Chain[0].ID
-	for person, why := range out {
-		r := RelationRow{Actor: actor, Person: person, Why: why, Seen: now}
-		r.MAC = e.sealRelation(r)
-		if err := tx.PutRelation(ctx, r); err != nil {
-			return nil, fmt.Errorf("noting who is behind %s: %w", actor, err)
-		}
+	if err := e.note(ctx, tx, asker.Chain[0].ID, out, now); err != nil {
+		return nil, err
 	}
-	var rows []RelationRow
 	for _, link := range asker.Chain {
-		of, err := tx.RelationsOf(ctx, link.ID, now.Add(-relationMemory))
+		of, err := e.noted(ctx, tx, link.ID, now)
 		if err != nil {
-			return nil, fmt.Errorf("reading who was behind %s: %w", link.ID, err)
+			return nil, err
 		}
-		rows = append(rows, of...)
-	}
-	for _, r := range rows {
-		if !hmac.Equal(r.MAC, e.sealRelation(r)) {
-			return nil, fmt.Errorf("relation of %s: %w", actor, ErrTampered)
+		for _, r := range of {
+			_, there := out[r.Person]
+			if there || r.Why == whySubject && r.Seen.Before(now.Add(-subjectMemory-noteEvery)) {
+				continue
+			}
+			out[r.Person] = r.Why + ", until lately"
 		}
-		_, there := out[r.Person]
-		if there || r.Why == whySubject && r.Seen.Before(now.Add(-subjectMemory)) {
-			continue
-		}
-		out[r.Person] = r.Why + ", until lately"
 	}
 	return out, nil
 }

@@ -2,8 +2,6 @@ package approval
 
 import (
 	"context"
-	"crypto/hmac"
-	"fmt"
 	"slices"
 	"time"
 
@@ -32,14 +30,11 @@ func (e *Engine) persons(a *Approval) []string {
 
 // approvedFor notes that a reviewer said yes to the people behind a.
 func (e *Engine) approvedFor(ctx context.Context, tx Tx, a *Approval, reviewer string, now time.Time) error {
+	people := map[string]string{}
 	for _, person := range e.persons(a) {
-		r := RelationRow{Actor: approver(reviewer), Person: person, Why: whyApproved, Seen: now}
-		r.MAC = e.sealRelation(r)
-		if err := tx.PutRelation(ctx, r); err != nil {
-			return fmt.Errorf("noting for whom %s approves: %w", reviewer, err)
-		}
+		people[person] = whyApproved
 	}
-	return nil
+	return e.note(ctx, tx, approver(reviewer), people, now)
 }
 
 // reciprocal excludes, where a rule of a says so, everyone whose own action was
@@ -51,14 +46,11 @@ func (e *Engine) reciprocal(ctx context.Context, tx Tx, a *Approval) error {
 	}
 	barred := map[string]string{}
 	for _, person := range e.persons(a) {
-		rows, err := tx.RelationsOf(ctx, approver(person), e.now().Add(-relationMemory))
+		rows, err := e.noted(ctx, tx, approver(person), e.now())
 		if err != nil {
-			return fmt.Errorf("reading for whom %s approved: %w", person, err)
+			return err
 		}
 		for _, r := range rows {
-			if !hmac.Equal(r.MAC, e.sealRelation(r)) {
-				return fmt.Errorf("for whom %s approved: %w", person, ErrTampered)
-			}
 			barred[r.Person] = whyReciprocal
 		}
 	}

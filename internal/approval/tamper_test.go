@@ -138,7 +138,7 @@ func TestEveryColumnOfEveryTable(t *testing.T) {
 		},
 	}
 	cases := 0
-	for _, table := range []string{"approval", "review", "relation", "token", "log_head", "log_record", "log_tile", "ledger", "setting"} {
+	for _, table := range []string{"approval", "review", "sealed", "token", "log_head", "log_record", "log_tile", "ledger", "setting"} {
 		names, types := template.columns(table)
 		for i, column := range names {
 			for _, value := range append(values[types[i]], "(SELECT max(o.%[1]s) FROM %[2]s o)") {
