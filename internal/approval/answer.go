@@ -73,7 +73,7 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	if in.Decision == Approve && e.frozenPerson(p.ID) {
 		return nil, ErrExcluded{Why: "you are frozen"}
 	}
-	if why, err := outdated(ctx, tx, a); err != nil {
+	if why, err := e.outdated(ctx, tx, a); err != nil {
 		return nil, err
 	} else if why != "" {
 		return nil, fmt.Errorf("%s: %w", why, ErrTampered)

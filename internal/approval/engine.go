@@ -69,6 +69,7 @@ type Engine struct {
 	box     *sealed.Box
 	due     chan struct{} // wakes Run: something may expire sooner than it knows
 	running running
+	over    over
 
 	mu   sync.Mutex
 	last time.Time // the latest time told; a clock turned back revives nothing

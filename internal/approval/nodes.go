@@ -113,7 +113,7 @@ func (e *Engine) Changed(ctx context.Context, ids ...string) error {
 	if err != nil {
 		return fmt.Errorf("reading approvals changed elsewhere: %w", err)
 	}
-	e.hub.publish(events...)
+	e.publish(events)
 	e.poke()
 	return nil
 }

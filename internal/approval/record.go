@@ -101,7 +101,7 @@ func (e *Engine) update(ctx context.Context, id string, fn func(Tx) ([]Event, er
 		return err
 	})
 	if err == nil {
-		e.hub.publish(events...)
+		e.publish(events)
 		return nil
 	}
 	if errors.Is(err, ErrTampered) {

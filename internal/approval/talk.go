@@ -141,7 +141,7 @@ func (a *Approval) Open() []Remark {
 
 // say stores a remark with its record.
 func (e *Engine) say(ctx context.Context, tx Tx, a *Approval, r Remark, channel string) ([]Event, error) {
-	why, err := outdated(ctx, tx, a)
+	why, err := e.outdated(ctx, tx, a)
 	if err != nil {
 		return nil, err
 	}

@@ -276,6 +276,32 @@ func TestAnOldRowPutBackIsNotUsedAgain(t *testing.T) {
 	}
 }
 
+// The row is put back, and the log's columns are edited so that no search finds what
+// became of it, while the server runs: it runs and is decided no second time.
+func TestWhatEndedHereStaysEnded(t *testing.T) {
+	for _, forget := range []string{"UPDATE log_record SET approval = '' WHERE idx >= $1", "DELETE FROM log_record WHERE idx >= $1"} {
+		h := newHouse(t, nil)
+		q, no := ask(agent("agent:x"), "copy"), ask(agent("agent:x"), "no")
+		a, b := h.ask(q), h.ask(no)
+		h.approve(a.ID, "person:ana", "person:ben")
+		h.edit("CREATE TABLE kept AS SELECT * FROM approval")
+		head, err := h.store.Head(context.Background())
+		must(t, err)
+		_, err = h.engine.Use(context.Background(), a.ID, use(q))
+		must(t, err)
+		must(t, h.engine.Finish(context.Background(), a.ID, approval.Outcome{State: approval.Executed}))
+		_, err = h.review(b.ID, "person:ana", approval.Deny)
+		must(t, err)
+		h.edit("INSERT OR REPLACE INTO approval SELECT * FROM kept")
+		h.edit("DELETE FROM review WHERE approval = $1", b.ID)
+		h.edit(forget, head.Size)
+		_, err = h.engine.Use(context.Background(), a.ID, use(q))
+		wantErr(t, err, approval.ErrNotApproved)
+		_, err = h.review(b.ID, "person:ben", approval.Approve)
+		wantErr(t, err, approval.ErrTampered)
+	}
+}
+
 // A row that can't be believed must not keep others from expiring.
 func TestATamperedRowIsSetAside(t *testing.T) {
 	h := newHouse(t, nil)

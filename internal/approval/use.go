@@ -96,7 +96,10 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 
 // outdated says that a is a row put back as it once was, or that a review of it
 // is gone: the log knows what became of it since. "" when the log and the rows agree.
-func outdated(ctx context.Context, tx Tx, a *Approval) (string, error) {
+func (e *Engine) outdated(ctx context.Context, tx Tx, a *Approval) (string, error) {
+	if (a.State == Pending || a.State == Approved) && e.over.has(a.ID) {
+		return "it was used or ended while this server ran, whatever rows and log say now", nil
+	}
 	given, err := tx.Reviewed(ctx, a.ID)
 	if err != nil {
 		return "", err
@@ -124,7 +127,7 @@ func outdated(ctx context.Context, tx Tx, a *Approval) (string, error) {
 // unsound says why "approved" is not to be believed; "" when it is.
 func (e *Engine) unsound(ctx context.Context, tx Tx, a *Approval) (string, error) {
 	// A sealed row can be put back as it once was; the log knows better.
-	if why, err := outdated(ctx, tx, a); why != "" || err != nil {
+	if why, err := e.outdated(ctx, tx, a); why != "" || err != nil {
 		return why, err
 	}
 	e.exclude(a, e.related(&a.Asker))
