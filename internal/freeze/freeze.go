@@ -132,7 +132,7 @@ func picture(read time.Time, entries []Entry, dir identity.Directory) *snapshot 
 		case Person:
 			s.people[e.Name] = e
 			if p, ok := dir.Person(e.Name); ok {
-				for _, id := range append([]string{p.ID}, p.Accounts...) {
+				for _, id := range p.IDs() { // a second account that was let go lately too
 					s.people[id] = e
 				}
 			}

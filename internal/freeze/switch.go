@@ -80,6 +80,9 @@ func (s *Switch) Load(ctx context.Context) error {
 	before := s.now.Load()
 	read := s.o.Clock()
 	entries, err := s.read(ctx)
+	if err == nil {
+		err = forgotten(before.all, entries)
+	}
 	next := before
 	switch {
 	case err == nil:
@@ -107,6 +110,18 @@ func (s *Switch) Load(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// forgotten errs when a freeze that was there is not there any more: they end by a
+// revision, so somebody took it away, and from the log as well.
+func forgotten(before, now []Entry) error {
+	for i := range before {
+		id := before[i].ID
+		if !slices.ContainsFunc(now, func(e Entry) bool { return e.ID == id }) {
+			return fmt.Errorf("%s/%s is gone: %w", string(rows), id, sealed.ErrTampered)
+		}
+	}
+	return nil
 }
 
 func (s *Switch) read(ctx context.Context) (out []Entry, err error) {

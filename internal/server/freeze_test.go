@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -223,6 +224,9 @@ func TestATamperedFreezeStopsEverything(t *testing.T) {
 		"edited": func(b *bench) {
 			edit(b.t, b.dir, `UPDATE sealed SET body = CAST(replace(CAST(body AS TEXT), 'agent:other', 'agent:nobody') AS BLOB) WHERE kind = 'freeze'`)
 		},
+		"deleted, and what the log says of it": func(b *bench) {
+			edit(b.t, b.dir, "DELETE FROM sealed WHERE kind = 'freeze'", "UPDATE log_record SET about = '' WHERE about LIKE 'freeze/%'")
+		},
 		"renamed": func(b *bench) { edit(b.t, b.dir, "UPDATE sealed SET kind = 'froze' WHERE kind = 'freeze'") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -396,5 +400,45 @@ func TestFreezesOutliveARestart(t *testing.T) {
 	defer func() { _ = s.Close(context.Background()) }()
 	if s.freezes.Frozen(&identity.Asker{Chain: []identity.Actor{{ID: "agent:worker"}}}, "", "") == nil {
 		t.Error("a restart lets it go")
+	}
+}
+
+// Who is frozen lets a second account of theirs go: what belongs to it stays stopped.
+func TestAFrozenPersonsOtherAccountStaysFrozen(t *testing.T) {
+	b := newSignedIn(t, "")
+	mira, second := b.surfer(), b.surfer()
+	if code := mira.in("corp", oidcMira.Sub); code != http.StatusOK {
+		t.Fatal(code)
+	}
+	if code := second.in("corp", oidcOmar.Sub); code != http.StatusOK {
+		t.Fatal(code)
+	}
+	ctx, dir := t.Context(), b.Server.dir
+	first, _ := dir.Person("corp|" + oidcMira.Sub)
+	other, _ := dir.Person("corp|" + oidcOmar.Sub)
+	link, code, err := dir.BeginLink(ctx, &first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.OfferLink(ctx, code, &other); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.ConfirmLink(ctx, link.ID, &first); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.freezes.Freeze(ctx, freeze.Target{What: freeze.Person, Name: first.ID}, "strange", first); err != nil {
+		t.Fatal(err)
+	}
+	both, _ := dir.Person(first.ID)
+	if err := dir.EndLink(ctx, link.ID, &both, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.freezes.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{first.ID, other.ID, "corp|" + oidcOmar.Sub} {
+		if !b.freezes.Stopped(id) || b.freezes.Frozen(&identity.Asker{Subject: identity.Person{ID: id}, Chain: []identity.Actor{{ID: "agent:x"}}}, "", "") == nil {
+			t.Errorf("%s acts again", id)
+		}
 	}
 }
