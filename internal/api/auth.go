@@ -100,8 +100,7 @@ func (s *server) caller(ctx huma.Context) (*identity.Caller, *Problem) {
 			headers = append(headers, value)
 		}
 	})
-	denied := problem(http.StatusUnauthorized, "credential", "Send a valid token as Authorization: Bearer ast_…. It may have expired or been revoked.")
-	denied.challenge = true
+	denied := noCredential()
 	certificate := len(headers) == 0 && identity.Certificates(ctx.Context()) != nil
 	bearer := ""
 	if !certificate {
@@ -120,6 +119,12 @@ func (s *server) caller(ctx huma.Context) (*identity.Caller, *Problem) {
 	}
 	infoOf(ctx.Context()).caller = c
 	return c, nil
+}
+
+func noCredential() *Problem {
+	p := problem(http.StatusUnauthorized, "credential", "Send a valid token as Authorization: Bearer ast_…. It may have expired or been revoked.")
+	p.challenge = true
+	return p
 }
 
 // callerOf is the caller that authorize let in.

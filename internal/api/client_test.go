@@ -78,18 +78,21 @@ func TestClientTellsTheWholeStory(t *testing.T) {
 	if proof := must(reader.Proof(ctx, 0))(t); !strings.HasPrefix(string(proof), "c2sp.org/tlog-proof") {
 		t.Errorf("%s", proof)
 	}
-	secret, tok, err := admin.CreateToken(ctx, client.TokenRequest{Kind: "person", Subject: "person:jonas", Scopes: []string{"review"}, Life: time.Hour})
+	if _, _, err := admin.CreateToken(ctx, client.TokenRequest{Kind: "person", Subject: "person:jonas", Scopes: []string{"review"}, Life: time.Hour}); !client.Is(err, "not-yours") {
+		t.Errorf("in another's name: %v", err)
+	}
+	secret, tok, err := admin.CreateToken(ctx, client.TokenRequest{Kind: "person", Subject: "person:ada", Scopes: []string{"read"}, Life: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
-	jonas := w.client(secret)
-	if me := must(jonas.WhoAmI(ctx))(t); me.Person.ID != "person:jonas" || me.Credential != tok.ID {
+	ada := w.client(secret)
+	if me := must(ada.WhoAmI(ctx))(t); me.Person.ID != "person:ada" || me.Credential != tok.ID {
 		t.Errorf("%+v", me)
 	}
 	if err := admin.RevokeToken(ctx, tok.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := jonas.WhoAmI(ctx); !client.Is(err, "credential") || strings.Contains(err.Error(), secret) {
+	if _, err := ada.WhoAmI(ctx); !client.Is(err, "credential") || strings.Contains(err.Error(), secret) {
 		t.Errorf("after its revocation: %v", err)
 	}
 	if all := must(admin.Tokens(ctx))(t); len(all) != 9 || all[0].Revoked.IsZero() {

@@ -18,7 +18,7 @@ import (
 const (
 	maxStreams   = 256                    // open event streams; more are told to come back
 	heartbeat    = 15 * time.Second       // a comment, so that dead connections show
-	recheck      = 30 * time.Second       // is the credential still good?
+	recheck      = time.Second            // is the credential still good?
 	tailInterval = 250 * time.Millisecond // how often the log's head is looked at
 	tailBatch    = 500                    // records read at once
 	writeTime    = 10 * time.Second       // a reader that takes nothing for that long is cut off

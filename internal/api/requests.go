@@ -239,11 +239,23 @@ func owns(c *identity.Caller, held *approval.Approval) bool {
 	return c.Asker != nil && len(c.Asker.Chain) > 0 && askerKey(c.Asker) == askerKey(&held.Asker)
 }
 
-// await waits until the approval is no longer pending, for at most seconds.
+// await waits until the approval is no longer pending, for at most seconds. A
+// credential that was revoked meanwhile hears nothing of it.
 func (s *server) await(ctx context.Context, held *approval.Approval, seconds int) (*approval.Approval, error) {
 	if seconds <= 0 || held.State != approval.Pending {
 		return held, nil
 	}
+	held, err := s.waited(ctx, held, seconds)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.Credentials.Proved(ctx, callerOf(ctx).Token); err != nil {
+		return nil, noCredential()
+	}
+	return held, nil
+}
+
+func (s *server) waited(ctx context.Context, held *approval.Approval, seconds int) (*approval.Approval, error) {
 	waiting, cancel := context.WithTimeout(ctx, min(time.Duration(seconds)*time.Second, maxWait))
 	defer cancel()
 	decided, err := s.Approvals.Wait(waiting, held.ID)

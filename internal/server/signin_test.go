@@ -35,16 +35,22 @@ var (
 type signedIn struct {
 	*bench
 	corp, other *oidctest.Provider
+
+	log     *slog.Logger
+	through func(http.Handler) http.Handler
 }
 
 const base = "http://localhost:8720"
 
-func newSignedIn(t *testing.T, more string) *signedIn {
+func newSignedIn(t *testing.T, more string, change ...func(*signedIn)) *signedIn {
 	t.Helper()
 	dir := t.TempDir()
-	b := &signedIn{bench: &bench{t: t, dir: dir}}
+	b := &signedIn{bench: &bench{t: t, dir: dir}, log: slog.New(slog.DiscardHandler)}
+	for _, f := range change {
+		f(b)
+	}
 	for _, p := range []**oidctest.Provider{&b.corp, &b.other} {
-		idp, err := oidctest.New(oidctest.Options{Users: []oidctest.User{oidcMira, oidcOmar, stranger}})
+		idp, err := oidctest.New(oidctest.Options{Users: []oidctest.User{oidcMira, oidcOmar, stranger}, Through: b.through})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +86,7 @@ actors: [{ id: worker, owner: dana }]
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	s, err := New(b.t.Context(), cfg, slog.New(slog.DiscardHandler))
+	s, err := New(b.t.Context(), cfg, b.log)
 	if err != nil {
 		b.t.Fatal(err)
 	}
