@@ -224,8 +224,12 @@ func effectsOf(a *approval.Approval) []effect {
 	if bounds.Rows.Known {
 		say("bound", "Stops after %s, whatever the statement says", plural(bounds.Rows.N, "row"))
 	}
+	byMethod := map[string][]string{}
 	for _, class := range sortedKeys(bounds.Masks) {
-		say("bound", "%s comes back masked (%s)", class, bounds.Masks[class])
+		byMethod[bounds.Masks[class]] = append(byMethod[bounds.Masks[class]], class)
+	}
+	for _, method := range sortedKeys(byMethod) {
+		say("bound", "Comes back masked (%s): %s", method, strings.Join(byMethod[method], ", "))
 	}
 	switch {
 	case a.Data.Unscanned:
@@ -307,7 +311,7 @@ func minutes(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-func sortedKeys(m map[string]string) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)

@@ -235,6 +235,9 @@ func (p *permit) Count(rows, bytes int64) error {
 		return &gate.Denied{Status: gate.StatusNobody, Reason: "what is read can't be counted, so nothing may pass", Hint: "try again later; the server's own log says what is wrong"}
 	}
 	if p.limit >= 0 && p.rows > p.limit {
+		if p.approval != "" {
+			return &gate.Denied{Status: gate.StatusLimit, Reason: fmt.Sprintf("it was approved for %d rows at most, and there are more", p.limit), Hint: "ask for fewer rows, or again and say why more are needed"}
+		}
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "the row limit of this permission is reached", Hint: "ask for it as an export, which people can approve"}
 	}
 	if p.approval != "" || !p.reading() {
