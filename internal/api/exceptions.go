@@ -192,7 +192,7 @@ func (s *server) applyPolicy(ctx context.Context, in *applyPolicyIn) (*changeOut
 		return nil, err
 	}
 	if s.ApplyPolicy == nil {
-		return nil, problem(http.StatusNotImplemented, "no-policy", "This server takes no policy.")
+		return nil, problem(http.StatusNotFound, "no-policy", "This server takes no policy.")
 	}
 	e, err := s.ApplyPolicy(ctx, in.Body.Files, *p)
 	if err != nil {
