@@ -236,6 +236,13 @@ func (s *server) endSwap(ctx context.Context, in *rowIn) (*nothing, error) {
 	if s.People == nil || c.Person == nil {
 		return nil, people.ErrUnknown
 	}
+	for _, w := range s.People.Swaps() {
+		if w.ID == in.ID && !mine(c, w.Person) && slices.ContainsFunc(s.People.OnCall(), func(t people.Turn) bool {
+			return t.Group == w.Group && slices.ContainsFunc(t.People, func(id string) bool { return mine(c, id) })
+		}) {
+			return nil, problem(http.StatusForbidden, "excluded", "Nobody puts themselves on call, and to end another's turn may: ask another administrator.")
+		}
+	}
 	return nil, s.People.EndSwap(ctx, in.ID, c.Person.ID)
 }
 

@@ -154,6 +154,9 @@ func (k *checker) groups(c *Config, known map[string]bool) {
 		if !name.MatchString(o.Group) {
 			k.fail(at+".group", fmt.Sprintf("%q is not a short name", o.Group), "name the group as packs do, without group:")
 		}
+		if slices.Contains(c.Admins, o.Group) || len(c.Admins) == 0 && o.Group == "admins" {
+			k.fail(at+".group", fmt.Sprintf("%s administers: whoever is on call would be alone, and change the rules alone", o.Group), "let a group administer whose members are all there at once")
+		}
 		if len(o.People) == 0 {
 			k.fail(at+".people", "is empty", "name at least one person")
 		}

@@ -135,6 +135,8 @@ func TestPeopleOverTheAPI(t *testing.T) {
 	text, err := x.Mint(t.Context(), identity.MintRequest{Kind: identity.KindPerson, Subject: "person:u1", Scopes: []string{identity.ScopeAdmin, identity.ScopeReview}, TTL: time.Hour, By: "test"})
 	x.must(err)
 	self := map[string]any{"group": "group:night", "person": "person:u1", "until": time.Now().Add(time.Hour).UTC()}
+	turn, err := x.Server.dir.Swap(t.Context(), "group:night", "person:u2", "person:operator", time.Now(), time.Now().Add(time.Hour))
+	x.must(err)
 	for name, c := range map[string]struct {
 		method, path, token string
 		body                any
@@ -146,6 +148,7 @@ func TestPeopleOverTheAPI(t *testing.T) {
 		"who stands in":                     {"GET", "/v1/standins", x.token("person:u1"), nil, 200, "person:h", "nothing"},
 		"who is on call":                    {"GET", "/v1/oncall", x.token("person:u1"), nil, 200, "person:u2", "nothing"},
 		"nobody puts themselves on call":    {"POST", "/v1/oncall/swaps", text, self, 403, "excluded", "nothing"},
+		"nor by ending another's turn":      {"DELETE", "/v1/oncall/swaps/" + turn.ID, text, nil, 403, "excluded", "nothing"},
 		"a stranger ends no stand-in":       {"DELETE", "/v1/standins/" + x.Server.dir.StandIns()[0].ID, x.token("person:u3"), nil, 403, "not-yours", "nothing"},
 		"what isn't there":                  {"DELETE", "/v1/links/0000", x.token("person:u3"), nil, 404, "not-found", "nothing"},
 	} {
@@ -153,6 +156,9 @@ func TestPeopleOverTheAPI(t *testing.T) {
 		if status != c.status || !strings.Contains(string(body), c.has) || strings.Contains(string(body), c.lacks) {
 			t.Errorf("%s: %d %s", name, status, body)
 		}
+	}
+	if status, body := x.call("DELETE", "/v1/oncall/swaps/"+turn.ID, x.admin(), nil); status != http.StatusNoContent {
+		t.Errorf("an administrator outside the rotation ends a swap: %d %s", status, body)
 	}
 	undo()
 	for _, l := range x.Server.dir.Links() {
