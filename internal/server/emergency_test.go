@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assenthq/assent/internal/sealed"
+
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/approval"
@@ -173,5 +175,27 @@ func TestAnEmergencyThatNobodyReviews(t *testing.T) {
 	}
 	if _, err := g.Review(t.Context(), all[0].ID, b.person("mira"), emergency.Justified, "late, but it was one"); err != nil {
 		t.Errorf("it can't be reviewed afterwards: %v", err)
+	}
+}
+
+// An emergency that waits for its review is taken out of sight by SQL: it is missed, with an alarm.
+func TestAnEmergencyCannotBeForgotten(t *testing.T) {
+	for _, q := range []string{
+		"DELETE FROM sealed WHERE kind = 'emergency'",
+		"UPDATE sealed SET key = 'reviewed' WHERE kind = 'emergency'",
+		"UPDATE sealed SET due = 0 WHERE kind = 'emergency'",
+	} {
+		b := ruled(t, glassy)
+		b.glassFor("agent:worker", "line:test")
+		edit(t, b.dir, q)
+		before := len(b.records(audit.TypeAlarm))
+		for range 2 {
+			if err := b.glass.Sweep(t.Context()); !errors.Is(err, sealed.ErrTampered) {
+				t.Errorf("%s: %v", q, err)
+			}
+		}
+		if n := len(b.records(audit.TypeAlarm)) - before; n > 1 || before+n < 2 {
+			t.Errorf("%s: %d alarms more", q, n)
+		}
 	}
 }
