@@ -150,7 +150,7 @@ func (a *app) examineServer(ctx context.Context) []finding {
 	defer cancel()
 	c, err := a.client(true)
 	if err != nil {
-		return []finding{{"no server to ask", "unknown", "start one with assent serve, or set ASSENT_URL and ASSENT_TOKEN"}}
+		return []finding{{"no server to ask", "unknown", "start one with assent serve, or name one (--url or ASSENT_URL) with a token in ASSENT_TOKEN"}}
 	}
 	var ready *client.Readiness
 	if ready, err = c.Ready(ctx); err != nil {

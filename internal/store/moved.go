@@ -23,7 +23,7 @@ func Moved(dir string) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %s", ErrMoved, strings.TrimSpace(string(b)))
+	return fmt.Errorf("%w (%s): %s", ErrMoved, filepath.Join(dir, movedName), strings.TrimSpace(string(b)))
 }
 
 // MarkMoved has every later attempt to serve from dir refused. to says where it

@@ -22,7 +22,7 @@ import (
 var (
 	ErrDead   = errors.New("the store has stopped after a failed write")
 	ErrClosed = errors.New("the store is closed")
-	ErrInUse  = errors.New("another process has this data directory open")
+	ErrInUse  = errors.New("another process has this data directory open: stop it first")
 	ErrRead   = errors.New("the store is open for reading only")
 	ErrMoved  = errors.New("what was kept in this data directory has moved")
 	// ErrLedgerEdited says that a row of the ledger is not what was written here.
