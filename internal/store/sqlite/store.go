@@ -252,7 +252,7 @@ func (s *Store) closeFiles() error {
 	var errs []error
 	for ; s.pool > 0; s.pool-- {
 		tx := <-s.readers
-		errs = append(errs, tx.conn.Close())
+		errs = append(errs, tx.close())
 	}
 	for _, db := range []*sql.DB{s.readDB, s.writeDB} {
 		if db != nil {

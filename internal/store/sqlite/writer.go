@@ -52,7 +52,7 @@ func newWriter(ctx context.Context, s *Store) (*writer, error) {
 
 func (w *writer) run() {
 	defer func() {
-		if err := w.conn.Close(); err != nil {
+		if err := w.tx.close(); err != nil {
 			_ = w.s.die(err)
 		}
 		close(w.s.done)
@@ -223,6 +223,16 @@ type statements struct {
 
 func newStatements(conn *sql.Conn) *statements {
 	return &statements{conn: conn, byText: map[string]*sql.Stmt{}}
+}
+
+// close ends the statements before their connection: SQLite keeps the files of
+// one with statements open, and with them those of all others to the database.
+func (p *statements) close() error {
+	var errs []error
+	for _, st := range p.byText {
+		errs = append(errs, st.Close())
+	}
+	return errors.Join(append(errs, p.conn.Close())...)
 }
 
 func (p *statements) statement(ctx context.Context, query string) (*sql.Stmt, error) {
