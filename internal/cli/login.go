@@ -241,22 +241,6 @@ func (a *app) sessionsCmd() *cobra.Command {
 			}
 			return w.Flush()
 		},
-	}, &cobra.Command{
-		Use: "end ID", Short: "End a session at once, on every replica", Args: exactly("ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client(true)
-			if err != nil {
-				return err
-			}
-			if err := c.EndSession(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(map[string]string{"ended": args[0]})
-			}
-			a.printf("%s has ended\n", inline(args[0]))
-			return nil
-		},
-	})
+	}, a.endCmd("end ID", "End a session at once, on every replica", "%s has ended\n", (*client.Client).EndSession))
 	return c
 }

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/assenthq/assent/client"
 	"github.com/spf13/cobra"
 )
 
@@ -42,23 +44,7 @@ func (a *app) accountsCmd() *cobra.Command {
 			return w.Flush()
 		},
 	}
-	c.AddCommand(&cobra.Command{
-		Use: "unlink ID", Short: "End a link: both sides stay excluded where the other is, for 30 days", Args: exactly("ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client(true)
-			if err != nil {
-				return err
-			}
-			if err := c.EndLink(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(map[string]string{"ended": args[0]})
-			}
-			a.printf("link %s has ended\n", inline(args[0]))
-			return nil
-		},
-	})
+	c.AddCommand(a.endCmd("unlink ID", "End a link: both sides stay excluded where the other is, for 30 days", "link %s has ended\n", (*client.Client).EndLink))
 	return c
 }
 
@@ -94,22 +80,27 @@ func (a *app) standInCmd() *cobra.Command {
 			return w.Flush()
 		},
 	}
-	c.AddCommand(&cobra.Command{
-		Use: "end ID", Short: "End a stand-in at once", Args: exactly("ID"),
+	c.AddCommand(a.endCmd("end ID", "End a stand-in at once", "stand-in %s has ended\n", (*client.Client).EndStandIn))
+	return c
+}
+
+// endCmd is a command that ends one thing by its id. said is what it then prints, with the id in it.
+func (a *app) endCmd(use, short, said string, end func(*client.Client, context.Context, string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client(true)
 			if err != nil {
 				return err
 			}
-			if err := c.EndStandIn(cmd.Context(), args[0]); err != nil {
+			if err := end(c, cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			if a.json {
 				return a.printJSON(map[string]string{"ended": args[0]})
 			}
-			a.printf("stand-in %s has ended\n", inline(args[0]))
+			a.printf(said, inline(args[0]))
 			return nil
 		},
-	})
-	return c
+	}
 }

@@ -354,9 +354,6 @@ func TestANodeThatStopsIsFenced(t *testing.T) {
 
 // The server dies and comes back between two writes, and in the middle of many.
 func TestTheServerRestarts(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes the other tests' server away for a second")
-	}
 	dir := t.TempDir()
 	o := options(dir)
 	o.Lease = 30 * time.Second
