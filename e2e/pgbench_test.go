@@ -25,7 +25,7 @@ import (
 const bulkRows = 5000
 
 // sides in the order of the first round; each round starts with the next one.
-var sides = []string{"direct", "pgbouncer", "splice", "assent"}
+var sides = []string{"direct", "pgbouncer", "splice", "proxy", "assent"}
 
 // benchConfig is which part of the benchmark runs, from the environment.
 type benchConfig struct {
@@ -33,7 +33,7 @@ type benchConfig struct {
 	seconds int            // ASSENT_BENCH_SECONDS: length of a turn
 	scale   int            // ASSENT_BENCH_SCALE: pgbench's, 100,000 accounts each
 	only    *regexp.Regexp // ASSENT_BENCH_ONLY: cases, such as select/simple/8
-	sides   []string       // ASSENT_BENCH_SIDES: some of direct,pgbouncer,splice,assent
+	sides   []string       // ASSENT_BENCH_SIDES: some of direct,pgbouncer,splice,proxy,assent
 	profile string         // ASSENT_BENCH_PROFILE: file for a CPU profile of the gate
 }
 
@@ -173,8 +173,8 @@ func (h *house) ends(names []string) []end {
 		switch name {
 		case "pgbouncer":
 			e.addr, e.pid = startPgbouncer(h.t, h.cluster)
-		case "splice":
-			e.addr, e.pid = startSplice(h.t, h.cluster.Addr())
+		case "splice", "proxy":
+			e.addr, e.pid = startHop(h.t, name, h.cluster.Addr())
 		case "assent":
 			e.addr, e.pid, e.user, e.password = h.gate, h.cmd.Process.Pid, "worker", h.worker()
 		}

@@ -18,7 +18,8 @@ import (
 const procVar = "ASSENT_E2E_PROC"
 
 var procs = map[string]func(args []string) int{
-	"splice":   splice,
+	"splice":   func(args []string) int { return hop(args, splice) },
+	"proxy":    func(args []string) int { return hop(args, relay) },
 	"profiled": profiled,
 }
 
@@ -29,13 +30,12 @@ func proc(name string, args ...string) *exec.Cmd {
 	return c
 }
 
-// splice is what a hop costs that reads nothing: it listens, prints its address,
-// and copies between each client and the address in args with two goroutines.
-// On Linux io.Copy between TCP connections is splice(2): the bytes stay in the kernel.
-func splice(args []string) int {
+// hop listens, prints its address, and copies between each client and the
+// address in args with two goroutines.
+func hop(args []string, copyHalf func(to, from net.Conn)) int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "splice:", err)
+		fmt.Fprintln(os.Stderr, "hop:", err)
 		return 1
 	}
 	fmt.Println(l.Addr())
@@ -56,16 +56,26 @@ func splice(args []string) int {
 	}
 }
 
-func copyHalf(to, from net.Conn) {
+// splice is what a hop costs that reads nothing: on Linux io.Copy between TCP
+// connections is splice(2), and the bytes stay in the kernel.
+func splice(to, from net.Conn) {
 	_, _ = io.Copy(to, from)
 	_ = to.Close()
 	_ = from.Close()
 }
 
-// startSplice runs the splice before upstream until the test ends.
-func startSplice(t testing.TB, upstream string) (addr string, pid int) {
+// relay is what a hop costs that has each byte in its hands, as whoever looks
+// at them must, and looks at none.
+func relay(to, from net.Conn) {
+	_, _ = io.Copy(struct{ io.Writer }{to}, struct{ io.Reader }{from})
+	_ = to.Close()
+	_ = from.Close()
+}
+
+// startHop runs a hop before upstream until the test ends.
+func startHop(t testing.TB, name, upstream string) (addr string, pid int) {
 	t.Helper()
-	c := proc("splice", upstream)
+	c := proc(name, upstream)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +86,7 @@ func startSplice(t testing.TB, upstream string) (addr string, pid int) {
 	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 	line := bufio.NewScanner(out)
 	if !line.Scan() {
-		t.Fatal("the splice did not say where it listens")
+		t.Fatalf("the %s did not say where it listens", name)
 	}
 	return line.Text(), c.Process.Pid
 }
