@@ -16,15 +16,15 @@ const module = "github.com/assenthq/assent"
 // floors lists our packages from the ground up (docs/architecture.md). A package may import only
 // packages on lower floors: no cycles, no reaching sideways or up. A name ending in "/..." covers what lies below it.
 var floors = [][]string{
-	{"action", "internal/pgcluster", "evidence"},
+	{"action", "internal/pgcluster", "evidence", "internal/show"},
 	{"internal/identity", "internal/passkey/passkeytest"},
 	{"internal/classify/...", "internal/detect", "internal/policy", "internal/grant", "internal/audit", "internal/oidc", "internal/workload/..."},
 	{"internal/mask", "internal/audit/audittest", "internal/oidc/oidctest", "internal/sealed"},
 	{"internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze", "internal/actors"},
-	{"gate", "internal/change", "internal/emergency", "internal/store"},
-	{"internal/enforce", "gate/gatetest", "internal/store/storetest"},
-	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres"},
-	{"internal/api", "internal/console", "client"},
+	{"gate", "internal/change", "internal/emergency", "internal/store", "internal/card"},
+	{"internal/enforce", "gate/gatetest", "internal/store/storetest", "internal/notify"},
+	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres", "internal/channels/..."},
+	{"internal/api", "internal/console", "client", "internal/notify/notifytest"},
 	{"internal/server"},
 	{"internal/demo"},
 	{"internal/cli"},

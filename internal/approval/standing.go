@@ -84,7 +84,7 @@ func (e *Engine) borrowed(a *Approval, r *Review) []identity.Standing {
 // standsIn reports whether p may review a as somebody's stand-in. Once that
 // somebody answered, or another stand-in of theirs, the seat is taken.
 func (e *Engine) standsIn(a *Approval, p *identity.Person) bool {
-	asked := a.asked()
+	asked := a.Asked()
 	return slices.ContainsFunc(e.lent(a, p.ID, p.StandsFor), func(s identity.Standing) bool {
 		now := slices.ContainsFunc(s.Groups, func(g string) bool { return slices.Contains(asked, g) })
 		return now && !slices.ContainsFunc(a.Reviews, func(r Review) bool {

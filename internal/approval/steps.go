@@ -63,8 +63,8 @@ func (a *Approval) besides(requirement int) []string {
 	return out
 }
 
-// asked are the groups whose people may answer now.
-func (a *Approval) asked() []string {
+// Asked are the groups whose people may answer now.
+func (a *Approval) Asked() []string {
 	var out []string
 	for i := range a.Requirements {
 		for _, way := range ways(&a.Requirements[i], a.besides(i)) {
@@ -80,7 +80,7 @@ func (a *Approval) asked() []string {
 // Groups are those that the person with this id was in when the action was asked
 // and that are asked now; none: they may not answer.
 func (a *Approval) Groups(person string) []string {
-	asked := a.asked()
+	asked := a.Asked()
 	return slices.DeleteFunc(slices.Clone(a.Eligible[person]), func(g string) bool { return !slices.Contains(asked, g) })
 }
 

@@ -65,6 +65,7 @@ const (
 	TypeFreeze    = "freeze.changed"   // something was stopped, or let go again
 	TypeStanding  = "standing.changed" // a standing grant was minted, used or revoked
 	TypeChange    = "config.changed"   // policy, a group or a setting changed while running
+	TypeNotice    = "notice"           // people were told on a channel, or could not be
 	TypeKey       = "key.rotate"
 	TypeAlarm     = "alarm" // something was found that must not be
 	TypeStart     = "node.started"

@@ -11,6 +11,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/card"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/policy"
 )
@@ -19,8 +20,8 @@ import (
 type detail struct {
 	A        *approval.Approval
 	CSRF     string
-	Risk     riskScore
-	State    stateView
+	Risk     card.Risk
+	State    card.State
 	Ring     ring
 	Title    []Piece
 	Chain    []Avatar // who, for whom, to what, where to
@@ -102,7 +103,7 @@ type claim struct {
 }
 
 func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, now time.Time) (*detail, error) {
-	risk := riskOf(a)
+	risk := card.RiskOf(a)
 	d := &detail{
 		A: a, CSRF: p.Session.CSRF, Risk: risk, State: stateOf(a), Ring: ringOf(a, risk.Class, now), Title: visible(a.Title, maxTitle),
 		Chain: c.chainOf(a, risk.Class), Digest: a.Digest.String(), Facts: factsOf(a), Effects: effectsOf(a),
@@ -122,7 +123,7 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 		d.Nudge = c.o.Nudge(p.ID)
 	}
 	d.MayAsk = d.May || d.Pending && errors.Is(no, approval.ErrReviewed)
-	d.Decided = decidedBy(a)
+	d.Decided = card.Decided(a)
 	var err error
 	d.Timeline, d.Session, err = c.timeline(ctx, a)
 	return d, err
@@ -211,104 +212,10 @@ func factsOf(a *approval.Approval) []fact {
 
 func effectsOf(a *approval.Approval) []effect {
 	var out []effect
-	say := func(class, format string, args ...any) {
-		out = append(out, effect{class, visible(fmt.Sprintf(format, args...), maxClaim)})
-	}
-	if n := a.Data.Rows; n.Known {
-		say("known", "%s %s of %s", verbOf(a), plural(n.N, "row"), targetOf(a))
-	} else if a.Preview == nil || a.Preview.Text == "" {
-		say("unk", "%s %s; how many rows is not known before it runs", verbOf(a), targetOf(a))
-	}
-	sayPreview(say, a.Preview)
-	bounds := a.Bounds()
-	if bounds.Rows.Known {
-		say("bound", "Stops after %s, whatever the statement says", plural(bounds.Rows.N, "row"))
-	}
-	byMethod := map[string][]string{}
-	for _, class := range sortedKeys(bounds.Masks) {
-		byMethod[bounds.Masks[class]] = append(byMethod[bounds.Masks[class]], class)
-	}
-	for _, method := range sortedKeys(byMethod) {
-		say("bound", "Comes back masked (%s): %s", method, strings.Join(byMethod[method], ", "))
-	}
-	switch {
-	case a.Data.Unscanned:
-		say("unk", "Part of it could not be decoded, so it was not scanned for sensitive data")
-	case !a.Data.ClassesKnown:
-		say("unk", "It may touch more sensitive data than is listed")
-	}
-	if a.Data.Inferred {
-		say("unk", "Masked values can be inferred from it: they stand in a condition or an order")
-	}
-	if a.OpenTransaction {
-		say("warn", "The asker waits inside an open transaction and holds its locks")
-	}
-	if a.AskerGone {
-		say("warn", "The asker has gone away. The same action asked again finds this answer")
-	}
-	if a.Repeats > 0 {
-		say("warn", "Denied %d times in the last hour, and asked again: it needs one seat more", a.Repeats)
-	}
-	if a.Stamped != "" {
-		say("warn", "One person more is asked: %s approves faster than anybody reads", label(a.Stamped))
-	}
-	if a.Window > 0 {
-		say("bound", "Usable once, within %s of the approval", minutes(a.Window))
+	for _, e := range card.EffectsOf(a) {
+		out = append(out, effect{e.Class, visible(e.Text, maxClaim)})
 	}
 	return out
-}
-
-// sayPreview says what the action would do, who found out and when, and whether it is held to that.
-func sayPreview(say func(class, format string, args ...any), p *action.Preview) {
-	if p == nil {
-		return
-	}
-	if p.Text == "" {
-		say("unk", "No preview: %s", p.Why)
-		return
-	}
-	class := "known"
-	if !p.Rows.Known && !p.Destroys.Known {
-		class = "unk"
-	}
-	say(class, "Preview: it %s, found at %s UTC by %s", p.Text, p.Time.UTC().Format("15:04:05"), p.By)
-	if n := p.Bound(); n.Known {
-		say("bound", "Held to %s: if it would change more, nothing of it is kept", plural(n.N, "row"))
-	} else if p.Why != "" {
-		say("warn", "%s", p.Why)
-	}
-}
-
-func verbOf(a *approval.Approval) string {
-	switch worstKind(a.Kinds) {
-	case action.DataExport:
-		return "Exports"
-	case action.DataRead:
-		return "Reads"
-	case action.DataDelete:
-		return "Deletes"
-	case action.DataWrite:
-		return "Writes"
-	case action.SchemaChange:
-		return "Changes the schema:"
-	case action.PrivilegeChange, action.IdentityChange:
-		return "Changes who may do what:"
-	}
-	return "Does " + a.Verb + " on"
-}
-
-func targetOf(a *approval.Approval) string {
-	if a.Target != "" {
-		return a.Target
-	}
-	return resourceName(a)
-}
-
-func minutes(d time.Duration) string {
-	if d%time.Minute == 0 {
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	}
-	return d.Round(time.Second).String()
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -454,24 +361,6 @@ func personName(p *identity.Person) string {
 	return label(p.ID)
 }
 
-func decidedBy(a *approval.Approval) string {
-	var yes []string
-	for _, r := range a.Reviews {
-		name := plain(r.Name, maxTitle)
-		if name == "" {
-			name = plain(label(r.Person), maxTitle)
-		}
-		if r.Decision != approval.Approve {
-			return name + " denied it"
-		}
-		yes = append(yes, name)
-	}
-	if len(yes) == 0 || a.State == approval.Pending {
-		return ""
-	}
-	return strings.Join(yes, " and ") + " approved it"
-}
-
 func claimsOf(k *action.Claims) []claim {
 	var out []claim
 	for _, x := range []struct{ name, text string }{
@@ -562,7 +451,7 @@ func moments(before []entry, own []audit.Record, a *approval.Approval) []moment 
 		out = append(out, m)
 	}
 	if !asked {
-		out = append(out, moment{Index: -1, Time: a.Created, Class: "wait", Kind: string(worstKind(a.Kinds)), Text: visible("this request", maxTitle), Result: stateOf(a).Name, Now: true})
+		out = append(out, moment{Index: -1, Time: a.Created, Class: "wait", Kind: string(card.Worst(a.Kinds)), Text: visible("this request", maxTitle), Result: stateOf(a).Name, Now: true})
 	}
 	return out
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/card"
 )
 
 const (
@@ -44,8 +45,8 @@ type group struct {
 type row struct {
 	ID, Href  string
 	Selected  bool
-	Risk      riskScore
-	State     stateView
+	Risk      card.Risk
+	State     card.State
 	Title     []Piece
 	Agent     Avatar
 	For       []Piece
@@ -197,7 +198,7 @@ func (c *Console) groups(list []*approval.Approval, key string, now time.Time, p
 	var out []group
 	for _, g := range all {
 		for _, a := range list {
-			if riskOf(a).Class == g.Class {
+			if card.RiskOf(a).Class == g.Class {
 				g.Rows = append(g.Rows, c.rowOf(a, key, now, p))
 			}
 		}
@@ -209,11 +210,11 @@ func (c *Console) groups(list []*approval.Approval, key string, now time.Time, p
 }
 
 func (c *Console) rowOf(a *approval.Approval, key string, now time.Time, p *who) row {
-	risk := riskOf(a)
+	risk := card.RiskOf(a)
 	r := row{
 		ID: a.ID, Href: "/approvals/" + a.ID + "?tab=" + key, Risk: risk, State: stateOf(a),
 		Title: visible(a.Title, maxTitle), Agent: agentOf(a, risk.Class), For: visible(subjectName(a), maxTitle),
-		Kind: string(worstKind(a.Kinds)), Resource: visible(resourceName(a), maxTitle), Classes: a.Data.Classes,
+		Kind: string(card.Worst(a.Kinds)), Resource: visible(resourceName(a), maxTitle), Classes: a.Data.Classes,
 		Repeats: a.Repeats, AskerGone: a.AskerGone, Ring: ringOf(a, risk.Class, now), When: a.Created,
 		Version: a.Version, Digest: a.Digest.String(),
 	}
@@ -247,35 +248,16 @@ func rulesOf(a *approval.Approval) string {
 	return strings.Join(names, " ")
 }
 
-func agentName(a *approval.Approval) string {
-	if len(a.Asker.Chain) > 0 {
-		return label(a.Asker.Chain[0].ID)
-	}
-	return "nobody"
-}
+func agentName(a *approval.Approval) string { return card.Agent(a) }
 
 func agentOf(a *approval.Approval, class string) Avatar {
 	name := agentName(a)
 	return Avatar{Name: visible(name, maxTitle), Initials: strings.ToLower(initials(name)), Class: class}
 }
 
-func subjectName(a *approval.Approval) string {
-	switch s := a.Asker.Subject; {
-	case s.Name != "":
-		return s.Name
-	case s.ID != "":
-		return label(s.ID)
-	}
-	return "nobody"
-}
+func subjectName(a *approval.Approval) string { return card.Subject(a) }
 
-// resourceName is the URN without its scheme's repetition: "billing/prod/customers".
-func resourceName(a *approval.Approval) string {
-	if a.Resource.URN == "" {
-		return "unnamed resource"
-	}
-	return a.Resource.URN
-}
+func resourceName(a *approval.Approval) string { return card.Resource(a) }
 
 // broken tells that something on our side failed; the cause goes to the log.
 func (c *Console) broken(w http.ResponseWriter, r *http.Request, doing string, err error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/show"
 )
 
 // momentOf is one record as a line: what happened, and how it ended.
@@ -67,12 +68,7 @@ func rowsOf(r *entry) string {
 }
 
 // plural is "1 row", "2 rows".
-func plural(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return thousands(n) + " " + noun + "s"
-}
+func plural(n int64, noun string) string { return show.Plural(n, noun) }
 
 // outcomeOf names what was decided about a request. Anything but a plain allow
 // or a wait reads as denied.
@@ -108,7 +104,7 @@ func firstOf(in ...string) string {
 // activityPage is what runs right now.
 type activityPage struct {
 	Shell
-	Cards   []card
+	Cards   []figure
 	Chart   chart
 	Flow    flow
 	Records []recordRow
@@ -116,8 +112,8 @@ type activityPage struct {
 	Partial bool // more happened in the hour than was counted
 }
 
-// card is one figure.
-type card struct{ Name, Value, Under, Class string }
+// figure is one number with its name.
+type figure struct{ Name, Value, Under, Class string }
 
 // recordRow is one record in a table or stream.
 type recordRow struct {
@@ -186,7 +182,7 @@ func (c *Console) recordRows(in []entry) []recordRow {
 }
 
 // cardsOf are the hour's figures.
-func cardsOf(hour []entry, approvals []*approval.Approval) []card {
+func cardsOf(hour []entry, approvals []*approval.Approval) []figure {
 	var asked, flowed, held, denied, masked, replies int64
 	for i := range hour {
 		r := &hour[i]
@@ -229,7 +225,7 @@ func cardsOf(hour []entry, approvals []*approval.Approval) []card {
 	if denied+byPeople > 0 {
 		class = "bad"
 	}
-	return []card{
+	return []figure{
 		{"Actions", thousands(asked), share, ""},
 		{"Masked values", thousands(masked), "in " + repliesOf(replies), ""},
 		{"Sent for approval", thousands(held), "held until people decide", ""},

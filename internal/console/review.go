@@ -9,6 +9,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/card"
 )
 
 const maxReason = 2_000 // bytes of a reviewer's reason
@@ -94,7 +95,7 @@ func (c *Console) mayAnswer(r *http.Request, in *approval.Answer) *verdict {
 	if len(a.Statement) > maxShown {
 		return &verdict{http.StatusConflict, "It is too long to be shown whole, and nobody can approve what nobody can read. Deny it, or ask for it in parts."}
 	}
-	if riskOf(a).Class == "crit" && r.PostFormValue("confirmed") != "yes" {
+	if card.RiskOf(a).Class == "crit" && r.PostFormValue("confirmed") != "yes" {
 		return &verdict{http.StatusPreconditionRequired, "A critical approval must be confirmed. Nothing was decided."}
 	}
 	return nil

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/show"
 )
 
 func join(pieces []Piece) string {
@@ -87,30 +87,13 @@ func TestMaskedSpans(t *testing.T) {
 	}
 }
 
-func TestRisk(t *testing.T) {
-	for _, k := range action.Kinds() {
-		if w := weight(k); w < 20 || w > 99 {
-			t.Errorf("%s weighs %d", k, w)
-		}
-	}
-	known := approval.Approval{Kinds: []action.Kind{action.DataRead}, Data: action.Data{Rows: action.KnownCount(1), ClassesKnown: true}}
-	unknown := known
-	unknown.Data = action.Data{}
-	if riskOf(&unknown).Score <= riskOf(&known).Score {
-		t.Error("what is unknown counts for nothing")
-	}
-	if got := riskOf(&approval.Approval{}); got.Class == "mod" {
-		t.Errorf("an approval without kinds is %+v", got)
-	}
-}
-
 func FuzzVisible(f *testing.F) {
 	for _, s := range []string{"", "a\u202eb", "\xff", "<script>alert(1)</script>", "\U000e0001", strings.Repeat("\u0301", 9), "\r\n\x00"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, r := range join(visible(s, 500)) {
-			if deceiving(r) || r == '\n' || r == '\t' || r == utf8.RuneError && !strings.ContainsRune(s, utf8.RuneError) {
+			if show.Deceiving(r) || r == '\n' || r == '\t' || r == utf8.RuneError && !strings.ContainsRune(s, utf8.RuneError) {
 				t.Fatalf("%U got through of %+q", r, s)
 			}
 		}
@@ -127,7 +110,7 @@ func FuzzStatement(f *testing.F) {
 		for _, l := range lines {
 			for _, p := range l {
 				for _, r := range p.Text {
-					if deceiving(r) || r == '\n' {
+					if show.Deceiving(r) || r == '\n' {
 						t.Fatalf("%U got through of %+q", r, s)
 					}
 				}
@@ -139,7 +122,7 @@ func FuzzStatement(f *testing.F) {
 		// without masks and escapes every byte comes out again, in order
 		if plainText := func() bool {
 			for _, r := range s {
-				if deceiving(r) {
+				if show.Deceiving(r) {
 					return false
 				}
 			}

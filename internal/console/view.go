@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/card"
 	"github.com/assenthq/assent/internal/freeze"
 )
 
@@ -45,43 +46,9 @@ type logBadge struct {
 	Covered  int64
 }
 
-// stateView is a state in words and colour.
-type stateView struct{ Class, Name, Says string }
+func stateOf(a *approval.Approval) card.State { return card.StateOf(a) }
 
-func stateOf(a *approval.Approval) stateView {
-	switch a.State {
-	case approval.Pending:
-		return stateView{"wait", "waiting", "Waiting for people"}
-	case approval.Approved:
-		return stateView{"ok", "approved", "Approved. It has not run yet"}
-	case approval.Denied:
-		return stateView{"bad", "denied", "Denied by a person"}
-	case approval.Expired:
-		if a.Decided.IsZero() || len(a.Reviews) == 0 {
-			return stateView{"warn", "expired", "Expired. Nobody decided in time, so it was not allowed"}
-		}
-		return stateView{"warn", "expired", "Expired. It was not used in time"}
-	case approval.Withdrawn:
-		return stateView{"dim", "withdrawn", "Withdrawn. It can no longer run"}
-	case approval.Executing:
-		return stateView{"ok", "running", "Approved, and running now"}
-	case approval.Executed:
-		return stateView{"ok", "executed", "Approved, and it ran"}
-	case approval.Failed:
-		return stateView{"bad", "failed", "Approved. It ran and failed"}
-	case approval.Unknown:
-		return stateView{"warn", "unknown", "Approved. The connection was lost, so nobody here knows whether it ran"}
-	}
-	return stateView{"warn", "unclear", "In a state this console doesn't know. Nothing is allowed by it"}
-}
-
-// label is an id without the word that only machines need: "agent:x" is "x".
-func label(id string) string {
-	if _, name, ok := strings.Cut(id, ":"); ok && name != "" {
-		return name
-	}
-	return id
-}
+func label(id string) string { return card.Label(id) }
 
 // initials are at most two letters of a name.
 func initials(name string) string {

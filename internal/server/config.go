@@ -46,6 +46,7 @@ type Config struct {
 	Actors       []ActorConfig     `yaml:"actors" doc:"Agents, pipelines and services that may ask."`
 	Workloads    []WorkloadConfig  `yaml:"workloads" doc:"Foreign tokens that actors may exchange for one of ours at /oauth/token: of pipelines, Kubernetes, SPIFFE."`
 	Gates        []GateConfig      `yaml:"gates" doc:"Enforcement points, one for each system."`
+	Channels     []ChannelConfig   `yaml:"channels" doc:"Where people are told and asked besides the console."`
 	Columns      map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
 	Limits       Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
 	Log          LogConfig         `yaml:"log" doc:"The process's own log, not the audit log."`
@@ -316,6 +317,7 @@ func (k *checker) check(c *Config) {
 		k.fail("$.public_url", "not an http or https URL", "for example https://assent.example.com")
 	}
 	k.issuers(c)
+	k.channels(c)
 	people := k.people(c)
 	k.groups(c, people)
 	k.actors(c, people)

@@ -35,6 +35,7 @@ import (
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
+	"github.com/assenthq/assent/internal/notify"
 	"github.com/assenthq/assent/internal/oidc"
 	"github.com/assenthq/assent/internal/passkey"
 	"github.com/assenthq/assent/internal/people"
@@ -70,6 +71,8 @@ type Server struct {
 	freezes  *freeze.Switch
 	changes  *change.Engine
 	glass    *emergency.Glass
+	notify   *notify.Dispatcher
+	doors    map[string]http.Handler // of channels, by path
 	// newBundle is told when another policy was applied, here or elsewhere.
 	newBundle chan struct{}
 	console   *console.Console
@@ -158,7 +161,7 @@ func (s *Server) make(ctx context.Context) error {
 	if err := s.makeDirectory(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, s.makeHTTP} {
+	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, func(*keys) error { return s.makeChannels() }, s.makeHTTP} {
 		if err := step(k); err != nil {
 			return err
 		}
@@ -291,6 +294,9 @@ func (s *Server) makeHTTP(k *keys) error {
 	for _, p := range api.Prefixes() {
 		mux.Handle(p, rest)
 	}
+	for path, door := range s.doors {
+		mux.Handle(path, door)
+	}
 	s.handler = promptBodies(mux)
 	return nil
 }
@@ -356,6 +362,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.glass.Run(run) })
 	s.work.Go(func() { s.watchPolicy(run) })
 	s.work.Go(func() { s.dir.Run(run) })
+	s.work.Go(func() { s.notify.Run(run) })
 	s.work.Go(func() {
 		if err := s.enforcer.Run(run); err != nil {
 			s.log.Error("the ledger's last counts are lost", "err", err)

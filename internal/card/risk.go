@@ -1,4 +1,4 @@
-package console
+package card
 
 import (
 	"strings"
@@ -7,11 +7,11 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 )
 
-// A riskScore orders cards and groups them. It decides nothing: policy did.
-type riskScore struct {
+// A Risk orders cards and groups them. It decides nothing: policy did.
+type Risk struct {
 	Score int    // 0 to 99
 	Class string // "crit", "high" or "mod"
-	Name  string
+	Name  string // "Critical", "High" or "Moderate"
 	Why   string // how the number came about
 }
 
@@ -41,11 +41,11 @@ func weight(k action.Kind) int {
 	return 60 // a kind this list forgot is treated as unknown
 }
 
-// riskOf adds up what is known, and counts what is unknown against the action.
-func riskOf(a *approval.Approval) riskScore {
+// RiskOf adds up what is known, and counts what is unknown against the action.
+func RiskOf(a *approval.Approval) Risk {
 	score, why := 0, []string{}
 	add := func(n int, reason string) { score, why = score+n, append(why, reason) }
-	worst := worstKind(a.Kinds)
+	worst := Worst(a.Kinds)
 	add(weight(worst), string(worst))
 	if a.Resource.Env == "prod" || a.Resource.Env == "production" {
 		add(10, "production")
@@ -70,7 +70,7 @@ func riskOf(a *approval.Approval) riskScore {
 	if a.Repeats > 0 {
 		add(6, "denied before")
 	}
-	r := riskScore{Score: min(score, 99), Class: "mod", Name: "Moderate", Why: strings.Join(why, " + ")}
+	r := Risk{Score: min(score, 99), Class: "mod", Name: "Moderate", Why: strings.Join(why, " + ")}
 	switch {
 	case r.Score >= 80:
 		r.Class, r.Name = "crit", "Critical"
@@ -80,7 +80,8 @@ func riskOf(a *approval.Approval) riskScore {
 	return r
 }
 
-func worstKind(kinds []action.Kind) action.Kind {
+// Worst is the gravest of kinds.
+func Worst(kinds []action.Kind) action.Kind {
 	worst := action.Unknown
 	for i, k := range kinds {
 		if i == 0 || weight(k) > weight(worst) {

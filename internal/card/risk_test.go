@@ -1,0 +1,25 @@
+package card
+
+import (
+	"testing"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/approval"
+)
+
+func TestRisk(t *testing.T) {
+	for _, k := range action.Kinds() {
+		if w := weight(k); w < 20 || w > 99 {
+			t.Errorf("%s weighs %d", k, w)
+		}
+	}
+	known := approval.Approval{Kinds: []action.Kind{action.DataRead}, Data: action.Data{Rows: action.KnownCount(1), ClassesKnown: true}}
+	unknown := known
+	unknown.Data = action.Data{}
+	if RiskOf(&unknown).Score <= RiskOf(&known).Score {
+		t.Error("what is unknown counts for nothing")
+	}
+	if got := RiskOf(&approval.Approval{}); got.Class == "mod" {
+		t.Errorf("an approval without kinds is %+v", got)
+	}
+}

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/assenthq/assent/internal/notify"
+)
+
+// A ChannelConfig is one way to people beside the console. Exactly one of its kinds is set.
+type ChannelConfig struct {
+	Name   string        `yaml:"name" doc:"Short name of the channel; what is called in from outside comes to PUBLIC_URL/channels/NAME/."`
+	Routes []RouteConfig `yaml:"routes" doc:"What is told where. None: nothing."`
+}
+
+// A RouteConfig sends what fits to one place. Empty fields fit everything.
+type RouteConfig struct {
+	To        string   `yaml:"to" doc:"Place, as the channel names it (docs/channels.md); reviewers: each person who may answer, one by one."`
+	Kinds     []string `yaml:"kinds" doc:"Kinds of action, such as data.export."`
+	Rules     []string `yaml:"rules" doc:"Rules that hold it."`
+	Groups    []string `yaml:"groups" doc:"Groups that are asked, without group:."`
+	Envs      []string `yaml:"envs" doc:"Environments of the resource."`
+	Resources []string `yaml:"resources" doc:"Patterns of the resource's URN: * and ? stand for anything but a slash."`
+	Risk      string   `yaml:"risk" doc:"Lowest risk: high or critical."`
+	Notices   []string `yaml:"notices" doc:"What else is told there: emergency, freeze, alarm."`
+}
+
+func (r *RouteConfig) route(channel string) notify.Route {
+	out := notify.Route{Channel: channel, Place: r.To, Kinds: r.Kinds, Rules: r.Rules, Envs: r.Envs, Resources: r.Resources, Risk: r.Risk, Notices: r.Notices}
+	for _, g := range r.Groups {
+		out.Groups = append(out.Groups, "group:"+strings.TrimPrefix(g, "group:"))
+	}
+	return out
+}
+
+// routes are those of all channels.
+func (c *Config) routes() []notify.Route {
+	var out []notify.Route
+	for i := range c.Channels {
+		for j := range c.Channels[i].Routes {
+			out = append(out, c.Channels[i].Routes[j].route(c.Channels[i].Name))
+		}
+	}
+	return out
+}
+
+// kinds names the kinds of channel that are set.
+func (c *ChannelConfig) kinds() []string {
+	var out []string
+	return out
+}
+
+// channels checks the channels of the configuration.
+func (k *checker) channels(c *Config) {
+	names := map[string]bool{}
+	for i := range c.Channels {
+		at, ch := fmt.Sprintf("$.channels[%d]", i), &c.Channels[i]
+		if !name.MatchString(ch.Name) {
+			k.fail(at+".name", fmt.Sprintf("%q is not a short name", ch.Name), "use lower-case letters, digits, '.', '_' and '-'")
+		}
+		if names[ch.Name] {
+			k.fail(at+".name", fmt.Sprintf("%q stands twice", ch.Name), "give each channel its own name")
+		}
+		names[ch.Name] = true
+		if n := len(ch.kinds()); n != 1 {
+			k.fail(at, fmt.Sprintf("names %d kinds of channel", n), "give exactly one of slack, teams, email, webhook")
+		}
+		for j := range ch.Routes {
+			r := ch.Routes[j].route(ch.Name)
+			at := fmt.Sprintf("%s.routes[%d]", at, j)
+			if r.Place == "" {
+				k.fail(at+".to", "is missing", "say where: a place of this channel, or reviewers")
+			}
+			if err := r.Check(); err != nil {
+				k.fail(at, err.Error(), "docs/channels.md lists what a route may say")
+			}
+		}
+	}
+}
