@@ -12,8 +12,8 @@ import (
 
 // A Glass is broken by people in an emergency, and others look at it afterwards.
 type Glass interface {
-	Break(ctx context.Context, by identity.Person, actor, resource, reason string, life time.Duration) (emergency.Entry, error)
-	Review(ctx context.Context, id string, by identity.Person, verdict, note string) (emergency.Entry, error)
+	Break(ctx context.Context, by identity.Person, assurance, actor, resource, reason string, life time.Duration) (emergency.Entry, error)
+	Review(ctx context.Context, id string, by identity.Person, assurance, verdict, note string) (emergency.Entry, error)
 	List(ctx context.Context) ([]emergency.Entry, error)
 }
 
@@ -78,9 +78,9 @@ func (s *server) breakGlass(ctx context.Context, in *breakIn) (*emergencyOut, er
 	if c.Person == nil {
 		return nil, problem(http.StatusForbidden, "scope", "People break the glass; nothing else does.")
 	}
-	e, err := s.Glass.Break(ctx, *c.Person, in.Body.Actor, in.Body.Resource, in.Body.Reason, time.Duration(in.Body.Seconds)*time.Second)
+	e, err := s.Glass.Break(ctx, *c.Person, byToken, in.Body.Actor, in.Body.Resource, in.Body.Reason, time.Duration(in.Body.Seconds)*time.Second)
 	if err != nil {
-		return nil, err
+		return nil, s.inConsole(err)
 	}
 	return &emergencyOut{Body: emergencyView(e)}, nil
 }
@@ -101,11 +101,22 @@ func (s *server) reviewEmergency(ctx context.Context, in *reviewEmergencyIn) (*e
 	if c.Person == nil {
 		return nil, problem(http.StatusForbidden, "scope", "People review; nothing else does.")
 	}
-	e, err := s.Glass.Review(ctx, in.ID, *c.Person, in.Body.Verdict, in.Body.Note)
+	e, err := s.Glass.Review(ctx, in.ID, *c.Person, byToken, in.Body.Verdict, in.Body.Note)
 	if err != nil {
-		return nil, err
+		return nil, s.inConsole(err)
 	}
 	return &emergencyOut{Body: emergencyView(e)}, nil
+}
+
+// byToken is what a caller of this API has shown.
+const byToken = "token"
+
+// inConsole says where to go to whom a token is too little.
+func (s *server) inConsole(err error) error {
+	if !errors.Is(err, emergency.ErrAssurance) {
+		return err
+	}
+	return problem(http.StatusForbidden, "assurance", "This takes a signed-in session in the console, at "+s.base+"/emergencies: a token is too little (break_glass.assurance).")
 }
 
 func glassProblem(err error) *Problem {

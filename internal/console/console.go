@@ -102,6 +102,8 @@ type Options struct {
 	Freezes   Freezes
 	Changes   Changes
 	Standings Standings
+	// Glass is what people break in an emergency; nil: nobody can.
+	Glass Glass
 	// Administers tells who may see and end everybody's sessions; nil: nobody.
 	Administers func(p *identity.Person) bool
 	// Passkeys are people's authenticators; nil: none are kept.
@@ -216,6 +218,7 @@ func (c *Console) routes() http.Handler {
 	c.passkeyRoutes(mux)
 	c.peopleRoutes(mux)
 	c.controlRoutes(mux)
+	c.glassRoutes(mux)
 	mux.HandleFunc("GET /activity", c.signedIn(c.showActivity))
 	mux.HandleFunc("GET /audit", c.signedIn(c.showAudit))
 	mux.HandleFunc("GET /audit/{index}", c.signedIn(c.showRecord))

@@ -38,7 +38,7 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request, _ *who) {
 		return err == nil && out.Flush() == nil
 	}
 	size, _ := c.logSize(r)
-	passed := c.o.Traffic.total()
+	passed, glass := c.o.Traffic.total(), c.glassMark(ctx)
 	if _, err := fmt.Fprint(w, "retry: 2000\n\n"); err != nil || !send("head", map[string]int64{"size": size}) {
 		return
 	}
@@ -60,6 +60,11 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request, _ *who) {
 			if _, still := c.visitor(r); !still { // signed out, expired or left the directory
 				send("signedout", struct{}{})
 				return
+			}
+			if mark := c.glassMark(ctx); mark != glass {
+				if glass = mark; !send("glass", struct{}{}) {
+					return
+				}
 			}
 			now, err := c.logSize(r)
 			if seen := c.o.Traffic.total(); err == nil && (now != size || seen != passed) {

@@ -96,6 +96,18 @@ func (c *client) signIn(p identity.Person) *client {
 }
 
 // answer posts a review of what a is, changed by change.
+// pasted signs in by a reviewer's token.
+func (c *client) pasted() *client {
+	c.t.Helper()
+	if code, body := c.send("POST", "/signin", url.Values{"token": {goodToken}}); code != http.StatusSeeOther {
+		c.t.Fatalf("signing in by token: %d %s", code, body)
+	}
+	_, body := c.send("GET", "/settings", nil)
+	_, rest, _ := strings.Cut(body, `data-csrf="`)
+	c.csrf, _, _ = strings.Cut(rest, `"`)
+	return c
+}
+
 func (c *client) answer(a *approval.Approval, decision string, change func(url.Values), headers ...string) (int, string) {
 	c.t.Helper()
 	f := url.Values{"decision": {decision}, "reason": {"because"}, "digest": {a.Digest.String()}, "version": {strconv.FormatInt(a.Version, 10)}}

@@ -25,6 +25,7 @@ type Shell struct {
 	Control            bool     // there is a page for what is stopped
 	Frozen             []string // what is, for every page
 	FrozenUnknown      bool     // nobody knows, so everything is
+	Glass              glassBar // what runs without people, for every page
 	Now                time.Time
 }
 

@@ -30,6 +30,8 @@ var (
 	ErrBounds = errors.New("name a known actor and a resource, say why, and for at most as long as the configuration allows")
 	ErrOwn    = errors.New("whoever is behind it doesn't review it")
 	ErrDone   = errors.New("it has been reviewed already")
+	// ErrAssurance refuses a token: an agent may share the machine it is kept on.
+	ErrAssurance = errors.New("this takes a signed-in session in the console: a token is too little (break_glass.assurance)")
 )
 
 // Verdicts of a review.
@@ -81,6 +83,7 @@ type Options struct {
 	Reviewers  []string      // groups whose members review it, beside those
 	Longest    time.Duration // an emergency lasts at most: 1 hour
 	ReviewTime time.Duration // from its end to its review: 24 hours
+	Tokens     bool          // a token is enough to break the glass and to review; else it takes a console session
 	Clock      func() time.Time
 	Logger     *slog.Logger
 }
@@ -89,6 +92,7 @@ type Options struct {
 type Glass struct {
 	o    Options
 	told atomic.Bool // that rows can't be believed
+	news news
 }
 
 // New refuses to work with anything missing.
@@ -108,16 +112,36 @@ func New(o Options) (*Glass, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Glass{o: o}, nil
+	g := &Glass{o: o, news: news{ids: map[string]bool{}, poke: make(chan struct{}, 1)}}
+	o.Box.Watch(string(rows), g.hear)
+	return g, nil
 }
 
 func (g *Glass) now() time.Time { return g.o.Clock().UTC().Truncate(time.Microsecond) }
 
+// enough errs when how somebody signed in is too little for breaking the glass, or for reviewing it.
+func (g *Glass) enough(assurance string) error {
+	if assurance == "console" || assurance == "passkey" || g.o.Tokens && assurance == "token" {
+		return nil
+	}
+	return ErrAssurance
+}
+
+// MayBreak reports whether a person has the right, however they signed in.
+func (g *Glass) MayBreak(id string) bool {
+	p, ok := g.o.Directory.Person(id)
+	return ok && p.In(g.o.Groups...) && !g.o.Freezes.Stopped(p.ID)
+}
+
 // Break lets an actor's actions on a resource run without waiting from now on.
-func (g *Glass) Break(ctx context.Context, by identity.Person, actor, resource, reason string, life time.Duration) (Entry, error) {
-	p, ok := g.o.Directory.Person(by.ID)
-	if !ok || !p.In(g.o.Groups...) || g.o.Freezes.Stopped(p.ID) {
+// assurance is how by signed in.
+func (g *Glass) Break(ctx context.Context, by identity.Person, assurance, actor, resource, reason string, life time.Duration) (Entry, error) {
+	p, _ := g.o.Directory.Person(by.Key())
+	if !g.MayBreak(by.Key()) {
 		return Entry{}, ErrRight
+	}
+	if err := g.enough(assurance); err != nil {
+		return Entry{}, err
 	}
 	reason, resource = strings.TrimSpace(reason), strings.TrimRight(resource, "/")
 	_, known := g.o.Directory.ActorByID(actor)
@@ -188,7 +212,8 @@ func (g *Glass) Active(ctx context.Context, actor string) bool {
 }
 
 // Review says afterwards whether an emergency was one. What was wrong is frozen.
-func (g *Glass) Review(ctx context.Context, id string, by identity.Person, verdict, note string) (Entry, error) {
+// assurance is how by signed in.
+func (g *Glass) Review(ctx context.Context, id string, by identity.Person, assurance, verdict, note string) (Entry, error) {
 	var out Entry
 	if verdict != Justified && verdict != Wrong || strings.TrimSpace(note) == "" || len(note) > 2000 {
 		return out, ErrBounds
@@ -201,7 +226,10 @@ func (g *Glass) Review(ctx context.Context, id string, by identity.Person, verdi
 		if e.Value.State == Reviewed {
 			return ErrDone
 		}
-		if err := g.mayReview(&e.Value, by.ID); err != nil {
+		if err := g.MayReview(&e.Value, by.Key()); err != nil {
+			return err
+		}
+		if err := g.enough(assurance); err != nil {
 			return err
 		}
 		v := &e.Value
@@ -229,8 +257,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// mayReview errs unless the person with this id is another one than is behind it.
-func (g *Glass) mayReview(e *Emergency, id string) error {
+// MayReview errs unless the person with this id is another one than is behind it.
+func (g *Glass) MayReview(e *Emergency, id string) error {
 	p, ok := g.o.Directory.Person(id)
 	if !ok || !p.In(slices.Concat(g.o.Groups, g.o.Reviewers)...) || g.o.Freezes.Stopped(p.ID) {
 		return ErrRight
@@ -264,16 +292,21 @@ func (g *Glass) freeze(ctx context.Context, w *sealed.Writer, e *Emergency, why 
 
 // Run freezes what nobody reviewed in time, until ctx ends.
 func (g *Glass) Run(ctx context.Context) {
-	tick := time.NewTicker(15 * time.Second)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		if err := g.Sweep(ctx); err != nil && ctx.Err() == nil {
 			g.o.Logger.ErrorContext(ctx, "looking for emergencies that nobody reviewed", "err", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+		for looked := false; !looked; {
+			g.tell(ctx)
+			select {
+			case <-ctx.Done():
+				return
+			case <-g.news.poke:
+			case <-tick.C:
+				looked = true
+			}
 		}
 	}
 }

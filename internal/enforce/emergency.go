@@ -10,6 +10,8 @@ import (
 type Emergencies interface {
 	Active(ctx context.Context, actor string) bool
 	Allow(ctx context.Context, tx approval.Tx, a *approval.Approval) (string, error)
+	// Used is told of what Allow allowed, once that is durable.
+	Used(id string)
 }
 
 // emergency runs j without waiting when a person broke the glass for it. nil and
@@ -34,6 +36,7 @@ func (e *Enforcer) emergency(ctx context.Context, j *judgement) (*permit, error)
 	case err == nil && used == nil:
 		return nil, nil
 	case err == nil:
+		e.o.Emergency.Used(used.Approval.BreakGlass)
 		return e.granted(again, used), nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()

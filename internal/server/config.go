@@ -62,6 +62,7 @@ type BreakGlassConfig struct {
 	Groups       []string      `yaml:"groups" doc:"Groups whose members may."`
 	Longest      time.Duration `yaml:"longest" doc:"How long one emergency lasts at most." default:"1h"`
 	ReviewWithin time.Duration `yaml:"review_within" doc:"Time from its end in which somebody else reviews it; otherwise who broke the glass and the actor are frozen." default:"24h"`
+	Assurance    string        `yaml:"assurance" doc:"How who breaks the glass, and who reviews it, must be signed in: console, or token, which a command line has and an agent beside it may use." default:"console"`
 }
 
 // A PersonConfig names one human being.
@@ -328,6 +329,9 @@ func (k *checker) check(c *Config) {
 		if v != "deny" && v != "review" {
 			k.fail("$.default."+env, fmt.Sprintf("verdict %q", v), "write deny or review")
 		}
+	}
+	if a := c.BreakGlass.Assurance; a != "" && a != "console" && a != "token" {
+		k.fail("$.break_glass.assurance", fmt.Sprintf("assurance %q", a), "write console or token")
 	}
 	names := map[string]bool{}
 	for i := range c.Gates {

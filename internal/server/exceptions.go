@@ -10,6 +10,7 @@ import (
 	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/sealed"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const frozenTime = 30 * time.Second // to withdraw what a freeze stopped
@@ -30,7 +31,8 @@ func (s *Server) makeFreezes(ctx context.Context) error {
 // makeGlass makes what people break in an emergency.
 func (s *Server) makeGlass() error {
 	o := emergency.Options{
-		Box: s.box, Directory: s.dir, Freezes: s.freezes, Longest: s.cfg.BreakGlass.Longest, ReviewTime: s.cfg.BreakGlass.ReviewWithin, Logger: s.log,
+		Box: s.box, Directory: s.dir, Freezes: s.freezes, Longest: s.cfg.BreakGlass.Longest, ReviewTime: s.cfg.BreakGlass.ReviewWithin,
+		Tokens: s.cfg.BreakGlass.Assurance == "token", Logger: s.log,
 	}
 	for _, g := range s.cfg.BreakGlass.Groups {
 		o.Groups = append(o.Groups, groupID(g))
@@ -39,8 +41,38 @@ func (s *Server) makeGlass() error {
 		o.Reviewers = append(o.Reviewers, groupID(g))
 	}
 	var err error
-	s.glass, err = emergency.New(o)
-	return err
+	if s.glass, err = emergency.New(o); err != nil {
+		return err
+	}
+	return s.glassMetrics()
+}
+
+// glassMetrics count emergencies; -1 where they can't be read.
+func (s *Server) glassMetrics() error {
+	count := func(pick func(open, unreviewed, overdue int) int) func() float64 {
+		return func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			list, err := s.glass.Known(ctx)
+			if err != nil {
+				return -1
+			}
+			return float64(pick(emergency.Counts(list, time.Now())))
+		}
+	}
+	for _, m := range []struct {
+		name, help string
+		pick       func(open, unreviewed, overdue int) int
+	}{
+		{"assent_emergencies_open", "Emergencies in which actions run without waiting for people; -1: not known.", func(open, _, _ int) int { return open }},
+		{"assent_emergencies_unreviewed", "Emergencies that nobody has reviewed yet; -1: not known.", func(_, unreviewed, _ int) int { return unreviewed }},
+		{"assent_emergencies_overdue", "Emergencies that nobody reviewed in time, so that who broke the glass and the actor were frozen; -1: not known.", func(_, _, overdue int) int { return overdue }},
+	} {
+		if err := s.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: m.name, Help: m.help}, count(m.pick))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeChanges makes what changes the rules, and cuts what is frozen.

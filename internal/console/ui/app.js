@@ -390,6 +390,7 @@ function listen() {
     for (const h of $$('[data-head]')) set(h, n);
     if (page === 'activity' || page === 'audit') later(refresh, 1500); // an hour is counted anew each time
   });
+  es.addEventListener('glass', () => later(refresh, 60)); // every page says it
   es.addEventListener('signedout', () => { es.close(); location.assign('/signin'); });
   addEventListener('pagehide', () => es.close());
 }
