@@ -24,6 +24,9 @@ func (e *Engine) Ask(ctx context.Context, q *Question) (a *Approval, existing bo
 		return nil, false, fmt.Errorf("asking for approval: %w", err)
 	}
 	err = e.update(ctx, fresh.ID, func(tx Tx) ([]Event, error) {
+		if err := tx.Soon(ctx, func(tx Tx) { e.foresee(ctx, tx, fresh) }); err != nil {
+			return nil, err
+		}
 		found, err := e.find(ctx, tx, fresh)
 		if err != nil {
 			return nil, err
@@ -109,9 +112,31 @@ func (e *Engine) spans(rs []policy.Requirement) (expires, window time.Duration) 
 	return expires.Truncate(time.Microsecond), window.Truncate(time.Microsecond)
 }
 
+// foresee makes the reads that asking for a takes when it is new.
+func (e *Engine) foresee(ctx context.Context, tx Tx, a *Approval) {
+	_, _ = e.alive(ctx, tx, a)
+	_, _ = tx.CountPending(ctx, a.actor())
+	_, _, _ = tx.PendingOf(ctx, a.behind())
+	for _, link := range a.Asker.Chain {
+		_, _ = e.noted(ctx, tx, link.ID, a.Created)
+	}
+	for _, by := range alikes(a) {
+		_, _ = tx.ListApprovals(ctx, e.denied(a, by))
+	}
+	for _, name := range denialsOf(a) {
+		_, _ = e.noted(ctx, tx, name, a.Created)
+	}
+	_, _ = e.stopped(ctx, tx, a)
+}
+
+// alive are the rows that a retry of a may belong to.
+func (e *Engine) alive(ctx context.Context, tx Tx, a *Approval) ([]Row, error) {
+	return tx.ListApprovals(ctx, Selection{States: []State{Pending, Approved}, Match: a.Match})
+}
+
 // find returns the approval that a retry belongs to, nil when there is none.
 func (e *Engine) find(ctx context.Context, tx Tx, fresh *Approval) (*Approval, error) {
-	rows, err := tx.ListApprovals(ctx, Selection{States: []State{Pending, Approved}, Match: fresh.Match})
+	rows, err := e.alive(ctx, tx, fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -220,20 +245,19 @@ func (e *Engine) room(ctx context.Context, tx Tx, a *Approval) error {
 // denials notes how many recent ones there are of the same action, or of the same shape from the
 // same actor or on behalf of the same person: a reworded literal is no new question.
 func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) error {
-	sel := Selection{States: []State{Denied}, Decided: a.Created.Add(-e.o.DenyMemory)}
 	seen, there := map[string]bool{}, map[string]bool{}
-	for _, by := range []Selection{{Match: a.Match}, {Shape: a.Shape}} {
-		if by.Match == "" && by.Shape == "" {
-			continue
+	for _, by := range alikes(a) {
+		rows, err := tx.ListApprovals(ctx, e.denied(a, by))
+		if err != nil {
+			return err
 		}
-		sel.Match, sel.Shape = by.Match, by.Shape
-		rows, err := tx.ListApprovals(ctx, sel)
+		reviews, err := reviewsOf(ctx, tx, rows)
 		if err != nil {
 			return err
 		}
 		for _, row := range rows {
 			there[row.ID] = true
-			old, err := e.open(ctx, tx, row)
+			old, err := e.openWith(ctx, tx, row, reviews[row.ID])
 			if err != nil {
 				return err
 			}
@@ -247,7 +271,18 @@ func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) error {
 		}
 	}
 	a.Repeats = len(seen)
-	return e.allDenials(ctx, tx, a, there, sel.Decided)
+	return e.allDenials(ctx, tx, a, there, e.denied(a, Selection{}).Decided)
+}
+
+// alikes select what is alike a: the same action, and one of the same shape.
+func alikes(a *Approval) []Selection {
+	return slices.DeleteFunc([]Selection{{Match: a.Match}, {Shape: a.Shape}}, func(s Selection) bool { return s.Match == "" && s.Shape == "" })
+}
+
+// denied narrows a selection to what was denied lately, as a sees it.
+func (e *Engine) denied(a *Approval, by Selection) Selection {
+	by.States, by.Decided = []State{Denied}, a.Created.Add(-e.o.DenyMemory)
+	return by
 }
 
 // denial is who denied a, and until when that is remembered.

@@ -239,8 +239,12 @@ func (e *Engine) List(ctx context.Context, f Filter) (out []*Approval, err error
 			if err != nil {
 				return err
 			}
+			reviews, err := reviewsOf(ctx, tx, rows)
+			if err != nil {
+				return err
+			}
 			for _, row := range rows {
-				a, err := e.open(ctx, tx, row)
+				a, err := e.openWith(ctx, tx, row, reviews[row.ID])
 				if errors.Is(err, ErrTampered) {
 					e.o.Logger.ErrorContext(ctx, "left out of a list", "approval", row.ID, "err", err)
 					continue

@@ -94,9 +94,13 @@ func (e *Engine) notBefore(t time.Time) {
 // eachRow runs fn for each row that can be believed. One that can't is moved
 // out of the way, so that it blocks no other; its seal keeps it from opening.
 func (e *Engine) eachRow(ctx context.Context, tx Tx, rows []Row, fn func(*Approval) ([]Event, error)) ([]Event, error) {
+	reviews, err := reviewsOf(ctx, tx, rows)
+	if err != nil {
+		return nil, err
+	}
 	var all []Event
 	for _, row := range rows {
-		a, err := e.open(ctx, tx, row)
+		a, err := e.openWith(ctx, tx, row, reviews[row.ID])
 		if errors.Is(err, ErrTampered) {
 			if err := e.quarantine(ctx, tx, row, err); err != nil {
 				return nil, err

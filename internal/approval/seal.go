@@ -118,15 +118,40 @@ func (e *Engine) load(ctx context.Context, tx Tx, id string) (*Approval, error) 
 }
 
 func (e *Engine) open(ctx context.Context, tx Tx, row Row) (*Approval, error) {
+	reviews, err := tx.ReviewsOf(ctx, row.ID)
+	if err != nil {
+		return nil, err
+	}
+	return e.openWith(ctx, tx, row, reviews)
+}
+
+// reviewsOf reads the reviews of many approvals at once.
+func reviewsOf(ctx context.Context, tx Tx, rows []Row) (map[string][]ReviewRow, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].ID
+	}
+	found, err := tx.ReviewsOf(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string][]ReviewRow, len(found))
+	for _, r := range found {
+		out[r.Approval] = append(out[r.Approval], r)
+	}
+	return out, nil
+}
+
+// openWith is open with the reviews of the row.
+func (e *Engine) openWith(ctx context.Context, tx Tx, row Row, reviews []ReviewRow) (*Approval, error) {
 	a, err := e.unseal(row)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.ReviewsOf(ctx, a.ID)
-	if err != nil {
-		return nil, err
-	}
-	for _, row := range rows {
+	for _, row := range reviews {
 		r, err := e.unsealReview(row)
 		if err != nil {
 			return nil, err

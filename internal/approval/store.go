@@ -55,6 +55,10 @@ type Tx interface {
 	sealed.Rows
 	Approvals
 	Reviews
+	// Soon is told, by fn, which reads follow: fn calls them, and is answered
+	// nothing that counts. A store that is far away then answers them all at once.
+	// fn must not write.
+	Soon(ctx context.Context, fn func(Tx)) error
 }
 
 // Approvals are the verbs for approvals themselves.
@@ -80,8 +84,8 @@ type Approvals interface {
 
 // Reviews are the verbs for reviews and for who is related to whom.
 type Reviews interface {
-	InsertReview(ctx context.Context, r ReviewRow) error // a second one of a person is an error
-	ReviewsOf(ctx context.Context, approval string) ([]ReviewRow, error)
+	InsertReview(ctx context.Context, r ReviewRow) error                     // a second one of a person is an error
+	ReviewsOf(ctx context.Context, approvals ...string) ([]ReviewRow, error) // in the order they were made
 	PutRelation(ctx context.Context, r RelationRow) error
 	RelationsOf(ctx context.Context, actor string, since time.Time) ([]RelationRow, error)
 }

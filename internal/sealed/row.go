@@ -55,8 +55,8 @@ type Rows interface {
 	ListSealed(ctx context.Context, s Selection) ([]Row, error)
 	// RevisionOf is the newest revision that the log tells of; 0: none.
 	RevisionOf(ctx context.Context, kind, id string) (int64, error)
-	// RevisionsOf is RevisionOf for each id of a kind.
-	RevisionsOf(ctx context.Context, kind string) (map[string]int64, error)
+	// RevisionsOf is RevisionOf for these ids of a kind, where it isn't 0; for each id when none is named.
+	RevisionsOf(ctx context.Context, kind string, ids ...string) (map[string]int64, error)
 }
 
 // A Tx is one transaction: the log's part and ours.

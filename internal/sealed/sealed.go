@@ -140,12 +140,19 @@ func (k Kind[T]) List(ctx context.Context, r *Reader, s Selection) ([]*Entry[T],
 		return nil, err
 	}
 	out := make([]*Entry[T], 0, len(rows))
+	if len(rows) == 0 {
+		return out, nil
+	}
+	ids := make([]string, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].ID
+	}
+	newest, err := r.Tx.RevisionsOf(ctx, string(k), ids...)
+	if err != nil {
+		return nil, err
+	}
 	for _, row := range rows {
-		newest, err := r.Tx.RevisionOf(ctx, row.Kind, row.ID)
-		if err != nil {
-			return nil, err
-		}
-		e, err := k.open(r, row, newest)
+		e, err := k.open(r, row, newest[row.ID])
 		if err != nil {
 			return nil, err
 		}

@@ -39,6 +39,10 @@ var session = map[string]string{
 	"tcp_keepalives_interval":             "1",
 	"tcp_keepalives_count":                "3",
 	"tcp_user_timeout":                    "5000",
+	// Plans are made while tables are small and kept while they grow: reading a whole
+	// table is never the way. Its price would have plans compiled, which takes longer still.
+	"enable_seqscan": "off",
+	"jit":            "off",
 }
 
 // CheckURL errs unless u names a PostgreSQL database, without a password and

@@ -73,7 +73,7 @@ func (s *Store) SumRows(ctx context.Context, subject, resource string, since tim
 	rows, bytes = map[string]int64{}, map[string]int64{}
 	err = s.Read(ctx, func(tx *Tx) error {
 		return tx.query("SELECT class, hour, row_count, byte_count, mac FROM ledger WHERE subject = $1 AND resource = $2 AND hour >= $3",
-			[]any{raw(subject), raw(resource), since.UnixMicro() / hourMicros}, func(r pgx.Rows) error {
+			[]any{raw(subject), raw(resource), since.UnixMicro() / hourMicros}, func(r pgx.Row) error {
 				var class string
 				var hour, n, b int64
 				var mac []byte

@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/assenthq/assent/internal/audit"
-	"github.com/assenthq/assent/internal/store"
 )
 
 func scanHead(row pgx.Row) (h audit.Head, err error) {
@@ -41,7 +39,7 @@ func (tx *Tx) Head(context.Context) (h audit.Head, err error) {
 		return tx.head, tx.failed
 	}
 	found := false
-	err = tx.query(selectHead, nil, func(rows pgx.Rows) (err error) {
+	err = tx.query(selectHead, nil, func(rows pgx.Row) (err error) {
 		found = true
 		h, err = scanHead(rows)
 		return err
@@ -57,12 +55,10 @@ func (tx *Tx) Head(context.Context) (h audit.Head, err error) {
 
 // SwapHead implements audit.Tx.
 func (tx *Tx) SwapHead(_ context.Context, old, next audit.Head) error {
-	switch {
-	case !tx.writes:
-		return store.ErrRead
-	case tx.failed != nil:
-		return tx.failed
-	case tx.head.Size != old.Size:
+	if err := tx.mayWrite(); err != nil {
+		return err
+	}
+	if tx.head.Size != old.Size {
 		return fmt.Errorf("moving the log's head: it is not at %d", old.Size)
 	}
 	tx.head = next
@@ -79,16 +75,13 @@ type filed struct {
 // InsertRecord implements audit.Tx. Nobody else writes while this transaction has
 // the head: an index that the head covers, or that waits, is taken.
 func (tx *Tx) InsertRecord(_ context.Context, index int64, leaf []byte, r *audit.Record) error {
-	if !tx.writes {
-		return store.ErrRead
-	}
-	if tx.failed != nil {
-		return tx.failed
+	if err := tx.mayWrite(); err != nil {
+		return err
 	}
 	if index < tx.head.Size {
 		return fmt.Errorf("storing record %d: there is one", index)
 	}
-	tx.ahead = nil
+	tx.wrote(records)
 	tx.records = append(tx.records, filed{index, bytes.Clone(leaf), columnRecord(r)})
 	return nil
 }
@@ -158,14 +151,14 @@ func (tx *Tx) Tile(_ context.Context, level int, n int64) (hashes []byte, err er
 
 // PutTile implements audit.Tx. Of a tile that a group of closures fills, only the last version is written.
 func (tx *Tx) PutTile(_ context.Context, level int, n int64, hashes []byte) error {
-	if !tx.writes {
-		return store.ErrRead
+	if err := tx.mayWrite(); err != nil {
+		return err
 	}
 	id := tileID{level, n}
 	was, there := tx.tiles[id]
 	tx.undo = append(tx.undo, tileWas{id, was, there})
 	tx.tiles[id] = bytes.Clone(hashes)
-	return tx.failed
+	return nil
 }
 
 // Head implements audit.Reader.
@@ -191,7 +184,7 @@ const leafPage = 1000
 
 // Leaves implements audit.Reader.
 func (s *Store) Leaves(ctx context.Context, from, to int64, fn func(index int64, leaf []byte) error) error {
-	return s.pages(ctx, from, to, "idx, leaf", func(rows pgx.Rows) (func() error, int64, error) {
+	return s.pages(ctx, from, to, "idx, leaf", func(rows pgx.Row) (func() error, int64, error) {
 		var index int64
 		var leaf []byte
 		err := rows.Scan(&index, &leaf)
@@ -201,13 +194,13 @@ func (s *Store) Leaves(ctx context.Context, from, to int64, fn func(index int64,
 
 // pages reads columns of the records from an index up to another, a page at a
 // time, and calls what read returns for each outside of any transaction.
-func (s *Store) pages(ctx context.Context, from, to int64, columns string, read func(pgx.Rows) (then func() error, index int64, err error)) error {
+func (s *Store) pages(ctx context.Context, from, to int64, columns string, read func(pgx.Row) (then func() error, index int64, err error)) error {
 	for from < to {
 		var page []func() error
 		last := from
 		err := s.Read(ctx, func(tx *Tx) error {
 			return tx.query("SELECT "+columns+" FROM log_record WHERE idx >= $1 AND idx < $2 ORDER BY idx LIMIT $3",
-				[]any{from, to, leafPage}, func(rows pgx.Rows) error {
+				[]any{from, to, leafPage}, func(rows pgx.Row) error {
 					then, index, err := read(rows)
 					page, last = append(page, then), index
 					return err
@@ -273,7 +266,7 @@ func (tx *Tx) leaves(query string, args ...any) (out []audit.Record, err error) 
 }
 
 func leavesQuestion(out *[]audit.Record, query string, args ...any) question {
-	return question{query, args, func(rows pgx.Rows) error {
+	return question{records, query, args, func(rows pgx.Row) error {
 		var leaf []byte
 		if err := rows.Scan(&leaf); err != nil {
 			return err
@@ -291,9 +284,6 @@ var becameTypes = []string{audit.TypeApproval, audit.TypeStarted, audit.TypeRevi
 
 // became are those records, oldest first.
 func (tx *Tx) became(id string) (recs []audit.Record, err error) {
-	if tx.ahead != nil && tx.ahead.id == id {
-		return tx.ahead.records, nil
-	}
 	return tx.leaves(becameOf, column(id), raws(becameTypes))
 }
 
@@ -312,7 +302,7 @@ var errEnough = errors.New("enough were found")
 // Misfiled implements store.Store. What an approval or a credential came to is looked up by columns.
 func (s *Store) Misfiled(ctx context.Context, to int64) (found []int64, err error) {
 	err = s.pages(ctx, 0, to, "idx, time, type, actor, person, approval, resource, session, kinds, about, token, revision, leaf",
-		func(rows pgx.Rows) (func() error, int64, error) {
+		func(rows pgx.Row) (func() error, int64, error) {
 			var index, time, revision int64
 			var text [9][]byte
 			var leaf []byte
@@ -422,28 +412,37 @@ func (tx *Tx) TokenRevoked(_ context.Context, id string) (found bool, err error)
 	return found, nil
 }
 
+const revisionOf = "SELECT coalesce(max(revision), 0) FROM log_record WHERE about = $1 AND about <> ''"
+
 // RevisionOf implements sealed.Rows.
 func (tx *Tx) RevisionOf(_ context.Context, kind, id string) (n int64, err error) {
 	about := kind + "/" + id
-	if _, err = tx.one("SELECT coalesce(max(revision), 0) FROM log_record WHERE about = $1 AND about <> ''", []any{column(about)}, &n); err != nil {
+	if _, err = tx.oneOf(records, revisionOf, []any{column(about)}, &n); err != nil {
 		return 0, fmt.Errorf("asking the log about %s: %w", about, err)
 	}
 	return n, nil
 }
 
 // RevisionsOf implements sealed.Rows.
-func (tx *Tx) RevisionsOf(_ context.Context, kind string) (map[string]int64, error) {
+func (tx *Tx) RevisionsOf(_ context.Context, kind string, ids ...string) (map[string]int64, error) {
 	out := map[string]int64{}
-	err := tx.query("SELECT about, max(revision) FROM log_record WHERE about > $1 AND about < $2 AND about <> '' GROUP BY about",
-		[]any{raw(kind + "/"), raw(kind + "0")}, func(rows pgx.Rows) error { // '0' follows '/'
-			var about string
-			var n int64
-			err := rows.Scan(str(&about), &n)
-			out[strings.TrimPrefix(about, kind+"/")] = n
-			return err
-		})
+	cond, args := "about > $1 AND about < $2", []any{raw(kind + "/"), raw(kind + "0")} // '0' follows '/'
+	if len(ids) > 0 {
+		abouts := make([][]byte, len(ids))
+		for i, id := range ids {
+			abouts[i] = column(kind + "/" + id)
+		}
+		cond, args = "about = ANY($1)", []any{abouts}
+	}
+	err := tx.ask(question{records, "SELECT about, max(revision) FROM log_record WHERE " + cond + " AND about <> '' GROUP BY about", args, func(row pgx.Row) error {
+		var about string
+		var n int64
+		err := row.Scan(str(&about), &n)
+		out[strings.TrimPrefix(about, kind+"/")] = n
+		return err
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("asking the log about rows of kind %s: %w", kind, err)
 	}
-	return maps.Clone(out), nil
+	return out, nil
 }

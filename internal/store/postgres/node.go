@@ -242,7 +242,7 @@ func (s *Store) Fence(ctx context.Context) (int, error) {
 func (s *Store) Gone(ctx context.Context) (func(node string) bool, error) {
 	live := map[string]bool{}
 	err := s.Read(ctx, func(tx *Tx) error {
-		return tx.query("SELECT name, epoch FROM node WHERE NOT ended", nil, func(rows pgx.Rows) error {
+		return tx.query("SELECT name, epoch FROM node WHERE NOT ended", nil, func(rows pgx.Row) error {
 			var name string
 			var epoch int64
 			err := rows.Scan(&name, &epoch)

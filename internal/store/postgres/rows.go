@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/assenthq/assent/internal/approval"
-	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/sealed"
 )
@@ -38,6 +37,7 @@ func blob(b []byte) []byte {
 
 // InsertApproval implements approval.Approvals.
 func (tx *Tx) InsertApproval(_ context.Context, r approval.Row) error {
+	tx.wrote(approvals)
 	n, err := int64(0), short(r.ID, r.Match, r.Shape, r.Actor, r.Person)
 	if err == nil {
 		n, err = tx.exec("INSERT INTO approval ("+approvalColumns+
@@ -54,11 +54,18 @@ func (tx *Tx) InsertApproval(_ context.Context, r approval.Row) error {
 
 // SwapApproval implements approval.Approvals.
 func (tx *Tx) SwapApproval(_ context.Context, from approval.State, revision int64, r approval.Row) error {
-	n, err := int64(0), short(r.Match, r.Shape, r.Actor, r.Person)
-	if err == nil {
-		n, err = tx.exec(`UPDATE approval SET revision = $2, state = $3, match = $4, shape = $5, actor = $6, credential = $7, person = $8,
-			created = $9, decided = $10, due = $11, body = $12, mac = $13 WHERE id = $1 AND state = $14 AND revision = $15`,
-			append(approvalArgs(&r), raw(from), revision)...)
+	tx.wrote(approvals)
+	n, err := int64(1), short(r.Match, r.Shape, r.Actor, r.Person)
+	args := append(approvalArgs(&r), raw(from), revision)
+	at, sure := tx.known.approvals[r.ID]
+	switch {
+	case err != nil:
+	case sure && at != version{from, revision}:
+		n = 0
+	case sure:
+		err = tx.later(once(swapApproval), args...)
+	default:
+		n, err = tx.exec(swapApproval, args...)
 	}
 	if err != nil {
 		return fmt.Errorf("storing approval %s: %w", r.ID, err)
@@ -66,16 +73,28 @@ func (tx *Tx) SwapApproval(_ context.Context, from approval.State, revision int6
 	if n != 1 {
 		return approval.ErrConflict
 	}
+	tx.saw([]approval.Row{r})
 	return nil
 }
 
+const swapApproval = `UPDATE approval SET revision = $2, state = $3, match = $4, shape = $5, actor = $6, credential = $7, person = $8,
+	created = $9, decided = $10, due = $11, body = $12, mac = $13 WHERE id = $1 AND state = $14 AND revision = $15`
+
 func (tx *Tx) approvals(tail string, args ...any) (out []approval.Row, err error) {
 	err = tx.ask(approvalsQuestion(&out, tail, args...))
+	tx.saw(out)
 	return out, err
 }
 
+// saw remembers at which version rows are.
+func (tx *Tx) saw(rows []approval.Row) {
+	for i := range rows {
+		tx.known.approvals[rows[i].ID] = version{rows[i].State, rows[i].Revision}
+	}
+}
+
 func approvalsQuestion(out *[]approval.Row, tail string, args ...any) question {
-	return question{"SELECT " + approvalColumns + " FROM approval" + tail, args, func(rows pgx.Rows) error {
+	return question{approvals, "SELECT " + approvalColumns + " FROM approval" + tail, args, func(rows pgx.Row) error {
 		var r approval.Row
 		var created, decided, due int64
 		err := rows.Scan(str(&r.ID), &r.Revision, str((*string)(&r.State)), str(&r.Match), str(&r.Shape), str(&r.Actor), str(&r.Credential), str(&r.Person),
@@ -86,25 +105,18 @@ func approvalsQuestion(out *[]approval.Row, tail string, args ...any) question {
 	}}
 }
 
-// ahead is what is nearly always asked next about an approval that is about to
-// change: it comes along with it, and holds until something is written.
-type ahead struct {
-	id      string
-	reviews []approval.ReviewRow
-	records []audit.Record
-}
-
-// ApprovalByID implements approval.Approvals.
+// ApprovalByID implements approval.Approvals. The reviews come along, and in a
+// transaction that writes what the log says of it.
 func (tx *Tx) ApprovalByID(_ context.Context, id string) (approval.Row, error) {
 	var rows []approval.Row
-	questions := []question{approvalsQuestion(&rows, " WHERE id = $1", raw(id))}
-	next := &ahead{id: id}
+	q := approvalsQuestion(&rows, " WHERE id = $1", raw(id))
+	next := []question{q, reviewsQuestion(nil, []string{id})}
 	if tx.writes {
-		questions = append(questions, reviewsQuestion(&next.reviews, id), leavesQuestion(&next.records, becameOf, column(id), raws(becameTypes)))
+		next = append(next, leavesQuestion(nil, becameOf, column(id), raws(becameTypes)))
 	}
-	err := tx.ask(questions...)
-	if err == nil && tx.writes {
-		tx.ahead = next
+	err := tx.along(next...)
+	if err == nil {
+		err = tx.ask(q)
 	}
 	if err != nil {
 		return approval.Row{}, fmt.Errorf("reading approval %s: %w", id, err)
@@ -112,6 +124,7 @@ func (tx *Tx) ApprovalByID(_ context.Context, id string) (approval.Row, error) {
 	if len(rows) == 0 {
 		return approval.Row{}, approval.ErrNotFound
 	}
+	tx.saw(rows)
 	return rows[0], nil
 }
 
@@ -158,7 +171,7 @@ func (tx *Tx) CountPending(_ context.Context, actor string) (n int, err error) {
 	if actor != "" {
 		query, args = query+" AND actor = $1", []any{raw(actor)}
 	}
-	if _, err = tx.one(query, args, &n); err != nil {
+	if _, err = tx.oneOf(approvals, query, args, &n); err != nil {
 		return 0, fmt.Errorf("counting pending approvals: %w", err)
 	}
 	return n, nil
@@ -166,7 +179,7 @@ func (tx *Tx) CountPending(_ context.Context, actor string) (n int, err error) {
 
 // PendingOf implements approval.Approvals.
 func (tx *Tx) PendingOf(_ context.Context, person string) (n int, bytes int64, err error) {
-	_, err = tx.one("SELECT count(*), coalesce(sum(length(body)), 0)::bigint FROM approval WHERE state = 'pending' AND person = $1",
+	_, err = tx.oneOf(approvals, "SELECT count(*), coalesce(sum(length(body)), 0)::bigint FROM approval WHERE state = 'pending' AND person = $1",
 		[]any{raw(person)}, &n, &bytes)
 	if err != nil {
 		return 0, 0, fmt.Errorf("counting what waits for %s: %w", person, err)
@@ -176,11 +189,19 @@ func (tx *Tx) PendingOf(_ context.Context, person string) (n int, bytes int64, e
 
 // InsertReview implements approval.Reviews.
 func (tx *Tx) InsertReview(_ context.Context, r approval.ReviewRow) error {
-	tx.ahead = nil
-	n, err := int64(0), short(r.ID, r.Approval, r.Person)
-	if err == nil {
-		n, err = tx.exec("INSERT INTO review (id, approval, person, body, mac) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-			raw(r.ID), raw(r.Approval), raw(r.Person), blob(r.Body), blob(r.MAC))
+	tx.wrote(reviews)
+	n, err := int64(1), short(r.ID, r.Approval, r.Person)
+	args := []any{raw(r.ID), raw(r.Approval), raw(r.Person), blob(r.Body), blob(r.MAC)}
+	those, sure := tx.known.reviewers[r.Approval]
+	switch {
+	case err != nil:
+	case sure && those[r.Person]:
+		n = 0
+	case sure:
+		err = tx.later(insertReview, args...)
+		those[r.Person] = true
+	default:
+		n, err = tx.exec(insertReview+" ON CONFLICT DO NOTHING", args...)
 	}
 	if err == nil && n != 1 {
 		err = errors.New("there is one of this person, or of this id")
@@ -191,19 +212,27 @@ func (tx *Tx) InsertReview(_ context.Context, r approval.ReviewRow) error {
 	return nil
 }
 
+const insertReview = "INSERT INTO review (id, approval, person, body, mac) VALUES ($1, $2, $3, $4, $5)"
+
 // ReviewsOf implements approval.Reviews; the reviews come in the order they were made.
-func (tx *Tx) ReviewsOf(_ context.Context, id string) (out []approval.ReviewRow, err error) {
-	if tx.ahead != nil && tx.ahead.id == id {
-		return slices.Clone(tx.ahead.reviews), nil
+func (tx *Tx) ReviewsOf(_ context.Context, ids ...string) (out []approval.ReviewRow, err error) {
+	if err := tx.ask(reviewsQuestion(&out, ids)); err != nil {
+		return nil, fmt.Errorf("reading reviews of %s: %w", strings.Join(ids, ", "), err)
 	}
-	if err := tx.ask(reviewsQuestion(&out, id)); err != nil {
-		return nil, fmt.Errorf("reading reviews of %s: %w", id, err)
+	if tx.foreseen != nil {
+		return nil, nil
+	}
+	for _, id := range ids {
+		tx.known.reviewers[id] = map[string]bool{}
+	}
+	for i := range out {
+		tx.known.reviewers[out[i].Approval][out[i].Person] = true
 	}
 	return out, nil
 }
 
-func reviewsQuestion(out *[]approval.ReviewRow, id string) question {
-	return question{"SELECT id, approval, person, body, mac FROM review WHERE approval = $1 ORDER BY n", []any{raw(id)}, func(rows pgx.Rows) error {
+func reviewsQuestion(out *[]approval.ReviewRow, ids []string) question {
+	return question{reviews, "SELECT id, approval, person, body, mac FROM review WHERE approval = ANY($1) ORDER BY n", []any{raws(ids)}, func(rows pgx.Row) error {
 		var r approval.ReviewRow
 		err := rows.Scan(str(&r.ID), str(&r.Approval), str(&r.Person), &r.Body, &r.MAC)
 		*out = append(*out, r)
@@ -213,6 +242,7 @@ func reviewsQuestion(out *[]approval.ReviewRow, id string) question {
 
 // PutRelation implements approval.Reviews.
 func (tx *Tx) PutRelation(_ context.Context, r approval.RelationRow) error {
+	tx.wrote(relations)
 	err := short(r.Actor, r.Person, r.Why)
 	if err == nil {
 		err = tx.later(`INSERT INTO relation (actor, person, why, seen, mac) VALUES ($1, $2, $3, $4, $5)
@@ -227,15 +257,18 @@ func (tx *Tx) PutRelation(_ context.Context, r approval.RelationRow) error {
 
 // RelationsOf implements approval.Reviews.
 func (tx *Tx) RelationsOf(_ context.Context, actor string, since time.Time) (out []approval.RelationRow, err error) {
-	err = tx.query("SELECT actor, person, why, seen, mac FROM relation WHERE actor = $1 AND seen >= $2",
-		[]any{raw(actor), micros(since)}, func(rows pgx.Rows) error {
+	err = tx.ask(question{
+		relations, "SELECT actor, person, why, seen, mac FROM relation WHERE actor = $1 AND seen >= $2",
+		[]any{raw(actor), micros(since)},
+		func(rows pgx.Row) error {
 			var r approval.RelationRow
 			var seen int64
 			err := rows.Scan(str(&r.Actor), str(&r.Person), str(&r.Why), &seen, &r.MAC)
 			r.Seen = fromMicros(seen)
 			out = append(out, r)
 			return err
-		})
+		},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading relations of %s: %w", actor, err)
 	}
@@ -277,7 +310,7 @@ func (tx *Tx) TokensByUser(_ context.Context, user string) ([]identity.TokenRow,
 func (tx *Tx) ListTokens(context.Context) ([]identity.TokenRow, error) { return tx.tokens("") }
 
 func (tx *Tx) tokens(cond string, args ...any) (out []identity.TokenRow, err error) {
-	err = tx.query("SELECT id, user_name, body, mac FROM token"+cond+" ORDER BY n", args, func(rows pgx.Rows) error {
+	err = tx.query("SELECT id, user_name, body, mac FROM token"+cond+" ORDER BY n", args, func(rows pgx.Row) error {
 		var r identity.TokenRow
 		err := rows.Scan(str(&r.ID), str(&r.User), &r.Body, &r.MAC)
 		out = append(out, r)
@@ -291,14 +324,22 @@ func (tx *Tx) tokens(cond string, args ...any) (out []identity.TokenRow, err err
 
 // PutSealed implements sealed.Rows.
 func (tx *Tx) PutSealed(_ context.Context, r sealed.Row, from int64) error {
-	n, err := int64(0), short(r.Kind, r.ID, r.Key)
+	tx.wrote(sealeds)
+	n, err := int64(1), short(r.Kind, r.ID, r.Key)
 	args := []any{raw(r.Kind), raw(r.ID), r.Revision, raw(r.Key), micros(r.Due), blob(r.Body), blob(r.MAC)}
+	at, sure := tx.known.sealed[r.About()]
 	switch {
 	case err != nil:
+	case sure && at != from:
+		n = 0
+	case sure && from == 0:
+		err = tx.later(insertSealed, args...)
+	case sure:
+		err = tx.later(once(swapSealed), append(args, from)...)
 	case from == 0:
-		n, err = tx.exec("INSERT INTO sealed (kind, id, revision, key, due, body, mac) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING", args...)
+		n, err = tx.exec(insertSealed+" ON CONFLICT DO NOTHING", args...)
 	default:
-		n, err = tx.exec("UPDATE sealed SET revision = $3, key = $4, due = $5, body = $6, mac = $7 WHERE kind = $1 AND id = $2 AND revision = $8", append(args, from)...)
+		n, err = tx.exec(swapSealed, append(args, from)...)
 	}
 	if err != nil {
 		return fmt.Errorf("storing %s: %w", r.About(), err)
@@ -306,18 +347,35 @@ func (tx *Tx) PutSealed(_ context.Context, r sealed.Row, from int64) error {
 	if n != 1 {
 		return sealed.ErrConflict
 	}
+	tx.known.sealed[r.About()] = r.Revision
 	return nil
 }
 
-// SealedByID implements sealed.Rows.
+const (
+	insertSealed = "INSERT INTO sealed (kind, id, revision, key, due, body, mac) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+	swapSealed   = "UPDATE sealed SET revision = $3, key = $4, due = $5, body = $6, mac = $7 WHERE kind = $1 AND id = $2 AND revision = $8"
+)
+
+// SealedByID implements sealed.Rows. What the log says of its revision comes along.
 func (tx *Tx) SealedByID(_ context.Context, kind, id string) (sealed.Row, error) {
-	rows, err := tx.sealed(" WHERE kind = $1 AND id = $2", raw(kind), raw(id))
-	if err == nil && len(rows) == 0 {
-		return sealed.Row{}, sealed.ErrNotFound
+	q := sealedQuestion(nil, " WHERE kind = $1 AND id = $2", raw(kind), raw(id))
+	err := tx.along(q, question{of: records, query: revisionOf, args: []any{column(kind + "/" + id)}})
+	var rows []sealed.Row
+	if err == nil {
+		rows, err = tx.sealed(" WHERE kind = $1 AND id = $2", raw(kind), raw(id))
 	}
 	if err != nil {
 		return sealed.Row{}, fmt.Errorf("reading %s/%s: %w", kind, id, err)
 	}
+	if tx.foreseen != nil {
+		return sealed.Row{}, sealed.ErrNotFound
+	}
+	about := sealed.Row{Kind: kind, ID: id}
+	if len(rows) == 0 {
+		tx.known.sealed[about.About()] = 0
+		return sealed.Row{}, sealed.ErrNotFound
+	}
+	tx.known.sealed[about.About()] = rows[0].Revision
 	return rows[0], nil
 }
 
@@ -342,13 +400,17 @@ func (tx *Tx) ListSealed(_ context.Context, s sealed.Selection) ([]sealed.Row, e
 }
 
 func (tx *Tx) sealed(tail string, args ...any) (out []sealed.Row, err error) {
-	err = tx.query("SELECT kind, id, revision, key, due, body, mac FROM sealed"+tail, args, func(rows pgx.Rows) error {
+	err = tx.ask(sealedQuestion(&out, tail, args...))
+	return out, err
+}
+
+func sealedQuestion(out *[]sealed.Row, tail string, args ...any) question {
+	return question{sealeds, "SELECT kind, id, revision, key, due, body, mac FROM sealed" + tail, args, func(rows pgx.Row) error {
 		var r sealed.Row
 		var due int64
 		err := rows.Scan(str(&r.Kind), str(&r.ID), &r.Revision, str(&r.Key), &due, &r.Body, &r.MAC)
 		r.Due = fromMicros(due)
-		out = append(out, r)
+		*out = append(*out, r)
 		return err
-	})
-	return out, err
+	}}
 }

@@ -24,12 +24,14 @@ type Tx struct {
 
 	base, head audit.Head
 	tiles      map[tileID][]byte
-	undo       []tileWas // of the closure under way
-	ops        []op      // not sent yet, in order
-	records    []filed   // not sent yet
-	at         mark      // where the closure under way began
-	saved      bool      // its savepoint was sent
-	ahead      *ahead    // of the closure under way
+	undo       []tileWas          // of the closure under way
+	ops        []op               // not sent yet, in order
+	records    []filed            // not sent yet
+	at         mark               // where the closure under way began
+	saved      bool               // its savepoint was sent
+	ahead      map[string]*answer // of the closure under way, by question
+	known      known              // by the closure under way
+	foreseen   []question         // not nil: reads are noted here and not asked
 }
 
 type tileID struct {
@@ -54,12 +56,15 @@ type mark struct {
 	head         audit.Head
 }
 
-func newTx(conn *pgx.Conn) *Tx { return &Tx{conn: conn, tiles: map[tileID][]byte{}} }
+func newTx(conn *pgx.Conn) *Tx {
+	return &Tx{conn: conn, tiles: map[tileID][]byte{}, ahead: map[string]*answer{}, known: newKnown()}
+}
 
 // open begins a closure.
 func (tx *Tx) open() {
 	tx.at, tx.saved, tx.undo = mark{len(tx.ops), len(tx.records), tx.head}, false, tx.undo[:0]
-	tx.ahead = nil
+	clear(tx.ahead)
+	tx.known, tx.foreseen = newKnown(), nil
 }
 
 // close ends a closure: what it did stays, or is undone.
@@ -107,13 +112,21 @@ func (tx *Tx) queue(b *pgx.Batch) {
 	tx.at.ops, tx.at.records = 0, 0
 }
 
+// mayWrite says why nothing may be written now.
+func (tx *Tx) mayWrite() error {
+	switch {
+	case !tx.writes:
+		return store.ErrRead
+	case tx.foreseen != nil:
+		return errForeseeing
+	}
+	return tx.failed
+}
+
 // later sends a statement with the next one. It must not fail.
 func (tx *Tx) later(query string, args ...any) error {
-	if !tx.writes {
-		return store.ErrRead
-	}
-	if tx.failed != nil {
-		return tx.failed
+	if err := tx.mayWrite(); err != nil {
+		return err
 	}
 	tx.ops = append(tx.ops, op{query, args})
 	return nil
@@ -121,11 +134,8 @@ func (tx *Tx) later(query string, args ...any) error {
 
 // exec runs a statement without rows, and tells how many it changed.
 func (tx *Tx) exec(query string, args ...any) (n int64, err error) {
-	if !tx.writes {
-		return 0, store.ErrRead
-	}
-	if tx.failed != nil {
-		return 0, tx.failed
+	if err := tx.mayWrite(); err != nil {
+		return 0, err
 	}
 	b := &pgx.Batch{}
 	tx.queue(b)
@@ -149,20 +159,39 @@ func (tx *Tx) exec(query string, args ...any) (n int64, err error) {
 
 // query calls scan for each row. The end of the caller's context does not reach
 // the connection: it would end the transaction of others.
-func (tx *Tx) query(query string, args []any, scan func(pgx.Rows) error) error {
-	return tx.ask(question{query, args, scan})
+func (tx *Tx) query(query string, args []any, scan func(pgx.Row) error) error {
+	return tx.ask(question{query: query, args: args, scan: scan})
 }
 
 type question struct {
+	of    table // "": its answer is never kept
 	query string
 	args  []any
-	scan  func(pgx.Rows) error
+	scan  func(pgx.Row) error // nil: the answer is kept until it is asked for
 }
 
-// ask is query for several at once, in one round trip.
+// ask is query for several at once, in one round trip, or none for what came along before.
 func (tx *Tx) ask(questions ...question) error {
 	if tx.failed != nil {
 		return tx.failed
+	}
+	if tx.foreseen != nil {
+		tx.foreseen = append(tx.foreseen, questions...)
+		return nil
+	}
+	var bad error // scan's own error breaks no transaction
+	open := questions[:0:0]
+	for _, q := range questions {
+		a := tx.ahead[q.key()]
+		switch {
+		case a == nil:
+			open = append(open, q)
+		case q.scan != nil && bad == nil:
+			bad = a.each(q.scan)
+		}
+	}
+	if len(open) == 0 {
+		return bad
 	}
 	b := &pgx.Batch{}
 	switch {
@@ -172,9 +201,15 @@ func (tx *Tx) ask(questions ...question) error {
 		b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 		tx.begun = true
 	}
-	var bad error // scan's own error breaks no transaction
-	for _, q := range questions {
+	for _, q := range open {
 		b.Queue(q.query, q.args...).Query(func(rows pgx.Rows) error {
+			if q.scan == nil {
+				a := &answer{of: q.of, conn: tx.conn}
+				if k := q.key(); k != "" {
+					tx.ahead[k] = a
+				}
+				return a.take(rows)
+			}
 			for rows.Next() {
 				if bad == nil {
 					bad = q.scan(rows)
@@ -192,16 +227,21 @@ func (tx *Tx) ask(questions ...question) error {
 }
 
 func (tx *Tx) fail(err error) error {
-	tx.failed = err
-	return err
+	tx.failed = around(err)
+	return tx.failed
 }
 
 // one reads a single row into dest; found is false when there is none.
 func (tx *Tx) one(query string, args []any, dest ...any) (found bool, err error) {
-	err = tx.query(query, args, func(rows pgx.Rows) error {
+	return tx.oneOf("", query, args, dest...)
+}
+
+// oneOf is one, whose answer may have come along before.
+func (tx *Tx) oneOf(of table, query string, args []any, dest ...any) (found bool, err error) {
+	err = tx.ask(question{of, query, args, func(row pgx.Row) error {
 		found = true
-		return rows.Scan(dest...)
-	})
+		return row.Scan(dest...)
+	}})
 	return found, err
 }
 
@@ -235,7 +275,7 @@ func (tx *Tx) commit() (tag string, err error) {
 		t, err := br.Exec()
 		if err != nil {
 			_ = br.Close()
-			return "", err
+			return "", around(err)
 		}
 		tag = t.String()
 	}

@@ -84,16 +84,23 @@ func (tx *Tx) RevisionOf(ctx context.Context, kind, id string) (n int64, err err
 }
 
 // RevisionsOf implements sealed.Rows.
-func (tx *Tx) RevisionsOf(ctx context.Context, kind string) (map[string]int64, error) {
+func (tx *Tx) RevisionsOf(ctx context.Context, kind string, ids ...string) (map[string]int64, error) {
 	out := map[string]int64{}
-	err := tx.query(ctx, "SELECT about, max(revision) FROM log_record WHERE about > $1 AND about < $2 AND about <> '' GROUP BY about",
-		[]any{kind + "/", kind + "0"}, func(rows *sql.Rows) error { // '0' follows '/'
-			var about string
-			var n int64
-			err := rows.Scan(&about, &n)
-			out[strings.TrimPrefix(about, kind+"/")] = n
-			return err
-		})
+	cond, args := "about > $1 AND about < $2", []any{kind + "/", kind + "0"} // '0' follows '/'
+	if len(ids) > 0 {
+		abouts := make([]string, len(ids))
+		for i, id := range ids {
+			abouts[i] = kind + "/" + id
+		}
+		cond, args = "about IN (SELECT value FROM json_each($1))", []any{list(abouts)}
+	}
+	err := tx.query(ctx, "SELECT about, max(revision) FROM log_record WHERE "+cond+" AND about <> '' GROUP BY about", args, func(rows *sql.Rows) error {
+		var about string
+		var n int64
+		err := rows.Scan(&about, &n)
+		out[strings.TrimPrefix(about, kind+"/")] = n
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("asking the log about rows of kind %s: %w", kind, err)
 	}

@@ -115,14 +115,14 @@ func open(ctx context.Context, dir string) (_ *Store, err error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	if s.writeDB, err = openDB(path, "rw", "journal_mode(WAL)", "synchronous(FULL)"); err != nil {
+	if s.writeDB, err = openDB(path, "rw", "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-32768)"); err != nil {
 		return nil, err
 	}
 	s.writeDB.SetMaxOpenConns(1)
 	if err := migrate(ctx, s.writeDB); err != nil {
 		return nil, err
 	}
-	if s.readDB, err = openDB(path, "rw", "query_only(1)"); err != nil {
+	if s.readDB, err = openDB(path, "rw", "query_only(1)", "cache_size(-4096)"); err != nil {
 		return nil, err
 	}
 	if err := s.openReaders(ctx); err != nil {

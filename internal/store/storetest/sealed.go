@@ -111,7 +111,11 @@ func (s *suite) revisions(t *testing.T, st Store) {
 		if d := cmp.Diff(map[string]int64{"1/ü": 3, "2": 2}, all); d != "" {
 			t.Error(d)
 		}
-		return err
+		some, err2 := tx.RevisionsOf(ctx, "account", "1/ü", "3", "account/2")
+		if d := cmp.Diff(map[string]int64{"1/ü": 3}, some); d != "" {
+			t.Error(d)
+		}
+		return errors.Join(err, err2)
 	}))
 	recs, err := st.Search(ctx, audit.Query{About: "account/1/ü"})
 	must(t, err)

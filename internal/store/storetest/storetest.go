@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(tb testing.TB, dir string) Store) {
 	t.Run("selections", s.selections)
 	t.Run("one person, one review", s.reviews)
 	t.Run("relations", s.relations)
+	t.Run("what is read soon", s.foreseen)
 	t.Run("tokens", s.tokens)
 	t.Run("sealed rows", s.sealedRows)
 	t.Run("head, records and tiles", s.log)
@@ -338,7 +339,15 @@ func (s *suite) reviews(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
 		}
-		return err
+		all, err2 := tx.ReviewsOf(ctx, "b", "a", "none")
+		if d := cmp.Diff(append(want, approval.ReviewRow{ID: "x", Approval: "b", Person: "ana", Body: []byte("x"), MAC: []byte("mac")}), all); d != "" {
+			t.Error(d)
+		}
+		none, err3 := tx.ReviewsOf(ctx)
+		if len(none) > 0 {
+			t.Errorf("reviews of nothing: %v", none)
+		}
+		return errors.Join(err, err2, err3)
 	}))
 }
 
