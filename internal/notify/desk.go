@@ -166,7 +166,7 @@ func (d *Desk) words(err error) error {
 	case errors.As(err, &level):
 		says, link = fmt.Sprintf("This review has to be given with assurance %q: a click in a chat is not enough. Open it in the console.", level.Need), true
 	case errors.Is(err, approval.ErrNotEligible):
-		says = "You are not among those who were asked."
+		says, link = "You are not among those who were asked, or your groups can't be confirmed now: sign in at the console, then press again.", true
 	case errors.Is(err, approval.ErrReviewed):
 		says = "You have reviewed this. It waits for others."
 	case errors.Is(err, approval.ErrDecided):

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -21,6 +22,7 @@ type SignIn struct {
 	Subject     string // immutable at this issuer, and meaningless at another
 	Name        string // for people to read
 	Groups      []string
+	Object      string    // "tenant/object id" at an issuer that is Entra; "" elsewhere
 	AuthTime    time.Time // when the person really signed in there; zero: not told
 	AMR         []string  // how
 	At          time.Time // when it was said
@@ -175,6 +177,9 @@ func (i *Issuer) read(s *SignIn, c claims) error {
 			}
 		}
 	}
+	if i.c.Entra {
+		s.Object = c.object()
+	}
 	if i.c.GroupsClaim == "" {
 		return nil
 	}
@@ -208,7 +213,7 @@ func (i *Issuer) read(s *SignIn, c claims) error {
 type claims map[string]json.RawMessage
 
 // names that must not stand twice, in whatever spelling: two parsers would read two people.
-var names = []string{"iss", "sub", "aud", "azp", "exp", "iat", "nbf", "nonce", "at_hash", "auth_time", "amr", "_claim_names", "_claim_sources"}
+var names = []string{"iss", "sub", "aud", "azp", "exp", "iat", "nbf", "nonce", "at_hash", "auth_time", "amr", "tid", "oid", "_claim_names", "_claim_sources"}
 
 func parseClaims(payload []byte) (claims, error) {
 	d := json.NewDecoder(bytes.NewReader(payload))
@@ -238,6 +243,18 @@ func parseClaims(payload []byte) (claims, error) {
 	}
 	return out, nil
 }
+
+// object is the person in the tenant, "" where the token names none in full.
+func (c claims) object() string {
+	var tid, oid string
+	if json.Unmarshal(c["tid"], &tid) != nil || json.Unmarshal(c["oid"], &oid) != nil || !guid.MatchString(tid) || !guid.MatchString(oid) {
+		return ""
+	}
+	return strings.ToLower(tid + "/" + oid)
+}
+
+// guid is the only form of ids in Entra.
+var guid = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 
 // overage reports whether the issuer says that a claim is elsewhere (OpenID
 // Connect Core 5.6.2; Entra does so past 200 groups).

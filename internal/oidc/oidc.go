@@ -84,11 +84,13 @@ type Config struct {
 	Scopes   []string                              // openid is always asked for
 	// GroupsClaim names the claim that lists immutable group ids; "": groups are not read.
 	GroupsClaim string
-	NameClaim   string // for people to read; "" is "name"
-	Params      map[string]string
-	Roots       *x509.CertPool // nil: the system's
-	Logger      *slog.Logger
-	Clock       func() time.Time
+	// Entra takes tid and oid of its tokens for who somebody is in Microsoft Teams.
+	Entra     bool
+	NameClaim string // for people to read; "" is "name"
+	Params    map[string]string
+	Roots     *x509.CertPool // nil: the system's
+	Logger    *slog.Logger
+	Clock     func() time.Time
 }
 
 // An Issuer is one configured provider. It is safe for concurrent use; Run

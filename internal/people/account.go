@@ -25,6 +25,7 @@ type Claims struct {
 	Name     string // to show, as is Email
 	Email    string
 	Groups   []string // immutable ids, without the issuer's name
+	Object   string   // "tenant/object id" where the issuer is Entra
 	AuthTime time.Time
 	// Until is when the session ends that these claims came with: so long its
 	// holder may answer by these groups, unless Refreshed, Left or Idle says otherwise.
@@ -41,6 +42,7 @@ type account struct {
 	Name      string    `json:"name,omitempty"`
 	Email     string    `json:"email,omitempty"`
 	Groups    []string  `json:"groups,omitempty"` // with the issuer's name: "corp|00g1"
+	Object    string    `json:"object,omitempty"` // of Entra
 	First     time.Time `json:"first"`
 	Refreshed time.Time `json:"refreshed"`
 	Left      time.Time `json:"left,omitzero"` // when the issuer said that it is disabled
@@ -51,6 +53,25 @@ const accountKind = sealed.Kind[account]("account")
 
 // live is until when, in microseconds, a session holds an account's groups.
 type live struct{ until atomic.Int64 }
+
+// ByObject is the account that signed in as this object of Entra; "" when there
+// is none, or more than one.
+func (d *Directory) ByObject(object string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	found := ""
+	for _, e := range d.accounts {
+		v := &e.Value
+		if v.Object != object || object == "" || !v.Left.IsZero() || d.cfg.Issuers[issuerOf(v.Account)] != v.URL {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = v.Account
+	}
+	return found
+}
 
 // issuerOf is the part of an account's id before the bar.
 func issuerOf(account string) string {
@@ -101,7 +122,7 @@ func (d *Directory) claim(ctx context.Context, c Claims, what string) (identity.
 			return fmt.Errorf("issuer %s was %s when this account came first and is %s now: give another issuer another name: %w", c.Issuer, e.Value.URL, c.URL, ErrRefused)
 		}
 		v := &e.Value
-		changed := !slices.Equal(v.Groups, groups) || v.Name != c.Name || v.Email != c.Email || !v.Left.IsZero()
+		changed := !slices.Equal(v.Groups, groups) || v.Object != c.Object || v.Name != c.Name || v.Email != c.Email || !v.Left.IsZero()
 		if e.Revision > 0 && !changed && now.Sub(v.Refreshed) < noteEvery {
 			return nil
 		}
@@ -109,7 +130,7 @@ func (d *Directory) claim(ctx context.Context, c Claims, what string) (identity.
 		if gained, lost := differ(v.Groups, groups); gained+lost > 0 && e.Revision > 0 {
 			detail["gained"], detail["lost"] = fmt.Sprint(gained), fmt.Sprint(lost)
 		}
-		v.Groups, v.Name, v.Email, v.Refreshed, v.Left, v.Why = groups, c.Name, c.Email, now, time.Time{}, ""
+		v.Groups, v.Object, v.Name, v.Email, v.Refreshed, v.Left, v.Why = groups, c.Object, c.Name, c.Email, now, time.Time{}, ""
 		return accountKind.Put(ctx, w, e, &audit.Record{Type: audit.TypePerson, Decision: what, Person: d.idOf(v), Detail: detail})
 	})
 	if err != nil {

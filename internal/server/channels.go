@@ -1,11 +1,13 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/assenthq/assent/internal/notify"
+	"github.com/assenthq/assent/internal/people"
 )
 
 // makeChannel makes one of the configuration's channels: the explicit table of
@@ -35,6 +37,35 @@ func (s *Server) makeChannels() error {
 		Node: s.node(), Shared: s.shared != nil, Logger: s.log,
 	})
 	return err
+}
+
+// offer says that an account in a chat belongs to whoever made the code in the
+// console; they still have to confirm. It tells whom.
+func (s *Server) offer(ctx context.Context, code string, claims people.Claims) (string, error) {
+	if _, err := s.dir.LookAtLink(ctx, code); err != nil { // before anything is remembered of a stranger
+		return "", err
+	}
+	p, err := s.dir.SignedIn(ctx, claims)
+	if err != nil {
+		return "", err
+	}
+	p.Account = claims.Account()
+	l, err := s.dir.OfferLink(ctx, code, &p)
+	if err != nil {
+		return "", err
+	}
+	return l.Name, nil
+}
+
+// accountsOf are a person's accounts in one chat.
+func (s *Server) accountsOf(channel, person string) []string {
+	var out []string
+	for _, a := range s.dir.Accounts() {
+		if a.Person == person && a.Left.IsZero() && strings.HasPrefix(a.ID, channel+"|") {
+			out = append(out, a.ID)
+		}
+	}
+	return out
 }
 
 // desk takes answers from chats.

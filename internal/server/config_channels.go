@@ -44,6 +44,23 @@ func (c *Config) routes() []notify.Route {
 	return out
 }
 
+// accountURLs are the issuers of accounts: those that people sign in through, and
+// chats, each by the name of its channel. An account of a chat is in no group by itself.
+func (c *Config) accountURLs() map[string]string {
+	out := c.issuerURLs()
+	for i := range c.Channels {
+		if url := c.Channels[i].accounts(); url != "" {
+			out[c.Channels[i].Name] = url
+		}
+	}
+	return out
+}
+
+// accounts is what a chat whose people can be linked calls itself; "" for other channels.
+func (c *ChannelConfig) accounts() string {
+	return ""
+}
+
 // kinds names the kinds of channel that are set.
 func (c *ChannelConfig) kinds() []string {
 	var out []string
@@ -62,6 +79,9 @@ func (k *checker) channels(c *Config) {
 			k.fail(at+".name", fmt.Sprintf("%q stands twice", ch.Name), "give each channel its own name")
 		}
 		names[ch.Name] = true
+		if ch.accounts() != "" && c.issuerURLs()[ch.Name] != "" {
+			k.fail(at+".name", fmt.Sprintf("%q is the name of an issuer too", ch.Name), "give it another name: accounts are NAME|id")
+		}
 		if n := len(ch.kinds()); n != 1 {
 			k.fail(at, fmt.Sprintf("names %d kinds of channel", n), "give exactly one of slack, teams, email, webhook")
 		}

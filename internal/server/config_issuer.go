@@ -18,6 +18,7 @@ type IssuerConfig struct {
 	GroupsClaim  string            `yaml:"groups_claim" doc:"Claim of the ID token or of userinfo that lists immutable ids of groups; none: groups are not read." default:"groups"`
 	NameClaim    string            `yaml:"name_claim" doc:"Claim with a name for people to read. It is no key." default:"name"`
 	Params       map[string]string `yaml:"params" doc:"Further parameters of the authorization request, such as access_type: offline for Google."`
+	Entra        bool              `yaml:"entra" doc:"This is one tenant of Microsoft Entra: tid and oid of its tokens say who somebody is in Teams, without a link."`
 	CA           string            `yaml:"ca" doc:"Certificate authorities that may sign the issuer's certificate (PEM). Unset: the system's."`
 	Everyone     bool              `yaml:"everyone" doc:"Lets everyone with an account there sign in and look. Unset: only configured people, and members of a group that groups: names."`
 }

@@ -74,7 +74,7 @@ func each(in []string, fn func(string) string) []string {
 
 // peopleConfig is what the configuration says of people, in the directory's terms.
 func peopleConfig(c *Config) people.Config {
-	out := people.Config{Issuers: c.issuerURLs()}
+	out := people.Config{Issuers: c.accountURLs()}
 	for _, p := range c.People {
 		ip := identity.Person{ID: personID(p.ID), Name: p.Name, Groups: each(p.Groups, groupID), Accounts: slices.Clone(p.Accounts)}
 		if ip.Name == "" {

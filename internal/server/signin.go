@@ -62,7 +62,7 @@ func ReachIssuers(ctx context.Context, c *Config) map[string]error {
 func (c *IssuerConfig) open(cfg *Config, log *slog.Logger) (*oidc.Issuer, error) {
 	o := oidc.Config{
 		Name: c.Name, Issuer: c.Issuer, ClientID: c.ClientID, Scopes: c.Scopes, GroupsClaim: c.GroupsClaim, NameClaim: c.NameClaim,
-		Params: c.Params, Logger: log,
+		Params: c.Params, Entra: c.Entra, Logger: log,
 	}
 	if c.ClientSecret != nil {
 		o.Secret = func(ctx context.Context) ([]byte, error) { return c.ClientSecret.Read(ctx, cfg) }
@@ -83,7 +83,7 @@ func (c *IssuerConfig) open(cfg *Config, log *slog.Logger) (*oidc.Issuer, error)
 type folk struct{ s *Server }
 
 func (f folk) claims(c session.Claims) people.Claims {
-	return people.Claims{Issuer: c.Issuer, URL: c.URL, Subject: c.Subject, Name: c.Name, Groups: c.Groups, AuthTime: c.AuthTime, Until: c.Until}
+	return people.Claims{Issuer: c.Issuer, URL: c.URL, Subject: c.Subject, Name: c.Name, Groups: c.Groups, Object: c.Object, AuthTime: c.AuthTime, Until: c.Until}
 }
 
 func (f folk) SignedIn(ctx context.Context, c session.Claims) (identity.Person, error) {

@@ -107,6 +107,7 @@ const kind = sealed.Kind[Session]("session")
 type Claims struct {
 	Issuer, URL, Subject, Name string
 	Groups                     []string // as the issuer names them, without its name
+	Object                     string   // "tenant/object id", of Entra
 	AuthTime                   time.Time
 	Until                      time.Time // the end of the session they came with
 	First                      bool      // the first administrator signs in: in no group yet
@@ -247,7 +248,7 @@ type Opening struct {
 }
 
 func (m *Manager) claims(s *oidc.SignIn, until time.Time) Claims {
-	return Claims{Issuer: s.Issuer, URL: s.URL, Subject: s.Subject, Name: s.Name, Groups: s.Groups, AuthTime: s.AuthTime, Until: until}
+	return Claims{Issuer: s.Issuer, URL: s.URL, Subject: s.Subject, Name: s.Name, Groups: s.Groups, Object: s.Object, AuthTime: s.AuthTime, Until: until}
 }
 
 // expires is when a session ends by itself. Where nobody can be asked again, soon.
