@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -17,10 +18,20 @@ type mappedFile struct {
 	window []byte // the part of the file that is mapped
 	from   int64  // where it begins
 	at     int    // in it: where the next byte goes
+	ready  int    // in it: up to here prepare has been, which is never before at
+	synced atomic.Bool
+	mark   int64 // where the file ended when prepare last saw that it had been synced
 }
 
 // windowBytes is how much is reserved and mapped at a time, in whole pages.
 const windowBytes = 1 << 20
+
+// A page that is stored to for the first time since it was synced costs a fault. Where
+// much is stored between two syncs, the next pages are written as zeros beforehand in
+// one piece: the kernel then takes them as one.
+const zerosBytes, pageBytes = 64 << 10, 4 << 10
+
+var zeros [zerosBytes]byte
 
 // grow makes f a mappedFile where its file system can reserve room.
 func grow(f *os.File) (file, error) {
@@ -40,12 +51,48 @@ func (m *mappedFile) Write(b []byte) (n int, err error) {
 				return n, err
 			}
 		}
+		if m.at+len(b)-n > m.ready {
+			if err := m.prepare(len(b) - n); err != nil {
+				return n, err
+			}
+		}
 		k, err := m.put(b[n:])
 		if n += k; err != nil {
 			return n, err
 		}
 	}
 	return n, nil
+}
+
+// prepare decides about the pages that the next n bytes go to.
+func (m *mappedFile) prepare(n int) error {
+	if m.synced.Swap(false) {
+		m.mark = m.from + int64(m.at)
+	}
+	if m.from+int64(m.at)-m.mark < zerosBytes { // few: each zero would be written to the disk for nothing
+		m.ready = (m.at + n + pageBytes - 1) &^ (pageBytes - 1)
+		return nil
+	}
+	for m.ready < min(m.at+n, len(m.window)) {
+		// A file that was cut short must not grow again over what is missing.
+		if info, err := m.Stat(); err != nil {
+			return err
+		} else if end := m.from + int64(len(m.window)); info.Size() < end {
+			return fmt.Errorf("storing to %s, which is mapped: it has %d bytes instead of %d", m.Name(), info.Size(), end)
+		}
+		k, err := m.WriteAt(zeros[:zerosBytes-m.ready%zerosBytes], m.from+int64(m.ready)) // a window is a multiple of it
+		if err != nil {
+			return fmt.Errorf("making room: %w", err)
+		}
+		m.ready += k
+	}
+	return nil
+}
+
+// Sync is the file's own. It may run beside Write.
+func (m *mappedFile) Sync() error {
+	m.synced.Store(true)
+	return m.osFile.Sync()
 }
 
 // put copies as much as the window has room for. Somebody may have cut the file
@@ -76,7 +123,7 @@ func (m *mappedFile) advance() error {
 	if err != nil {
 		return fmt.Errorf("mapping %s: %w", m.Name(), err)
 	}
-	m.window, m.from, m.at = window, next, 0
+	m.window, m.from, m.at, m.ready = window, next, 0, 0
 	return nil
 }
 

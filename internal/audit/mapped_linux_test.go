@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,5 +117,92 @@ func TestMappedFileIsAFile(t *testing.T) {
 	}
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want.Bytes()) {
 		t.Errorf("%d bytes read back of %d, %v", len(got), want.Len(), err)
+	}
+}
+
+// What is stored is the same whether zeros went before it or not, whatever the sizes
+// and whenever it is synced; few stores bring no zeros, many do.
+func TestZerosBeforehand(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	f, err := (osDisk{}).create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, ok := f.(*mappedFile)
+	if !ok {
+		t.Fatalf("%T: this file system reserves no room, so this shows nothing", f)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	var want bytes.Buffer
+	few, many := 0, 0
+	for want.Len() < 5*windowBytes {
+		b := make([]byte, 1+random.IntN(2000)<<(4*random.IntN(3)))
+		for i := range b {
+			b[i] = byte(1 + random.IntN(255))
+		}
+		since := int64(want.Len()) - m.mark
+		if n, err := io.MultiWriter(m, &want).Write(b); n != len(b) || err != nil {
+			t.Fatal(n, err)
+		}
+		switch ahead := m.ready - m.at; {
+		case ahead < 0:
+			t.Fatalf("%d bytes stored beyond what was made ready", -ahead)
+		case since < zerosBytes && len(b) < zerosBytes/2 && ahead < pageBytes:
+			few++
+		case ahead >= pageBytes:
+			many++
+		}
+		if random.IntN(400) == 0 {
+			for range 30 { // rare ones, each synced
+				if _, err := io.MultiWriter(m, &want).Write([]byte("one")); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.Sync(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if m.ready-m.at >= 2*zerosBytes {
+				t.Fatal("too far ahead")
+			}
+		}
+	}
+	if few == 0 || many == 0 {
+		t.Errorf("%d stores page by page, %d with zeros before them: this shows nothing", few, many)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got[:want.Len()], want.Bytes()) || len(bytes.Trim(got[want.Len():], "\x00")) != 0 {
+		t.Errorf("while it is open, another process reads something else: %v", err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("%d bytes read back of %d, %v", len(got), want.Len(), err)
+	}
+}
+
+// Who is cut short while much is stored doesn't grow again over the hole.
+func TestCutShortUnderLoad(t *testing.T) {
+	f, err := (osDisk{}).create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := bytes.Repeat([]byte("x"), pageBytes)
+	for range 3 * zerosBytes / pageBytes {
+		if _, err := f.Write(page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := f.(*mappedFile)
+	if m.ready != m.at { // at an edge, where no store would touch a page that is gone
+		t.Fatalf("stored up to %d, ready up to %d: this shows nothing", m.at, m.ready)
+	}
+	if err := os.Truncate(m.Name(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := m.Write(page); err == nil {
+		t.Errorf("Write = %d: the file is longer again, and what it held is gone", n)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
