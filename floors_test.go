@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"gate", "internal/change", "internal/emergency", "internal/store", "internal/card"},
 	{"internal/enforce", "gate/gatetest", "internal/store/storetest", "internal/notify"},
 	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres", "internal/channels/..."},
-	{"internal/api", "internal/console", "client", "internal/notify/notifytest"},
+	{"internal/api", "internal/console", "internal/scim", "client", "internal/notify/notifytest"},
 	{"internal/server"},
 	{"internal/demo"},
 	{"internal/cli"},

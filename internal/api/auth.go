@@ -31,6 +31,8 @@ func kindOf(scope string) string {
 		return identity.KindActor
 	case identity.ScopeGate:
 		return identity.KindGate
+	case identity.ScopeSCIM:
+		return identity.KindProvision
 	}
 	return identity.KindPerson
 }
@@ -42,6 +44,8 @@ func nameOf(c *identity.Caller) string {
 		return c.Person.ID
 	case c.Asker != nil && len(c.Asker.Chain) > 0:
 		return c.Asker.Chain[0].ID
+	case c.Issuer != "":
+		return "provision:" + c.Issuer
 	}
 	return "gate:" + c.Token
 }

@@ -10,10 +10,10 @@ import (
 
 // A TokenRequest asks for a credential.
 type TokenRequest struct {
-	Kind      string   `json:"kind" enum:"actor,person,gate"`
-	Subject   string   `json:"subject,omitempty" maxLength:"256" doc:"Person id: whose credential it is, or for whom the actor works (unset: its owner)"`
+	Kind      string   `json:"kind" enum:"actor,person,gate,provision"`
+	Subject   string   `json:"subject,omitempty" maxLength:"256" doc:"Person id: whose credential it is, or for whom the actor works (unset: its owner). Of a provisioning credential, the name of its issuer"`
 	Actors    []string `json:"actors,omitempty" maxItems:"4" doc:"Of an actor's credential, the acting one first"`
-	Scopes    []string `json:"scopes,omitempty" maxItems:"8" doc:"Of a person's credential: review, read, mint, admin. Actors have act, gates have gate, and nothing else"`
+	Scopes    []string `json:"scopes,omitempty" maxItems:"8" doc:"Of a person's credential: review, read, mint, admin. Actors have act, gates have gate, provisioning has scim, and nothing else"`
 	ExpiresIn int64    `json:"expires_in,omitempty" minimum:"1" maximum:"31622400" doc:"Seconds; a day unless set"`
 }
 
@@ -68,7 +68,13 @@ func (s *server) createToken(ctx context.Context, in *createTokenIn) (*createTok
 // person's credential is made by that person, or by the machine's operator, who
 // could write the configuration as well.
 func (s *server) mayMint(c *identity.Caller, b *TokenRequest) error {
-	if b.Kind != identity.KindPerson || c.Person == nil || c.Person.ID == s.Machine && s.Machine != "" {
+	if c.Person != nil && c.Person.ID == s.Machine && s.Machine != "" {
+		return nil
+	}
+	if b.Kind == identity.KindProvision {
+		return problem(http.StatusForbidden, "not-yours", "A provisioning credential says who is in which group: it is made on the server's machine, where the configuration lies that says the same.")
+	}
+	if b.Kind != identity.KindPerson || c.Person == nil {
 		return nil
 	}
 	if p, ok := s.Directory.Person(b.Subject); !ok || p.ID == c.Person.ID {

@@ -18,24 +18,29 @@ func (a *app) tokenCmd() *cobra.Command {
 }
 
 func (a *app) tokenMintCmd() *cobra.Command {
-	var actor, typ, person string
+	var actor, typ, person, issuer string
 	var scopes []string
 	var life time.Duration
 	c := &cobra.Command{
-		Use: "mint --actor NAME | --person NAME --scope review", Args: exactly(),
+		Use: "mint --actor NAME | --person NAME --scope review | --provision ISSUER", Args: exactly(),
 		Short: "Make a credential; its text is printed once and stored nowhere",
 		Long: `Make a credential; its text is printed once and stored nowhere.
 
 An actor's token is the password of user NAME at a database gate, and its bearer
 token at the API. It can ask and nothing else: no setting gives it review scope.
-A person's token carries the scopes named: review, read, mint, admin.`,
+A person's token carries the scopes named: review, read, mint, admin.
+A provisioning token is for the issuer's SCIM client (docs/scim.md): it says who
+has an account there and who is in which of its groups, and nothing else.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if problem := mintProblem(actor, typ, person, scopes); problem != "" {
+			if problem := mintProblem(actor, typ, person, issuer, scopes); problem != "" {
 				return usage(cmd, "%s", problem)
 			}
 			r := client.TokenRequest{Kind: "actor", Actors: []string{typ + ":" + strings.TrimPrefix(actor, typ+":")}, Life: life}
 			if person != "" {
 				r = client.TokenRequest{Kind: "person", Subject: "person:" + strings.TrimPrefix(person, "person:"), Scopes: scopes, Life: life}
+			}
+			if issuer != "" {
+				r = client.TokenRequest{Kind: "provision", Subject: issuer, Life: life}
 			}
 			c, err := a.client(true)
 			if err != nil {
@@ -55,16 +60,19 @@ A person's token carries the scopes named: review, read, mint, admin.`,
 	c.Flags().StringVar(&actor, "actor", "", "actor of the configuration")
 	c.Flags().StringVar(&typ, "type", "agent", "type of the actor: agent, pipeline or service")
 	c.Flags().StringVar(&person, "person", "", "person of the configuration")
+	c.Flags().StringVar(&issuer, "provision", "", "issuer with scim: true, whose accounts and groups it provisions")
 	c.Flags().StringSliceVar(&scopes, "scope", nil, "scope of a person's token: review, read, mint (tokens for one's own actors), admin")
 	c.Flags().DurationVar(&life, "ttl", 8*time.Hour, "how long it is good for")
 	return c
 }
 
 // mintProblem says what is wrong with the flags of mint, "" if nothing is.
-func mintProblem(actor, typ, person string, scopes []string) string {
+func mintProblem(actor, typ, person, issuer string, scopes []string) string {
 	switch {
-	case (actor == "") == (person == ""):
-		return "name one of --actor and --person"
+	case (actor == "") == (person == "") && issuer == "" || issuer != "" && (actor != "" || person != ""):
+		return "name one of --actor, --person and --provision"
+	case issuer != "" && len(scopes) > 0:
+		return "a provisioning token takes no --scope: it provisions, and nothing else"
 	case actor != "" && len(scopes) > 0:
 		return "an actor's token takes no --scope: it can ask, and nothing else"
 	case typ != "agent" && typ != "pipeline" && typ != "service":

@@ -193,7 +193,7 @@ func (c *Console) stranger(o session.Opening) string {
 		return "Nobody is signed in by this."
 	}
 	return "The issuer " + o.SignIn.Issuer + " knows you, and this deployment doesn't: your account is neither a configured person's nor in a group it knows. " +
-		"An administrator may add the account " + o.SignIn.Issuer + "|" + o.SignIn.Subject + "."
+		"An administrator may add the account " + o.SignIn.Issuer + "|" + o.SignIn.Account() + "."
 }
 
 // showAdminLink shows the link for the first administrator and uses nothing up.

@@ -32,6 +32,9 @@ type Person struct {
 	// Kin are further ids held to be the same human, for exclusion only: links
 	// that ended lately.
 	Kin []string `json:",omitempty"`
+	// Gone says that provisioning ended the account by which this person was
+	// found, or each of theirs: they stay known, and answer nothing.
+	Gone bool `json:",omitempty"`
 	// StandsFor are seats of others that this person may take for a while.
 	StandsFor []Standing `json:",omitempty"`
 }
@@ -88,6 +91,7 @@ const (
 	ScopeRead   = "read"   // see approvals and the log
 	ScopeAdmin  = "admin"
 	ScopeMint   = "mint" // make tokens for the actors one owns
+	ScopeSCIM   = "scim" // provision the accounts and groups of one issuer
 )
 
 // An Asker is everything known about who asks, from a checked credential.

@@ -21,6 +21,9 @@ const (
 	KindActor  = "actor"  // an agent, pipeline or service: asks, and nothing else
 	KindPerson = "person" // a person: reviews, reads, administers
 	KindGate   = "gate"   // a remote gate: asserts the subject it authenticated
+	// KindProvision is an identity provider's: it says who has an account there,
+	// and nothing else. Its subject is the issuer's name.
+	KindProvision = "provision"
 )
 
 // Errors of the token store. Login surfaces answer all of them alike.
@@ -47,6 +50,8 @@ var scopesOf = map[string][]string{
 	KindActor:  {ScopeAct},
 	KindPerson: {ScopeReview, ScopeRead, ScopeAdmin, ScopeMint},
 	KindGate:   {ScopeGate},
+
+	KindProvision: {ScopeSCIM},
 }
 
 // A Token is a stored credential. Its secret is not in it: a bearer and a
@@ -128,8 +133,10 @@ type TokenOptions struct {
 	// back as it once was. nil: nobody can be asked, and the row alone counts.
 	Revoked func(ctx context.Context, tx TokenTx, id string) (bool, error)
 	// Rule says whether a workload rule still leads to an actor; nil: there are none.
-	Rule  func(rule, actor string) bool
-	Clock func() time.Time
+	Rule func(rule, actor string) bool
+	// Provisions says whether an issuer is provisioned; nil: none is.
+	Provisions func(issuer string) bool
+	Clock      func() time.Time
 }
 
 // Tokens mints, checks and revokes credentials. It is safe for concurrent use.
@@ -246,6 +253,7 @@ type Caller struct {
 	Expires time.Time
 	Asker   *Asker  // KindActor
 	Person  *Person // KindPerson
+	Issuer  string  // KindProvision: whose accounts it speaks of
 }
 
 // Has reports whether the credential carries scope.
@@ -426,7 +434,7 @@ func (t *Tokens) caller(tok *Token) (*Caller, error) {
 		return c, err
 	case KindPerson:
 		p, ok := t.o.Directory.Person(tok.Subject)
-		if !ok || len(tok.Chain) > 0 {
+		if !ok || p.Gone || len(tok.Chain) > 0 {
 			return nil, fmt.Errorf("%w: no person %q", ErrBadToken, tok.Subject)
 		}
 		c.Person = &p
@@ -434,6 +442,11 @@ func (t *Tokens) caller(tok *Token) (*Caller, error) {
 		if len(tok.Chain) > 0 {
 			return nil, fmt.Errorf("%w: a gate has no actors", ErrBadToken)
 		}
+	case KindProvision:
+		if len(tok.Chain) > 0 || t.o.Provisions == nil || !t.o.Provisions(tok.Subject) {
+			return nil, fmt.Errorf("%w: issuer %q is not provisioned: set scim: true on it", ErrBadToken, tok.Subject)
+		}
+		c.Issuer = tok.Subject
 	}
 	return c, nil
 }

@@ -20,6 +20,7 @@ import (
 type SignIn struct {
 	Issuer, URL string // name and URL
 	Subject     string // immutable at this issuer, and meaningless at another
+	Key         string // what the account is known by here, where that is not Subject
 	Name        string // for people to read
 	Groups      []string
 	Object      string    // "tenant/object id" at an issuer that is Entra; "" elsewhere
@@ -30,6 +31,14 @@ type SignIn struct {
 	Access      string    // secret
 	AccessEnds  time.Time
 	IDToken     string // as signed
+}
+
+// Account is the issuer's immutable id of the account.
+func (s *SignIn) Account() string {
+	if s.Key != "" {
+		return s.Key
+	}
+	return s.Subject
 }
 
 // expect is what an ID token must answer to.
@@ -101,10 +110,24 @@ func (i *Issuer) verify(ctx context.Context, at *found, raw, access string, want
 	if err := i.answers(t, c, access, want); err != nil {
 		return nil, nil, err
 	}
+	if s.Key, err = i.key(c); err != nil {
+		return nil, nil, err
+	}
 	if err := i.times(s, t, c, want); err != nil {
 		return nil, nil, err
 	}
 	return s, c, nil
+}
+
+// key reads the claim that accounts are known by, where it isn't sub.
+func (i *Issuer) key(c claims) (key string, err error) {
+	if i.c.SubjectClaim == "" || i.c.SubjectClaim == "sub" {
+		return "", nil
+	}
+	if json.Unmarshal(c[i.c.SubjectClaim], &key) != nil || key == "" || len(key) > 255 || !clean(key) {
+		return "", i.refused("its ID token has no usable "+i.c.SubjectClaim, "an administrator lets it send that claim (Entra: scope profile)")
+	}
+	return key, nil
 }
 
 // answers checks that a token is for us, about the right person, in answer to our question.

@@ -82,6 +82,8 @@ type Config struct {
 	ClientID string
 	Secret   func(context.Context) ([]byte, error) // read anew each time; nil: a public client
 	Scopes   []string                              // openid is always asked for
+	// SubjectClaim names the claim that accounts are known by; "": sub.
+	SubjectClaim string
 	// GroupsClaim names the claim that lists immutable group ids; "": groups are not read.
 	GroupsClaim string
 	// Entra takes tid and oid of its tokens for who somebody is in Microsoft Teams.

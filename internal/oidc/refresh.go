@@ -42,6 +42,9 @@ func (i *Issuer) Again(ctx context.Context, s SignIn) (*SignIn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if out.Key != s.Key {
+		return nil, i.refused("its ID token is about another account", "sign in again")
+	}
 	out.AuthTime, out.AMR, out.IDToken = s.AuthTime, s.AMR, s.IDToken // a refresh is no sign-in
 	return out, nil
 }

@@ -112,6 +112,9 @@ func (d *Directory) claim(ctx context.Context, c Claims, what string) (identity.
 	}
 	id := c.Account()
 	err = d.change(ctx, func(w *sealed.Writer, now time.Time) error {
+		if d.Gone(id) { // asked within the transaction: who disables it writes the account's row too
+			return fmt.Errorf("provisioning says that this account is disabled: %w", ErrRefused)
+		}
 		e, err := accountKind.Get(ctx, &w.Reader, rowID(id))
 		switch {
 		case errors.Is(err, sealed.ErrNotFound):
@@ -146,11 +149,16 @@ func (d *Directory) claim(ctx context.Context, c Claims, what string) (identity.
 
 // idOf is the person that an account leads to by itself, without links.
 func (d *Directory) idOf(a *account) string {
-	if id, ok := d.cfg.owner[a.Account]; ok {
+	return d.idAt(a.Account, a.URL)
+}
+
+// idAt is idOf for an account that nothing is remembered of.
+func (d *Directory) idAt(account, url string) string {
+	if id, ok := d.cfg.owner[account]; ok {
 		return id
 	}
-	_, subject, _ := strings.Cut(a.Account, "|")
-	return personOf(a.URL, subject)
+	_, subject, _ := strings.Cut(account, "|")
+	return personOf(url, subject)
 }
 
 // checkClaims refuses what an issuer may not say, and gives the groups their full names.

@@ -17,6 +17,11 @@ type Config struct {
 	OnCall  []Rotation
 	Actors  []identity.Actor
 	Issuers map[string]string // name → URL; an account of any other issuer is refused
+	// SignIns are the issuers that people sign in through; nil: all of them. The
+	// others vouch for accounts alone, as chats do.
+	SignIns map[string]string
+	// Provisioned are the issuers whose provisioning counts.
+	Provisioned map[string]bool
 }
 
 // A Group is a name that packs use, and who is in it.

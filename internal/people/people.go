@@ -48,6 +48,9 @@ type Options struct {
 	Box    *sealed.Box      // nil: nothing is remembered, and only the configuration counts
 	Clock  func() time.Time // nil: time.Now
 	Logger *slog.Logger
+	// Gone is told when provisioning, here or by another node, says that an
+	// account is disabled. It must be quick or hand over. nil: nobody is.
+	Gone func()
 }
 
 // A Directory is safe for concurrent use. What it answers is one immutable
@@ -61,6 +64,8 @@ type Directory struct {
 	links    entries[link]
 	standins entries[standIn]
 	swaps    entries[swap]
+	users    entries[ProvisionedUser]
+	pgroups  entries[ProvisionedGroup]
 	live     map[string]*live    // by account: until when its groups are held by a session
 	granted  map[string][]string // groups of an account beside its issuer's: the first administrator's
 	runtime  []identity.Actor
@@ -91,6 +96,7 @@ func Open(ctx context.Context, o Options) (*Directory, error) {
 	d := &Directory{
 		o: o, cfg: cfg, live: map[string]*live{}, dirty: make(chan struct{}, 1), todo: map[string]map[string]bool{},
 		accounts: entries[account]{}, links: entries[link]{}, standins: entries[standIn]{}, swaps: entries[swap]{},
+		users: entries[ProvisionedUser]{}, pgroups: entries[ProvisionedGroup]{},
 	}
 	if o.Box != nil {
 		if err := d.load(ctx); err != nil {

@@ -19,6 +19,7 @@ type picture struct {
 	actors    map[string]identity.Actor
 	actorList []identity.Actor
 	turns     map[string][]string // person id → groups they are on call for
+	prov      map[string]*provision
 }
 
 // An entry is what one id leads to.
@@ -71,9 +72,10 @@ type drawing struct {
 
 // draw makes the picture of now; mu is held.
 func (d *Directory) draw(now time.Time) *picture {
+	prov := d.provisions()
 	w := &drawing{
 		d: d, now: now, same: sets{}, kin: sets{}, mute: map[string]bool{}, since: map[string]time.Time{}, turns: map[string][]string{},
-		pic: &picture{until: now.Add(24 * time.Hour), byID: map[string]*entry{}, members: map[string][]identity.Person{}, actors: map[string]identity.Actor{}},
+		pic: &picture{until: now.Add(24 * time.Hour), byID: map[string]*entry{}, members: map[string][]identity.Person{}, actors: map[string]identity.Actor{}, prov: prov},
 	}
 	for id := range d.cfg.people {
 		w.join(id, id)
@@ -89,6 +91,13 @@ func (d *Directory) draw(now time.Time) *picture {
 		w.join(a.Account, d.idOf(a))
 		_, subject, _ := strings.Cut(a.Account, "|")
 		w.join(a.Account, personOf(a.URL, subject)) // as which it may have come before it was configured
+	}
+	for account, p := range prov {
+		if url := d.cfg.Issuers[issuerOf(account)]; p.gone || len(p.groups) > 0 {
+			_, subject, _ := strings.Cut(account, "|")
+			w.join(account, d.idAt(account, url))
+			w.join(account, personOf(url, subject))
+		}
 	}
 	for _, e := range d.links {
 		w.link(&e.Value)
@@ -152,6 +161,9 @@ func (w *drawing) home(account string) string {
 	}
 	if e := w.d.accounts[rowID(account)]; e != nil {
 		return w.d.idOf(&e.Value)
+	}
+	if w.pic.prov[account] != nil {
+		return w.d.idAt(account, w.d.cfg.Issuers[issuerOf(account)])
 	}
 	return ""
 }
@@ -233,6 +245,9 @@ func (w *drawing) body(ids []string) *body {
 			w.account(b, id)
 		}
 	}
+	if b.found.Gone = w.gone(ids); b.found.Gone {
+		b.own, b.held, b.all = nil, nil, nil
+	}
 	b.found.Issuers = tidy(issuers)
 	b.found.Groups = tidy(b.own)
 	b.all = tidy(append(b.all, b.own...))
@@ -242,34 +257,75 @@ func (w *drawing) body(ids []string) *body {
 				b.found.Name = cmp.Or(b.found.Name, e.Value.Name, e.Value.Email)
 			}
 		}
+		for _, id := range ids {
+			if p := w.pic.prov[id]; p != nil {
+				b.found.Name = cmp.Or(b.found.Name, p.name)
+			}
+		}
 		b.found.Name = cmp.Or(b.found.Name, b.found.ID)
 	}
 	return b
 }
 
-// account adds the groups that an issuer gave one account of b.
-func (w *drawing) account(b *body, id string) {
-	e := w.d.accounts[rowID(id)]
-	if e == nil || e.Value.Account != id || !e.Value.Left.IsZero() {
-		return
+// gone reports whether provisioning has ended every account by which a person
+// could sign in: then nothing of theirs counts any more, whatever the
+// configuration says of them.
+func (w *drawing) gone(ids []string) bool {
+	gone := false
+	for _, id := range ids {
+		signIns := w.d.cfg.Issuers
+		if w.d.cfg.SignIns != nil {
+			signIns = w.d.cfg.SignIns
+		}
+		if !strings.Contains(id, "|") || signIns[issuerOf(id)] == "" {
+			continue
+		}
+		if p := w.pic.prov[id]; p == nil || !p.gone {
+			return false
+		}
+		gone = true
 	}
-	if w.mute[w.home(id)] || w.d.cfg.Issuers[issuerOf(id)] != e.Value.URL {
+	return gone
+}
+
+// account adds the groups that an issuer gave one account of b: what it said at
+// the sign-in, and what its provisioning says now.
+func (w *drawing) account(b *body, id string) {
+	prov := w.pic.prov[id]
+	if prov != nil && prov.gone || w.mute[w.home(id)] {
 		return
 	}
 	var groups []string
-	for _, raw := range e.Value.Groups {
-		groups = append(groups, w.d.cfg.from[raw]...)
+	if prov != nil {
+		groups = append(groups, prov.groups...)
+		b.all = append(b.all, prov.groups...)
 	}
-	groups = append(groups, w.d.granted[id]...)
+	claimed, until := w.claimed(id)
+	groups = append(groups, claimed...)
 	if len(groups) == 0 {
 		return
 	}
 	b.held = append(b.held, held{by: w.d.liveOf(id), groups: groups})
-	forget := e.Value.Refreshed.Add(GroupMemory)
-	w.at(forget)
-	if w.now.Before(forget) {
-		b.all = append(b.all, groups...)
+	w.at(until)
+	if w.now.Before(until) {
+		b.all = append(b.all, claimed...)
 	}
+}
+
+// claimed are our groups by what the issuer said when an account signed in, and
+// until when that makes it one that may be asked.
+func (w *drawing) claimed(id string) (groups []string, until time.Time) {
+	e := w.d.accounts[rowID(id)]
+	if e == nil || e.Value.Account != id || !e.Value.Left.IsZero() || w.d.cfg.Issuers[issuerOf(id)] != e.Value.URL {
+		return nil, time.Time{}
+	}
+	own := issuerOf(id) + "|" + ownGroup
+	for _, raw := range e.Value.Groups {
+		if !strings.HasPrefix(raw, own) { // a name of ours, which no claim can say
+			groups = append(groups, w.d.cfg.from[raw]...)
+		}
+	}
+	return append(groups, w.d.granted[id]...), e.Value.Refreshed.Add(GroupMemory)
 }
 
 // lend gives the stand-in of somebody their seats.
@@ -294,12 +350,17 @@ func (w *drawing) lend(id string, s *standIn, bodies map[string]*body) {
 func (w *drawing) enter(b *body) {
 	slices.Sort(b.found.Kin)
 	slices.SortFunc(b.standby, func(x, y identity.Standing) int { return strings.Compare(x.ID, y.ID) })
-	b.found.StandsFor = b.standby
+	if !b.found.Gone {
+		b.found.StandsFor = b.standby
+	}
 	broken := w.d.broken != nil
 	for _, id := range b.ids {
 		e := &entry{found: b.found, held: b.held, mute: w.mute[id] || broken}
 		if strings.Contains(id, "|") && w.mute[w.home(id)] {
 			e.mute = true
+		}
+		if p := w.pic.prov[id]; p != nil && p.gone {
+			e.mute, e.found.Gone = true, true
 		}
 		e.found.Since = w.since[id]
 		if id != b.found.ID {
@@ -307,7 +368,7 @@ func (w *drawing) enter(b *body) {
 		}
 		w.pic.byID[id] = e
 	}
-	if broken {
+	if broken || b.found.Gone {
 		return
 	}
 	member := b.found

@@ -61,6 +61,8 @@ func (d *Directory) tables() []table {
 		tableOf[link]{linkKind, d.links},
 		tableOf[standIn]{standInKind, d.standins},
 		tableOf[swap]{swapKind, d.swaps},
+		tableOf[ProvisionedUser]{userKind, d.users},
+		tableOf[ProvisionedGroup]{groupKind, d.pgroups},
 	}
 }
 
@@ -137,6 +139,9 @@ func (d *Directory) reload(ctx context.Context, about []string) error {
 		fn()
 	}
 	d.rebuild()
+	if d.o.Gone != nil && slices.ContainsFunc(about, func(a string) bool { return strings.HasPrefix(a, string(userKind)+"/") }) {
+		d.o.Gone()
+	}
 	return err
 }
 

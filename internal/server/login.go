@@ -109,7 +109,7 @@ func (l *logins) open(ctx context.Context, in *oidc.SignIn, agent string) (*api.
 		},
 	})
 	if errors.Is(err, session.ErrNobody) {
-		return nil, &api.LoginError{Text: "the issuer knows you, and this deployment doesn't: an administrator may add the account " + in.Issuer + "|" + in.Subject}
+		return nil, &api.LoginError{Text: "the issuer knows you, and this deployment doesn't: an administrator may add the account " + in.Issuer + "|" + in.Account()}
 	}
 	if err != nil {
 		return nil, err

@@ -74,7 +74,7 @@ func each(in []string, fn func(string) string) []string {
 
 // peopleConfig is what the configuration says of people, in the directory's terms.
 func peopleConfig(c *Config) people.Config {
-	out := people.Config{Issuers: c.accountURLs()}
+	out := people.Config{Issuers: c.accountURLs(), SignIns: c.issuerURLs(), Provisioned: c.provisioned()}
 	for _, p := range c.People {
 		ip := identity.Person{ID: personID(p.ID), Name: p.Name, Groups: each(p.Groups, groupID), Accounts: slices.Clone(p.Accounts)}
 		if ip.Name == "" {
@@ -106,7 +106,7 @@ func peopleConfig(c *Config) people.Config {
 
 // makeDirectory opens the live directory on what is remembered of people.
 func (s *Server) makeDirectory(ctx context.Context) error {
-	d, err := people.Open(ctx, people.Options{Config: peopleConfig(s.cfg), Box: s.box, Logger: s.log})
+	d, err := people.Open(ctx, people.Options{Config: peopleConfig(s.cfg), Box: s.box, Logger: s.log, Gone: s.accountsLeft})
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/client"
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/identity"
 )
 
 // A path is how somebody may try to come by a seat.
@@ -137,6 +138,28 @@ var paths = []path{
 		}
 		return "", nothing
 	}, after: func(x *site, _ *relation, _ string) string { return x.signIn(x.fresh("new"), "g-owners") }},
+	{name: "provisioned into the group, never signed in", never: true, after: func(x *site, r *relation, _ string) string {
+		hand := x.fresh("ghost")
+		x.provision(hand)
+		return "corp|" + hand
+	}},
+	{name: "provisioned into the group after the asking, and signed in", before: func(x *site, _ *relation, control bool) (string, func()) {
+		subject := x.fresh("joiner")
+		if control {
+			x.provision(subject)
+		}
+		return x.signIn(subject), nothing
+	}, after: func(x *site, _ *relation, hand string) string {
+		x.provision(strings.TrimPrefix(hand, "corp|"))
+		return x.signIn(strings.TrimPrefix(hand, "corp|"))
+	}},
+	{name: "their own account, provisioned into the group", before: func(x *site, r *relation, control bool) (string, func()) {
+		if r.who == "late" { // nobody related: the group gained in time is theirs
+			return "person:late", nothing
+		}
+		x.provision(r.who)
+		return x.signIn(r.who), nothing
+	}},
 	{name: "put on call by an administrator", kind: action.MessageSend, before: func(x *site, r *relation, control bool) (string, func()) {
 		if control {
 			return "person:u1", x.swap("u1")
@@ -146,6 +169,42 @@ var paths = []path{
 		x.t.Cleanup(x.swap(r.who))
 		return hand
 	}},
+}
+
+// provision puts an account into the issuer's group, as its SCIM client does.
+func (x *site) provision(subject string) {
+	x.t.Helper()
+	if x.tokens["scim"] == "" {
+		text, err := x.Mint(x.t.Context(), identity.MintRequest{Kind: identity.KindProvision, Subject: "corp", TTL: time.Hour, By: "test"})
+		x.must(err)
+		x.tokens["scim"] = text
+	}
+	user := x.provisioned("Users", "externalId", subject, map[string]any{"userName": subject, "externalId": subject, "active": true})
+	group := x.provisioned("Groups", "externalId", "g-owners", map[string]any{"displayName": "owners", "externalId": "g-owners"})
+	status, body := x.call("PATCH", "/scim/v2/Groups/"+group, x.tokens["scim"], map[string]any{"Operations": []any{
+		map[string]any{"op": "Add", "path": "members", "value": []any{map[string]any{"value": user}}},
+	}})
+	if status != http.StatusOK {
+		x.t.Fatalf("provisioning %s: %d %s", subject, status, body)
+	}
+}
+
+// provisioned is the id of a resource, which is made unless it is there.
+func (x *site) provisioned(path, key, value string, fresh map[string]any) string {
+	x.t.Helper()
+	var found struct{ Resources []struct{ ID string } }
+	_, body := x.call("GET", "/scim/v2/"+path+"?filter="+url.QueryEscape(key+` eq "`+value+`"`), x.tokens["scim"], nil)
+	x.must(json.Unmarshal(body, &found))
+	if len(found.Resources) == 1 {
+		return found.Resources[0].ID
+	}
+	var made struct{ ID string }
+	status, body := x.call("POST", "/scim/v2/"+path, x.tokens["scim"], fresh)
+	x.must(json.Unmarshal(body, &made))
+	if status != http.StatusCreated {
+		x.t.Fatalf("provisioning %s: %d %s", value, status, body)
+	}
+	return made.ID
 }
 
 // appoint makes to a stand-in of from.

@@ -86,7 +86,7 @@ func separationConfig(issuer string, after bool) string {
 data: data
 listen: 127.0.0.1:0
 policy: [pack.yaml]
-issuers: [{ name: corp, issuer: %q, client_id: assent, client_secret: { file: corp.secret }, everyone: true }]
+issuers: [{ name: corp, issuer: %q, client_id: assent, client_secret: { file: corp.secret }, everyone: true, scim: true }]
 limits: { pending_per_actor: 100000, pending_per_person: 100000 }
 admins: [admins]
 groups: { owners: { from: ["corp|g-owners"] } }

@@ -40,6 +40,7 @@ import (
 	"github.com/assenthq/assent/internal/passkey"
 	"github.com/assenthq/assent/internal/people"
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/scim"
 	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/session"
 	"github.com/assenthq/assent/internal/store"
@@ -227,7 +228,7 @@ func (s *Server) makeEngine(k *keys) error {
 	if err := s.makeFreezes(context.Background()); err != nil {
 		return err
 	}
-	s.tokens, err = identity.NewTokens(identity.TokenOptions{Store: s.store, Directory: s.dir, SealKey: k.seal, Record: s.recordToken, Revoked: tokenRevoked, Rule: s.workloads.Holds})
+	s.tokens, err = identity.NewTokens(identity.TokenOptions{Store: s.store, Directory: s.dir, SealKey: k.seal, Record: s.recordToken, Revoked: tokenRevoked, Rule: s.workloads.Holds, Provisions: s.dir.Provisions})
 	if err != nil {
 		return err
 	}
@@ -297,6 +298,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	for path, door := range s.doors {
 		mux.Handle(path, door)
 	}
+	mux.Handle(scim.Prefix, s.provisioning())
 	s.handler = promptBodies(mux)
 	return nil
 }

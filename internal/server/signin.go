@@ -31,6 +31,7 @@ func (s *Server) makeSessions(k *keys) error {
 	var err error
 	s.sessions, err = session.New(session.Options{
 		Box: s.box, Secrets: s.store, People: folk{s}, Key: k.seal, Issuers: s.issuers, Logger: s.log,
+		Gone:       s.dir.Gone,
 		FirstAdmin: func(account string) { s.dir.Grant(account, each(s.cfg.Admins, groupID)...) },
 		Revoke: func(ctx context.Context, token, by string) error {
 			err := revoking{s}.Revoke(ctx, token, by)
@@ -61,7 +62,7 @@ func ReachIssuers(ctx context.Context, c *Config) map[string]error {
 
 func (c *IssuerConfig) open(cfg *Config, log *slog.Logger) (*oidc.Issuer, error) {
 	o := oidc.Config{
-		Name: c.Name, Issuer: c.Issuer, ClientID: c.ClientID, Scopes: c.Scopes, GroupsClaim: c.GroupsClaim, NameClaim: c.NameClaim,
+		Name: c.Name, Issuer: c.Issuer, ClientID: c.ClientID, Scopes: c.Scopes, SubjectClaim: c.SubjectClaim, GroupsClaim: c.GroupsClaim, NameClaim: c.NameClaim,
 		Params: c.Params, Entra: c.Entra, Logger: log,
 	}
 	if c.ClientSecret != nil {
@@ -107,10 +108,13 @@ func (f folk) Left(ctx context.Context, account, why string) error {
 }
 
 // mayEnter lets in whom the configuration knows: an account of a configured
-// person, a member of a group that groups: names, the first administrator.
-// Everyone else has an account at the issuer, and no business here: they don't
+// person, a member of a group that groups: names, the first administrator; never
+// an account that provisioning disabled. Everyone else has an account at the issuer, and no business here: they don't
 // even leave a row.
 func (f folk) mayEnter(ctx context.Context, c *session.Claims) error {
+	if f.s.dir.Gone(c.Account()) {
+		return session.ErrNobody
+	}
 	cfg := f.s.cfg
 	i := slices.IndexFunc(cfg.Issuers, func(i IssuerConfig) bool { return i.Name == c.Issuer })
 	if i >= 0 && (cfg.Issuers[i].Everyone || c.First) {
@@ -122,6 +126,9 @@ func (f folk) mayEnter(ctx context.Context, c *session.Claims) error {
 				return nil
 			}
 		}
+	}
+	if f.s.dir.InMapped(c.Account()) {
+		return nil
 	}
 	if p, ok := f.s.dir.Person(c.Account()); ok && f.configured(p.ID) {
 		return nil // by configuration, or linked to somebody configured

@@ -77,7 +77,7 @@ data: data
 listen: 127.0.0.1:0
 policy: [pack.yaml]
 issuers:
-  - { name: corp, issuer: "`+b.corp.Issuer()+`", client_id: assent, client_secret: { file: corp.secret } }
+  - { name: corp, issuer: "`+b.corp.Issuer()+`", client_id: assent, client_secret: { file: corp.secret }, scim: true }
   - { name: other, issuer: "`+b.other.Issuer()+`", client_id: assent, client_secret: { file: corp.secret } }
 people: [{ id: dana }, { id: omar, accounts: ["corp|00u3omar"] }]
 groups: { reviewers: { from: ["corp|00g1"] } }

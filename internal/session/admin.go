@@ -110,7 +110,7 @@ func (m *Manager) UseInvitation(ctx context.Context, secret string) error {
 // makeFirstAdmin makes who just signed in the first administrator. There is
 // none before, and no second by this way ever.
 func (m *Manager) makeFirstAdmin(ctx context.Context, person string, s *oidc.SignIn) error {
-	account := s.Issuer + "|" + s.Subject
+	account := s.Issuer + "|" + s.Account()
 	err := m.o.Box.Update(ctx, func(w *sealed.Writer) error {
 		if _, err := adminKind.Get(ctx, &w.Reader, firstAdmin); !errors.Is(err, sealed.ErrNotFound) {
 			return errors.Join(ErrHasAdmin, err)

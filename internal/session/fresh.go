@@ -29,7 +29,7 @@ func (m *Manager) KeepProof(ctx context.Context, id, nonce string, in *oidc.Sign
 	if err != nil {
 		return err
 	}
-	if account := in.Issuer + "|" + in.Subject; s.Account != account || nonce == "" {
+	if account := in.Issuer + "|" + in.Account(); s.Account != account || nonce == "" {
 		return fmt.Errorf("the fresh sign-in is another account's: %w", ErrNobody)
 	}
 	p := Proof{Person: s.Person, Session: id, Account: s.Account, Nonce: nonce, Issuer: in.URL, AuthTime: in.AuthTime, IDToken: in.IDToken, At: m.o.Clock().UTC()}

@@ -29,12 +29,13 @@ type tokens struct {
 	Refresh, Access string
 	AccessEnds      time.Time
 	Subject         string
+	Key             string    `json:",omitempty"` // of the account, where it isn't Subject
 	At              time.Time // of the issuer's last word
 	Busy            time.Time // until when a replica is asking
 }
 
 func tokensOf(s *oidc.SignIn, at time.Time) tokens {
-	return tokens{Refresh: s.Refresh, Access: s.Access, AccessEnds: s.AccessEnds, Subject: s.Subject, At: at}
+	return tokens{Refresh: s.Refresh, Access: s.Access, AccessEnds: s.AccessEnds, Subject: s.Subject, Key: s.Key, At: at}
 }
 
 func secretKey(id string) string { return "session/" + id }
@@ -145,7 +146,7 @@ func (m *Manager) ask(ctx context.Context, w *watched, age time.Duration) error 
 		m.hold(w.Account)
 		return nil
 	}
-	before := oidc.SignIn{Issuer: w.Issuer, URL: issuer.URL(), Subject: t.Subject, Refresh: t.Refresh, Access: t.Access, AccessEnds: t.AccessEnds, AuthTime: w.AuthTime, AMR: w.AMR}
+	before := oidc.SignIn{Issuer: w.Issuer, URL: issuer.URL(), Subject: t.Subject, Key: t.Key, Refresh: t.Refresh, Access: t.Access, AccessEnds: t.AccessEnds, AuthTime: w.AuthTime, AMR: w.AMR}
 	if !issuer.CanAsk(&before) { // a short session: what was said holds until its end
 		w.at = m.o.Clock()
 		m.hold(w.Account)
@@ -259,6 +260,8 @@ func (m *Manager) Run(ctx context.Context) {
 			return
 		case id := <-m.changed:
 			m.heard(ctx, id)
+		case <-m.left:
+			m.endGone(ctx)
 		case <-t.C:
 			if ticks++; ticks%sweepEvery == 0 { // what was missed; changes are heard of at once
 				m.sweep(ctx)
@@ -339,6 +342,7 @@ func (m *Manager) sweep(ctx context.Context) {
 	for _, id := range gone {
 		m.heard(ctx, id)
 	}
+	m.endGone(ctx)
 	m.expire(ctx)
 }
 

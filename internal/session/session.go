@@ -146,9 +146,11 @@ type Options struct {
 	Revoke func(ctx context.Context, token, by string) error
 	// FirstAdmin hears who is the first administrator, once there is one, here or elsewhere.
 	FirstAdmin func(account string)
-	Every      time.Duration // how often Run looks whom to ask about; 0: 5 s
-	Clock      func() time.Time
-	Logger     *slog.Logger
+	// Gone says whether provisioning disabled an account: a session that came in by it doesn't count. nil: none is.
+	Gone   func(account string) bool
+	Every  time.Duration // how often Run looks whom to ask about; 0: 5 s
+	Clock  func() time.Time
+	Logger *slog.Logger
 }
 
 // A Manager opens, finds and ends sessions. It is safe for concurrent use.
@@ -161,6 +163,7 @@ type Manager struct {
 	live map[string]*watched
 
 	changed chan string // ids of rows that changed
+	left    chan struct{}
 }
 
 // watched is a session of an issuer that is asked about again and again.
@@ -189,7 +192,7 @@ func New(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessions: %w", err)
 	}
-	m := &Manager{o: o, box: box, issuers: map[string]*oidc.Issuer{}, live: map[string]*watched{}, changed: make(chan string, 1024)}
+	m := &Manager{o: o, box: box, issuers: map[string]*oidc.Issuer{}, live: map[string]*watched{}, changed: make(chan string, 1024), left: make(chan struct{}, 1)}
 	for _, i := range o.Issuers {
 		m.issuers[i.Name()] = i
 	}
@@ -248,7 +251,7 @@ type Opening struct {
 }
 
 func (m *Manager) claims(s *oidc.SignIn, until time.Time) Claims {
-	return Claims{Issuer: s.Issuer, URL: s.URL, Subject: s.Subject, Name: s.Name, Groups: s.Groups, Object: s.Object, AuthTime: s.AuthTime, Until: until}
+	return Claims{Issuer: s.Issuer, URL: s.URL, Subject: s.Account(), Name: s.Name, Groups: s.Groups, Object: s.Object, AuthTime: s.AuthTime, Until: until}
 }
 
 // expires is when a session ends by itself. Where nobody can be asked again, soon.
@@ -270,7 +273,7 @@ func (m *Manager) Open(ctx context.Context, o Opening) (secret string, s *Sessio
 	}
 	s = &Session{ID: idOf(secret), CSRF: csrfOf(secret), Person: o.Person, Account: o.Account, How: o.How, Token: o.Token, Created: now, Expires: now.Add(life), Agent: agent(o.Agent)}
 	if o.SignIn != nil {
-		account := o.SignIn.Issuer + "|" + o.SignIn.Subject
+		account := o.SignIn.Issuer + "|" + o.SignIn.Account()
 		s.Account = account
 		defer func() { m.hold(account) }()
 		if err := m.enter(ctx, s, &o, life); err != nil {
@@ -399,7 +402,7 @@ func (m *Manager) byID(ctx context.Context, id string) (*Session, error) {
 // counts reports whether a session is open. One that a link opened before
 // issuers were configured isn't: it would be a way around them.
 func (m *Manager) counts(s *Session) bool {
-	return s.Ended.IsZero() && m.o.Clock().Before(s.Expires) && (s.How != ByLink || len(m.issuers) == 0)
+	return s.Ended.IsZero() && !m.gone(s) && m.o.Clock().Before(s.Expires) && (s.How != ByLink || len(m.issuers) == 0)
 }
 
 // List is every live session of a person, or of all, newest first.
