@@ -137,23 +137,32 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	if err := e.save(ctx, tx, a, Pending); err != nil {
 		return nil, err
 	}
+	events := []Event{a.event()}
+	if a.State != Pending {
+		of, recs, err := e.carry(ctx, tx, a, p.ID, "")
+		if err != nil {
+			return nil, err
+		}
+		events, records = append(events, of...), append(records, recs...)
+	}
 	if err := e.o.Log.Append(ctx, tx, records...); err != nil {
 		return nil, err
 	}
 	if a.State == Approved {
 		err = e.stand(ctx, tx, a)
 	}
-	return []Event{a.event()}, err
+	return events, err
 }
 
-// Withdraw takes back what is pending, or approved and not yet used.
+// Withdraw takes back what is pending, or approved and not yet used. With an item goes
+// all of its plan that has not begun.
 func (e *Engine) Withdraw(ctx context.Context, id, by, why string) (*Approval, error) {
 	var a *Approval
 	err := e.update(ctx, id, func(tx Tx) (events []Event, err error) {
 		if a, err = e.load(ctx, tx, id); err != nil {
 			return nil, err
 		}
-		if a.State != Pending && a.State != Approved {
+		if !a.Waiting() && a.State != Approved {
 			return nil, ErrDecided
 		}
 		return e.move(ctx, tx, a, Withdrawn, by, why)
@@ -182,6 +191,9 @@ func (e *Engine) Gone(ctx context.Context, id string, gone bool) error {
 
 // move changes a's state, with its record.
 func (e *Engine) move(ctx context.Context, tx Tx, a *Approval, to State, by, why string) ([]Event, error) {
+	if a.Plan != "" {
+		return e.moveItem(ctx, tx, a, to, by, why)
+	}
 	from := a.State
 	a.State, a.Why = to, why
 	a.Version++
@@ -194,7 +206,12 @@ func (e *Engine) move(ctx context.Context, tx Tx, a *Approval, to State, by, why
 	if err := e.save(ctx, tx, a, from); err != nil {
 		return nil, err
 	}
-	return []Event{a.event()}, e.o.Log.Append(ctx, tx, e.transition(a, by, why))
+	events, records, err := e.carry(ctx, tx, a, by, why)
+	if err != nil {
+		return nil, err
+	}
+	records = append([]*audit.Record{e.transition(a, by, why)}, records...)
+	return append([]Event{a.event()}, events...), e.o.Log.Append(ctx, tx, records...)
 }
 
 func (e *Engine) expire(ctx context.Context, tx Tx, a *Approval) ([]Event, error) {

@@ -30,6 +30,8 @@ const (
 	Executed  State = "executed"
 	Failed    State = "failed"
 	Unknown   State = "unknown"
+	// Planned is an item of a plan that waits for people: the plan is pending.
+	Planned State = "planned"
 )
 
 // An Approval is a held action and everything a reviewer needs. Nothing in it
@@ -104,10 +106,15 @@ type Approval struct {
 	// was asked about this one action.
 	Standing   string `json:",omitempty"`
 	BreakGlass string `json:",omitempty"`
-	// Items are the actions of a plan, in the order they run; none: a single action.
+	// Items are the actions of a plan, in the order they were asked; none: a single action.
 	Items []Item `json:",omitempty"`
+	// Plan is the approval that this one is an item of, and Position its place there, from 1.
+	Plan     string `json:",omitempty"`
+	Position int    `json:",omitempty"`
 	// OpenTransaction says that the asker holds locks while it waits.
 	OpenTransaction bool
+
+	whole *Approval // the plan of an item, once it was looked at
 }
 
 // A PastDenial is why an action needs one seat more.
@@ -173,4 +180,5 @@ type Event struct {
 	Version int64
 	State   State
 	What    string // Remind, Escalate or FallBack: a step was taken; "": anything else
+	Plan    string // of an item: only who waits for it is told, and of the plan an event of its own
 }

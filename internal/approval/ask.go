@@ -131,7 +131,7 @@ func (e *Engine) foresee(ctx context.Context, tx Tx, a *Approval) {
 
 // alive are the rows that a retry of a may belong to.
 func (e *Engine) alive(ctx context.Context, tx Tx, a *Approval) ([]Row, error) {
-	return tx.ListApprovals(ctx, Selection{States: []State{Pending, Approved}, Match: a.Match})
+	return tx.ListApprovals(ctx, Selection{States: []State{Pending, Planned, Approved}, Match: a.Match})
 }
 
 // find returns the approval that a retry belongs to, nil when there is none.
@@ -177,8 +177,8 @@ func requestRecord(a *Approval, q *Question) *audit.Record {
 	return r
 }
 
-func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question) error {
-	if err := e.room(ctx, tx, a); err != nil {
+func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question, items ...*Approval) error {
+	if err := e.room(ctx, tx, a, items...); err != nil {
 		return err
 	}
 	related, err := e.remember(ctx, tx, &a.Asker, a.Created)
@@ -189,8 +189,10 @@ func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question) er
 	if err := e.reciprocal(ctx, tx, a); err != nil {
 		return err
 	}
-	if err := e.denials(ctx, tx, a); err != nil {
-		return err
+	if len(items) == 0 { // else they are those of the items
+		if err := e.denials(ctx, tx, a); err != nil {
+			return err
+		}
 	}
 	if a.Repeats > 0 {
 		for i := range a.Requirements {
@@ -217,7 +219,8 @@ func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question) er
 }
 
 // room refuses one more approval than its actor, or the person behind it, may have pending.
-func (e *Engine) room(ctx context.Context, tx Tx, a *Approval) error {
+// A plan is one, as large as all of its items.
+func (e *Engine) room(ctx context.Context, tx Tx, a *Approval, items ...*Approval) error {
 	pending, err := tx.CountPending(ctx, a.actor())
 	if err != nil {
 		return err
@@ -232,11 +235,14 @@ func (e *Engine) room(ctx context.Context, tx Tx, a *Approval) error {
 	if pending >= e.o.PersonCap {
 		return &CapError{Actor: a.actor(), Person: a.behind(), Cap: e.o.PersonCap}
 	}
-	row, err := e.seal(a)
-	if err != nil {
-		return err
+	for _, part := range append([]*Approval{a}, items...) {
+		row, err := e.seal(part)
+		if err != nil {
+			return err
+		}
+		bytes += int64(len(row.Body))
 	}
-	if bytes+int64(len(row.Body)) > e.o.BytesCap {
+	if bytes > e.o.BytesCap {
 		return &CapError{Actor: a.actor(), Person: a.behind(), Cap: e.o.PersonCap, Bytes: e.o.BytesCap}
 	}
 	return nil
@@ -263,6 +269,11 @@ func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) error {
 			}
 			if !a.alike(&old.Asker) {
 				continue
+			}
+			if old.Plan != "" { // people denied the plan, once
+				if old, err = e.load(ctx, tx, old.Plan); err != nil {
+					return err
+				}
 			}
 			seen[old.ID] = true
 			if a.Denial == nil || old.Decided.After(a.Denial.Time) {

@@ -252,7 +252,9 @@ func (e *Engine) List(ctx context.Context, f Filter) (out []*Approval, err error
 				if err != nil {
 					return err
 				}
-				out = append(out, a)
+				if a.Plan == "" { // an item is shown within its plan
+					out = append(out, a)
+				}
 			}
 			if f.Limit <= 0 || len(rows) < sel.Limit || len(out) >= f.Limit {
 				return nil

@@ -48,6 +48,9 @@ func (h *hub) publish(events ...Event) {
 			close(t.changed)
 			delete(h.topics, ev.ID)
 		}
+		if ev.Plan != "" {
+			continue
+		}
 		for s := range h.subs {
 			s.push(ev)
 		}

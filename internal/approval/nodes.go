@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -88,7 +89,7 @@ func (e *Engine) Changed(ctx context.Context, ids ...string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	events := make([]Event, 0, len(ids))
+	events, plans := make([]Event, 0, len(ids)), map[string]struct{}{}
 	err := e.o.Store.View(ctx, func(tx Tx) error {
 		for _, id := range ids {
 			row, err := tx.ApprovalByID(ctx, id)
@@ -107,6 +108,18 @@ func (e *Engine) Changed(ctx context.Context, ids ...string) error {
 				e.running.remove(id)
 			}
 			events = append(events, a.event())
+			if a.Plan != "" && !slices.Contains(ids, a.Plan) {
+				plans[a.Plan] = struct{}{}
+			}
+		}
+		for id := range plans {
+			row, err := tx.ApprovalByID(ctx, id)
+			if err != nil {
+				continue // who looks at it is told
+			}
+			if a, err := e.unseal(row); err == nil {
+				events = append(events, a.event())
+			}
 		}
 		return nil
 	})

@@ -294,6 +294,8 @@ func (e *Engine) MayReview(a *Approval, p *identity.Person, assurance string) er
 // reviewer is the directory's own entry of who answers, held against all rules.
 func (e *Engine) reviewer(a *Approval, id, assurance string) (*identity.Person, error) {
 	switch {
+	case a.Plan != "":
+		return nil, ErrPart
 	case a.State == Expired:
 		return nil, ErrExpired
 	case a.State != Pending:

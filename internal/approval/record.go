@@ -69,7 +69,7 @@ func (e *Engine) transition(a *Approval, by, why string) *audit.Record {
 		r.Detail["by"] = by
 	}
 	e.counted(a, r)
-	return r
+	return ofPlan(r, a)
 }
 
 func reviewRecord(a *Approval, v *Review) *audit.Record {
@@ -124,7 +124,9 @@ func (e *Engine) alarm(ctx context.Context, id, what string) error {
 	return nil
 }
 
-func (a *Approval) event() Event { return Event{ID: a.ID, Version: a.Version, State: a.State} }
+func (a *Approval) event() Event {
+	return Event{ID: a.ID, Version: a.Version, State: a.State, Plan: a.Plan}
+}
 
 // sameAsker reports whether two askers present one credential for one chain.
 func sameAsker(a, b *identity.Asker) bool {

@@ -50,7 +50,7 @@ func (e *Engine) waitOnce(ctx context.Context, id string) (*Approval, error) {
 // pendingFor says how long id stays pending, or returns it when it is decided.
 func (e *Engine) pendingFor(ctx context.Context, id string) (time.Duration, *Approval, error) {
 	a, err := e.Get(ctx, id)
-	if err != nil || a.State != Pending {
+	if err != nil || !a.Waiting() {
 		return 0, a, err
 	}
 	return a.Expires.Sub(e.now()), nil, nil

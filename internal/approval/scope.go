@@ -97,7 +97,7 @@ func (e *Engine) Coverable(a *Approval, s Scope) error {
 		}
 	}
 	switch {
-	case len(a.Kinds) == 0 || len(a.Items) > 0:
+	case len(a.Kinds) == 0 || len(a.Items) > 0 || a.Plan != "":
 		return no("this is not one action of a known kind")
 	case s.Values != SameValues && s.Values != AnyValues:
 		return no("values are %q or %q", SameValues, AnyValues)

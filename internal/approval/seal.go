@@ -37,6 +37,9 @@ const (
 
 // due is when something has to happen to a by itself; zero: never.
 func (a *Approval) due() time.Time {
+	if a.Plan != "" {
+		return time.Time{} // it ends with its plan
+	}
 	next := a.ends()
 	if a.State == Pending {
 		for _, s := range a.Steps {
@@ -51,7 +54,7 @@ func (a *Approval) due() time.Time {
 // ends is when a has to leave its state by itself; zero: never.
 func (a *Approval) ends() time.Time {
 	switch a.State {
-	case Pending:
+	case Pending, Planned:
 		return a.Expires
 	case Approved:
 		return a.Decided.Add(a.Window)

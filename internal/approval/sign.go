@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -122,10 +123,11 @@ func (a *Approval) Card() string {
 		OpenTransaction  bool
 		Reviews          []review
 		Remarks          []remark
+		Items            []Item `json:",omitempty"`
 	}{
 		a.ID, a.Title, a.Verb, a.Target, a.Statement, a.Policy, a.Reason, a.Gate, a.Asker.Subject.ID,
 		a.Version, a.Created, a.Expires, a.Window, a.Kinds, a.Resource, a.Data, a.Masked, a.Claims, nil,
-		a.Requirements, a.Rules, a.Masks, a.RowLimit, a.Preview, a.Show, a.Repeats, a.OpenTransaction, nil, nil,
+		a.Requirements, a.Rules, a.Masks, a.RowLimit, a.Preview, a.Show, a.Repeats, a.OpenTransaction, nil, nil, a.Items,
 	}
 	for _, l := range a.Asker.Chain {
 		c.Chain = append(c.Chain, l.ID)
@@ -232,8 +234,11 @@ func (e *Engine) refusedSignature(a *Approval, in *Answer, why ErrSignature) []*
 
 // counted adds to the record of an approval reached how many people it took and at which level.
 func (e *Engine) counted(a *Approval, r *audit.Record) {
-	if a.State != Approved {
+	if a.State != Approved || a.Plan != "" { // an item's plan says it
 		return
+	}
+	if len(a.Items) > 0 {
+		maps.Copy(r.Detail, a.bound())
 	}
 	var people []string
 	for _, s := range e.Progress(a) {

@@ -72,7 +72,8 @@ type Approvals interface {
 	// ListApprovals returns what s selects, newest first.
 	ListApprovals(ctx context.Context, s Selection) ([]Row, error)
 	CountPending(ctx context.Context, actor string) (int, error) // "": of all actors
-	// PendingOf counts the pending approvals of one Person, and the bytes of their bodies.
+	// PendingOf counts the pending approvals of one Person, and the bytes of their bodies and of
+	// those planned, which wait with one of them.
 	PendingOf(ctx context.Context, person string) (n int, bytes int64, err error)
 	// Reviewed lists the ids of the reviews that the log has for this approval, oldest
 	// first: Detail["review"] of its records of type "review".

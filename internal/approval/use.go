@@ -83,7 +83,11 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 		if used, err = e.start(ctx, tx, a, &u); err == nil && u.Within != nil {
 			err = e.within(ctx, tx, a, u.Within)
 		}
-		return []Event{a.event()}, err
+		events = []Event{a.event()}
+		if a.whole != nil {
+			events = append(events, a.whole.event())
+		}
+		return events, err
 	})
 	if err = errors.Join(no, err); err != nil {
 		return nil, err
@@ -97,7 +101,7 @@ func (e *Engine) use(ctx context.Context, id string, u Use) (*Used, error) {
 // outdated says that a is a row put back as it once was, or that a review of it
 // is gone: the log knows what became of it since. "" when the log and the rows agree.
 func (e *Engine) outdated(ctx context.Context, tx Tx, a *Approval) (string, error) {
-	if (a.State == Pending || a.State == Approved) && e.over.has(a.ID) {
+	if (a.Waiting() || a.State == Approved) && e.over.has(a.ID) {
 		return "it was used or ended while this server ran, whatever rows and log say now", nil
 	}
 	given, err := tx.Reviewed(ctx, a.ID)
@@ -112,7 +116,7 @@ func (e *Engine) outdated(ctx context.Context, tx Tx, a *Approval) (string, erro
 		return "", err
 	}
 	var want []State
-	if a.State != Pending {
+	if !a.Waiting() {
 		want = []State{a.State}
 	}
 	if slices.Equal(reached, want) {
@@ -129,6 +133,9 @@ func (e *Engine) unsound(ctx context.Context, tx Tx, a *Approval) (string, error
 	// A sealed row can be put back as it once was; the log knows better.
 	if why, err := e.outdated(ctx, tx, a); why != "" || err != nil {
 		return why, err
+	}
+	if a.Plan != "" {
+		return e.unsoundItem(ctx, tx, a)
 	}
 	e.exclude(a, e.related(&a.Asker))
 	if err := e.reciprocal(ctx, tx, a); err != nil {
@@ -149,6 +156,8 @@ func (e *Engine) fits(a *Approval, u *Use) error {
 		return fmt.Errorf("it is %s: %w", a.State, ErrNotApproved)
 	case !sameAsker(&a.Asker, &u.Asker):
 		return ErrNotAsker
+	case len(a.Items) > 0:
+		return ErrMismatch // its items run, each by itself
 	}
 	match, err := u.Action.Match(e.o.MatchKey)
 	if err != nil {
@@ -206,7 +215,7 @@ func (e *Engine) start(ctx context.Context, tx Tx, a *Approval, u *Use) (*Used, 
 	r := record(audit.TypeStarted, a)
 	r.Grant, r.Session = a.GrantID, u.Session
 	r.Decision = string(Executing)
-	if err := e.o.Log.Append(ctx, tx, r); err != nil {
+	if err := e.o.Log.Append(ctx, tx, ofPlan(r, a)); err != nil {
 		return nil, err
 	}
 	token, err := e.o.Minter.Mint(e.claims(a, now, bound, r.Index))
@@ -305,5 +314,9 @@ func (e *Engine) finish(ctx context.Context, tx Tx, a *Approval, o Outcome) ([]E
 		r.Outcome = string(o.State)
 	}
 	fill(r, a)
-	return []Event{a.event()}, e.o.Log.Append(ctx, tx, r)
+	if err := e.o.Log.Append(ctx, tx, ofPlan(r, a)); err != nil {
+		return nil, err
+	}
+	events, err := e.ended(ctx, tx, a)
+	return append([]Event{a.event()}, events...), err
 }

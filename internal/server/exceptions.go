@@ -103,11 +103,26 @@ func (s *Server) frozenBy(ctx context.Context, tx approval.Tx, a *approval.Appro
 	if a.Gate == change.Gate {
 		return "", nil
 	}
-	stop, err := s.freezes.FrozenNow(ctx, &s.box.Join(tx).Reader, &a.Asker, a.Resource.URN, a.Gate)
-	if err != nil || stop == nil {
-		return "", err
+	for _, urn := range a.Places() {
+		stop, err := s.freezes.FrozenNow(ctx, &s.box.Join(tx).Reader, &a.Asker, urn, a.Gate)
+		if err != nil {
+			return "", err
+		}
+		if stop != nil {
+			return stop.Who, nil
+		}
 	}
-	return stop.Who, nil
+	return "", nil
+}
+
+// freezeOf is what stops a, or one item of it; nil: nothing does.
+func (s *Server) freezeOf(a *approval.Approval) *freeze.Stop {
+	for _, urn := range a.Places() {
+		if stop := s.freezes.Frozen(&a.Asker, urn, a.Gate); stop != nil {
+			return stop
+		}
+	}
+	return nil
 }
 
 // stopFrozen cuts the connections and withdraws the approvals of what is frozen.
@@ -134,7 +149,7 @@ func (s *Server) withdrawFrozen(ctx context.Context) (n int, err error) {
 		if a.Gate == change.Gate {
 			continue
 		}
-		stop := s.freezes.Frozen(&a.Asker, a.Resource.URN, a.Gate)
+		stop := s.freezeOf(a)
 		if stop == nil || stop.ID == "" { // unreadable: nothing runs, and nothing is ended for ever either
 			continue
 		}

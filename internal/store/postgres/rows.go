@@ -179,7 +179,7 @@ func (tx *Tx) CountPending(_ context.Context, actor string) (n int, err error) {
 
 // PendingOf implements approval.Approvals.
 func (tx *Tx) PendingOf(_ context.Context, person string) (n int, bytes int64, err error) {
-	_, err = tx.oneOf(approvals, "SELECT count(*), coalesce(sum(length(body)), 0)::bigint FROM approval WHERE state = 'pending' AND person = $1",
+	_, err = tx.oneOf(approvals, "SELECT count(*) FILTER (WHERE state = 'pending'), coalesce(sum(length(body)), 0)::bigint FROM approval WHERE state IN ('pending', 'planned') AND person = $1",
 		[]any{raw(person)}, &n, &bytes)
 	if err != nil {
 		return 0, 0, fmt.Errorf("counting what waits for %s: %w", person, err)

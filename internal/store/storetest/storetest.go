@@ -312,6 +312,16 @@ func (s *suite) selections(t *testing.T) {
 		}
 		return nil
 	}))
+	planned := row("planned", approval.Planned) // it waits with one that is pending, which counts
+	planned.Person = a.Person
+	insert(t, st, planned)
+	must(t, st.View(ctx, func(tx approval.Tx) error {
+		n, size, err := tx.PendingOf(ctx, a.Person)
+		if want := len(a.Body) + len(planned.Body); n != 1 || size != int64(want) || err != nil {
+			t.Errorf("%d pending of %d bytes, want 1 of %d: %v", n, size, want, err)
+		}
+		return nil
+	}))
 }
 
 func (s *suite) reviews(t *testing.T) {
