@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// chart is the hour's decisions, a stacked bar a minute, in the units of its viewBox.
+// chart is decisions over time as stacked bars, in the units of its viewBox.
 type chart struct {
 	W, H   int
 	Bars   []bar
@@ -14,6 +14,7 @@ type chart struct {
 	Lines  []tick // horizontal: a value and its height
 	Says   string // for those who can't see it
 	Legend []legend
+	Per    string
 }
 
 type bar struct {
@@ -39,39 +40,46 @@ func series() []legend {
 	return []legend{{"ok", "allowed", 0}, {"info", "masked", 0}, {"wait", "held", 0}, {"bad", "denied", 0}}
 }
 
-const minutesShown = 60
+const barsShown = 60
 
-// chartOf counts requests by minute and outcome.
-func chartOf(records []entry, now time.Time) chart {
-	end := now.Truncate(time.Minute)
-	c := chart{W: 720, H: 168, Legend: series()}
-	var counts [minutesShown][4]int
-	for i := range records {
-		r := &records[i]
-		age := int(end.Sub(r.Time.Truncate(time.Minute)) / time.Minute)
-		if age < 0 || age >= minutesShown {
+// chartOf draws what was counted in the last span, a bar for each part of it.
+func chartOf(c *counts, span time.Duration, now time.Time) chart {
+	part := span / barsShown
+	if part > time.Minute {
+		part = (span / (barsShown - 12)).Truncate(slotLong) // half hours of a day
+	}
+	n := int(span / part)
+	out := chart{W: 720, H: 222, Legend: series(), Per: "minute"}
+	if part > time.Minute {
+		out.Per = fmt.Sprintf("%d minutes", int(part/time.Minute))
+	}
+	end := now.Truncate(part).Add(part)
+	bars := make([][4]int, n)
+	for at, m := range c.Minutes {
+		i := n - 1 - int(end.Add(-time.Nanosecond).Sub(at)/part)
+		if i < 0 || i >= n {
 			continue
 		}
-		class, _ := outcomeOf(&r.Record)
-		for k := range c.Legend {
-			if c.Legend[k].Class == class {
-				counts[minutesShown-1-age][k]++
-				c.Legend[k].N++
-			}
+		for k := range m {
+			bars[i][k] += int(m[k])
+			out.Legend[k].N += int(m[k])
 		}
 	}
-	c.draw(counts, end)
-	return c
+	out.draw(bars, part, end)
+	return out
 }
 
-func (c *chart) draw(counts [minutesShown][4]int, end time.Time) {
-	const top, base, step, width, left = 14.0, 146.0, 11.4, 8.0, 30.0
+func (c *chart) draw(bars [][4]int, part time.Duration, end time.Time) {
+	const top, base, left, right = 14.0, 200.0, 30.0, 714.0
+	step := (right - left) / float64(len(bars))
+	width := step * 0.7
 	most := 0
-	for _, m := range counts {
+	for _, m := range bars {
 		most = max(most, m[0]+m[1]+m[2]+m[3])
 	}
 	scale := niceCeil(most)
-	for i, m := range counts {
+	begins := func(i int) time.Time { return end.Add(time.Duration(i-len(bars)) * part) }
+	for i, m := range bars {
 		y := base
 		for k, n := range m {
 			if n == 0 {
@@ -81,16 +89,17 @@ func (c *chart) draw(counts [minutesShown][4]int, end time.Time) {
 			y -= h
 			c.Bars = append(c.Bars, bar{
 				X: left + float64(i)*step, Y: y, W: width, H: h, Class: c.Legend[k].Class,
-				Title: fmt.Sprintf("%d %s at %s UTC", n, c.Legend[k].Name, end.Add(time.Duration(i-minutesShown+1)*time.Minute).UTC().Format("15:04")),
+				Title: fmt.Sprintf("%d %s from %s UTC", n, c.Legend[k].Name, begins(i).UTC().Format("15:04")),
 			})
 		}
 	}
-	for i, at := range []int{0, 15, 30, 45, 59} {
-		c.Ticks = append(c.Ticks, tick{At: left + float64(at)*step + width/2, Time: end.Add(time.Duration(at-minutesShown+1) * time.Minute), Anchor: []string{"start", "middle", "middle", "middle", "end"}[i]})
+	for q := range 5 {
+		i := min(q*len(bars)/4, len(bars)-1)
+		c.Ticks = append(c.Ticks, tick{At: left + float64(i)*step + width/2, Time: begins(i), Anchor: []string{"start", "middle", "middle", "middle", "end"}[q]})
 	}
 	c.Lines = []tick{{At: top, Text: fmt.Sprint(scale)}, {At: (top + base) / 2, Text: half(scale)}, {At: base}}
-	c.Says = fmt.Sprintf("Actions per minute in the last hour: %d allowed, %d masked, %d held, %d denied; at most %d in a minute",
-		c.Legend[0].N, c.Legend[1].N, c.Legend[2].N, c.Legend[3].N, most)
+	c.Says = fmt.Sprintf("Actions per %s: %d allowed, %d masked, %d held, %d denied; at most %d in one",
+		c.Per, c.Legend[0].N, c.Legend[1].N, c.Legend[2].N, c.Legend[3].N, most)
 }
 
 // niceCeil is the next of 2, 4, 6, 8, 10, 20, 40, … so that half of it is whole.
@@ -106,7 +115,7 @@ func niceCeil(n int) int {
 
 func half(n int) string { return fmt.Sprint(n / 2) }
 
-// flow is the hour as ribbons from actor to resource to outcome.
+// flow is what was counted as ribbons from actor to resource to outcome.
 type flow struct {
 	W, H    int
 	Nodes   []node
@@ -125,17 +134,15 @@ type ribbon struct{ Path, Class, Title string }
 const flowNodes = 6 // in a column; the rest is one node "others"
 
 // flowOf draws who reached what, and what came of it. Widths are counts.
-func flowOf(records []entry) flow {
+func flowOf(c *counts) flow {
 	type path struct{ actor, resource, class string }
 	counts := map[path]int{}
 	actors, resources := map[string]int{}, map[string]int{}
-	for i := range records {
-		r := &records[i]
-		class, _ := outcomeOf(&r.Record)
-		p := path{label(firstOf(r.Actor, r.Subject, "nobody")), firstOf(r.Resource, r.Gate, "unnamed"), class}
-		counts[p]++
-		actors[p.actor]++
-		resources[p.resource]++
+	for w, n := range c.Ways {
+		p := path{label(w.Actor), w.Resource, w.Class}
+		counts[p] += int(n)
+		actors[p.actor] += int(n)
+		resources[p.resource] += int(n)
 	}
 	if len(counts) == 0 {
 		return flow{}

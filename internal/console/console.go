@@ -104,6 +104,9 @@ type Options struct {
 	Standings Standings
 	// Glass is what people break in an emergency; nil: nobody can.
 	Glass Glass
+	// Actors are those who ask, and Credentials what they come with; nil: there is no page of them.
+	Actors      Actors
+	Credentials func(ctx context.Context) ([]identity.Token, error)
 	// Administers tells who may see and end everybody's sessions; nil: nobody.
 	Administers func(p *identity.Person) bool
 	// Passkeys are people's authenticators; nil: none are kept.
@@ -128,6 +131,8 @@ type Console struct {
 	pages   *template.Template
 	assets  map[string]asset
 	streams chan struct{} // one token for each open event stream
+	tally   *tally        // what the last day came to
+	gates   memo[About]   // asking each system whether it answers takes time
 	handler http.Handler
 	ended   chan struct{} // closed by Close
 	end     func()        // closes ended once
@@ -147,6 +152,7 @@ func New(o Options) (*Console, error) {
 	c := &Console{
 		o: o, links: &links{byHash: map[[32]byte]link{}}, streams: make(chan struct{}, maxStreams), ended: make(chan struct{}),
 	}
+	c.tally = newTally(o.Log, o.Traffic, o.Clock)
 	c.end = sync.OnceFunc(func() { close(c.ended) })
 	if err := c.setAddress(); err != nil {
 		return nil, err
@@ -219,7 +225,10 @@ func (c *Console) routes() http.Handler {
 	c.peopleRoutes(mux)
 	c.controlRoutes(mux)
 	c.glassRoutes(mux)
+	c.agentRoutes(mux)
 	mux.HandleFunc("GET /activity", c.signedIn(c.showActivity))
+	mux.HandleFunc("GET /activity/stream", c.signedIn(c.stream))
+	mux.HandleFunc("GET /sessions/{id}", c.signedIn(c.showSession))
 	mux.HandleFunc("GET /audit", c.signedIn(c.showAudit))
 	mux.HandleFunc("GET /audit/{index}", c.signedIn(c.showRecord))
 	mux.HandleFunc("GET /settings", c.signedIn(c.showSettings))

@@ -283,7 +283,7 @@ func (c *Console) shellOf(r *http.Request, p *who, page, title string, needs int
 	}
 	frozen, unknown := c.frozen()
 	return Shell{
-		Control: c.o.Freezes != nil, Frozen: frozen, FrozenUnknown: unknown, Glass: c.glassBar(ctx, p),
+		Rooms: c.rooms(), Frozen: frozen, FrozenUnknown: unknown, Glass: c.glassBar(ctx, p),
 		Theme: theme(r), Page: page, Title: title, CSRF: p.Session.CSRF, Needs: needs, Now: c.o.Clock(),
 		Me: human(personName(&p.Person), strings.Join(groups, ", "), "me"), MyID: p.ID,
 		Groups: strings.Join(groups, ", "), Log: c.logBadge(ctx),

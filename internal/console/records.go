@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -101,20 +100,6 @@ func firstOf(in ...string) string {
 	return ""
 }
 
-// activityPage is what runs right now.
-type activityPage struct {
-	Shell
-	Cards   []figure
-	Chart   chart
-	Flow    flow
-	Records []recordRow
-	Shown   int
-	Partial bool // more happened in the hour than was counted
-}
-
-// figure is one number with its name.
-type figure struct{ Name, Value, Under, Class string }
-
 // recordRow is one record in a table or stream.
 type recordRow struct {
 	moment
@@ -124,36 +109,7 @@ type recordRow struct {
 	Approval string
 }
 
-const (
-	streamed  = 200
-	countedIn = time.Hour
-	counted   = 10_000 // records of the hour that are counted
-)
-
-func (c *Console) showActivity(w http.ResponseWriter, r *http.Request, p *who) {
-	ctx, now := r.Context(), c.o.Clock()
-	newest, _, err := c.recent(ctx, audit.Query{Limit: streamed})
-	if err != nil {
-		c.broken(w, r, "reading the newest records", err)
-		return
-	}
-	hour, whole, err := c.recent(ctx, since(now, countedIn, counted))
-	if err != nil {
-		c.broken(w, r, "reading the last hour", err)
-		return
-	}
-	decided, err := c.o.Approvals.List(ctx, approval.Filter{Since: now.Add(-countedIn), Limit: maxListed})
-	if err != nil {
-		c.broken(w, r, "listing the last hour's approvals", err)
-		return
-	}
-	asked := requests(hour)
-	page := activityPage{
-		Shell: c.shellOf(r, p, "activity", "Activity", -1), Cards: cardsOf(hour, decided),
-		Chart: chartOf(asked, now), Flow: flowOf(asked), Records: c.recordRows(newest), Shown: len(newest), Partial: !whole,
-	}
-	c.page(w, r, http.StatusOK, "activity", page)
-}
+const counted = 10_000 // records that are read at once, at most
 
 // recent searches both lanes; whole is false when there was more than the limit.
 func (c *Console) recent(ctx context.Context, q audit.Query) (out []entry, whole bool, err error) {
@@ -179,76 +135,6 @@ func (c *Console) recordRows(in []entry) []recordRow {
 		out[i] = recordRow{moment: momentOf(r), Who: visible(who, maxTitle), Type: r.Type, Resource: visible(r.Resource, maxTitle), Approval: r.Approval}
 	}
 	return out
-}
-
-// cardsOf are the hour's figures.
-func cardsOf(hour []entry, approvals []*approval.Approval) []figure {
-	var asked, flowed, held, denied, masked, replies int64
-	for i := range hour {
-		r := &hour[i]
-		if n := total(r.Masked); n > 0 && r.Type == audit.TypeOutcome {
-			masked, replies = masked+n, replies+1
-		}
-		if r.Type != audit.TypeRequest {
-			continue
-		}
-		asked++
-		switch r.Decision {
-		case "allow":
-			flowed++
-		case "review":
-			held++
-		default:
-			denied++
-		}
-	}
-	var byPeople int64
-	var took []time.Duration
-	for _, a := range approvals {
-		if len(a.Reviews) > 0 && !a.Decided.IsZero() {
-			took = append(took, a.Decided.Sub(a.Created))
-		}
-		if a.State == approval.Denied {
-			byPeople++
-		}
-	}
-	share := "no actions yet"
-	if asked > 0 {
-		share = fmt.Sprintf("%.1f%% flowed without a person", 100*float64(flowed)/float64(asked))
-	}
-	median, slow := "–", "nobody had to decide"
-	if len(took) > 0 {
-		slices.Sort(took)
-		median, slow = spell(took[len(took)/2]), "p95 "+spell(took[len(took)*95/100])
-	}
-	class := ""
-	if denied+byPeople > 0 {
-		class = "bad"
-	}
-	return []figure{
-		{"Actions", thousands(asked), share, ""},
-		{"Masked values", thousands(masked), "in " + repliesOf(replies), ""},
-		{"Sent for approval", thousands(held), "held until people decide", ""},
-		{"Median time to decide", median, slow, ""},
-		{"Denied", thousands(denied + byPeople), thousands(denied) + " by policy, " + thousands(byPeople) + " by people", class},
-	}
-}
-
-func repliesOf(n int64) string {
-	if n == 1 {
-		return "1 reply"
-	}
-	return thousands(n) + " replies"
-}
-
-func spell(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return "< 1 s"
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	}
-	return fmt.Sprintf("%d min", int(d.Minutes()))
 }
 
 // auditPage lists records, the newest first.

@@ -130,7 +130,7 @@ func (c *Console) signedIn(next func(http.ResponseWriter, *http.Request, *who)) 
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, ok := c.visitor(r)
 		if !ok {
-			if r.Method == http.MethodGet && r.URL.Path != "/events" {
+			if r.Method == http.MethodGet && r.URL.Path != "/events" && r.URL.Path != "/activity/stream" {
 				c.askToSignIn(w, r)
 				return
 			}

@@ -26,10 +26,14 @@ func furnished(t *testing.T) (*house, *approval.Approval) {
 			Resource: []string{"postgres:shop/prod", "postgres:shop/prod", "postgres:flags/staging"}[i%3],
 			Kinds:    []string{"data.read"}, Verb: "select", Target: targets[i%4], Title: "Read " + targets[i%4], Decision: outcomes[i*5%9],
 		}
+		head, err := h.store.Head(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		h.records(r)
 		if r.Decision == "allow" {
 			rows := int64(i*13%90 + 1)
-			done := &audit.Record{Type: audit.TypeOutcome, Actor: r.Actor, Session: r.Session, Shape: r.Shape, Title: r.Title, Kinds: r.Kinds, Outcome: "executed", Rows: &rows}
+			done := &audit.Record{Type: audit.TypeOutcome, Actor: r.Actor, Session: r.Session, Shape: r.Shape, Title: r.Title, Kinds: r.Kinds, Outcome: "executed", Rows: &rows, Previous: head.Size}
 			if i%4 == 1 {
 				done.Masked = map[string]int64{"email": rows, "card": rows}
 			}
@@ -50,11 +54,12 @@ func furnished(t *testing.T) (*house, *approval.Approval) {
 
 func TestRoomsInDarkLightAndOnAPhone(t *testing.T) {
 	h, a := furnished(t)
+	staffed(t, h)
 	b := openBrowser(t)
 	b.signIn(h, sam)
 	rooms := map[string]string{
 		"approvals": "/approvals/" + a.ID, "activity": "/activity", "audit": "/audit", "record": "/audit/3", "settings": "/settings",
-		"decided": "/approvals?tab=decided",
+		"decided": "/approvals?tab=decided", "agents": "/agents", "agent": "/agents/agent:nightly-exporter", "session": "/sessions/9c41",
 	}
 	axe := axeSource(t)
 	for _, scheme := range []string{"dark", "light"} {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"slices"
 	"sort"
-	"time"
 
 	"github.com/assenthq/assent/internal/audit"
 )
@@ -127,9 +126,4 @@ func requests(in []entry) []entry {
 	}
 	slices.Reverse(out)
 	return out
-}
-
-// since is a query for everything of the last d.
-func since(now time.Time, d time.Duration, limit int) audit.Query {
-	return audit.Query{Since: now.Add(-d), Limit: limit}
 }

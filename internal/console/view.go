@@ -16,13 +16,13 @@ import (
 // Shell is what every signed-in page shows around its own content.
 type Shell struct {
 	Theme, Page, Title string
+	Rooms              []Room
 	Me                 Avatar
 	MyID               string
 	Groups             string
 	CSRF               string
 	Needs              int // approvals that wait for this person
 	Log                logBadge
-	Control            bool     // there is a page for what is stopped
 	Frozen             []string // what is, for every page
 	FrozenUnknown      bool     // nobody knows, so everything is
 	Glass              glassBar // what runs without people, for every page

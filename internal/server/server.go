@@ -261,19 +261,19 @@ func (s *Server) makeEnforcer(k *keys) error {
 }
 
 func (s *Server) makeHTTP(k *keys) error {
-	var err error
+	desk, err := s.makeDesk()
+	if err != nil {
+		return err
+	}
 	s.console, err = console.New(console.Options{
 		Sessions: s.sessions, SignIns: s.signIns(), Administers: s.administers,
 		Approvals: s.engine, Log: s.store, Mask: s.masked, Nudge: s.nudge, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
 		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine, Glass: s.glass,
+		Actors: s.actors, Credentials: s.tokens.List,
 		Passkeys:   s.passkeys,
 		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &console.Traffic{Spool: s.spool}, About: s.about, Verified: s.lastVerified,
 		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
 	})
-	if err != nil {
-		return err
-	}
-	desk, err := s.makeDesk()
 	if err != nil {
 		return err
 	}
@@ -365,6 +365,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.watchPolicy(run) })
 	s.work.Go(func() { s.dir.Run(run) })
 	s.work.Go(func() { s.notify.Run(run) })
+	s.work.Go(func() { s.console.Run(run) })
 	s.work.Go(func() {
 		if err := s.enforcer.Run(run); err != nil {
 			s.log.Error("the ledger's last counts are lost", "err", err)

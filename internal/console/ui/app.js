@@ -113,10 +113,27 @@ function decorate() {
 
 // ---- time ------------------------------------------------------------------
 
-const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-const hm = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
-const day = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'medium' });
+const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const formats = timeZone => ({
+  zone: timeZone,
+  clock: new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit', timeZone }),
+  hm: new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone }),
+  day: new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'medium', timeZone }),
+  off: new Intl.DateTimeFormat('en-GB', { timeZoneName: 'shortOffset', timeZone }),
+});
+const utc = formats('UTC'), local = formats(here);
+let shown = localStorage.getItem('assent-zone') === 'UTC' ? utc : local;
+const other = () => shown === utc ? local : utc;
+const offset = (f, at) => f === utc ? 'UTC' : f.off.formatToParts(at).find(p => p.type === 'timeZoneName').value.replace('GMT', 'UTC').replace(/\+0$/, '');
+const same = at => offset(local, at) === 'UTC';
+const named = (f, at) => f === utc || f.zone === 'UTC' ? 'UTC' : `${f.zone.replaceAll('_', ' ')} (${offset(f, at)})`;
+
+function switchZone() {
+  shown = other();
+  localStorage.setItem('assent-zone', shown === utc ? 'UTC' : 'local');
+  times();
+  say(`Times are in ${named(shown, new Date())}`);
+}
 let skew = 0; // server's clock minus ours, in ms; small differences are the network's
 
 function readClock(nav) {
@@ -135,14 +152,22 @@ function ago(ms) {
 
 const set = (el, text) => { if (el.textContent !== text) el.textContent = text; };
 
+function timeOf(t, now) {
+  const at = new Date(t.dateTime), as = t.dataset.as;
+  set(t, as === 'ago' ? ago(now - at) : as === 'clock' ? shown.clock.format(at) : shown.day.format(at));
+}
+
 function times() {
   const now = Date.now() + skew;
-  for (const t of $$('time[data-as]')) {
-    const at = new Date(t.dateTime), as = t.dataset.as;
-    set(t, as === 'ago' ? ago(now - at) : as === 'clock' ? clock.format(at) : day.format(at));
+  for (const t of $$('time[data-as]')) timeOf(t, now);
+  for (const t of $$('[data-tick]')) set(t, shown.hm.format(new Date(t.dataset.tick)));
+  for (const z of $$('.zonename')) set(z, named(shown, now));
+  for (const z of $$('.zonesw')) z.classList.toggle('hidden', same(now));
+  for (const z of $$('.zoneother')) set(z, named(other(), now));
+  if ($('#clock-a')) {
+    set($('#clock-a'), `${shown.hm.format(now)} ${offset(shown, now)}`);
+    set($('#clock-b'), same(now) ? '' : `${other().hm.format(now)} ${offset(other(), now)}`);
   }
-  for (const t of $$('[data-tick]')) set(t, hm.format(new Date(t.dataset.tick)));
-  for (const z of $$('#zone')) set(z, zone);
   for (const r of $$('.ring')) {
     const end = Date.parse(r.dataset.expires), begin = Date.parse(r.dataset.begins), left = Math.max(0, end - now);
     const s = Math.round(left / 1000), two = n => String(n).padStart(2, '0');
@@ -388,20 +413,92 @@ function listen() {
   es.addEventListener('head', e => {
     const n = JSON.parse(e.data).size.toLocaleString('en-US');
     for (const h of $$('[data-head]')) set(h, n);
-    if (page === 'activity' || page === 'audit') later(refresh, 1500); // an hour is counted anew each time
+    const wait = { activity: 3000, audit: 1500, agents: 5000 }[page];
+    if (wait) later(refresh, wait);
   });
   es.addEventListener('glass', () => later(refresh, 60)); // every page says it
   es.addEventListener('signedout', () => { es.close(); location.assign('/signin'); });
   addEventListener('pagehide', () => es.close());
 }
 
+// ---- the live stream -----------------------------------------------------------
+
+// Records come in batches of bounded size and are drawn in one frame each; what
+// the list holds is bounded too. Text becomes text nodes, never markup.
+const LINES = 120;
+let held = false, queue = [], passed = 0, drawing = false, seen = [];
+
+function lineOf(l) {
+  const el = (name, cls, text) => { const n = doc.createElement(name); if (cls) n.className = cls; if (text) n.textContent = text; return n; };
+  const li = el('li', `m-${l.class}`), t = el('time'), what = el('span', 'st-t');
+  li.dataset.key = l.key;
+  t.dateTime = l.time;
+  t.dataset.as = 'clock';
+  t.title = l.time.slice(0, 19).replace('T', ' ') + ' UTC';
+  t.textContent = shown.clock.format(new Date(l.time));
+  const text = el(l.href ? 'a' : 'span', '', l.text);
+  if (l.href) text.href = l.href;
+  what.append(el('b', '', l.who), ' ', el('code', '', l.kind), ' ', text);
+  li.append(t, el('i'), what, el('span', 'mr', l.result));
+  return li;
+}
+
+function draw() {
+  drawing = false;
+  const list = $('#stream');
+  if (!list || held) return;
+  const top = doc.createDocumentFragment();
+  for (const l of queue.splice(0).slice(-LINES)) top.prepend(lineOf(l));
+  if (passed) { const n = doc.createElement('li'); n.className = 'skip'; n.textContent = `${passed.toLocaleString('en-US')} more went by`; top.prepend(n); passed = 0; }
+  $('.empty', list)?.remove();
+  const was = list.scrollTop, before = list.scrollHeight;
+  list.prepend(top);
+  while (list.childElementCount > LINES) list.lastElementChild.remove();
+  if (was > 4) list.scrollTop = was + list.scrollHeight - before; // who reads further down stays there
+}
+
+function hold(b) {
+  held = !held;
+  b.setAttribute('aria-pressed', held);
+  b.textContent = held ? 'Go on' : 'Pause';
+  if (!held) draw();
+}
+
+function stream() {
+  const list = $('#stream');
+  if (!list) return;
+  const es = new EventSource(list.dataset.url + location.search);
+  es.addEventListener('batch', e => {
+    const b = JSON.parse(e.data), n = b.lines.length + (b.skipped ?? 0), at = Date.now();
+    queue.push(...b.lines);
+    passed += b.skipped ?? 0;
+    if (queue.length > LINES) passed += queue.splice(0, queue.length - LINES).length;
+    seen = [...seen.filter(s => s.at > at - 10000), { at, n }];
+    if (!drawing && !doc.hidden) { drawing = true; requestAnimationFrame(draw); }
+  });
+  es.onerror = () => { if (es.readyState === 2) setTimeout(stream, 5000); };
+  setInterval(() => {
+    const n = seen.filter(s => s.at > Date.now() - 10000).reduce((a, s) => a + s.n, 0);
+    set($('#rate'), n ? `live · ${n >= 100 ? Math.round(n / 10) : (n / 10).toFixed(1)} records/s` : 'live · quiet');
+  }, 1000);
+  addEventListener('pagehide', () => es.close());
+}
+
 // ---- keys and clicks -----------------------------------------------------------
+
+let going = 0; // G was pressed: until when the next key leads to a room
+
+// '/' leads to what searches this page, whichever it is.
+const field = () => $('#filter') ?? $('.search input:not([type=hidden])');
+
+const everywhere = {
+  '?': () => $('#help').showModal(), z: switchZone, '/': () => field()?.focus(), g: () => { going = Date.now() + 1500; },
+};
 
 const keys = {
   j: () => move(1), arrowdown: () => move(1), k: () => move(-1), arrowup: () => move(-1),
   a: () => decide('approve'), d: () => marked.size ? $('#bulk input').focus() : decide('deny'),
   x: () => { const r = selected(); if (!r) return; if (!('may' in r.dataset)) return toast('Only what waits for you can be marked.', true); const id = r.dataset.id; marked.has(id) ? marked.delete(id) : marked.add(id); mark(); },
-  '/': () => $('#filter')?.focus(), '?': () => $('#help').showModal(),
   enter: () => { const r = selected(); if (r && !wide.matches) location.assign($('a', r).href); else { $('#main')?.focus(); $('.card-page')?.scrollTo(0, 0); } },
   escape: () => { marked.clear(); mark(); const f = $('#filter'); if (f?.value) { f.value = ''; filter(); } },
   1: () => $('[data-tab=needs]')?.click(), 2: () => $('[data-tab=watching]')?.click(), 3: () => $('[data-tab=decided]')?.click(),
@@ -417,9 +514,14 @@ doc.addEventListener('keydown', e => {
     return;
   }
   if (k === 'enter' && el.closest('a, button, summary')) { if (!el.closest('.row')) return; }
-  if (page !== 'approvals' && k !== '?') return;
-  const f = keys[k];
-  if (!f || e.repeat && 'adx/?'.includes(k)) return;
+  if (going > Date.now()) {
+    going = 0;
+    const to = $(`.rail [data-go="${CSS.escape(k)}"]`);
+    if (to) { e.preventDefault(); location.assign(to.href); }
+    return; // a key that leads nowhere does nothing else either
+  }
+  const f = page === 'approvals' ? keys[k] ?? everywhere[k] : everywhere[k];
+  if (!f || e.repeat && 'adx/?gz'.includes(k)) return;
   e.preventDefault();
   f();
 });
@@ -431,7 +533,9 @@ doc.addEventListener('click', e => {
     const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
     root.dataset.theme = dark ? 'light' : 'dark';
     doc.cookie = `assent-theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=strict${location.protocol === 'https:' ? '; secure' : ''}`;
-  } else if (el.id === 'helpb') $('#help').showModal();
+  } else if (el.id === 'zonesw' || el.classList.contains('zonesw')) switchZone();
+  else if (el.id === 'hold') hold(el);
+  else if (el.id === 'helpb') $('#help').showModal();
   else if (el.id === 'confirm-no') $('#confirm').close();
   else if (el.id === 'confirm-yes') decide('approve', true);
   else if (el.closest('.row') && wide.matches && !e.metaKey && !e.ctrlKey && !e.shiftKey) { e.preventDefault(); pick(el.closest('.row')); }
@@ -465,5 +569,6 @@ doc.addEventListener('visibilitychange', () => { if (!doc.hidden) refresh(); });
 readClock($('.rail'));
 decorate();
 listen();
+stream();
 back();
 setInterval(times, 1000);

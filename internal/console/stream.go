@@ -1,0 +1,190 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/assenthq/assent/internal/audit"
+)
+
+const (
+	batchEvery = 300 * time.Millisecond
+	batchMost  = 40  // records in one batch; of more, the newest, and how many there were
+	lookMost   = 512 // records of a lane that one batch looks at
+)
+
+// A line is one record of the live stream, as text: the page makes elements of
+// it, never markup.
+type line struct {
+	Key    string    `json:"key"`
+	Time   time.Time `json:"time"`
+	Class  string    `json:"class"`
+	Who    string    `json:"who"`
+	Kind   string    `json:"kind"`
+	Text   string    `json:"text"`
+	Result string    `json:"result"`
+	Href   string    `json:"href,omitempty"`
+}
+
+// batch is what came since the one before.
+type batch struct {
+	Lines   []line `json:"lines"` // oldest first
+	Skipped int64  `json:"skipped,omitempty"`
+}
+
+// stream sends the records of both lanes as they come, in batches of bounded
+// size: what a busy hour has more of is told as a number, so that no page has
+// to draw it.
+func (c *Console) stream(w http.ResponseWriter, r *http.Request, _ *who) {
+	select {
+	case c.streams <- struct{}{}:
+		defer func() { <-c.streams }()
+	default:
+		http.Error(w, "Too many pages are open. Close some and reload.", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no")
+	out := http.NewResponseController(w)
+	_ = out.SetWriteDeadline(time.Time{})
+	f := follower{c: c, filter: filterOf(r.URL.Query())}
+	if _, err := f.next(r.Context()); err != nil {
+		c.o.Logger.ErrorContext(r.Context(), "following the log", "err", err)
+		return
+	}
+	if _, err := fmt.Fprint(w, "retry: 2000\n\n"); err != nil || out.Flush() != nil {
+		return
+	}
+	tick := time.NewTicker(batchEvery)
+	defer tick.Stop()
+	for beats := 0; ; beats++ {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-c.ended:
+			return
+		case <-tick.C:
+		}
+		if beats%4 == 3 { // about each second
+			if _, still := c.visitor(r); !still {
+				return
+			}
+		}
+		b, err := f.next(r.Context())
+		if err != nil {
+			return // the browser comes back by itself
+		}
+		if len(b.Lines) == 0 && b.Skipped == 0 {
+			if beats%50 != 49 {
+				continue
+			}
+			if _, err := fmt.Fprint(w, ": alive\n\n"); err != nil || out.Flush() != nil {
+				return
+			}
+			continue
+		}
+		text, err := json.Marshal(b)
+		if err != nil {
+			return
+		}
+		if _, err := fmt.Fprintf(w, "event: batch\ndata: %s\n\n", text); err != nil || out.Flush() != nil {
+			return
+		}
+	}
+}
+
+// follower remembers how far one stream has come in both lanes.
+type follower struct {
+	c         *Console
+	filter    streamFilter
+	began     bool
+	log, lane int64
+}
+
+// next is what came since the last call; the first call only finds the place.
+func (f *follower) next(ctx context.Context) (batch, error) {
+	head, err := f.c.o.Log.Head(ctx)
+	if err != nil {
+		return batch{}, err
+	}
+	var b batch
+	var found []entry
+	if f.began {
+		from := max(f.log, head.Size-lookMost)
+		b.Skipped = from - f.log
+		err = f.c.o.Log.Leaves(ctx, from, head.Size, func(_ int64, leaf []byte) error {
+			f.take(&found, leaf, false)
+			return nil
+		})
+		if err != nil {
+			return batch{}, err
+		}
+	}
+	f.log = head.Size
+	b.Skipped += f.traffic(&found)
+	f.began = true
+	slices.SortStableFunc(found, func(x, y entry) int { return x.Time.Compare(y.Time) })
+	if more := len(found) - batchMost; more > 0 {
+		b.Skipped, found = b.Skipped+int64(more), found[more:]
+	}
+	for _, row := range f.c.recordRows(found) {
+		l := line{Key: row.Key, Time: row.Time, Class: row.Class, Who: textOf(row.Who), Kind: row.Kind, Text: textOf(row.Text), Result: row.Result}
+		if row.Index >= 0 {
+			l.Href = fmt.Sprintf("/audit/%d", row.Index)
+		}
+		b.Lines = append(b.Lines, l)
+	}
+	return b, nil
+}
+
+// traffic takes what came in the traffic lane, and says how much it passed over.
+func (f *follower) traffic(found *[]entry) (skipped int64) {
+	if f.c.o.Traffic == nil {
+		return 0
+	}
+	look := f.c.o.Traffic.Spool.Recent()
+	defer look.Close()
+	oldest, next := look.Bounds()
+	if !f.began {
+		f.lane = next
+		return 0
+	}
+	from := max(f.lane, oldest, next-lookMost)
+	skipped = from - f.lane
+	for n := from; n < next; n++ {
+		leaf, ok := look.Leaf(n)
+		if !ok {
+			skipped++
+			continue
+		}
+		var r audit.Record
+		if json.Unmarshal(leaf, &r) == nil {
+			r = ofWhat(look, r)
+			if f.filter.admits(&r) {
+				*found = append(*found, entry{Record: r, Traffic: true})
+			}
+		}
+	}
+	f.lane = next
+	return skipped
+}
+
+func (f *follower) take(found *[]entry, leaf []byte, traffic bool) {
+	var r audit.Record
+	if json.Unmarshal(leaf, &r) == nil && f.filter.admits(&r) {
+		*found = append(*found, entry{Record: r, Traffic: traffic})
+	}
+}
+
+// textOf is pieces as plain text; what they disguise is already written out.
+func textOf(in []Piece) string {
+	s := ""
+	for _, p := range in {
+		s += p.Text
+	}
+	return s
+}
