@@ -97,9 +97,12 @@ func (c *Card) Whole() bool {
 }
 
 // Chat says whether a click in a chat may approve this: policy allows it, it is
-// not critical, and the card shows all of it. A denial is always taken.
-func (c *Card) Chat() bool {
-	return c.Pending && (c.Assurance == "chat" || c.Assurance == "token") && c.Risk.Class != "crit" && c.Whole()
+// not critical, and the card shows all of it.
+func (c *Card) Chat() bool { return c.Clicks() && c.Risk.Class != "crit" && c.Whole() }
+
+// Clicks says whether policy takes a click in a chat as a review: a denial, at least.
+func (c *Card) Clicks() bool {
+	return c.Pending && (c.Assurance == "chat" || c.Assurance == "token")
 }
 
 // Of draws the card of a, whose seats are seats. publicURL is where the console is.

@@ -159,7 +159,8 @@ func whyNotHere(c *card.Card) string {
 func (d *Desk) words(err error) error {
 	var excluded approval.ErrExcluded
 	var level approval.ErrAssurance
-	says, link := "", false
+	var says string
+	var link bool
 	switch {
 	case errors.As(err, &excluded):
 		says = "You can't review this: " + show.Plain(excluded.Why, maxReason) + "."

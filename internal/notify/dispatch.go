@@ -169,7 +169,7 @@ func (d *Dispatcher) work(ctx context.Context) {
 			continue
 		}
 		if d.o.Shared { // so that two nodes seldom reach for the same
-			time.Sleep(rand.N(100 * time.Millisecond))
+			time.Sleep(rand.N(100 * time.Millisecond)) //nolint:gosec // spreads load, guards nothing
 		}
 		if err := d.show(ctx, id, what); err != nil && ctx.Err() == nil {
 			d.o.Logger.ErrorContext(ctx, "telling people", "approval", id, "err", err)
@@ -349,7 +349,7 @@ func (d *Dispatcher) failed(ctx context.Context, e *sealed.Entry[delivery], m *M
 	}
 	what := "failed"
 	gap := min(longestGap, time.Second<<min(v.Tries, 9))
-	gap += rand.N(gap/4 + 1)
+	gap += rand.N(gap/4 + 1) //nolint:gosec // spreads load, guards nothing
 	var later *laterError
 	if errors.As(err, &later) {
 		gap = max(gap, later.after)

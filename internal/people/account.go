@@ -73,6 +73,26 @@ func (d *Directory) ByObject(object string) string {
 	return found
 }
 
+// Objects are those of Entra that lead to a person.
+func (d *Directory) Objects(person string) []string {
+	d.mu.Lock()
+	var all []*account
+	for _, e := range d.accounts {
+		if v := e.Value; v.Object != "" && v.Left.IsZero() {
+			all = append(all, &v)
+		}
+	}
+	d.mu.Unlock()
+	var out []string
+	for _, v := range all {
+		if p, ok := d.Person(v.Account); ok && p.ID == person {
+			out = append(out, v.Object)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // issuerOf is the part of an account's id before the bar.
 func issuerOf(account string) string {
 	issuer, _, _ := strings.Cut(account, "|")

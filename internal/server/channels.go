@@ -13,6 +13,9 @@ import (
 // makeChannel makes one of the configuration's channels: the explicit table of
 // them. handler answers what is called in from outside; nil: nothing is.
 func (s *Server) makeChannel(c *ChannelConfig) (ch notify.Channel, handler http.Handler, err error) {
+	if c.Teams != nil {
+		return s.makeTeams(c)
+	}
 	return nil, nil, fmt.Errorf("channel %s: there is no such kind of channel", c.Name)
 }
 

@@ -10,6 +10,7 @@ import (
 // A ChannelConfig is one way to people beside the console. Exactly one of its kinds is set.
 type ChannelConfig struct {
 	Name   string        `yaml:"name" doc:"Short name of the channel; what is called in from outside comes to PUBLIC_URL/channels/NAME/."`
+	Teams  *TeamsConfig  `yaml:"teams" doc:"Microsoft Teams (docs/teams.md)."`
 	Routes []RouteConfig `yaml:"routes" doc:"What is told where. None: nothing."`
 }
 
@@ -58,12 +59,18 @@ func (c *Config) accountURLs() map[string]string {
 
 // accounts is what a chat whose people can be linked calls itself; "" for other channels.
 func (c *ChannelConfig) accounts() string {
+	if c.Teams != nil {
+		return "msteams://" + strings.ToLower(c.Teams.Tenant)
+	}
 	return ""
 }
 
 // kinds names the kinds of channel that are set.
 func (c *ChannelConfig) kinds() []string {
 	var out []string
+	if c.Teams != nil {
+		out = append(out, "teams")
+	}
 	return out
 }
 
@@ -84,6 +91,9 @@ func (k *checker) channels(c *Config) {
 		}
 		if n := len(ch.kinds()); n != 1 {
 			k.fail(at, fmt.Sprintf("names %d kinds of channel", n), "give exactly one of slack, teams, email, webhook")
+		}
+		if ch.Teams != nil {
+			k.teams(at+".teams", ch.Teams)
 		}
 		for j := range ch.Routes {
 			r := ch.Routes[j].route(ch.Name)

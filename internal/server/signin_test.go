@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"html"
 	"io"
@@ -38,6 +39,9 @@ type signedIn struct {
 
 	log     *slog.Logger
 	through func(http.Handler) http.Handler
+
+	assurance  string // of the rule; "" is console
+	corpIssuer string // further fields of it
 }
 
 const base = "http://localhost:8720"
@@ -57,7 +61,7 @@ func newSignedIn(t *testing.T, more string, change ...func(*signedIn)) *signedIn
 		t.Cleanup(idp.Close)
 		*p = idp
 	}
-	for name, text := range map[string]string{"pack.yaml": strings.Replace(heldPack, "assurance: token", "assurance: console", 1), "corp.secret": "secret\n"} {
+	for name, text := range map[string]string{"pack.yaml": strings.Replace(heldPack, "assurance: token", "assurance: "+cmp.Or(b.assurance, "console"), 1), "corp.secret": "secret\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +81,7 @@ data: data
 listen: 127.0.0.1:0
 policy: [pack.yaml]
 issuers:
-  - { name: corp, issuer: "`+b.corp.Issuer()+`", client_id: assent, client_secret: { file: corp.secret }, scim: true }
+  - { name: corp, issuer: "`+b.corp.Issuer()+`", client_id: assent, client_secret: { file: corp.secret }`+b.corpIssuer+`, scim: true }
   - { name: other, issuer: "`+b.other.Issuer()+`", client_id: assent, client_secret: { file: corp.secret } }
 people: [{ id: dana }, { id: omar, accounts: ["corp|00u3omar"] }]
 groups: { reviewers: { from: ["corp|00g1"] } }
