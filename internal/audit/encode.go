@@ -13,12 +13,28 @@ import (
 // appendRecord writes r as encoding/json does, byte for byte, and allocates
 // nothing but room in b: a harmless read costs two records.
 func appendRecord(b []byte, r *Record) ([]byte, error) {
-	if y := r.Time.Year(); y < 0 || y > 9999 {
+	b, err := appendStamp(b, r.Index, r.Time)
+	if err != nil {
+		return b, err
+	}
+	b = appendHead(b, r)
+	b = appendMap(appendTail(b, r), `,"detail":`, r.Detail, appendString)
+	return appendEnd(b, r), nil
+}
+
+// appendStamp writes what no two records share.
+func appendStamp(b []byte, index int64, t time.Time) ([]byte, error) {
+	if y := t.Year(); y < 0 || y > 9999 {
 		return b, fmt.Errorf("writing record: a time in the year %d", y) // RFC 3339 section 1
 	}
-	b = strconv.AppendInt(append(b, `{"index":`...), r.Index, 10)
-	b = r.Time.AppendFormat(append(b, `,"time":"`...), time.RFC3339Nano)
-	b = appendString(append(b, `","type":`...), r.Type)
+	b = strconv.AppendInt(append(b, `{"index":`...), index, 10)
+	b = t.AppendFormat(append(b, `,"time":"`...), time.RFC3339Nano)
+	return append(b, '"'), nil
+}
+
+// appendHead writes what many records of one session share.
+func appendHead(b []byte, r *Record) []byte {
+	b = appendString(append(b, `,"type":`...), r.Type)
 	b = appendText(b, `,"actor":`, r.Actor)
 	b = appendText(b, `,"subject":`, r.Subject)
 	b = appendTexts(b, `,"chain":`, r.Chain)
@@ -42,17 +58,23 @@ func appendRecord(b []byte, r *Record) ([]byte, error) {
 		b = strconv.AppendInt(append(b, `,"revision":`...), r.Revision, 10)
 	}
 	b = appendText(b, `,"grant":`, r.Grant)
-	b = appendText(b, `,"outcome":`, r.Outcome)
+	return appendText(b, `,"outcome":`, r.Outcome)
+}
+
+// appendTail writes what is between that and the details.
+func appendTail(b []byte, r *Record) []byte {
 	if r.Rows != nil {
 		b = strconv.AppendInt(append(b, `,"rows":`...), *r.Rows, 10)
 	}
 	b = appendMap(b, `,"findings":`, r.Findings, appendInt)
-	b = appendMap(b, `,"masked":`, r.Masked, appendInt)
-	b = appendMap(b, `,"detail":`, r.Detail, appendString)
+	return appendMap(b, `,"masked":`, r.Masked, appendInt)
+}
+
+func appendEnd(b []byte, r *Record) []byte {
 	if r.Previous != 0 {
 		b = strconv.AppendInt(append(b, `,"previous":`...), r.Previous, 10)
 	}
-	return append(b, '}'), nil
+	return append(b, '}')
 }
 
 func appendText(b []byte, name, s string) []byte {

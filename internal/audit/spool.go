@@ -103,6 +103,7 @@ type Spool struct {
 	seals   []Seal
 	untold  []Seal // those OnSeal hasn't heard of
 	buf     []byte // one frame
+	stamp   stamp
 	recent  recent
 }
 
@@ -186,18 +187,28 @@ func (s *Spool) recover() error {
 // Append writes a record and sets its Index, which counts within this spool,
 // and its Time. It returns when the record is written; an fsync follows within
 // 50 ms. After a power cut what was written last may be missing, and the seal says so.
-func (s *Spool) Append(r *Record) (seq int64, err error) {
+func (s *Spool) Append(r *Record) (seq int64, err error) { return s.append(r, nil) }
+
+// AppendLike is Append for a record that is much like the one that was written with f before.
+func (s *Spool) AppendLike(r *Record, f *Form) (seq int64, err error) {
+	f.write(r) // before the lock, which all sessions share
+	seq, err = s.append(r, f)
+	f.forget()
+	return seq, err
+}
+
+func (s *Spool) append(r *Record, f *Form) (seq int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.add(r); err != nil {
+	if err := s.add(r, f); err != nil {
 		return 0, err
 	}
 	signal(s.wake)
 	return r.Index, nil
 }
 
-// add writes the frame of r. s.mu is held.
-func (s *Spool) add(r *Record) error {
+// add writes the frame of r, which f has written if it is not nil. s.mu is held.
+func (s *Spool) add(r *Record, f *Form) error {
 	if s.dead != nil {
 		return s.dead
 	}
@@ -206,7 +217,13 @@ func (s *Spool) add(r *Record) error {
 		now = s.last
 	}
 	r.Index, r.Time = s.next, now
-	buf, _, err := leafOf(append(s.buf[:0], make([]byte, frameHeader)...), r)
+	buf := append(s.buf[:0], make([]byte, frameHeader)...)
+	var err error
+	if f == nil {
+		buf, _, err = leafOf(buf, r)
+	} else {
+		buf, err = f.leaf(buf, r, &s.stamp)
+	}
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,7 @@ type Recorder interface {
 // Spool is the traffic lane: written when Append returns, durable within 50 ms.
 type Spool interface {
 	Append(rec *audit.Record) (seq int64, err error)
+	AppendLike(rec *audit.Record, f *audit.Form) (seq int64, err error)
 }
 
 // Ledger adds up what a person's actors have read.
@@ -152,6 +153,7 @@ type judgement struct {
 	action    *action.Action
 	asker     *identity.Asker
 	where     Where
+	now       time.Time // when it was judged
 	input     policy.Input
 	decision  policy.Decision
 	statement string // masked
@@ -163,7 +165,7 @@ type judgement struct {
 	reads     reads
 	asExport  bool // a read that the ledger made an export
 	seen      *seen
-	home      *permit      // where this judgement lives, when a session made it
+	home      *permit      // where this judgement lives; nil: no session made it
 	rec       audit.Record // of a harmless read; others have one of their own
 	asked     int64        // number of that record in the spool; 0: it is not there
 	stop      *freeze.Stop // not nil: it is frozen, and decision says deny
@@ -173,14 +175,14 @@ type judgement struct {
 
 // judge finds the data, asks policy and changes nothing.
 func (e *Enforcer) judge(ctx context.Context, a *action.Action, asker *identity.Asker, w Where) (*judgement, error) {
-	j := &judgement{action: a, asker: asker, where: w, seen: newSeen(asker)}
+	j := &judgement{action: a, asker: asker, where: w, now: e.o.Now(), seen: newSeen(asker)}
 	if err := e.judgeInto(ctx, j); err != nil {
 		return nil, err
 	}
 	return j, nil
 }
 
-// judgeInto is judge for a judgement that has its action, asker, place and seen,
+// judgeInto is judge for a judgement that has its action, asker, place, time and seen,
 // and whose memory is used again.
 func (e *Enforcer) judgeInto(ctx context.Context, j *judgement) error {
 	a, asker := j.action, j.asker
@@ -191,7 +193,7 @@ func (e *Enforcer) judgeInto(ctx context.Context, j *judgement) error {
 	if err := e.findData(ctx, j); err != nil {
 		return err
 	}
-	now := e.o.Now()
+	now := j.now
 	actor := &asker.Chain[0]
 	hour, day := e.rates.count(actor.ID, now)
 	j.input = policy.Input{
@@ -246,10 +248,10 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 		return nil
 	}
 	var err error
-	if j.account, err = e.accountOf(ctx, j); err != nil {
+	if j.account, err = e.accountOf(ctx, j, j.now); err != nil {
 		return err
 	}
-	if _, over := j.account.over(j.classes, &e.limits, false, e.o.Now()); over && !slices.Contains(a.Kinds, action.DataExport) {
+	if _, over := j.account.over(j.classes, &e.limits, false, j.now); over && !slices.Contains(a.Kinds, action.DataExport) {
 		a.Kinds = append(slices.Clone(a.Kinds), action.DataExport)
 		slices.Sort(a.Kinds)
 		j.asExport = true
@@ -258,12 +260,12 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 }
 
 // accountOf finds what this person's actors read from the system an action is about.
-func (e *Enforcer) accountOf(ctx context.Context, j *judgement) (*account, error) {
+func (e *Enforcer) accountOf(ctx context.Context, j *judgement, now time.Time) (*account, error) {
 	system := j.where.System
 	if system == "" {
 		system = j.action.Resource.URN
 	}
-	return e.ledger.account(ctx, j.seen.reader, system)
+	return e.ledger.account(ctx, j.seen.reader, system, now)
 }
 
 // ledgerKey is the person behind the actor, so that twenty tokens are one reader.
@@ -322,7 +324,8 @@ func sorted(m map[string]bool) []string {
 
 // enforce decides and, for a review, waits. It is what every path goes through.
 func (e *Enforcer) enforce(ctx context.Context, j *judgement, h gate.Hooks) (p *permit, err error) {
-	start, w := e.o.Now(), j.where
+	w := j.where
+	j.now = e.o.Now()
 	defer func() {
 		if r := recover(); r != nil {
 			e.o.Logger.Error("deciding panicked", "gate", w.Gate, "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
@@ -338,8 +341,8 @@ func (e *Enforcer) enforce(ctx context.Context, j *judgement, h gate.Hooks) (p *
 		return nil, undecided()
 	}
 	e.preview(ctx, j, h.Preview)
-	e.rates.add(j.asker.Chain[0].ID, start)
-	e.o.Metrics.Decided(w.Gate, j.decision.Verdict.String(), e.o.Now().Sub(start))
+	e.rates.add(j.asker.Chain[0].ID, j.now)
+	e.o.Metrics.Decided(w.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
 	switch j.decision.Verdict {
 	case policy.Allow:
 		return e.allow(ctx, j)
@@ -356,13 +359,8 @@ func undecided() *gate.Denied {
 
 // allow records the request and gives a permit. Harmless reads go to the spool.
 func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
-	traffic := harmless(j.action.Kinds)
-	rec := &j.rec
-	if !traffic {
-		rec = &audit.Record{}
-	}
-	e.fill(rec, j)
 	if why, hint := j.pastLimit(); why != "" {
+		rec := e.request(j)
 		rec.Decision, rec.Detail["refused"] = "deny", why
 		if err := e.o.Record.Record(ctx, rec); err != nil {
 			return nil, e.unwritable(err)
@@ -370,10 +368,12 @@ func (e *Enforcer) allow(ctx context.Context, j *judgement) (*permit, error) {
 		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: why, Hint: hint}
 	}
 	var err error
-	if traffic {
-		j.asked, err = e.o.Spool.Append(rec)
+	if harmless(j.action.Kinds) {
+		f := &j.home.asked
+		f.Details = e.fill(&j.rec, j, f.Details[:0])
+		j.asked, err = e.o.Spool.AppendLike(&j.rec, f)
 	} else {
-		err = e.o.Record.Record(ctx, rec)
+		err = e.o.Record.Record(ctx, e.request(j))
 	}
 	if err != nil {
 		return nil, e.unwritable(err)

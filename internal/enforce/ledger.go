@@ -87,13 +87,13 @@ func newLedger(store Ledger, now func() time.Time, limit int64, shared bool) *le
 }
 
 // account finds or opens the account of a person and a system.
-func (l *ledger) account(ctx context.Context, subject, resource string) (*account, error) {
-	k, now := ledgerEntry{subject, resource}, l.now()
+func (l *ledger) account(ctx context.Context, subject, resource string, now time.Time) (*account, error) {
+	k := ledgerEntry{subject, resource}
 	l.mu.Lock()
 	a := l.accounts[k]
 	l.mu.Unlock()
 	if a != nil {
-		return a, l.refresh(ctx, a)
+		return a, l.refresh(ctx, a, now)
 	}
 	rows, _, err := l.store.SumRows(ctx, subject, resource, now.Add(-ledgerWindow))
 	if err != nil {
@@ -119,8 +119,7 @@ func hoursBack(now time.Time) int64 { return now.Add(-ledgerWindow).Unix() / 360
 
 // refresh adds what other processes have paid for since the store was last
 // asked, as if it were read now. An error means that it isn't known.
-func (l *ledger) refresh(ctx context.Context, a *account) error {
-	now := l.now()
+func (l *ledger) refresh(ctx context.Context, a *account, now time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !l.shared || now.Sub(a.asked) < refreshEvery {
@@ -207,8 +206,7 @@ type ledgerLimits [maxLedgerClasses]int64
 
 // add counts rows of classes before they flow. An error means that they can't be
 // counted, and must not flow.
-func (l *ledger) add(a *account, set classSet, rows, bytes int64) error {
-	now := l.now()
+func (l *ledger) add(a *account, set classSet, rows, bytes int64, now time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.used = now

@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,22 +14,18 @@ const maxStatement = 4 << 10 // bytes of masked statement a record keeps; the di
 // request is the record of a decision. Everything textual in it was masked before.
 func (e *Enforcer) request(j *judgement) *audit.Record {
 	r := &audit.Record{}
-	e.fill(r, j)
+	r.Detail = e.fill(r, j, nil).byName()
 	return r
 }
 
-// fill is request into a record whose memory is used again.
-func (e *Enforcer) fill(r *audit.Record, j *judgement) {
+// fill is request into a record whose memory is used again, with its details for themselves.
+func (e *Enforcer) fill(r *audit.Record, j *judgement, d details) details {
 	a := j.action
-	detail := r.Detail
-	if clear(detail); detail == nil {
-		detail = map[string]string{}
-	}
 	*r = audit.Record{
 		Kinds: r.Kinds[:0], Rules: r.Rules[:0], Actor: j.seen.chain[0], Chain: j.seen.chain,
 		Type: audit.TypeRequest, Subject: a.Subject, Gate: j.where.Gate, Session: j.where.Session,
 		Resource: a.Resource.URN, Env: a.Resource.Env, Verb: a.Verb, Target: a.Target, Title: j.title, Shape: a.Shape,
-		Decision: j.decision.Verdict.String(), Policy: j.decision.Bundle, Findings: j.findings, Detail: detail,
+		Decision: j.decision.Verdict.String(), Policy: j.decision.Bundle, Findings: j.findings,
 	}
 	for _, k := range a.Kinds {
 		r.Kinds = append(r.Kinds, string(k))
@@ -36,22 +33,46 @@ func (e *Enforcer) fill(r *audit.Record, j *judgement) {
 	for _, h := range j.decision.Rules {
 		r.Rules = append(r.Rules, h.Name())
 		if atoms := atomText(h.Atoms); atoms != "" && h.Then != policy.Allow.String() {
-			r.Detail["rule."+h.Rule] = atoms
+			d = d.with("rule."+h.Rule, atoms)
 		}
 	}
 	for _, h := range j.decision.Shadow {
-		r.Detail["shadow."+h.Rule] = h.Then
+		d = d.with("shadow."+h.Rule, h.Then)
 	}
-	r.Detail["statement"] = cut(j.statement, maxStatement)
+	d = d.with("statement", cut(j.statement, maxStatement))
 	if j.preview != nil {
-		r.Detail["preview"] = cut(j.preview.Describe(), 500)
+		d = d.with("preview", cut(j.preview.Describe(), 500))
 	}
 	if j.stop != nil {
-		r.Detail["frozen"] = j.stop.ID
+		d = d.with("frozen", j.stop.ID)
 	}
 	if j.asExport {
-		r.Detail["ledger"] = "reads added up to an export"
+		d = d.with("ledger", "reads added up to an export")
 	}
+	return d
+}
+
+// details are those of a record, sorted by name, each name once.
+type details []audit.Detail
+
+func (d details) with(name, value string) details {
+	i := len(d)
+	for i > 0 && d[i-1].Name >= name {
+		i--
+	}
+	if i < len(d) && d[i].Name == name {
+		d[i].Value = value
+		return d
+	}
+	return slices.Insert(d, i, audit.Detail{Name: name, Value: value})
+}
+
+func (d details) byName() map[string]string {
+	out := make(map[string]string, len(d))
+	for _, one := range d {
+		out[one.Name] = one.Value
+	}
+	return out
 }
 
 // cut shortens s to at most n bytes without breaking a rune, and says so.

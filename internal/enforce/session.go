@@ -193,6 +193,8 @@ type permit struct {
 	done  atomic.Bool
 	rec   audit.Record // of the outcome
 	count int64        // rows of the outcome
+	asked audit.Form   // of the request's record
+	ended audit.Form   // of the outcome's
 }
 
 func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map[string]string) *permit {
@@ -230,7 +232,8 @@ func (p *permit) Count(rows, bytes int64) error {
 	p.rows, p.bytes = p.rows+rows, p.bytes+bytes
 	owed := weight(p.rows, p.bytes) - p.paid
 	p.paid += owed
-	if err := p.charge(owed, bytes); err != nil {
+	now := p.e.o.Now()
+	if err := p.charge(owed, bytes, now); err != nil {
 		p.e.o.Logger.Error("rows can't be counted, so they don't pass", "gate", p.j.where.Gate, "err", err)
 		return &gate.Denied{Status: gate.StatusNobody, Reason: "what is read can't be counted, so nothing may pass", Hint: "try again later; the server's own log says what is wrong"}
 	}
@@ -243,7 +246,7 @@ func (p *permit) Count(rows, bytes int64) error {
 	if p.approval != "" || !p.reading() {
 		return nil
 	}
-	if _, over := p.j.account.over(p.classes(), &p.e.limits, true, p.e.o.Now()); over {
+	if _, over := p.j.account.over(p.classes(), &p.e.limits, true, now); over {
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "this much reading is an export, and nobody approved one", Hint: "run it again: it is then asked for as an export"}
 	}
 	return nil
@@ -258,15 +261,15 @@ func weight(rows, bytes int64) int64 { return max(rows, bytes/rowWeight) }
 
 // charge adds to the ledger at once, not at the end: statements that run side by
 // side add up too.
-func (p *permit) charge(rows, bytes int64) (err error) {
+func (p *permit) charge(rows, bytes int64, now time.Time) (err error) {
 	if p.j.account == nil { // nothing was read when it was judged
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if p.j.account, err = p.e.accountOf(ctx, p.j); err != nil {
+		if p.j.account, err = p.e.accountOf(ctx, p.j, now); err != nil {
 			return err
 		}
 	}
-	return p.e.ledger.add(p.j.account, p.classes(), rows, bytes)
+	return p.e.ledger.add(p.j.account, p.classes(), rows, bytes, now)
 }
 
 // classes are those of the answer: of its columns as they were judged, and
@@ -314,11 +317,12 @@ func (p *permit) finish(o gate.Outcome) {
 	}
 	p.outcome(o, masked)
 	if p.approval == "" {
-		if _, err := p.e.o.Spool.Append(&p.rec); err != nil {
+		if _, err := p.e.o.Spool.AppendLike(&p.rec, &p.ended); err != nil {
 			log.Error("recording an outcome", "gate", p.j.where.Gate, "err", err)
 		}
 		return
 	}
+	p.rec.Detail = details(p.ended.Details).byName()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	state := map[gate.OutcomeState]approval.State{gate.Executed: approval.Executed, gate.Failed: approval.Failed, gate.NotRun: approval.Failed}[o.State]
@@ -340,22 +344,20 @@ func (p *permit) masked() map[string]int64 {
 	return p.text
 }
 
-// outcome fills in the record of how the action ended.
+// outcome fills in the record of how the action ended. Its details are in p.ended.
 func (p *permit) outcome(o gate.Outcome, masked map[string]int64) {
 	a, r := p.j.action, &p.rec
 	p.count = max(o.Rows, p.rows)
-	detail := r.Detail
-	if clear(detail); detail == nil {
-		detail = map[string]string{}
-	}
-	detail["took"] = took(o.Duration)
+	var d details = p.ended.Details[:0]
 	if o.Code != "" {
-		detail["code"] = o.Code
+		d = d.with("code", o.Code)
 	}
+	d = d.with("took", took(o.Duration))
 	*r = audit.Record{
 		Type: audit.TypeOutcome, Actor: p.seen.chain[0], Gate: p.j.where.Gate, Session: p.j.where.Session,
-		Outcome: string(o.State), Rows: &p.count, Masked: masked, Detail: detail, Kinds: r.Kinds[:0], Previous: p.j.asked,
+		Outcome: string(o.State), Rows: &p.count, Masked: masked, Kinds: r.Kinds[:0], Previous: p.j.asked,
 	}
+	p.ended.Details = d
 	if p.j.asked != 0 { // the request stands in the same lane and says the rest
 		return
 	}
