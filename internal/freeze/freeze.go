@@ -73,6 +73,8 @@ type Freeze struct {
 	At     time.Time `json:"at"`
 	// Owners are people behind the target when it was frozen: they don't let it go.
 	Owners []string `json:"owners,omitempty"`
+	// Finding names what this server found about itself, where that is why.
+	Finding string `json:"finding,omitempty"`
 
 	Thawed   time.Time `json:"thawed,omitzero"`
 	ThawedBy string    `json:"thawed_by,omitempty"`

@@ -25,6 +25,8 @@ const (
 	readTime  = 5 * time.Second
 	maxReason = 2000 // bytes
 	bySystem  = "assent"
+
+	anAdministrator = "an administrator"
 )
 
 // Options says what a Switch works with; all but Clock and Logger are needed.
@@ -37,9 +39,10 @@ type Options struct {
 
 // A Switch freezes and knows what is frozen. It is safe for concurrent use.
 type Switch struct {
-	o    Options
-	now  atomic.Pointer[snapshot]
-	wake chan struct{}
+	o      Options
+	now    atomic.Pointer[snapshot]
+	halted atomic.Pointer[error] // why everything is stopped, though no row says so
+	wake   chan struct{}
 
 	mu      sync.Mutex // one reading at a time, so that an older never replaces a newer
 	changed []func()   // owned by mu
@@ -172,6 +175,9 @@ func (s *Switch) Run(ctx context.Context) {
 
 // Err says why everything is frozen though nobody froze it; nil when that is not so.
 func (s *Switch) Err() error {
+	if why := s.halted.Load(); why != nil {
+		return *why
+	}
 	now := s.now.Load()
 	if now.err != nil {
 		return now.err
@@ -185,15 +191,17 @@ func (s *Switch) Err() error {
 // Frozen says what stops this asker at this place; nil: nothing. Where the
 // resource or the gate is not known yet it may be "".
 func (s *Switch) Frozen(asker *identity.Asker, resource, gate string) *Stop {
-	now := s.now.Load()
-	if now.err != nil || s.o.Clock().Sub(now.read) > Lease {
+	if s.Err() != nil {
 		return &Stop{}
 	}
-	return now.stop(asker, resource, gate)
+	return s.now.Load().stop(asker, resource, gate)
 }
 
 // FrozenNow is Frozen as the store says it within the transaction of r.
 func (s *Switch) FrozenNow(ctx context.Context, r *sealed.Reader, asker *identity.Asker, resource, gate string) (*Stop, error) {
+	if s.halted.Load() != nil {
+		return &Stop{Who: anAdministrator}, nil
+	}
 	entries, err := all(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is frozen: %w", err)
@@ -205,7 +213,7 @@ func (n *snapshot) stop(asker *identity.Asker, resource, gate string) *Stop {
 	if e := n.find(asker, resource, gate); e != nil {
 		who := e.ByName
 		if e.By == bySystem || who == "" {
-			who = "an administrator"
+			who = anAdministrator
 		}
 		return &Stop{ID: e.ID, Who: who}
 	}
@@ -244,10 +252,15 @@ func (n *snapshot) find(asker *identity.Asker, resource, gate string) *Entry {
 	return nil
 }
 
-// Stopped reports whether a person is frozen: they approve nothing and break no glass.
+// Suspended reports whether a person is frozen by name: they approve and change
+// nothing. A freeze of everything suspends nobody, or nobody could let it go.
+func (s *Switch) Suspended(person string) bool {
+	return s.Err() != nil || s.now.Load().people[person] != nil
+}
+
+// Stopped reports whether a person is frozen, by name or with everything: they break no glass.
 func (s *Switch) Stopped(person string) bool {
-	now := s.now.Load()
-	return now.err != nil || s.o.Clock().Sub(now.read) > Lease || now.every != nil || now.people[person] != nil
+	return s.Suspended(person) || s.now.Load().every != nil
 }
 
 // List returns the freezes that hold now, newest first, or with old also those that ended.
@@ -307,11 +320,15 @@ func (s *Switch) Put(ctx context.Context, w *sealed.Writer, target Target, reaso
 			return Entry{ID: e.ID, Freeze: e.Value}, nil
 		}
 	}
-	f := Freeze{Target: target, Reason: reason, By: by.ID, ByName: by.Name, At: s.o.Clock().UTC().Truncate(time.Microsecond), Owners: s.owners(target)}
+	return s.add(ctx, w, Freeze{Target: target, Reason: reason, By: by.ID, ByName: by.Name, Owners: s.owners(target)})
+}
+
+func (s *Switch) add(ctx context.Context, w *sealed.Writer, f Freeze) (Entry, error) {
+	f.At = s.o.Clock().UTC().Truncate(time.Microsecond)
 	if f.By == "" {
 		f.By, f.ByName = bySystem, "assent"
 	}
-	e := &sealed.Entry[Freeze]{ID: newID(), Key: target.String(), Value: f}
+	e := &sealed.Entry[Freeze]{ID: newID(), Key: f.Target.String(), Value: f}
 	if err := rows.Put(ctx, w, e, record(&f, "frozen", f.By, f.Reason)); err != nil {
 		return Entry{}, err
 	}

@@ -83,7 +83,7 @@ func (s *Server) makeChanges() error {
 	}
 	var err error
 	s.changes, err = change.New(change.Options{
-		Box: s.box, Approvals: s.engine, Directory: s.dir, Admins: admins, Stopped: s.freezes.Stopped, Logger: s.log,
+		Box: s.box, Approvals: s.engine, Directory: s.dir, Admins: admins, Stopped: s.freezes.Suspended, Logger: s.log,
 	})
 	if err != nil {
 		return err
@@ -140,10 +140,25 @@ func (s *Server) stopFrozen() {
 }
 
 func (s *Server) withdrawFrozen(ctx context.Context) (n int, err error) {
-	waiting, err := s.engine.List(ctx, approval.Filter{States: []approval.State{approval.Pending, approval.Approved}})
-	if err != nil {
-		return 0, err
+	var errs []error
+	f := approval.Filter{States: []approval.State{approval.Pending, approval.Approved}, Limit: 200}
+	for {
+		waiting, err := s.engine.List(ctx, f)
+		if err != nil {
+			return n, errors.Join(append(errs, err)...)
+		}
+		page, err := s.withdraw(ctx, waiting)
+		n, errs = n+page, append(errs, err)
+		if len(waiting) < f.Limit {
+			return n, errors.Join(errs...)
+		}
+		last := waiting[len(waiting)-1]
+		f.Behind = approval.Place{Created: last.Created, ID: last.ID}
 	}
+}
+
+// withdraw ends those of waiting that something stops.
+func (s *Server) withdraw(ctx context.Context, waiting []*approval.Approval) (n int, err error) {
 	var errs []error
 	for _, a := range waiting {
 		if a.Gate == change.Gate {

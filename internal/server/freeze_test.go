@@ -268,6 +268,22 @@ func TestAThawPutBackIsNoticed(t *testing.T) {
 	}
 }
 
+// A freeze of everything ends as any other does.
+func TestEverythingIsLetGo(t *testing.T) {
+	b := ruled(t, threeAdmins)
+	f := b.freeze(freeze.Everything, "")
+	e, err := b.changes.Thaw(t.Context(), f.ID, "fine now", b.proposal("mira"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.allow(e.Approval, "omar"); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.settled(e.ID); got.State != change.Applied || len(b.freezes.List(false)) > 0 {
+		t.Errorf("%+v; frozen: %+v", got, b.freezes.List(false))
+	}
+}
+
 // With one administrator a thaw happens at once, loudly; nobody else does it alone.
 func TestThawAlone(t *testing.T) {
 	b := ruled(t, oneAdmin)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/assenthq/assent/internal/api"
 	"github.com/assenthq/assent/internal/audit"
@@ -32,7 +32,7 @@ func (s *Server) checks() []api.Check {
 			_, err := s.store.Head(ctx)
 			return err
 		}},
-		{Name: "log", Run: func(context.Context) error { return s.auditLog.Err() }},
+		{Name: "log", Run: func(context.Context) error { return cmp.Or(s.auditLog.Err(), s.lastVerified(context.Background()).Err) }},
 		{Name: "spool", Run: func(context.Context) error { return s.spool.Status().Err }},
 		{Name: "freezes", Run: func(context.Context) error { return s.freezes.Err() }},
 		{Name: "directory", Run: s.dir.Check},
@@ -75,36 +75,6 @@ func (s *Server) about(ctx context.Context) console.About {
 	return a
 }
 
-const verifyEvery = 10 * time.Minute
-
-// verifyLoop checks the whole log at start and from time to time, and keeps when it last held.
-func (s *Server) verifyLoop(ctx context.Context) {
-	tick := time.NewTicker(verifyEvery)
-	defer tick.Stop()
-	for {
-		r, err := s.verify(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		v := console.Verified{At: time.Now(), Err: err}
-		if r != nil {
-			v.Size = r.Records
-		}
-		s.mu.Lock()
-		s.verified = v
-		s.mu.Unlock()
-		if err != nil {
-			s.log.Error("the log does not verify", "err", err)
-			s.fail("log", errors.New("the log does not verify: run assent verify"))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 // verifyAtStart rehashes the log before anything may rely on what it says:
 // approvals and credentials are held against it. The spool is not looked up in
 // and is verified once the gates are open.
@@ -132,30 +102,14 @@ func (s *Server) lastVerified(context.Context) console.Verified {
 	return s.verified
 }
 
-// verify checks the stored log against its newest checkpoint.
-func (s *Server) verify(ctx context.Context) (*audit.Report, error) {
-	head, err := s.store.Head(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := s.auditLog.Sign(ctx, head); err != nil && s.auditLog.Signed().Size < head.Size {
-		return nil, err
-	}
-	r, err := audit.Verify(ctx, s.store, s.cfg.VerifyOptions(s.auditLog.Verifiers()...))
-	if err != nil {
-		return nil, err
-	}
-	if !r.OK() {
-		return r, errors.New(about(r.Problems[0]))
-	}
-	return r, nil
-}
-
 // VerifyLog checks the log now and tells in lines for people.
 func (s *Server) VerifyLog(ctx context.Context) ([]string, error) {
 	r, err := s.verify(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if !r.OK() {
+		return nil, errors.New(about(r.Problems[0]))
 	}
 	return r.Lines, nil
 }

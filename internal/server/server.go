@@ -240,7 +240,7 @@ func (s *Server) makeEngine(k *keys) error {
 		Store: s.store, Log: s.auditLog, Minter: s.minter, Directory: s.dir, MatchKey: k.match, SealKey: k.seal, Issuer: s.cfg.PublicURL, Node: s.node(),
 		Passkeys: s.passkeys,
 		Window:   s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Stamps: s.stamps(), Logger: s.log,
-		Frozen: s.frozenBy, Stopped: s.freezes.Stopped,
+		Frozen: s.frozenBy, Stopped: s.freezes.Suspended,
 		Box: s.box, StandingUses: s.cfg.Limits.StandingUses, StandingLife: s.cfg.Limits.StandingLife,
 	})
 	return err
