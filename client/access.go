@@ -171,7 +171,7 @@ func (c *Client) Evaluate(ctx context.Context, q Question) (*Decision, error) {
 // A Request is a task at which people decide, as its asker sees it.
 type Request struct {
 	ID         string     `json:"id"`
-	Status     string     `json:"status"` // pending, approved, denied, expired, cancelled
+	Status     string     `json:"status"` // pending, approved, denied, expired, cancelled; of a plan also partial
 	ExpiresAt  *time.Time `json:"expires_at,omitempty"`
 	RetryAfter int        `json:"retry_after,omitempty"` // seconds
 	Execution  string     `json:"execution,omitempty"`
@@ -183,8 +183,10 @@ type Request struct {
 	StatusEndpoint string            `json:"status_endpoint"`
 
 	// Approval is set once the request was approved: evaluate the same question
-	// again with it in Context.Approval.
+	// again with it in Context.Approval. A plan has none: its items have.
 	Approval *ApprovalRef `json:"-"`
+	// Items are those of a plan, in the order they were asked.
+	Items []RequestItem `json:"items,omitempty"`
 }
 
 // Request asks people for what d denied. q is the question that was evaluated.
@@ -192,14 +194,19 @@ func (c *Client) Request(ctx context.Context, q Question, d *Decision) (*Request
 	if d == nil || d.Decision || d.Context == nil || d.Context.AccessRequest == nil {
 		return nil, errors.New("assent client: people can't be asked for this")
 	}
-	ar := d.Context.AccessRequest
 	in := struct {
 		Question
 		Denial any `json:"denial"`
-	}{q, map[string]any{
-		"evaluation_id": d.Context.EvaluationID, "expires_at": ar.ExpiresAt, "binding_token": ar.BindingToken, "reason": d.Context.Reason,
-	}}
+	}{q, d.denial()}
 	return c.request(ctx, http.MethodPost, "/access/v1/requests", nil, in)
+}
+
+// denial is d as a request echoes it.
+func (d *Decision) denial() map[string]any {
+	ar := d.Context.AccessRequest
+	return map[string]any{
+		"evaluation_id": d.Context.EvaluationID, "expires_at": ar.ExpiresAt, "binding_token": ar.BindingToken, "reason": d.Context.Reason,
+	}
 }
 
 // RequestStatus tells how far a request is.
@@ -225,16 +232,15 @@ func (c *Client) CancelRequest(ctx context.Context, id string) (*Request, error)
 func (c *Client) request(ctx context.Context, method, path string, q url.Values, in any) (*Request, error) {
 	var out struct {
 		Task   Request `json:"task"`
-		Result *struct {
-			Mode     string      `json:"mode"`
-			Approval ApprovalRef `json:"approval"`
-		} `json:"result"`
+		Result *result `json:"result"`
 	}
 	if err := c.do(ctx, method, path, q, in, &out); err != nil {
 		return nil, err
 	}
-	if out.Result != nil && out.Result.Mode == "reevaluate" && out.Task.Status == "approved" {
-		out.Task.Approval = &out.Result.Approval
+	out.Task.Approval = out.Result.approval(out.Task.Status)
+	for i := range out.Task.Items {
+		item := &out.Task.Items[i]
+		item.Approval = item.Result.approval(item.Status)
 	}
 	return &out.Task, nil
 }

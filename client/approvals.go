@@ -12,7 +12,7 @@ import (
 // An Approval is a held action as reviewers see it. Its text is masked.
 type Approval struct {
 	ID      string    `json:"id"`
-	State   string    `json:"state"` // pending, approved, denied, expired, withdrawn, executing, executed, failed, unknown
+	State   string    `json:"state"` // pending, approved, denied, expired, withdrawn, executing, executed, failed, unknown; planned: an item of a pending plan
 	Version int64     `json:"version"`
 	Digest  string    `json:"digest"`
 	URL     string    `json:"url"`
@@ -58,6 +58,35 @@ type Approval struct {
 	UseUntil int64    `json:"use_within,omitempty"` // seconds that it stays usable once approved
 
 	Masks map[string]string `json:"masks,omitempty"` // class to method, with what reviewers added
+
+	Items    []PlanItem `json:"items,omitempty"`     // of a plan, in the order they were asked
+	Plan     string     `json:"plan,omitempty"`      // of which this is an item
+	PlanItem int        `json:"plan_item,omitempty"` // its place there, from 1
+}
+
+// A PlanItem is one action of a plan as reviewers see it.
+type PlanItem struct {
+	ID      string `json:"id"`
+	Digest  string `json:"digest"`
+	State   string `json:"state,omitempty"` // missing in lists
+	Outcome string `json:"outcome,omitempty"`
+	Rank    int    `json:"rank"` // 1: the gravest of the plan
+
+	Title     string   `json:"title"`
+	Kinds     []string `json:"kinds"`
+	Verb      string   `json:"verb,omitempty"`
+	Target    string   `json:"target,omitempty"`
+	Resource  string   `json:"resource"`
+	Env       string   `json:"env,omitempty"`
+	Statement string   `json:"statement"` // masked
+	Masked    []Masked `json:"masked,omitempty"`
+	Data      Data     `json:"data"`
+	Reason    string   `json:"reason,omitempty"`
+	Repeats   int      `json:"repeats,omitempty"`
+
+	RowLimit *int64            `json:"row_limit,omitempty"`
+	Masks    map[string]string `json:"masks,omitempty"`
+	Preview  *Preview          `json:"preview,omitempty"`
 }
 
 // Preview is what an action would do, found without doing it.

@@ -111,6 +111,8 @@ type Enforcer interface {
 	// Request holds the action until people decide, or finds the approval that
 	// already waits for it.
 	Request(ctx context.Context, asker identity.Asker, a *action.Action) (*approval.Approval, error)
+	// RequestPlan is Request for several actions, answered as one.
+	RequestPlan(ctx context.Context, asker identity.Asker, actions []*action.Action) (*approval.Approval, error)
 	// Redeem decides again and uses the approval, once.
 	Redeem(ctx context.Context, asker identity.Asker, a *action.Action, approvalID string) (Evaluation, error)
 }
@@ -130,6 +132,8 @@ type Evaluation struct {
 type Approvals interface {
 	Get(ctx context.Context, id string) (*approval.Approval, error)
 	List(ctx context.Context, f approval.Filter) ([]*approval.Approval, error)
+	// ItemsOf reads the items of a plan, in their order.
+	ItemsOf(ctx context.Context, a *approval.Approval) ([]*approval.Approval, error)
 	Wait(ctx context.Context, id string) (*approval.Approval, error)
 	Subscribe(ctx context.Context) <-chan approval.Event
 	Finish(ctx context.Context, id string, o approval.Outcome) error

@@ -23,7 +23,7 @@ const assurance = "token"
 // An ApprovalView is an approval as reviewers see it: masked text, figures, reasons.
 type ApprovalView struct {
 	ID      string    `json:"id"`
-	State   string    `json:"state" enum:"pending,approved,denied,expired,withdrawn,executing,executed,failed,unknown"`
+	State   string    `json:"state" enum:"pending,approved,denied,expired,withdrawn,executing,executed,failed,unknown,planned" doc:"planned: an item of a plan that is pending"`
 	Version int64     `json:"version" doc:"Send it back with a review"`
 	Digest  string    `json:"digest" doc:"Of the action. Send it back with a review"`
 	URL     string    `json:"url"`
@@ -71,6 +71,10 @@ type ApprovalView struct {
 	BreakGlass string `json:"break_glass,omitempty" doc:"It ran in this emergency"`
 
 	Preview *PreviewView `json:"preview,omitempty" doc:"What it would do, found without doing it. Missing: nobody looked"`
+
+	Items    []PlanItem `json:"items,omitempty" doc:"Of a plan: all that it would do, in the order it was asked. They are approved together or not at all"`
+	Plan     string     `json:"plan,omitempty" doc:"The plan that this is an item of. Items are answered with their plan"`
+	PlanItem int        `json:"plan_item,omitempty" doc:"Its place there, from 1"`
 }
 
 // PreviewView is for reviewers: the asker never hears of it.
@@ -243,7 +247,7 @@ func (s *server) getApproval(ctx context.Context, in *getApprovalIn) (*approvalO
 	if a, err = s.await(ctx, a, int(wait/time.Second)); err != nil {
 		return nil, err
 	}
-	return &approvalOut{Body: s.view(callerOf(ctx), a)}, nil
+	return s.shown(ctx, callerOf(ctx), a)
 }
 
 // A ReviewRequest is an answer to exactly what was shown.
@@ -282,7 +286,7 @@ func (s *server) reviewApproval(ctx context.Context, in *reviewIn) (*approvalOut
 	if err != nil {
 		return nil, err
 	}
-	return &approvalOut{Body: s.view(c, a)}, nil
+	return s.shown(ctx, c, a)
 }
 
 // A WithdrawRequest says why an approval ends.
@@ -301,7 +305,14 @@ func (s *server) withdrawApproval(ctx context.Context, in *withdrawIn) (*approva
 	if err != nil {
 		return nil, err
 	}
-	return &approvalOut{Body: s.view(c, a)}, nil
+	return s.shown(ctx, c, a)
+}
+
+func dataView(d *action.Data) DataView {
+	return DataView{
+		Rows: known(d.Rows), Bytes: known(d.Bytes), Classes: d.Classes, ClassesKnown: d.ClassesKnown,
+		Findings: d.Findings, Unscanned: d.Unscanned, Destination: d.Destination,
+	}
 }
 
 func previewView(p *action.Preview) *PreviewView {
@@ -324,13 +335,11 @@ func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 		Created: a.Created.UTC(), Expires: a.Expires.UTC(), Decided: a.Decided,
 		Title: a.Title, Verb: a.Verb, Target: a.Target, Resource: a.Resource.URN, Env: a.Resource.Env, Gate: a.Gate, Standing: a.Standing, BreakGlass: a.BreakGlass,
 		Statement: a.Statement, Kinds: []string{}, Chain: []Party{}, Rules: []Rule{}, Seats: []Seat{}, Reviews: []Reply{},
-		Data: DataView{
-			Rows: known(a.Data.Rows), Bytes: known(a.Data.Bytes), Classes: a.Data.Classes, ClassesKnown: a.Data.ClassesKnown,
-			Findings: a.Data.Findings, Unscanned: a.Data.Unscanned, Destination: a.Data.Destination,
-		},
+		Data:    dataView(&a.Data),
 		Claims:  Claims{Reason: a.Claims.Reason, Ticket: a.Claims.Ticket, Intent: a.Claims.Intent, BreakGlass: a.Claims.BreakGlass},
 		Subject: Party{ID: a.Asker.Subject.ID, Name: a.Asker.Subject.Name}, Asks: a.Asks(), Policy: a.Policy, Reason: a.Reason,
 		Repeats: a.Repeats, Locks: a.OpenTransaction, Gone: a.AskerGone, Grant: a.GrantID, Outcome: a.Outcome, RowLimit: known(bounds.Rows),
+		Items: planItems(a), Plan: a.Plan, PlanItem: a.Position,
 		Preview: previewView(a.Preview), Remarks: remarksView(a), Steps: stepsView(a), Masks: bounds.Masks, UseUntil: int64(bounds.Window / time.Second),
 	}
 	for _, k := range a.Kinds {
@@ -408,6 +417,10 @@ func engineProblem(err error) *Problem {
 		p := problem(http.StatusForbidden, "assurance", "This review takes "+need.Need+". Open the approval's url and review there.")
 		p.Need = need.Need
 		return p
+	case errors.Is(err, approval.ErrPart):
+		return problem(http.StatusConflict, "part-of-a-plan", "It is one item of a plan: answer the plan.")
+	case errors.Is(err, approval.ErrTwice):
+		return problem(http.StatusBadRequest, "invalid", "The same action stands in the plan before, and each is used once. Ask for it by itself.")
 	case errors.Is(err, approval.ErrReviewed):
 		return problem(http.StatusConflict, "reviewed", "You have reviewed this already.")
 	case errors.Is(err, approval.ErrDecided):

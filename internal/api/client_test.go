@@ -116,6 +116,7 @@ func TestClientSeesTheSameMembersAsTheServerWrites(t *testing.T) {
 		{reflect.TypeFor[api.TokenView](), reflect.TypeFor[client.Token]()},
 		{reflect.TypeFor[api.Identity](), reflect.TypeFor[client.Identity]()},
 		{reflect.TypeFor[api.Reply](), reflect.TypeFor[client.Review]()},
+		{reflect.TypeFor[api.PlanItem](), reflect.TypeFor[client.PlanItem]()},
 		{reflect.TypeFor[api.Seat](), reflect.TypeFor[client.Seat]()},
 		{reflect.TypeFor[api.ApprovalRef](), reflect.TypeFor[client.ApprovalRef]()},
 		{reflect.TypeFor[api.OutcomeReport](), reflect.TypeFor[client.Outcome]()},

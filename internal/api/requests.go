@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/identity"
 )
@@ -23,14 +24,15 @@ const pollAfter = 5 * time.Second
 // maxWait bounds a long poll, in whole seconds of the wait parameter.
 const maxWait = 60 * time.Second
 
-// An AccessRequestSubmission turns a requestable denial into a task.
+// An AccessRequestSubmission turns a requestable denial into a task, or several into one.
 type AccessRequestSubmission struct {
-	Subject  Subject     `json:"subject"`
-	Action   Action      `json:"action"`
-	Resource Resource    `json:"resource"`
-	Context  *Context    `json:"context,omitempty"`
-	Denial   Denial      `json:"denial"`
-	Client   *ClientInfo `json:"client,omitempty"`
+	Subject  Subject          `json:"subject"`
+	Action   *Action          `json:"action,omitempty" doc:"Needed without items"`
+	Resource *Resource        `json:"resource,omitempty" doc:"Needed without items"`
+	Items    []PlanSubmission `json:"items,omitempty" maxItems:"50" doc:"A plan: several denied actions that people decide about as one; instead of action, resource and denial"`
+	Context  *Context         `json:"context,omitempty"`
+	Denial   *Denial          `json:"denial,omitempty" doc:"Needed without items"`
+	Client   *ClientInfo      `json:"client,omitempty"`
 }
 
 // A ClientInfo says which program asks and where the wish came from. All of it
@@ -66,7 +68,7 @@ type TaskResponse struct {
 // A Task is an approval as its asker sees it.
 type Task struct {
 	ID             string            `json:"id"`
-	Status         string            `json:"status" enum:"pending,approved,denied,expired,cancelled"`
+	Status         string            `json:"status" enum:"pending,approved,denied,expired,cancelled,partial" doc:"partial: of a plan whose items ended differently"`
 	StatusEndpoint string            `json:"status_endpoint"`
 	ExpiresAt      *time.Time        `json:"expires_at,omitempty"`
 	RetryAfter     int               `json:"retry_after,omitempty" doc:"Seconds until it makes sense to ask again"`
@@ -74,6 +76,7 @@ type Task struct {
 	Display        *TaskDisplay      `json:"display,omitempty"`
 	Links          map[string]string `json:"links,omitempty"`
 	Questions      []OpenQuestion    `json:"questions,omitempty" doc:"Reviewers' questions that wait for an answer"`
+	Items          []TaskItem        `json:"items,omitempty" doc:"Of a plan: each item in the order it was asked"`
 }
 
 // A TaskDisplay is for a person to read.
@@ -101,7 +104,13 @@ type taskOut struct {
 
 func (s *server) createRequest(ctx context.Context, in *createRequestIn) (*taskOut, error) {
 	b, c := &in.Body, callerOf(ctx)
-	asker, a, err := s.question(c, &EvaluationRequest{Subject: b.Subject, Action: b.Action, Resource: b.Resource, Context: b.Context})
+	if len(b.Items) > 0 {
+		return s.createPlan(ctx, in)
+	}
+	if b.Action == nil || b.Resource == nil || b.Denial == nil {
+		return nil, badRequest("body", "action, resource and denial are needed, or items")
+	}
+	asker, a, err := s.question(c, &EvaluationRequest{Subject: b.Subject, Action: *b.Action, Resource: *b.Resource, Context: b.Context})
 	if err != nil {
 		return nil, err
 	}
@@ -111,28 +120,50 @@ func (s *server) createRequest(ctx context.Context, in *createRequestIn) (*taskO
 	if err := s.retries.check(c, in.Idempotency, b, s.Clock()); err != nil {
 		return nil, err
 	}
-	if !s.Clock().Before(b.Denial.ExpiresAt) {
-		return nil, arapProblem(http.StatusGone, "expired_denial", "The denial is too old. Evaluate again and request with what that returns.")
+	if err := s.denied(asker, a, b.Denial); err != nil {
+		return nil, err
 	}
-	token, err := s.sealer.open(purposeBinding, b.Denial.BindingToken)
-	if err != nil || token.Expires != b.Denial.ExpiresAt.Unix() || !token.binds(asker, a) ||
-		b.Denial.EvaluationID != "" && b.Denial.EvaluationID != token.ID {
-		return nil, arapProblem(http.StatusBadRequest, "invalid_denial_binding", "The binding token doesn't belong to this action and credential. Send back exactly what was evaluated.")
-	}
-	if from := b.Client; from != nil && from.Source != nil {
-		a.Claims.Session = cmp.Or(a.Claims.Session, from.Source.SessionID)
-		a.Claims.Ticket = cmp.Or(a.Claims.Ticket, from.Source.ExternalURL)
-	}
+	b.Client.claims(a)
 	held, err := s.Enforcer.Request(ctx, *asker, a)
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.task(asker, held)
+	return s.created(ctx, asker, held)
+}
+
+// created is the answer to who asked people.
+func (s *server) created(ctx context.Context, asker *identity.Asker, held *approval.Approval) (*taskOut, error) {
+	out, err := s.task(ctx, asker, held)
 	if err != nil {
 		return nil, err
 	}
 	out.Location = out.Body.Task.StatusEndpoint
 	return out, nil
+}
+
+// denied errs unless d is what this asker was told about exactly this action.
+func (s *server) denied(asker *identity.Asker, a *action.Action, d *Denial) error {
+	if !s.Clock().Before(d.ExpiresAt) {
+		return arapProblem(http.StatusGone, "expired_denial", "The denial is too old. Evaluate again and request with what that returns.")
+	}
+	token, err := s.sealer.open(purposeBinding, d.BindingToken)
+	if err != nil || token.Expires != d.ExpiresAt.Unix() || !token.binds(asker, a) ||
+		d.EvaluationID != "" && d.EvaluationID != token.ID {
+		return unbound("The binding token doesn't belong to this action and credential. Send back exactly what was evaluated.")
+	}
+	return nil
+}
+
+func unbound(detail string) *Problem {
+	return arapProblem(http.StatusBadRequest, "invalid_denial_binding", detail)
+}
+
+// claims adds where the wish came from, where the asker's context doesn't say.
+func (c *ClientInfo) claims(a *action.Action) {
+	if c != nil && c.Source != nil {
+		a.Claims.Session = cmp.Or(a.Claims.Session, c.Source.SessionID)
+		a.Claims.Ticket = cmp.Or(a.Claims.Ticket, c.Source.ExternalURL)
+	}
 }
 
 type getRequestIn struct {
@@ -148,7 +179,7 @@ func (s *server) getRequest(ctx context.Context, in *getRequestIn) (*taskOut, er
 	if held, err = s.await(ctx, held, in.Wait); err != nil {
 		return nil, err
 	}
-	return s.task(&held.Asker, held)
+	return s.task(ctx, &held.Asker, held)
 }
 
 type cancelRequestIn struct {
@@ -175,6 +206,9 @@ func (s *server) cancelRequest(ctx context.Context, in *cancelRequestIn) (*taskO
 	if err != nil {
 		return nil, err
 	}
+	if held.Plan != "" {
+		return nil, arapProblem(http.StatusConflict, "invalid_task_state", "It is one item of a plan: take back the plan, "+held.Plan+".")
+	}
 	held, err = s.Reviews.Withdraw(ctx, held.ID, nameOf(callerOf(ctx)), in.Body.why())
 	if p := asProblem(err); err != nil && p.Status == http.StatusConflict {
 		return nil, arapProblem(http.StatusConflict, "invalid_task_state", "The request is decided, used or over: there is nothing left to take back.")
@@ -182,7 +216,7 @@ func (s *server) cancelRequest(ctx context.Context, in *cancelRequestIn) (*taskO
 	if err != nil {
 		return nil, err
 	}
-	return s.task(&held.Asker, held)
+	return s.task(ctx, &held.Asker, held)
 }
 
 // An OutcomeReport says how an approved action ended that was redeemed here.
@@ -213,7 +247,7 @@ func (s *server) reportOutcome(ctx context.Context, in *outcomeIn) (*taskOut, er
 	if held, err = s.Approvals.Get(ctx, held.ID); err != nil {
 		return nil, err
 	}
-	return s.task(&held.Asker, held)
+	return s.task(ctx, &held.Asker, held)
 }
 
 // own finds an approval that the caller asked for. One that it didn't ask for
@@ -242,7 +276,7 @@ func owns(c *identity.Caller, held *approval.Approval) bool {
 // await waits until the approval is no longer pending, for at most seconds. A
 // credential that was revoked meanwhile hears nothing of it.
 func (s *server) await(ctx context.Context, held *approval.Approval, seconds int) (*approval.Approval, error) {
-	if seconds <= 0 || held.State != approval.Pending {
+	if seconds <= 0 || !held.Waiting() {
 		return held, nil
 	}
 	held, err := s.waited(ctx, held, seconds)
@@ -270,33 +304,30 @@ func (s *server) waited(ctx context.Context, held *approval.Approval, seconds in
 
 // task is the asker's view: id, status, who, link, expiry. No finding, no
 // figure, no reviewer's words.
-func (s *server) task(asker *identity.Asker, held *approval.Approval) (*taskOut, error) {
+func (s *server) task(ctx context.Context, asker *identity.Asker, held *approval.Approval) (*taskOut, error) {
 	at := s.base + "/access/v1/requests/" + held.ID
 	t := Task{
 		ID: held.ID, StatusEndpoint: at, ExpiresAt: &held.Expires,
 		Links: map[string]string{"ticket": s.base + "/approvals/" + held.ID},
 	}
 	out := &taskOut{Body: &TaskResponse{}}
-	switch held.State {
-	case approval.Pending:
-		t.Status, t.RetryAfter = "pending", int(pollAfter/time.Second)
+	t.Status, t.Execution = statusOf(held)
+	switch {
+	case held.State == approval.Pending:
+		t.RetryAfter = int(pollAfter / time.Second)
 		t.Links["cancel"] = at + "/cancel"
 		t.Questions = s.openQuestions(held)
 		t.Display = &TaskDisplay{Title: "Waiting for " + held.Asks(), Description: "The same action asked again finds this request."}
 		out.RetryAfter = strconv.Itoa(t.RetryAfter)
-	case approval.Approved, approval.Executing, approval.Executed, approval.Failed, approval.Unknown:
-		t.Status = "approved"
-		if held.State != approval.Approved {
-			t.Execution = string(held.State)
-		}
-	case approval.Denied:
-		t.Status = "denied"
-	case approval.Withdrawn:
-		t.Status = "cancelled"
-	default:
-		t.Status = "expired"
+	case held.Plan != "":
+		t.Links["plan"] = s.base + "/access/v1/requests/" + held.Plan
+		t.Links["ticket"] = s.base + "/approvals/" + held.Plan
 	}
-	if t.Status == "approved" {
+	if len(held.Items) > 0 {
+		if err := s.planTask(ctx, asker, held, &t); err != nil {
+			return nil, err
+		}
+	} else if t.Status == "approved" {
 		result, err := s.result(asker, held)
 		if err != nil {
 			return nil, err
@@ -305,6 +336,23 @@ func (s *server) task(asker *identity.Asker, held *approval.Approval) (*taskOut,
 	}
 	out.Body.Task = t
 	return out, nil
+}
+
+// statusOf is our state in the profile's words, and how far what was approved has run.
+func statusOf(held *approval.Approval) (status, execution string) {
+	switch held.State {
+	case approval.Pending, approval.Planned:
+		return "pending", ""
+	case approval.Approved:
+		return "approved", ""
+	case approval.Executing, approval.Executed, approval.Failed, approval.Unknown:
+		return "approved", string(held.State)
+	case approval.Denied:
+		return "denied", ""
+	case approval.Withdrawn:
+		return "cancelled", ""
+	}
+	return "expired", ""
 }
 
 // result refers to the approval. It is no grant: whoever presents it must be

@@ -65,8 +65,9 @@ type Card struct {
 // A Claim is something that the asker says and nobody checked.
 type Claim struct{ Name, Text string }
 
-// An Item is one action of a plan, in its order.
+// An Item is one action of a plan. N is its place there, from 1; the gravest stands first.
 type Item struct {
+	N                      int
 	Kind, Title, Statement string
 	Cut                    int
 	Risk                   Risk
@@ -116,6 +117,9 @@ func Of(a *approval.Approval, seats []approval.Seat, publicURL string) *Card {
 		Created: a.Created, Expires: a.Expires, Assurance: a.Assurance(), OpenTransaction: a.OpenTransaction,
 	}
 	c.Statement, c.Cut = show.Text(a.Statement, maxStatement)
+	if len(a.Items) > 0 {
+		c.Items = planItems(a)
+	}
 	if d := a.Data.Destination; d != "client" {
 		c.Where = show.Plain(d, maxTitle)
 	}

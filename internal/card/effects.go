@@ -22,7 +22,9 @@ func EffectsOf(a *approval.Approval) []Effect {
 	say := func(class, format string, args ...any) {
 		out = append(out, Effect{class, fmt.Sprintf(format, args...)})
 	}
-	if n := a.Data.Rows; n.Known {
+	if len(a.Items) > 0 {
+		planEffects(a, say)
+	} else if n := a.Data.Rows; n.Known {
 		say("known", "%s %s of %s", verbOf(a), show.Plural(n.N, "row"), targetOf(a))
 	} else if a.Preview == nil || a.Preview.Text == "" {
 		say("unk", "%s %s; how many rows is not known before it runs", verbOf(a), targetOf(a))

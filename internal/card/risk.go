@@ -43,6 +43,9 @@ func weight(k action.Kind) int {
 
 // RiskOf adds up what is known, and counts what is unknown against the action.
 func RiskOf(a *approval.Approval) Risk {
+	if len(a.Items) > 0 {
+		return planRisk(a)
+	}
 	score, why := 0, []string{}
 	add := func(n int, reason string) { score, why = score+n, append(why, reason) }
 	worst := Worst(a.Kinds)

@@ -32,6 +32,7 @@ import (
 // Approvals is what the enforcer asks of the approval engine.
 type Approvals interface {
 	Ask(ctx context.Context, q *approval.Question) (*approval.Approval, bool, error)
+	AskPlan(ctx context.Context, qs []*approval.Question) (*approval.Approval, bool, error)
 	Wait(ctx context.Context, id string) (*approval.Approval, error)
 	Get(ctx context.Context, id string) (*approval.Approval, error)
 	Gone(ctx context.Context, id string, gone bool) error
@@ -448,7 +449,7 @@ func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held
 	if err != nil {
 		return nil, e.explain(ctx, j, err)
 	}
-	if a.State == approval.Pending {
+	if a.Waiting() {
 		if a, err = e.wait(ctx, j, a, held); err != nil {
 			return nil, err
 		}

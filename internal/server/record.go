@@ -225,6 +225,10 @@ func (a apiEnforcer) Request(ctx context.Context, asker identity.Asker, act *act
 	return a.e.Request(ctx, asker, act)
 }
 
+func (a apiEnforcer) RequestPlan(ctx context.Context, asker identity.Asker, acts []*action.Action) (*approval.Approval, error) {
+	return a.e.RequestPlan(ctx, asker, acts)
+}
+
 func (a apiEnforcer) Redeem(ctx context.Context, asker identity.Asker, act *action.Action, id string) (api.Evaluation, error) {
 	ev, err := a.e.Redeem(ctx, asker, act, id)
 	return evaluation(ev), err
