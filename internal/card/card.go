@@ -55,6 +55,7 @@ type Card struct {
 	Seats   int
 	Reviews []Review
 	Talk    []Remark
+	Steps   []Step // taken so far
 	Decided string // "Mira Kovač denied it"; "" while pending
 
 	Created, Expires time.Time
@@ -84,6 +85,12 @@ type Review struct {
 type Remark struct {
 	ID, Name, Text, Of string
 	Time               time.Time
+}
+
+// A Step is a reminder or an escalation: "remind", "escalate" or "fall back".
+type Step struct {
+	Do   string
+	Time time.Time
 }
 
 // Whole says that the card shows all that would run: nobody can answer for what
@@ -141,6 +148,11 @@ func Of(a *approval.Approval, seats []approval.Seat, publicURL string) *Card {
 	}
 	for _, r := range a.Remarks {
 		c.Talk = append(c.Talk, Remark{ID: r.ID, Name: show.Plain(person(r.By, r.Name), maxTitle), Text: show.Plain(r.Text, maxClaim), Of: r.Of, Time: r.Time})
+	}
+	for _, s := range a.Steps {
+		if !s.Done.IsZero() {
+			c.Steps = append(c.Steps, Step{s.Do, s.Done})
+		}
 	}
 	return c
 }

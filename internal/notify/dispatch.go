@@ -254,13 +254,24 @@ func (d *Dispatcher) show(ctx context.Context, id, what string) error {
 		}
 	}
 	for _, e := range there {
-		m := &Message{What: what, Card: c}
-		if e.Value.Ref == "" {
-			m.What = Asked
-		}
-		d.deliver(ctx, e, m)
+		d.deliver(ctx, e, &Message{What: e.Value.news(c, what), Card: c})
 	}
 	return nil
+}
+
+// news is what a place is told for. A reminder that could not be told when it
+// was due is still one when it can.
+func (v *delivery) news(c *card.Card, what string) string {
+	n := len(c.Steps)
+	switch {
+	case v.Ref == "":
+		return Asked
+	case what != Changed || n == 0 || !c.Steps[n-1].Time.After(v.Told):
+		return what
+	case c.Steps[n-1].Do == approval.Remind:
+		return Reminded
+	}
+	return Escalated
 }
 
 // deliver makes one attempt, unless the place shows it already, another node is
@@ -269,11 +280,10 @@ func (d *Dispatcher) deliver(ctx context.Context, e *sealed.Entry[delivery], m *
 	v, now := &e.Value, d.o.Clock()
 	ch := d.channels[v.Channel]
 	hash := m.hash()
-	again := m.What == Reminded || m.What == Escalated
 	switch {
 	case v.Dead, ch == nil:
 		return
-	case v.Shown == hash && !again:
+	case v.Shown == hash:
 		d.rest(ctx, e, m)
 		return
 	case v.Node != "" && now.Before(e.Due):

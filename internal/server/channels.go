@@ -16,6 +16,9 @@ func (s *Server) makeChannel(c *ChannelConfig) (ch notify.Channel, handler http.
 	if c.Teams != nil {
 		return s.makeTeams(c)
 	}
+	if c.Webhook != nil {
+		return s.makeWebhook(c)
+	}
 	return nil, nil, fmt.Errorf("channel %s: there is no such kind of channel", c.Name)
 }
 

@@ -12,6 +12,8 @@ type ChannelConfig struct {
 	Name   string        `yaml:"name" doc:"Short name of the channel; what is called in from outside comes to PUBLIC_URL/channels/NAME/."`
 	Teams  *TeamsConfig  `yaml:"teams" doc:"Microsoft Teams (docs/teams.md)."`
 	Routes []RouteConfig `yaml:"routes" doc:"What is told where. None: nothing."`
+
+	Webhook *WebhookConfig `yaml:"webhook" doc:"Another system, told by signed POSTs (docs/webhooks.md)."`
 }
 
 // A RouteConfig sends what fits to one place. Empty fields fit everything.
@@ -71,6 +73,9 @@ func (c *ChannelConfig) kinds() []string {
 	if c.Teams != nil {
 		out = append(out, "teams")
 	}
+	if c.Webhook != nil {
+		out = append(out, "webhook")
+	}
 	return out
 }
 
@@ -94,6 +99,9 @@ func (k *checker) channels(c *Config) {
 		}
 		if ch.Teams != nil {
 			k.teams(at+".teams", ch.Teams)
+		}
+		if ch.Webhook != nil {
+			k.webhook(at+".webhook", ch.Webhook)
 		}
 		for j := range ch.Routes {
 			r := ch.Routes[j].route(ch.Name)
