@@ -22,7 +22,7 @@ var floors = [][]string{
 	{"internal/mask", "internal/audit/audittest", "internal/oidc/oidctest", "internal/sealed"},
 	{"internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze", "internal/actors"},
 	{"gate", "internal/change", "internal/emergency", "internal/store", "internal/card"},
-	{"internal/enforce", "gate/gatetest", "internal/store/storetest", "internal/notify"},
+	{"internal/enforce", "internal/rules", "gate/gatetest", "internal/store/storetest", "internal/notify"},
 	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres", "internal/channels/..."},
 	{"internal/api", "internal/console", "internal/scim", "client", "internal/notify/notifytest"},
 	{"internal/server"},

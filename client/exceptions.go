@@ -31,7 +31,8 @@ type Change struct {
 	State    string    `json:"state"` // proposed (it waits for its approval), applied, refused
 	Approval string    `json:"approval,omitempty"`
 	URL      string    `json:"url,omitempty"`
-	Alone    bool      `json:"alone,omitempty"` // applied at once: there is no other administrator
+	Alone    bool      `json:"alone,omitempty"`   // applied at once: there is no other administrator
+	Tighter  bool      `json:"tighter,omitempty"` // applied at once: it permits nothing more
 	Ended    time.Time `json:"ended,omitzero"`
 	Why      string    `json:"why,omitempty"`
 }

@@ -55,6 +55,7 @@ type Options struct {
 	Changes     Changes
 	Standings   Standings
 	Glass       Glass
+	Rules       Rules // nil: groups and settings are the configuration's alone
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.
 	ApplyPolicy func(ctx context.Context, files map[string]string, p change.Proposal) (change.Entry, error)
 	Audit       audit.Reader

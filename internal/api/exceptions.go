@@ -111,6 +111,7 @@ type ChangeView struct {
 	Approval string    `json:"approval,omitempty"`
 	URL      string    `json:"url,omitempty" doc:"Where somebody else allows it"`
 	Alone    bool      `json:"alone,omitempty" doc:"Applied at once: there is no other administrator"`
+	Tighter  bool      `json:"tighter,omitempty" doc:"Applied at once: it permits nothing more"`
 	Ended    time.Time `json:"ended,omitzero"`
 	Why      string    `json:"why,omitempty"`
 }
@@ -120,7 +121,7 @@ type changeOut struct{ Body ChangeView }
 func (s *server) changeView(e change.Entry) ChangeView {
 	v := ChangeView{
 		ID: e.ID, What: e.What, Title: e.Title, Text: e.Text, Author: Party{ID: e.Author, Name: e.Name}, At: e.At,
-		State: e.State, Approval: e.Approval, Alone: e.Alone, Ended: e.Ended, Why: e.Why,
+		State: e.State, Approval: e.Approval, Alone: e.Alone, Tighter: e.Tighter, Ended: e.Ended, Why: e.Why,
 	}
 	if e.Approval != "" {
 		v.URL = s.base + "/approvals/" + e.Approval

@@ -80,8 +80,13 @@ func operations() map[string]*operation {
 		{id: "listStandIns", method: "GET", path: "/v1/standins", scopes: []string{review, read, admin}, tag: forPeople, summary: "Who stands in for whom"},
 		{id: "endStandIn", method: "DELETE", path: "/v1/standins/{id}", scopes: []string{review, admin}, status: 204, tag: forPeople, summary: "End a stand-in at once"},
 		{id: "listOnCall", method: "GET", path: "/v1/oncall", scopes: []string{review, read, admin}, tag: forPeople, summary: "Who is on call"},
-		{id: "createSwap", method: "POST", path: "/v1/oncall/swaps", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Put another of a rotation's people on call for a while"},
+		{id: "createSwap", method: "POST", path: "/v1/oncall/swaps", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to put another of a rotation's people on call for a while: another administrator must allow it"},
 		{id: "endSwap", method: "DELETE", path: "/v1/oncall/swaps/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End that at once"},
+
+		{id: "listGroups", method: "GET", path: "/v1/groups", scopes: []string{review, read, admin}, tag: forPeople, summary: "Groups, and who is in them"},
+		{id: "changeGroup", method: "POST", path: "/v1/groups", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to add members to a group, or remove some: another administrator must allow what permits more"},
+		{id: "listSettings", method: "GET", path: "/v1/settings", scopes: []string{review, read, admin}, tag: forPeople, summary: "Limits that may be changed while the server runs"},
+		{id: "changeSettings", method: "POST", path: "/v1/settings", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to change some: another administrator must allow what permits more"},
 
 		{id: "listPasskeys", method: "GET", path: "/v1/passkeys", scopes: []string{review, read, admin}, tag: forPeople, summary: "Your passkeys; administrators see everybody's"},
 		{id: "revokePasskey", method: "DELETE", path: "/v1/passkeys/{id}", scopes: []string{review, admin}, status: 204, tag: forPeople, summary: "End a passkey for good: what it approved and did not run yet no longer runs"},
@@ -154,6 +159,10 @@ func (s *server) register() {
 	add(s, ops["listOnCall"], s.listOnCall)
 	add(s, ops["createSwap"], s.createSwap)
 	add(s, ops["endSwap"], s.endSwap)
+	add(s, ops["listGroups"], s.listGroups)
+	add(s, ops["changeGroup"], s.changeGroup)
+	add(s, ops["listSettings"], s.listSettings)
+	add(s, ops["changeSettings"], s.changeSettings)
 	add(s, ops["listPasskeys"], s.listPasskeys)
 	add(s, ops["revokePasskey"], s.revokePasskey)
 	add(s, ops["listActors"], s.listActors)

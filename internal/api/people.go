@@ -23,7 +23,6 @@ type People interface {
 	EndStandIn(ctx context.Context, id string, p *identity.Person, admin bool) error
 	OnCall() []people.Turn
 	Swaps() []people.Swap
-	Swap(ctx context.Context, group, person, by string, from, until time.Time) (*people.Swap, error)
 	EndSwap(ctx context.Context, id, by string) error
 }
 
@@ -201,34 +200,6 @@ func (s *server) listOnCall(context.Context, *nothing) (*listOnCallOut, error) {
 
 func (s *server) swapView(w *people.Swap) SwapView {
 	return SwapView{ID: w.ID, Group: w.Group, Person: s.party(w.Person), By: w.By, From: w.From, Until: w.Until, Ended: w.Ended}
-}
-
-// A SwapRequest names somebody of the rotation, and not who asks.
-type SwapRequest struct {
-	Group  string    `json:"group" maxLength:"128" doc:"group:NAME of a rotation in the configuration"`
-	Person string    `json:"person" maxLength:"256" doc:"One whom the rotation names"`
-	From   time.Time `json:"from,omitzero" doc:"Now unless later"`
-	Until  time.Time `json:"until" doc:"At most 30 days later"`
-}
-
-type (
-	createSwapIn  struct{ Body SwapRequest }
-	createSwapOut struct{ Body SwapView }
-)
-
-func (s *server) createSwap(ctx context.Context, in *createSwapIn) (*createSwapOut, error) {
-	c := callerOf(ctx)
-	if s.People == nil || c.Person == nil {
-		return nil, people.ErrUnknown
-	}
-	if p, ok := s.Directory.Person(in.Body.Person); ok && mine(c, p.IDs()...) {
-		return nil, problem(http.StatusForbidden, "excluded", "Nobody puts themselves on call: ask another administrator.")
-	}
-	w, err := s.People.Swap(ctx, in.Body.Group, in.Body.Person, c.Person.ID, in.Body.From, in.Body.Until)
-	if err != nil {
-		return nil, err
-	}
-	return &createSwapOut{Body: s.swapView(w)}, nil
 }
 
 func (s *server) endSwap(ctx context.Context, in *rowIn) (*nothing, error) {

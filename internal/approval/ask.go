@@ -99,7 +99,14 @@ func (q *Question) check() error {
 
 // spans is the earliest expiry and use window that the requirements ask for.
 func (e *Engine) spans(rs []policy.Requirement) (expires, window time.Duration) {
+	limits := e.limits.Load()
 	for _, r := range rs {
+		if r.Unsaid.Expires {
+			r.Expires = limits.Expires
+		}
+		if r.Unsaid.UseWithin {
+			r.UseWithin = limits.Window
+		}
 		if r.Expires > 0 && (expires == 0 || r.Expires < expires) {
 			expires = r.Expires
 		}
@@ -107,8 +114,8 @@ func (e *Engine) spans(rs []policy.Requirement) (expires, window time.Duration) 
 			window = r.UseWithin
 		}
 	}
-	setDefault(&expires, e.o.Expires)
-	setDefault(&window, e.o.Window)
+	setDefault(&expires, limits.Expires)
+	setDefault(&window, limits.Window)
 	return expires.Truncate(time.Microsecond), window.Truncate(time.Microsecond)
 }
 
@@ -225,15 +232,16 @@ func (e *Engine) room(ctx context.Context, tx Tx, a *Approval, items ...*Approva
 	if err != nil {
 		return err
 	}
-	if pending >= e.o.PendingCap {
-		return &CapError{Actor: a.actor(), Cap: e.o.PendingCap}
+	limits := e.limits.Load()
+	if pending >= limits.PendingCap {
+		return &CapError{Actor: a.actor(), Cap: limits.PendingCap}
 	}
 	pending, bytes, err := tx.PendingOf(ctx, a.behind())
 	if err != nil {
 		return err
 	}
-	if pending >= e.o.PersonCap {
-		return &CapError{Actor: a.actor(), Person: a.behind(), Cap: e.o.PersonCap}
+	if pending >= limits.PersonCap {
+		return &CapError{Actor: a.actor(), Person: a.behind(), Cap: limits.PersonCap}
 	}
 	for _, part := range append([]*Approval{a}, items...) {
 		row, err := e.seal(part)
@@ -243,7 +251,7 @@ func (e *Engine) room(ctx context.Context, tx Tx, a *Approval, items ...*Approva
 		bytes += int64(len(row.Body))
 	}
 	if bytes > e.o.BytesCap {
-		return &CapError{Actor: a.actor(), Person: a.behind(), Cap: e.o.PersonCap, Bytes: e.o.BytesCap}
+		return &CapError{Actor: a.actor(), Person: a.behind(), Cap: limits.PersonCap, Bytes: e.o.BytesCap}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -70,6 +71,7 @@ type Engine struct {
 	due     chan struct{} // wakes Run: something may expire sooner than it knows
 	running running
 	over    over
+	limits  atomic.Pointer[Limits] // SetLimits may replace them
 
 	mu   sync.Mutex
 	last time.Time // the latest time told; a clock turned back revives nothing
@@ -109,7 +111,9 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("approval engine: %w", err)
 	}
-	return &Engine{o: o, box: box, due: make(chan struct{}, 1)}, nil
+	e := &Engine{o: o, box: box, due: make(chan struct{}, 1)}
+	e.SetLimits(Limits{o.Expires, o.Window, o.PendingCap, o.PersonCap, max(o.StandingUses, 0), o.StandingLife})
+	return e, nil
 }
 
 func setDefault(d *time.Duration, to time.Duration) {

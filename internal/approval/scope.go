@@ -85,6 +85,12 @@ var never = []action.Kind{
 // opened are the kinds whose values a reviewer may leave open.
 var opened = []action.Kind{action.DataRead, action.DataExport, action.DataWrite}
 
+// Ceiling is the widest scope that this deployment lets anybody ask for.
+func (e *Engine) Ceiling() (uses int, life time.Duration) {
+	l := e.limits.Load()
+	return l.StandingUses, l.StandingLife
+}
+
 // Coverable errs when no scope, or not this one, may be asked for a.
 func (e *Engine) Coverable(a *Approval, s Scope) error {
 	no := func(format string, args ...any) error { return &StandingError{fmt.Sprintf(format, args...)} }
@@ -96,15 +102,18 @@ func (e *Engine) Coverable(a *Approval, s Scope) error {
 			return no("the values of %s stay as they are", k)
 		}
 	}
+	limits := e.limits.Load()
 	switch {
 	case len(a.Kinds) == 0 || len(a.Items) > 0 || a.Plan != "":
 		return no("this is not one action of a known kind")
 	case s.Values != SameValues && s.Values != AnyValues:
 		return no("values are %q or %q", SameValues, AnyValues)
-	case s.Uses < 1 || s.Uses > e.o.StandingUses:
-		return no("between 1 and %d uses", max(e.o.StandingUses, 0))
-	case s.For < time.Minute || s.For > e.o.StandingLife:
-		return no("between a minute and %s", e.o.StandingLife)
+	case limits.StandingUses < 1:
+		return no("this deployment has none")
+	case s.Uses < 1 || s.Uses > limits.StandingUses:
+		return no("between 1 and %d uses", limits.StandingUses)
+	case s.For < time.Minute || s.For > limits.StandingLife:
+		return no("between a minute and %s", limits.StandingLife)
 	case s.Values == AnyValues && (a.Shape == "" || !a.mostRows().Known):
 		return no("with other values nothing would bound how many rows it touches")
 	}

@@ -24,6 +24,8 @@ func EffectsOf(a *approval.Approval) []Effect {
 	}
 	if len(a.Items) > 0 {
 		planEffects(a, say)
+	} else if ChangesRules(a) {
+		say("known", "Changes the rules, exactly as shown, once, on every node")
 	} else if n := a.Data.Rows; n.Known {
 		say("known", "%s %s of %s", verbOf(a), show.Plural(n.N, "row"), targetOf(a))
 	} else if a.Preview == nil || a.Preview.Text == "" {
@@ -44,7 +46,7 @@ func EffectsOf(a *approval.Approval) []Effect {
 	switch {
 	case a.Data.Unscanned:
 		say("unk", "Part of it could not be decoded, so it was not scanned for sensitive data")
-	case !a.Data.ClassesKnown:
+	case !a.Data.ClassesKnown && !ChangesRules(a):
 		say("unk", "It may touch more sensitive data than is listed")
 	}
 	if a.Data.Inferred {
@@ -66,6 +68,11 @@ func EffectsOf(a *approval.Approval) []Effect {
 		say("bound", "Usable once, within %s of the approval", minutes(a.Window))
 	}
 	return out
+}
+
+// ChangesRules reports whether a is a change of the rules, which touches no data.
+func ChangesRules(a *approval.Approval) bool {
+	return len(a.Kinds) == 1 && a.Kinds[0] == action.ConfigChange
 }
 
 // sayPreview says what the action would do, who found out and when, and whether it is held to that.

@@ -61,7 +61,8 @@ type Change struct {
 	At       time.Time         `json:"at"`
 	State    string            `json:"state"`
 	Approval string            `json:"approval,omitempty"`
-	Alone    bool              `json:"alone,omitempty"` // applied at once: there was nobody else
+	Alone    bool              `json:"alone,omitempty"`   // applied at once: there was nobody else
+	Tighter  bool              `json:"tighter,omitempty"` // applied at once: it permits nothing more
 	Ended    time.Time         `json:"ended,omitzero"`
 	Why      string            `json:"why,omitempty"` // it was refused
 }
@@ -79,6 +80,9 @@ type Applier struct {
 	// Apply applies it within the transaction that uses its approval. An error
 	// that wraps ErrStale ends the change; after any other it is tried again.
 	Apply func(ctx context.Context, w *sealed.Writer, id string, c *Change) error
+	// Tightens reports whether body, applied in this transaction, permits nothing
+	// that isn't permitted now: then an administrator needs nobody else for it. nil: never.
+	Tightens func(ctx context.Context, r *sealed.Reader, body []byte) (bool, error)
 	// Done is told once that is durable; nil: nobody needs to know.
 	Done func(ctx context.Context)
 }

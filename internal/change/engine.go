@@ -140,6 +140,11 @@ func (e *Engine) propose(ctx context.Context, p Proposal) (Entry, error) {
 		Related: p.Related, At: e.now(), State: Proposed,
 	}
 	entry := &sealed.Entry[Change]{ID: newID(), Key: Proposed, Value: c}
+	if kind.Tightens != nil && (p.Admin || e.IsAdmin(&p.Author)) {
+		if done, err := e.tighten(ctx, entry, kind); err != nil || done {
+			return Entry{ID: entry.ID, Change: entry.Value}, err
+		}
+	}
 	needs := e.Needs(p.Author.ID)
 	if needs == 0 {
 		if !p.Admin && !e.IsAdmin(&p.Author) {
@@ -177,6 +182,32 @@ func valueOf(e *sealed.Entry[Change]) Change {
 		return Change{}
 	}
 	return e.Value
+}
+
+// tighten applies what permits nothing more, judged in the transaction that applies
+// it; false: it does permit more, and nothing was applied.
+func (e *Engine) tighten(ctx context.Context, entry *sealed.Entry[Change], kind Applier) (done bool, err error) {
+	fresh := *entry
+	err = e.o.Box.Update(ctx, func(w *sealed.Writer) (err error) {
+		if done, err = kind.Tightens(ctx, &w.Reader, entry.Value.Body); err != nil || !done {
+			return err
+		}
+		fresh = *entry
+		c := &fresh.Value
+		c.State, c.Tighter, c.Ended, fresh.Key = Applied, true, e.now(), Applied
+		if err := kind.Apply(ctx, w, fresh.ID, c); err != nil {
+			return err
+		}
+		return rows.Put(ctx, w, &fresh, record(c, "applied", ""))
+	})
+	if err != nil || !done {
+		return false, err
+	}
+	*entry = fresh
+	if kind.Done != nil {
+		kind.Done(ctx)
+	}
+	return true, nil
 }
 
 // alone applies what nobody else could allow.
@@ -290,6 +321,9 @@ func record(c *Change, what, why string) *audit.Record {
 	}
 	if why != "" {
 		r.Detail["why"] = why
+	}
+	if c.Tighter {
+		r.Detail["tighter"] = "it permits nothing more, so nobody else was asked"
 	}
 	if c.Alone {
 		r.Detail["alone"] = "there is no other administrator"

@@ -124,6 +124,8 @@ func (a *app) printChange(c *client.Change) error {
 		}
 	case c.Alone:
 		a.printf("%s: done at once, and recorded as an alarm: there is no other administrator\n", inline(c.Title))
+	case c.Tighter:
+		a.printf("%s: done at once: it permits nothing more\n", inline(c.Title))
 	case c.State == "applied":
 		a.printf("%s: done\n", inline(c.Title))
 	case c.State == "proposed":

@@ -107,6 +107,8 @@ type Options struct {
 	// Actors are those who ask, and Credentials what they come with; nil: there is no page of them.
 	Actors      Actors
 	Credentials func(ctx context.Context) ([]identity.Token, error)
+	// Rules are groups and settings that may be changed here; nil: none may.
+	Rules Rules
 	// Administers tells who may see and end everybody's sessions; nil: nobody.
 	Administers func(p *identity.Person) bool
 	// Passkeys are people's authenticators; nil: none are kept.
@@ -226,6 +228,7 @@ func (c *Console) routes() http.Handler {
 	c.controlRoutes(mux)
 	c.glassRoutes(mux)
 	c.agentRoutes(mux)
+	c.rulesRoutes(mux)
 	mux.HandleFunc("GET /activity", c.signedIn(c.showActivity))
 	mux.HandleFunc("GET /activity/stream", c.signedIn(c.stream))
 	mux.HandleFunc("GET /sessions/{id}", c.signedIn(c.showSession))

@@ -48,7 +48,7 @@ type controlPage struct {
 	Name      string
 	Problem   string
 
-	Emergencies bool // they have a page of their own
+	Emergencies, Rules bool // they have pages of their own
 }
 
 type standingRow struct {
@@ -80,7 +80,7 @@ func (c *Console) frozen() (names []string, unknown bool) {
 
 func (c *Console) showControl(w http.ResponseWriter, r *http.Request, p *who) {
 	q := r.URL.Query()
-	page := controlPage{What: plain(q.Get("what"), maxTarget), Name: plain(q.Get("name"), maxTarget), Freezes: c.o.Freezes.List(false), Emergencies: c.o.Glass != nil}
+	page := controlPage{What: plain(q.Get("what"), maxTarget), Name: plain(q.Get("name"), maxTarget), Freezes: c.o.Freezes.List(false), Emergencies: c.o.Glass != nil, Rules: c.o.Rules != nil && c.o.Directory != nil}
 	if c.o.Freezes.Err() != nil {
 		page.Problem = "What is frozen can't be read, so nothing may run. The server's log says why."
 	}

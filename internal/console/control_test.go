@@ -23,6 +23,7 @@ func controls(t *testing.T, h *house) (*freeze.Switch, *change.Engine) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.box = box
 	freezes, err := freeze.New(freeze.Options{Box: box, Directory: h.people})
 	if err != nil {
 		t.Fatal(err)

@@ -203,6 +203,9 @@ func factsOf(a *approval.Approval) []fact {
 		}
 		return fact{thousands(n.N), strings.TrimPrefix(plural(n.N, name), thousands(n.N)+" "), ""}
 	}
+	if card.ChangesRules(a) {
+		return nil
+	}
 	out := []fact{count(a.Data.Rows, "row")}
 	if a.Data.Bytes.Known {
 		out = append(out, count(a.Data.Bytes, "byte"))

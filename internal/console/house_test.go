@@ -34,6 +34,7 @@ type house struct {
 	store   *sqlite.Store
 	log     *audit.Log
 	engine  *approval.Engine
+	box     *sealed.Box // once controls was called
 	console *Console
 	people  *directory
 	url     string

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -99,7 +100,7 @@ type Enforcer struct {
 	o      Options
 	rates  *rates
 	ledger *ledger
-	limits ledgerLimits
+	limits atomic.Pointer[ledgerLimits]
 
 	mu       sync.Mutex
 	sessions map[*session]struct{} // owned by mu
@@ -117,15 +118,25 @@ func New(o Options) (*Enforcer, error) {
 		o.Serving = func() error { return nil }
 	}
 	e := &Enforcer{o: o, rates: newRates(o.Now), ledger: newLedger(o.Ledger, o.Now, o.ExportAfterRows, o.Shared), sessions: map[*session]struct{}{}}
-	e.limits[0] = o.ExportAfterRows
-	for class, rows := range o.ExportAfterRowsOf {
-		i := slices.Index(ledgerClasses, class)
-		if i <= 0 || rows <= 0 {
-			return nil, fmt.Errorf("enforce: a limit of %d rows of class %q", rows, class)
-		}
-		e.limits[i] = rows
+	if err := e.SetExportAfter(o.ExportAfterRows, o.ExportAfterRowsOf); err != nil {
+		return nil, err
 	}
 	return e, nil
+}
+
+// SetExportAfter has other limits hold from now on for what a person's agents may
+// read in an hour before a read counts as an export too.
+func (e *Enforcer) SetExportAfter(all int64, of map[string]int64) error {
+	limits := ledgerLimits{0: all}
+	for class, rows := range of {
+		i := slices.Index(ledgerClasses, class)
+		if i <= 0 || rows <= 0 {
+			return fmt.Errorf("enforce: a limit of %d rows of class %q", rows, class)
+		}
+		limits[i] = rows
+	}
+	e.limits.Store(&limits)
+	return nil
 }
 
 // CutCredential ends every open session of a credential, and returns how many there were.
@@ -252,7 +263,7 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	if j.account, err = e.accountOf(ctx, j, j.now); err != nil {
 		return err
 	}
-	if _, over := j.account.over(j.classes, &e.limits, false, j.now); over && !slices.Contains(a.Kinds, action.DataExport) {
+	if _, over := j.account.over(j.classes, e.limits.Load(), false, j.now); over && !slices.Contains(a.Kinds, action.DataExport) {
 		a.Kinds = append(slices.Clone(a.Kinds), action.DataExport)
 		slices.Sort(a.Kinds)
 		j.asExport = true

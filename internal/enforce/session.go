@@ -246,7 +246,7 @@ func (p *permit) Count(rows, bytes int64) error {
 	if p.approval != "" || !p.reading() {
 		return nil
 	}
-	if _, over := p.j.account.over(p.classes(), &p.e.limits, true, now); over {
+	if _, over := p.j.account.over(p.classes(), p.e.limits.Load(), true, now); over {
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "this much reading is an export, and nobody approved one", Hint: "run it again: it is then asked for as an export"}
 	}
 	return nil

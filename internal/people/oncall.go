@@ -81,30 +81,52 @@ type Swap struct {
 // turn it is. Only people whom the rotation names can be; it counts for what is
 // asked from then on.
 func (d *Directory) Swap(ctx context.Context, group, person, by string, from, until time.Time) (*Swap, error) {
-	i := slices.IndexFunc(d.cfg.OnCall, func(r Rotation) bool { return r.Group == group })
-	if i < 0 {
-		return nil, fmt.Errorf("on call for %s: the configuration has no such rotation: %w", group, ErrUnknown)
-	}
-	if !slices.Contains(d.cfg.OnCall[i].People, person) {
-		return nil, fmt.Errorf("on call for %s: %s is not in its rotation; somebody else is added in the configuration: %w", group, person, ErrRefused)
+	if err := d.CheckSwap(group, person); err != nil {
+		return nil, err
 	}
 	var e *sealed.Entry[swap]
-	err := d.change(ctx, func(w *sealed.Writer, now time.Time) error {
-		if from.Before(now) {
-			from = now
-		}
-		if !until.After(from) || until.Sub(from) > longestSwap {
-			return fmt.Errorf("from %s until %s is not a while of at most 30 days: %w", stamp(from), stamp(until), ErrRefused)
-		}
-		e = &sealed.Entry[swap]{ID: newID(), Key: group, Value: swap{Group: group, Person: person, From: from, Until: until, By: by}}
-		return swapKind.Put(ctx, w, e, &audit.Record{Type: audit.TypePerson, Decision: "on call", Person: by, Detail: map[string]string{
-			"group": group, "who": person, "from": stamp(from), "until": stamp(until),
-		}})
+	err := d.change(ctx, func(w *sealed.Writer, now time.Time) (err error) {
+		e, err = putSwap(ctx, w, now, swap{Group: group, Person: person, From: from, Until: until, By: by})
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("changing who is on call: %w", err)
 	}
 	return swapOf(e), nil
+}
+
+// CheckSwap errs when Swap would, but for the times.
+func (d *Directory) CheckSwap(group, person string) error {
+	i := slices.IndexFunc(d.cfg.OnCall, func(r Rotation) bool { return r.Group == group })
+	if i < 0 {
+		return fmt.Errorf("on call for %s: the configuration has no such rotation: %w", group, ErrUnknown)
+	}
+	if !slices.Contains(d.cfg.OnCall[i].People, person) {
+		return fmt.Errorf("on call for %s: %s is not in its rotation; somebody else is added in the configuration: %w", group, person, ErrRefused)
+	}
+	return nil
+}
+
+// SwapWithin is Swap in somebody else's transaction; Refresh takes it over afterwards.
+func (d *Directory) SwapWithin(ctx context.Context, w *sealed.Writer, group, person, by string, from, until time.Time) error {
+	if err := d.CheckSwap(group, person); err != nil {
+		return err
+	}
+	_, err := putSwap(ctx, w, d.tell(), swap{Group: group, Person: person, From: from, Until: until, By: by})
+	return err
+}
+
+func putSwap(ctx context.Context, w *sealed.Writer, now time.Time, s swap) (*sealed.Entry[swap], error) {
+	if s.From.Before(now) {
+		s.From = now
+	}
+	if !s.Until.After(s.From) || s.Until.Sub(s.From) > longestSwap {
+		return nil, fmt.Errorf("from %s until %s is not a while of at most 30 days: %w", stamp(s.From), stamp(s.Until), ErrRefused)
+	}
+	e := &sealed.Entry[swap]{ID: newID(), Key: s.Group, Value: s}
+	return e, swapKind.Put(ctx, w, e, &audit.Record{Type: audit.TypePerson, Decision: "on call", Person: s.By, Detail: map[string]string{
+		"group": s.Group, "who": s.Person, "from": stamp(s.From), "until": stamp(s.Until),
+	}})
 }
 
 // EndSwap ends one at once. Ending twice is harmless.

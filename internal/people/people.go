@@ -66,6 +66,7 @@ type Directory struct {
 	swaps    entries[swap]
 	users    entries[ProvisionedUser]
 	pgroups  entries[ProvisionedGroup]
+	edits    entries[edit]
 	live     map[string]*live    // by account: until when its groups are held by a session
 	granted  map[string][]string // groups of an account beside its issuer's: the first administrator's
 	runtime  []identity.Actor
@@ -95,7 +96,7 @@ func Open(ctx context.Context, o Options) (*Directory, error) {
 	}
 	d := &Directory{
 		o: o, cfg: cfg, live: map[string]*live{}, dirty: make(chan struct{}, 1), todo: map[string]map[string]bool{},
-		accounts: entries[account]{}, links: entries[link]{}, standins: entries[standIn]{}, swaps: entries[swap]{},
+		accounts: entries[account]{}, links: entries[link]{}, standins: entries[standIn]{}, swaps: entries[swap]{}, edits: entries[edit]{},
 		users: entries[ProvisionedUser]{}, pgroups: entries[ProvisionedGroup]{},
 	}
 	if o.Box != nil {

@@ -68,6 +68,7 @@ type drawing struct {
 	mute  map[string]bool      // ids that answer nothing
 	since map[string]time.Time // when an id began to lead to its person
 	turns map[string][]string  // person id → groups by rotation
+	edit  edited               // what was changed of groups while running
 }
 
 // draw makes the picture of now; mu is held.
@@ -105,6 +106,7 @@ func (d *Directory) draw(now time.Time) *picture {
 	for i := range d.cfg.OnCall {
 		w.turn(&d.cfg.OnCall[i])
 	}
+	w.edit = d.edited()
 	w.pic.turns = w.turns
 	w.persons()
 	w.actors()
@@ -176,6 +178,7 @@ type body struct {
 	held    []held
 	all     []string // every group, remembered ones too
 	standby []identity.Standing
+	out     []string // groups that they are kept out of, by whatever way
 }
 
 func (w *drawing) persons() {
@@ -186,10 +189,13 @@ func (w *drawing) persons() {
 			bodies[id] = b
 		}
 	}
+	kin := w.kin.all()
+	for _, ids := range w.same.all() {
+		w.putOut(bodies[ids[0]], kin[w.kin.find(ids[0])])
+	}
 	for _, e := range w.d.standins {
 		w.lend(e.ID, &e.Value, bodies)
 	}
-	kin := w.kin.all()
 	for _, ids := range w.same.all() {
 		b := bodies[ids[0]]
 		for _, id := range kin[w.kin.find(ids[0])] {
@@ -239,6 +245,9 @@ func (w *drawing) body(ids []string) *body {
 			if !w.mute[id] {
 				b.own = append(append(b.own, w.d.cfg.given[id]...), w.turns[id]...)
 			}
+		}
+		if !w.mute[id] {
+			b.own = append(b.own, w.edit.in[id]...)
 		}
 		if strings.Contains(id, "|") && !w.mute[id] {
 			issuers = append(issuers, issuerOf(id))
@@ -322,7 +331,7 @@ func (w *drawing) claimed(id string) (groups []string, until time.Time) {
 	own := issuerOf(id) + "|" + ownGroup
 	for _, raw := range e.Value.Groups {
 		if !strings.HasPrefix(raw, own) { // a name of ours, which no claim can say
-			groups = append(groups, w.d.cfg.from[raw]...)
+			groups = append(groups, w.edit.fromIssuer(w.d.cfg, raw)...)
 		}
 	}
 	return append(groups, w.d.granted[id]...), e.Value.Refreshed.Add(GroupMemory)
@@ -337,7 +346,7 @@ func (w *drawing) lend(id string, s *standIn, bodies map[string]*body) {
 	}
 	var groups []string
 	for _, g := range from.all {
-		if len(s.Groups) == 0 || slices.Contains(s.Groups, g) {
+		if (len(s.Groups) == 0 || slices.Contains(s.Groups, g)) && !slices.Contains(to.out, g) {
 			groups = append(groups, g)
 		}
 	}

@@ -197,6 +197,7 @@ func (d *Directory) provisions() map[string]*provision {
 	believed := func(issuer, url string) bool {
 		return d.cfg.Provisioned[issuer] && url != "" && d.cfg.Issuers[issuer] == url
 	}
+	edit := d.edited()
 	groups := map[string][]string{} // by user
 	for id, e := range d.pgroups {
 		g := e.Value
@@ -204,7 +205,7 @@ func (d *Directory) provisions() map[string]*provision {
 			continue
 		}
 		g.ID = id
-		ours := d.Mapped(&g)
+		ours := d.mapped(&g, &edit)
 		for _, m := range g.Members {
 			if u := d.users[m]; len(ours) > 0 && u != nil && u.Value.Issuer == g.Issuer {
 				groups[m] = append(groups[m], ours...)

@@ -151,9 +151,16 @@ func (d *Directory) ProvisionedGroups() []ProvisionedGroup {
 }
 
 // Mapped are our groups that a provisioned group counts as.
-func (d *Directory) Mapped(g *ProvisionedGroup) (out []string) {
+func (d *Directory) Mapped(g *ProvisionedGroup) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	edit := d.edited()
+	return d.mapped(g, &edit)
+}
+
+func (d *Directory) mapped(g *ProvisionedGroup, edit *edited) (out []string) {
 	for _, n := range g.Names() {
-		out = append(out, d.cfg.from[n]...)
+		out = append(out, edit.fromIssuer(d.cfg, n)...)
 	}
 	return tidy(out)
 }

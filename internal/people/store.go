@@ -63,6 +63,7 @@ func (d *Directory) tables() []table {
 		tableOf[swap]{swapKind, d.swaps},
 		tableOf[ProvisionedUser]{userKind, d.users},
 		tableOf[ProvisionedGroup]{groupKind, d.pgroups},
+		tableOf[edit]{editKind, d.edits},
 	}
 }
 
@@ -163,6 +164,41 @@ func (d *Directory) watch() {
 	}
 }
 
+// heard is what changed and was not taken over yet.
+func (d *Directory) heard() (about []string) {
+	d.todoM.Lock()
+	defer d.todoM.Unlock()
+	for kind, ids := range d.todo {
+		for id := range ids {
+			about = append(about, kind+"/"+id)
+		}
+	}
+	clear(d.todo)
+	return about
+}
+
+// Refresh takes over at once what was just changed here by somebody else's transaction.
+func (d *Directory) Refresh(ctx context.Context) error {
+	about := d.heard()
+	err := d.reload(ctx, about)
+	if err != nil && !errors.Is(err, sealed.ErrTampered) { // Run tries again
+		d.todoM.Lock()
+		for _, a := range about {
+			kind, id, _ := strings.Cut(a, "/")
+			if d.todo[kind] == nil {
+				d.todo[kind] = map[string]bool{}
+			}
+			d.todo[kind][id] = true
+		}
+		d.todoM.Unlock()
+		select {
+		case d.dirty <- struct{}{}:
+		default:
+		}
+	}
+	return err
+}
+
 // Run takes over what changes elsewhere, until ctx ends.
 func (d *Directory) Run(ctx context.Context) {
 	for {
@@ -171,15 +207,7 @@ func (d *Directory) Run(ctx context.Context) {
 			return
 		case <-d.dirty:
 		}
-		d.todoM.Lock()
-		var about []string
-		for kind, ids := range d.todo {
-			for id := range ids {
-				about = append(about, kind+"/"+id)
-			}
-		}
-		clear(d.todo)
-		d.todoM.Unlock()
+		about := d.heard()
 		for err := d.reload(ctx, about); err != nil && ctx.Err() == nil && !errors.Is(err, sealed.ErrTampered); err = d.reload(ctx, about) {
 			d.o.Logger.ErrorContext(ctx, "reading what changed in the directory", "err", err)
 			select {

@@ -46,7 +46,7 @@ func assurances() []string { return []string{"token", "chat", "console", "passke
 
 func (d *decoder) approval(n *node) *Requirement {
 	f := d.mapping(n, "approval", approvalKeys()...)
-	q := &Requirement{Count: 1, Expires: defaultExpires, UseWithin: defaultUseWithin}
+	q := &Requirement{Count: 1, Expires: defaultExpires, UseWithin: defaultUseWithin, Unsaid: Unsaid{Expires: f["expires"] == nil, UseWithin: f["use_within"] == nil}}
 	if f == nil {
 		return q
 	}

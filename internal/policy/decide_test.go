@@ -319,9 +319,9 @@ func TestReviewsAddUp(t *testing.T) {
 	want := []Requirement{
 		{
 			Rule: "a", Pack: "p", AllOf: []Seats{{"group:legal", 1}, {"group:owners", 2}}, Count: 3, Expires: defaultExpires,
-			UseWithin: 5 * time.Minute, Wait: time.Minute, Escalate: []Escalation{{5 * time.Minute, []string{"group:boss"}}},
+			UseWithin: 5 * time.Minute, Wait: time.Minute, Escalate: []Escalation{{5 * time.Minute, []string{"group:boss"}}}, Unsaid: Unsaid{Expires: true},
 		},
-		{Rule: "b", Pack: "p", From: []string{"group:dba"}, Count: 2, Expires: 10 * time.Minute, UseWithin: defaultUseWithin, Assurance: "passkey"},
+		{Rule: "b", Pack: "p", From: []string{"group:dba"}, Count: 2, Expires: 10 * time.Minute, UseWithin: defaultUseWithin, Unsaid: Unsaid{UseWithin: true}, Assurance: "passkey"},
 	}
 	if diff := cmp.Diff(want, d.Requirements); diff != "" {
 		t.Error(diff)

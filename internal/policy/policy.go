@@ -159,14 +159,19 @@ type Requirement struct {
 	Reciprocal bool
 	Expires    time.Duration
 	UseWithin  time.Duration
-	Wait       time.Duration // 0: the gate's own budget
-	Assurance  string        // "token", "chat", "console", "passkey"; "" means the default of the kind
-	Notify     []string
-	Remind     []time.Duration // when those who were asked are asked again, besides half time
-	Escalate   []Escalation    // who is asked besides, later; count and assurance stay
-	FallBack   *Escalation     // who is asked where the first groups can't answer, or haven't after that time
-	Reason     string          // rendered by Decision.RenderReason
+	// Unsaid are those of the two that the rule left to the deployment.
+	Unsaid    Unsaid
+	Wait      time.Duration // 0: the gate's own budget
+	Assurance string        // "token", "chat", "console", "passkey"; "" means the default of the kind
+	Notify    []string
+	Remind    []time.Duration // when those who were asked are asked again, besides half time
+	Escalate  []Escalation    // who is asked besides, later; count and assurance stay
+	FallBack  *Escalation     // who is asked where the first groups can't answer, or haven't after that time
+	Reason    string          // rendered by Decision.RenderReason
 }
+
+// Unsaid says which times a rule doesn't name.
+type Unsaid struct{ Expires, UseWithin bool }
 
 // Whether the seats of one requirement may be filled from several issuers of accounts.
 const (

@@ -196,7 +196,7 @@ func newDefaults(o Options) defaultHits {
 	}
 	d.review = Requirement{
 		Rule: RuleDefault, From: o.DefaultFrom, Count: 1,
-		Expires: defaultExpires, UseWithin: defaultUseWithin,
+		Expires: defaultExpires, UseWithin: defaultUseWithin, Unsaid: Unsaid{Expires: true, UseWithin: true},
 		Reason: "no rule permits this; the environment's default is review",
 	}
 	return d

@@ -127,6 +127,7 @@ type Limits struct {
 	RubberStampSeat   bool             `yaml:"rubber_stamp_seat" doc:"An approval by somebody who seems not to read what they approve (10 or more in 30 days, half of them within three seconds) asks for one person more."`
 	ExportAfterRows   int64            `yaml:"export_after_rows" doc:"Rows a person's agents may read from one resource in an hour before a read counts as data.export too." default:"10000"`
 	ExportAfterRowsOf map[string]int64 `yaml:"export_after_rows_of" doc:"The same for rows with a class in them: a mapping of class to rows, such as card: 500."`
+	ApprovalExpires   time.Duration    `yaml:"approval_expires" doc:"How long an approval waits for people unless its rule says otherwise." default:"30m"`
 	ApprovalWindow    time.Duration    `yaml:"approval_window" doc:"How long an approval stays usable unless its rule says otherwise." default:"15m"`
 	StandingUses      int              `yaml:"standing_uses" doc:"Most uses of one standing grant; -1: there are none." default:"100"`
 	StandingLife      time.Duration    `yaml:"standing_life" doc:"How long a standing grant lasts at most." default:"8h"`
@@ -267,6 +268,9 @@ func (c *Config) fillDefaults() {
 	if l.ExportAfterRows == 0 {
 		l.ExportAfterRows = 10_000
 	}
+	if l.ApprovalExpires == 0 {
+		l.ApprovalExpires = 30 * time.Minute
+	}
 	if l.ApprovalWindow == 0 {
 		l.ApprovalWindow = 15 * time.Minute
 	}
@@ -359,6 +363,7 @@ func (k *checker) check(c *Config) {
 		{"pending_per_person", int64(c.Limits.PendingPerPerson)},
 		{"pending_bytes", c.Limits.PendingBytes},
 		{"export_after_rows", c.Limits.ExportAfterRows},
+		{"approval_expires", int64(c.Limits.ApprovalExpires)},
 		{"approval_window", int64(c.Limits.ApprovalWindow)},
 		{"transaction_wait", int64(c.Limits.TransactionWait)},
 		{"spool_bytes", c.Limits.SpoolBytes},

@@ -91,7 +91,7 @@ func (s *Server) makeChanges() error {
 	s.changes.HandleThaw(s.freezes)
 	s.handlePolicy()
 	s.freezes.OnChange(s.stopFrozen)
-	return nil
+	return s.makeRules()
 }
 
 // groupID is how packs name a group of the configuration.

@@ -43,6 +43,15 @@ func ruled(t *testing.T, more string) *bench {
 
 func ruledIn(t *testing.T, dir, more string) *Server {
 	t.Helper()
+	s, err := startIn(t, dir, more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func startIn(t *testing.T, dir, more string) (*Server, error) {
+	t.Helper()
 	cfg, err := ParseConfig(filepath.Join(dir, "assent.yaml"), []byte(`
 data: data
 listen: 127.0.0.1:0
@@ -54,12 +63,13 @@ actors: [{ id: worker, owner: dana }, { id: other, owner: omar }]
 	}
 	s, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
+		_ = s.Close(context.Background())
+		return nil, err
 	}
-	return s
+	return s, nil
 }
 
 const (

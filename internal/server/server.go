@@ -40,6 +40,7 @@ import (
 	"github.com/assenthq/assent/internal/passkey"
 	"github.com/assenthq/assent/internal/people"
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/rules"
 	"github.com/assenthq/assent/internal/scim"
 	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/session"
@@ -72,6 +73,7 @@ type Server struct {
 	freezes  *freeze.Switch
 	changes  *change.Engine
 	glass    *emergency.Glass
+	rules    *rules.Rules
 	notify   *notify.Dispatcher
 	doors    map[string]http.Handler // of channels, by path
 	// newBundle is told when another policy was applied, here or elsewhere.
@@ -239,7 +241,7 @@ func (s *Server) makeEngine(k *keys) error {
 	s.engine, err = approval.New(approval.Options{
 		Store: s.store, Log: s.auditLog, Minter: s.minter, Directory: s.dir, MatchKey: k.match, SealKey: k.seal, Issuer: s.cfg.PublicURL, Node: s.node(),
 		Passkeys: s.passkeys,
-		Window:   s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Stamps: s.stamps(), Logger: s.log,
+		Expires:  s.cfg.Limits.ApprovalExpires, Window: s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Stamps: s.stamps(), Logger: s.log,
 		Frozen: s.frozenBy, Stopped: s.freezes.Suspended,
 		Box: s.box, StandingUses: s.cfg.Limits.StandingUses, StandingLife: s.cfg.Limits.StandingLife,
 	})
@@ -268,7 +270,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	s.console, err = console.New(console.Options{
 		Sessions: s.sessions, SignIns: s.signIns(), Administers: s.administers,
 		Approvals: s.engine, Log: s.store, Mask: s.masked, Nudge: s.nudge, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
-		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine, Glass: s.glass,
+		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine, Glass: s.glass, Rules: s.rules,
 		Actors: s.actors, Credentials: s.tokens.List,
 		Passkeys:   s.passkeys,
 		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &console.Traffic{Spool: s.spool}, About: s.about, Verified: s.lastVerified,
@@ -278,7 +280,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		return err
 	}
 	rest, err := api.New(api.Options{
-		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass,
+		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Rules: s.rules,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
@@ -328,6 +330,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.adoptPolicy(ctx); err != nil {
 		return err
 	}
+	if err := s.rules.Load(ctx); err != nil {
+		return err
+	}
 	s.tellGaps(ctx)
 	if err := s.sealLeftovers(ctx); err != nil {
 		return err
@@ -362,6 +367,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.freezes.Run(run) })
 	s.work.Go(func() { s.changes.Run(run) })
 	s.work.Go(func() { s.glass.Run(run) })
+	s.work.Go(func() { s.rules.Run(run) })
 	s.work.Go(func() { s.watchPolicy(run) })
 	s.work.Go(func() { s.dir.Run(run) })
 	s.work.Go(func() { s.notify.Run(run) })

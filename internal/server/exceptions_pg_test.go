@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/emergency"
+	"github.com/assenthq/assent/internal/people"
 )
 
 const glassyFleet = oneKeys + "break_glass: { groups: [reviewers] }\n"
@@ -71,4 +73,27 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("never: %s", what)
+}
+
+// What is changed of groups and settings on one node holds on the other.
+func TestRulesOnTwoNodes(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.node("a"), f.node("b")
+	if !b.in("mira", "group:reviewers") {
+		t.Fatal("mira isn't a reviewer")
+	}
+	p := change.Proposal{Author: a.person("operator"), Credential: "test", Admin: true}
+	if e, err := a.rules.ChangeGroup(t.Context(), people.GroupChange{Group: "reviewers", Remove: []string{"mira"}}, "left", p); err != nil || !e.Tighter {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	if e, err := a.rules.ChangeSettings(t.Context(), map[string]string{"limits.standing_uses": "3"}, "less", p); err != nil || !e.Tighter {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	for name, n := range map[string]*bench{"a": a, "b": b} {
+		eventually(t, "node "+name+" knows", func() bool {
+			who, _ := n.Server.dir.Person("person:mira")
+			uses, _ := n.engine.Ceiling()
+			return !who.In("group:reviewers") && len(n.Server.dir.Members("group:reviewers")) == 0 && uses == 3
+		})
+	}
 }
