@@ -67,6 +67,8 @@ type Options struct {
 	Quality func(ctx context.Context) ([]approval.Reviewer, error)
 	// Nudge is what a person hears who seems to approve without reading; "" for others. nil: nobody does.
 	Nudge func(person string) string
+	// Calm spares people; nil: nobody can be.
+	Calm Calm
 
 	Mask func(string) string // masks sensitive values in what people and agents say of an approval
 	JWKS func() []byte       // public keys of grants, a JSON Web Key Set (RFC 7517); may be nil

@@ -55,6 +55,9 @@ func operations() map[string]*operation {
 		{id: "getApproval", method: "GET", path: "/v1/approvals/{id}", scopes: []string{review, read, admin}, stream: true, tag: forPeople, summary: "One approval. Waits for a decision when asked to"},
 		{id: "reviewApproval", method: "POST", path: "/v1/approvals/{id}/review", scopes: []string{review}, tag: forPeople, summary: "Approve or deny what you saw"},
 		{id: "askQuestion", method: "POST", path: "/v1/approvals/{id}/questions", scopes: []string{review}, tag: forPeople, summary: "Ask the asker's side a question. It decides nothing and moves no deadline"},
+		{id: "snoozeApproval", method: "POST", path: "/v1/approvals/{id}/snooze", scopes: []string{review}, tag: forPeople, summary: "Put it aside for yourself; it still waits, and others are still asked"},
+		{id: "getQuietHours", method: "GET", path: "/v1/quiet-hours", scopes: []string{review, read, admin}, tag: forPeople, summary: "Hours in which nobody writes to you"},
+		{id: "setQuietHours", method: "PUT", path: "/v1/quiet-hours", scopes: []string{review}, tag: forPeople, summary: "Set them"},
 		{id: "answerQuestion", method: "POST", path: "/v1/approvals/{id}/questions/{question}/answer", scopes: []string{act, gateway, review}, tag: forAskers, summary: "Answer a reviewer's question, as the asker or the person behind it"},
 		{id: "withdrawApproval", method: "POST", path: "/v1/approvals/{id}/withdraw", scopes: []string{review, admin}, tag: forPeople, summary: "End an approval without a decision"},
 		{id: "listRecords", method: "GET", path: "/v1/audit/records", scopes: []string{read, admin}, tag: forPeople, summary: "Audit records, newest first"},
@@ -135,6 +138,9 @@ func (s *server) register() {
 	add(s, ops["reviewApproval"], s.reviewApproval)
 	add(s, ops["askQuestion"], s.askQuestion)
 	add(s, ops["answerQuestion"], s.answerQuestion)
+	add(s, ops["snoozeApproval"], s.snooze)
+	add(s, ops["getQuietHours"], s.getQuiet)
+	add(s, ops["setQuietHours"], s.setQuiet)
 	add(s, ops["withdrawApproval"], s.withdrawApproval)
 	add(s, ops["listRecords"], s.listRecords)
 	add(s, ops["getCheckpoint"], s.getCheckpoint)

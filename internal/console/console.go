@@ -84,6 +84,8 @@ type Options struct {
 	Directory Directory
 	// Nudge is what a person is told who seems to approve without reading; "" for others. nil: nobody is.
 	Nudge func(person string) string
+	// Calm spares people; nil: nobody can be.
+	Calm Calm
 	// PublicURL is where browsers reach the console: https, or http on loopback.
 	PublicURL string
 	// Hosts are further host[:port] names under which it may be reached.
@@ -223,6 +225,10 @@ func (c *Console) routes() http.Handler {
 	mux.HandleFunc("POST /approvals/{id}/review", c.signedIn(c.review))
 	mux.HandleFunc("POST /approvals/{id}/questions", c.signedIn(c.ask))
 	mux.HandleFunc("POST /approvals/{id}/answers", c.signedIn(c.reply))
+	if c.o.Calm != nil {
+		mux.HandleFunc("POST /approvals/{id}/snooze", c.signedIn(c.snooze))
+		mux.HandleFunc("POST /settings/quiet", c.signedIn(c.setQuiet))
+	}
 	c.passkeyRoutes(mux)
 	c.peopleRoutes(mux)
 	c.controlRoutes(mux)

@@ -40,6 +40,8 @@ type detail struct {
 	Remarks  []remark
 	Steps    []step
 	MayAsk   bool
+	Aside    time.Time // until when this person put it aside
+	MayAside bool
 	Nudge    string // you seem to approve without reading
 	May      bool
 	MayNot   string // why this person may not review
@@ -119,6 +121,7 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 	d.NoKey = no != nil && errors.As(no, &approval.ErrAssurance{}) && a.Assurance() == bySignature
 	d.People = c.peopleOf(a, p, d.May)
 	d.Remarks, d.Steps = c.remarksOf(a, p), stepsOf(a)
+	d.Aside, d.MayAside = c.aside(a, p), d.May && c.o.Calm != nil
 	if d.May && c.o.Nudge != nil {
 		d.Nudge = c.o.Nudge(p.ID)
 	}

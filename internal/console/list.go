@@ -128,7 +128,7 @@ func (c *Console) showApprovals(w http.ResponseWriter, r *http.Request, p *who) 
 func (c *Console) split(ctx context.Context, pending []*approval.Approval, p *who) (needs, watching []*approval.Approval) {
 	level := c.level(ctx, p)
 	for _, a := range pending {
-		if c.waitsFor(a, p, level) {
+		if c.aside(a, p).IsZero() && c.waitsFor(a, p, level) {
 			needs = append(needs, a)
 		} else {
 			watching = append(watching, a)

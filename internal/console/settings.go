@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/assenthq/assent/internal/calm"
 	"github.com/assenthq/assent/internal/session"
 )
 
@@ -20,6 +21,8 @@ type settingsPage struct {
 	Sessions  []sessionRow
 	Admin     bool // sees everybody's
 	Passkeys  passkeysView
+	Calm      bool
+	Quiet     calm.Hours
 }
 
 // sessionRow is one open session as a person sees it.
@@ -57,6 +60,9 @@ func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
 	page := settingsPage{
 		Shell: c.shellOf(r, p, "settings", "Settings", -1), Expires: p.Session.Expires, URL: c.o.PublicURL,
 		Assurance: p.assurance(), Issuer: p.Session.Issuer, Admin: c.administers(p), Passkeys: c.passkeysOf(r.Context(), p),
+	}
+	if c.o.Calm != nil {
+		page.Calm, page.Quiet = true, c.o.Calm.Hours(p.ID)
 	}
 	if c.o.About != nil {
 		page.About = c.o.About(r.Context())

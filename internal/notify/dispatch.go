@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -249,12 +250,19 @@ func (d *Dispatcher) show(ctx context.Context, id, what string) error {
 	if c.Pending {
 		for _, s := range d.spots(a) {
 			if !known[s] {
+				if d.spared(s.place, c, what) {
+					continue
+				}
 				there = append(there, &sealed.Entry[delivery]{ID: rowID(s.channel, s.place, id), Key: id, Value: delivery{Channel: s.channel, Place: s.place, About: id}})
 			}
 		}
 	}
 	for _, e := range there {
-		d.deliver(ctx, e, &Message{What: e.Value.news(c, what), Card: c})
+		m := &Message{What: e.Value.news(c, what), Card: c}
+		if again := m.What == Reminded || m.What == Escalated; again && d.spared(e.Value.Place, c, m.What) {
+			m.What = Changed // the card stays true, and nobody is woken
+		}
+		d.deliver(ctx, e, m)
 	}
 	return nil
 }
@@ -272,6 +280,22 @@ func (v *delivery) news(c *card.Card, what string) string {
 		return Reminded
 	}
 	return Escalated
+}
+
+// spared says that a person isn't written to now; what was kept back is told when
+// that ends. A place of several people is nobody's bed.
+func (d *Dispatcher) spared(place string, c *card.Card, what string) bool {
+	if d.o.Quiet == nil || !strings.HasPrefix(place, "person:") {
+		return false
+	}
+	until := d.o.Quiet(place, c.ID, c.Version, c.Risk.Class == "crit")
+	if until.IsZero() {
+		return false
+	}
+	if until.Before(c.Expires) {
+		time.AfterFunc(max(until.Sub(d.o.Clock()), 0)+time.Second, func() { d.add(c.ID, what) })
+	}
+	return true
 }
 
 // deliver makes one attempt, unless the place shows it already, another node is

@@ -93,8 +93,11 @@ type Options struct {
 	PublicURL string
 	Node      string // names this process in its claims
 	Shared    bool   // other nodes tell from the same rows
-	Clock     func() time.Time
-	Logger    *slog.Logger
+	// Quiet is until when nobody writes to a person about a version of an approval, or
+	// about anything ("" and 0); zero: anybody may. nil: nobody is spared.
+	Quiet  func(person, approval string, version int64, grave bool) time.Time
+	Clock  func() time.Time
+	Logger *slog.Logger
 }
 
 // A Route sends what fits to one place of one channel. Empty fields fit everything.

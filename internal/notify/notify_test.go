@@ -283,3 +283,28 @@ func TestDesk(t *testing.T) {
 		t.Errorf("reviews are %+v", got)
 	}
 }
+
+// TestQuiet: who is spared is told when that ends; places of several people are told at once.
+func TestQuiet(t *testing.T) {
+	h := notifytest.New(t)
+	end := h.Clock().Add(2 * time.Second)
+	h.Quiet = func(person, _ string, _ int64, grave bool) time.Time {
+		if person == "person:ana" && !grave && h.Clock().Before(end) {
+			return end
+		}
+		return time.Time{}
+	}
+	b := newBoard("board")
+	h.Dispatch("n1", []notify.Route{{Channel: "board", Place: notify.Reviewers}, {Channel: "board", Place: "#ops"}}, b)
+	h.Ask("select 1")
+	h.Eventually("the others are told", func() bool { return b.posts() == 3 })
+	b.mu.Lock()
+	for ref := range b.show {
+		if strings.HasPrefix(ref, "person:ana") {
+			t.Error("ana was woken")
+		}
+	}
+	b.mu.Unlock()
+	h.Pass(3 * time.Second)
+	h.Eventually("ana is told", func() bool { return b.posts() == 4 })
+}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
+	"github.com/assenthq/assent/internal/calm"
 	"github.com/assenthq/assent/internal/notify"
 	"github.com/assenthq/assent/internal/people"
 )
@@ -24,6 +26,10 @@ func (s *Server) makeChannel(c *ChannelConfig) (ch notify.Channel, handler http.
 
 // makeChannels makes all of them, and what keeps their cards true.
 func (s *Server) makeChannels() error {
+	var err error
+	if s.calm, err = calm.Open(context.Background(), s.box, nil, s.log); err != nil {
+		return err
+	}
 	var all []notify.Channel
 	s.doors = map[string]http.Handler{}
 	for i := range s.cfg.Channels {
@@ -37,10 +43,9 @@ func (s *Server) makeChannels() error {
 			s.doors["/channels/"+c.Name+"/"] = http.StripPrefix("/channels/"+strings.TrimSuffix(c.Name, "/"), door)
 		}
 	}
-	var err error
 	s.notify, err = notify.New(notify.Options{
 		Approvals: s.engine, Box: s.box, Channels: all, Routes: s.cfg.routes(), PublicURL: s.cfg.PublicURL,
-		Node: s.node(), Shared: s.shared != nil, Logger: s.log,
+		Node: s.node(), Shared: s.shared != nil, Quiet: s.quiet, Logger: s.log,
 	})
 	return err
 }
@@ -72,6 +77,15 @@ func (s *Server) accountsOf(channel, person string) []string {
 		}
 	}
 	return out
+}
+
+// quiet is until when nobody writes to a person about a version of an approval.
+func (s *Server) quiet(person, approval string, version int64, grave bool) time.Time {
+	hours, aside := s.calm.Quiet(person, grave), s.calm.Snoozed(person, approval, version)
+	if aside.After(hours) {
+		return aside
+	}
+	return hours
 }
 
 // desk takes answers from chats.

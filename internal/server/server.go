@@ -26,6 +26,7 @@ import (
 	"github.com/assenthq/assent/internal/api"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/calm"
 	"github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/console"
 	"github.com/assenthq/assent/internal/detect"
@@ -75,6 +76,7 @@ type Server struct {
 	glass    *emergency.Glass
 	rules    *rules.Rules
 	notify   *notify.Dispatcher
+	calm     *calm.Keeper
 	doors    map[string]http.Handler // of channels, by path
 	// newBundle is told when another policy was applied, here or elsewhere.
 	newBundle chan struct{}
@@ -269,7 +271,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	}
 	s.console, err = console.New(console.Options{
 		Sessions: s.sessions, SignIns: s.signIns(), Administers: s.administers,
-		Approvals: s.engine, Log: s.store, Mask: s.masked, Nudge: s.nudge, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
+		Approvals: s.engine, Log: s.store, Mask: s.masked, Nudge: s.nudge, Calm: s.calm, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
 		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine, Glass: s.glass, Rules: s.rules,
 		Actors: s.actors, Credentials: s.tokens.List,
 		Passkeys:   s.passkeys,
@@ -284,7 +286,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
-		Audit: s.store, Log: proving{s}, Mask: s.masked, Quality: s.reviewers, Nudge: s.nudge, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
+		Audit: s.store, Log: proving{s}, Mask: s.masked, Quality: s.reviewers, Nudge: s.nudge, Calm: s.calm, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
 
 		Actors: s.actors, Machine: operatorPerson,
 		Exchange: desk, Mutual: s.clients != nil,

@@ -33,6 +33,8 @@ type House struct {
 	Box    *sealed.Box
 	Engine *approval.Engine
 	Dir    *identity.Static
+	// Quiet spares people of dispatchers made after it was set.
+	Quiet func(person, approval string, version int64, grave bool) time.Time
 
 	mu  sync.Mutex
 	now time.Time
@@ -155,7 +157,7 @@ func (h *House) Desk() *notify.Desk {
 func (h *House) Dispatch(node string, routes []notify.Route, channels ...notify.Channel) (d *notify.Dispatcher, stop func()) {
 	h.Helper()
 	d, err := notify.New(notify.Options{
-		Approvals: h.Engine, Box: h.Box, Channels: channels, Routes: routes, PublicURL: PublicURL, Node: node, Shared: true, Clock: h.Clock,
+		Approvals: h.Engine, Box: h.Box, Channels: channels, Routes: routes, PublicURL: PublicURL, Node: node, Shared: true, Quiet: h.Quiet, Clock: h.Clock,
 	})
 	h.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
