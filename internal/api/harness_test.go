@@ -22,6 +22,7 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
 	rules "github.com/assenthq/assent/internal/change"
+	"github.com/assenthq/assent/internal/calm"
 	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/enforce"
@@ -222,7 +223,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	o := api.Options{
 		Actors: registry, Machine: "person:operator", Exchange: desk,
 		PublicURL: "http://localhost:8720", Version: "test", Credentials: w.tokens, Tokens: w.tokens, Directory: directory,
-		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Standings: w.engine, Glass: glass, Audit: w.store, Log: proving{log, w.store}, Quality: w.quality, Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
+		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Standings: w.engine, Glass: glass, Audit: w.store, Log: proving{log, w.store}, Quality: w.quality, Calm: must(calm.Open(ctx, box, nil, logger))(t), Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
 		Seed: bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger,
 	}
 	for _, c := range change {
