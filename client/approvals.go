@@ -27,6 +27,7 @@ type Approval struct {
 	Resource   string   `json:"resource"`
 	Env        string   `json:"env,omitempty"`
 	Gate       string   `json:"gate,omitempty"`
+	Canary     string   `json:"canary,omitempty"`      // it was one that nobody asked for; told once it is over
 	Standing   string   `json:"standing,omitempty"`    // it ran on this standing grant
 	BreakGlass string   `json:"break_glass,omitempty"` // it ran in this emergency
 	Statement  string   `json:"statement"`

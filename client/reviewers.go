@@ -13,6 +13,10 @@ type Reviewer struct {
 	Approved int          `json:"approved"`
 	Fast     int          `json:"fast"` // approvals within three seconds
 	Median   float64      `json:"median_seconds"`
+	P90      float64      `json:"p90_seconds"`
+	Canaries int          `json:"canaries,omitempty"` // holds that nobody asked for, which they answered
+	Missed   int          `json:"canaries_approved,omitempty"`
+	Hours    []int        `json:"by_hour"`          // reviews by hour of the day, UTC
 	Stamps   string       `json:"stamps,omitempty"` // why it looks as if nothing was read
 	Pairs    []ReviewPair `json:"pairs,omitempty"`
 }

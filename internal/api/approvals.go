@@ -70,6 +70,8 @@ type ApprovalView struct {
 	Standing   string `json:"standing,omitempty" doc:"It ran on this standing grant"`
 	BreakGlass string `json:"break_glass,omitempty" doc:"It ran in this emergency"`
 
+	Canary string `json:"canary,omitempty" doc:"It was a canary, and how it ended. Told once it is over"`
+
 	Preview *PreviewView `json:"preview,omitempty" doc:"What it would do, found without doing it. Missing: nobody looked"`
 
 	Items    []PlanItem `json:"items,omitempty" doc:"Of a plan: all that it would do, in the order it was asked. They are approved together or not at all"`
@@ -333,7 +335,7 @@ func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 	v := &ApprovalView{
 		ID: a.ID, State: string(a.State), Version: a.Version, Digest: a.Digest.String(), URL: s.base + "/approvals/" + a.ID,
 		Created: a.Created.UTC(), Expires: a.Expires.UTC(), Decided: a.Decided,
-		Title: a.Title, Verb: a.Verb, Target: a.Target, Resource: a.Resource.URN, Env: a.Resource.Env, Gate: a.Gate, Standing: a.Standing, BreakGlass: a.BreakGlass,
+		Title: a.Title, Verb: a.Verb, Target: a.Target, Resource: a.Resource.URN, Env: a.Resource.Env, Gate: a.Gate, Standing: a.Standing, BreakGlass: a.BreakGlass, Canary: a.Reveals(),
 		Statement: a.Statement, Kinds: []string{}, Chain: []Party{}, Rules: []Rule{}, Seats: []Seat{}, Reviews: []Reply{},
 		Data:    dataView(&a.Data),
 		Claims:  Claims{Reason: a.Claims.Reason, Ticket: a.Claims.Ticket, Intent: a.Claims.Intent, BreakGlass: a.Claims.BreakGlass},

@@ -15,6 +15,10 @@ type ReviewerView struct {
 	Approved int          `json:"approved"`
 	Fast     int          `json:"fast" doc:"Approvals within three seconds of the asking, or of the same person's review before"`
 	Median   float64      `json:"median_seconds" doc:"From then to the review"`
+	P90      float64      `json:"p90_seconds" doc:"Nine of ten took no longer"`
+	Canaries int          `json:"canaries,omitempty" doc:"Holds that nobody asked for, which they answered"`
+	Missed   int          `json:"canaries_approved,omitempty"`
+	Hours    []int        `json:"by_hour" doc:"Reviews by hour of the day, UTC"`
 	Stamps   string       `json:"stamps,omitempty" doc:"Why it looks as if nothing was read"`
 	Pairs    []ReviewPair `json:"pairs,omitempty" doc:"With whom they approve each other's actions"`
 }
@@ -49,6 +53,7 @@ func (s *server) reviewerView(r *approval.Reviewer) ReviewerView {
 	v := ReviewerView{
 		Person: r.Person, Reviews: r.Reviews, Approved: r.Approved, Fast: r.Fast,
 		Median: float64(r.Median/time.Millisecond) / 1000, Stamps: r.Stamps(),
+		P90: float64(r.P90/time.Millisecond) / 1000, Canaries: r.Canaries, Missed: r.Missed, Hours: r.Hours[:],
 	}
 	if p, ok := s.Directory.Person(r.Person); ok {
 		v.Name = p.Name

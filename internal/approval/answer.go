@@ -105,7 +105,7 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	if err := tx.InsertReview(ctx, row); err != nil {
 		return nil, err
 	}
-	if v.Decision == Approve {
+	if v.Decision == Approve && a.Canary == "" {
 		if err := e.approvedFor(ctx, tx, a, p.ID, v.Time); err != nil {
 			return nil, err
 		}
@@ -121,8 +121,12 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	}
 	records := []*audit.Record{reviewRecord(a, &v)}
 	records[0].Detail["asked"] = a.Created.UTC().Format(time.RFC3339Nano)
-	records[0].Detail["behind"] = strings.Join(e.persons(a), " ")
+	if a.Canary == "" {
+		records[0].Detail["behind"] = strings.Join(e.persons(a), " ")
+	}
 	switch {
+	case a.Canary != "":
+		e.answered(a, &v)
 	case in.Decision == Deny:
 		a.State, a.Decided, a.Why = Denied, v.Time, in.Reason
 		if err := e.noteDenial(ctx, tx, a); err != nil {
@@ -133,6 +137,9 @@ func (e *Engine) review(ctx context.Context, tx Tx, a *Approval, in Answer) ([]E
 	}
 	if a.State != Pending {
 		records = append(records, e.transition(a, p.ID, ""))
+	}
+	if a.Canary != "" {
+		records = append(records, revealed(a, p.ID))
 	}
 	if err := e.save(ctx, tx, a, Pending); err != nil {
 		return nil, err
@@ -211,6 +218,9 @@ func (e *Engine) move(ctx context.Context, tx Tx, a *Approval, to State, by, why
 		return nil, err
 	}
 	records = append([]*audit.Record{e.transition(a, by, why)}, records...)
+	if a.Canary != "" {
+		records = append(records, revealed(a, ""))
+	}
 	return append([]Event{a.event()}, events...), e.o.Log.Append(ctx, tx, records...)
 }
 

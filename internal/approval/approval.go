@@ -111,6 +111,9 @@ type Approval struct {
 	// Plan is the approval that this one is an item of, and Position its place there, from 1.
 	Plan     string `json:",omitempty"`
 	Position int    `json:",omitempty"`
+	// Canary is the nonce of one that nobody asked for; "" is a real one. No
+	// surface shows it before the end.
+	Canary string `json:",omitempty"`
 	// OpenTransaction says that the asker holds locks while it waits.
 	OpenTransaction bool
 

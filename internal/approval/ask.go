@@ -222,7 +222,9 @@ func (e *Engine) create(ctx context.Context, tx Tx, a *Approval, q *Question, it
 	if err := tx.InsertApproval(ctx, row); err != nil {
 		return err
 	}
-	return e.o.Log.Append(ctx, tx, requestRecord(a, q))
+	rec := requestRecord(a, q)
+	e.blind(a, rec)
+	return e.o.Log.Append(ctx, tx, rec)
 }
 
 // room refuses one more approval than its actor, or the person behind it, may have pending.
@@ -275,7 +277,7 @@ func (e *Engine) denials(ctx context.Context, tx Tx, a *Approval) error {
 			if err != nil {
 				return err
 			}
-			if !a.alike(&old.Asker) {
+			if old.Canary != "" || !a.alike(&old.Asker) {
 				continue
 			}
 			if old.Plan != "" { // people denied the plan, once

@@ -46,6 +46,9 @@ type Options struct {
 	// Stamps says that a person seems to approve without reading: an approval of
 	// theirs then asks for one person more. nil: nobody's does.
 	Stamps func(person string) bool
+	// Canaries lets holds be planted that nobody asked for; each request's record
+	// then carries a commitment.
+	Canaries bool
 
 	Clock      func() time.Time
 	Expires    time.Duration // a pending approval's life where no rule says: 15 minutes

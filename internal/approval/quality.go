@@ -24,6 +24,10 @@ type Reviewer struct {
 	Approved int
 	Fast     int           // approvals within three seconds of the asking, or of their own review before
 	Median   time.Duration // from then to the review
+	P90      time.Duration // nine of ten took no longer
+	Canaries int           // holds that nobody asked for, which they answered
+	Missed   int           // of them, approved
+	Hours    [24]int       // reviews by hour of the day, UTC
 	Pairs    []Pair        // with whom they approve each other's, the most first
 	last     time.Time
 	took     []time.Duration
@@ -38,6 +42,9 @@ type Pair struct {
 
 // Stamps says why it looks as if nothing was read; "" when it doesn't.
 func (r *Reviewer) Stamps() string {
+	if 2*r.Missed > r.Canaries {
+		return fmt.Sprintf("%d of %d canaries approved", r.Missed, r.Canaries)
+	}
 	if r.Approved < fewest || r.Fast*fastShare < r.Approved {
 		return ""
 	}
@@ -54,13 +61,17 @@ func Quality(records []audit.Record) []Reviewer {
 	given := map[[2]string]int{} // approver, for whom
 	for i := range records {
 		rec := &records[i]
-		if rec.Type != audit.TypeReview || rec.Person == "" {
+		if rec.Type != audit.TypeReview && rec.Type != audit.TypeCanary || rec.Person == "" {
 			continue
 		}
 		r := by[rec.Person]
 		if r == nil {
 			r = &Reviewer{Person: rec.Person}
 			by[rec.Person] = r
+		}
+		if rec.Type == audit.TypeCanary {
+			r.canary(rec)
+			continue
 		}
 		r.add(rec)
 		if rec.Decision == Approve {
@@ -86,6 +97,7 @@ func (r *Reviewer) add(rec *audit.Record) {
 		since = asked
 	}
 	r.Reviews++
+	r.Hours[rec.Time.UTC().Hour()]++
 	r.last = rec.Time
 	if rec.Decision == Approve {
 		r.Approved++
@@ -100,10 +112,20 @@ func (r *Reviewer) add(rec *audit.Record) {
 	}
 }
 
+func (r *Reviewer) canary(rec *audit.Record) {
+	switch rec.Decision {
+	case Approve:
+		r.Canaries++
+		r.Missed++
+	case Deny:
+		r.Canaries++
+	}
+}
+
 func (r *Reviewer) finish(given map[[2]string]int) {
 	if len(r.took) > 0 {
 		slices.Sort(r.took)
-		r.Median = r.took[len(r.took)/2]
+		r.Median, r.P90 = r.took[len(r.took)/2], r.took[len(r.took)*9/10]
 	}
 	for pair, n := range given {
 		if pair[0] != r.Person || pair[1] == r.Person {

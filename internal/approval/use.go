@@ -150,6 +150,8 @@ func (e *Engine) unsound(ctx context.Context, tx Tx, a *Approval) (string, error
 // fits errs unless a is approved, for exactly this action and this credential.
 func (e *Engine) fits(a *Approval, u *Use) error {
 	switch {
+	case a.Canary != "": // whatever its row says
+		return fmt.Errorf("%s: %w", canaryOver, ErrNotApproved)
 	case a.State == Expired:
 		return ErrExpired
 	case a.State != Approved:

@@ -49,6 +49,7 @@ const (
 	TypeRequest   = "request"           // an action was asked for and decided
 	TypeReview    = "review"            // a person answered
 	TypeApproval  = "approval"          // an approval changed its state
+	TypeCanary    = "approval.canary"   // what was held was a canary: opens the commitment of its request
 	TypeStep      = "approval.step"     // while it waits: people were reminded, further ones asked
 	TypeTalk      = "approval.talk"     // a reviewer asked the asker's side, or was answered
 	TypeStarted   = "execution.started" // a grant was used

@@ -19,6 +19,9 @@ type State struct{ Class, Name, Says string }
 
 // StateOf tells them apart: expired, denied and pending are three answers.
 func StateOf(a *approval.Approval) State {
+	if says := a.Reveals(); says != "" {
+		return State{"dim", "canary", says}
+	}
 	switch a.State {
 	case approval.Pending:
 		return State{"wait", "waiting", "Waiting for people"}

@@ -258,6 +258,8 @@ func (a *app) printNext(p *client.Approval) {
 	switch {
 	case p.Grant != "":
 		a.printf("  grant    %s %s\n", inline(p.Grant), inline(p.Outcome))
+	case p.Canary != "":
+		a.printf("  %s\n", inline(p.Canary))
 	case p.State != "pending":
 	case p.YouMay:
 		a.printf("\n  assent approve %s   or   assent deny %s --reason …\n", p.ID, p.ID)

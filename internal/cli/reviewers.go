@@ -32,7 +32,7 @@ own review before, the median time, and who approves each other's actions.`,
 				return nil
 			}
 			w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
-			_, _ = fmt.Fprintln(w, "person\treviews\tapproved\tunder 3 s\tmedian\t")
+			_, _ = fmt.Fprintln(w, "person\treviews\tapproved\tunder 3 s\tmedian\t90%\tcanaries missed\t")
 			for _, r := range list {
 				var notes []string
 				if r.Stamps != "" {
@@ -42,7 +42,12 @@ own review before, the median time, and who approves each other's actions.`,
 					notes = append(notes, fmt.Sprintf("approves %d of %s's, who approves %d of theirs", p.Given, p.With, p.Gotten))
 				}
 				took := time.Duration(r.Median * float64(time.Second)).Round(time.Millisecond)
-				_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\n", inline(nameOr(r.Name, r.Person)), r.Reviews, r.Approved, r.Fast, took, inline(strings.Join(notes, "; ")))
+				most := time.Duration(r.P90 * float64(time.Second)).Round(time.Millisecond)
+				canaries := "-"
+				if r.Canaries > 0 {
+					canaries = fmt.Sprintf("%d of %d", r.Missed, r.Canaries)
+				}
+				_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", inline(nameOr(r.Name, r.Person)), r.Reviews, r.Approved, r.Fast, took, most, canaries, inline(strings.Join(notes, "; ")))
 			}
 			return w.Flush()
 		},

@@ -34,6 +34,7 @@ import (
 type Approvals interface {
 	Ask(ctx context.Context, q *approval.Question) (*approval.Approval, bool, error)
 	AskPlan(ctx context.Context, qs []*approval.Question) (*approval.Approval, bool, error)
+	Plant(ctx context.Context, q *approval.Question, id string) (*approval.Approval, error)
 	Wait(ctx context.Context, id string) (*approval.Approval, error)
 	Get(ctx context.Context, id string) (*approval.Approval, error)
 	Gone(ctx context.Context, id string, gone bool) error

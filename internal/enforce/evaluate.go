@@ -94,3 +94,18 @@ func (e *Enforcer) Redeem(ctx context.Context, asker identity.Asker, a *action.A
 	ev.Verdict, ev.Grant = policy.Allow, p.grant
 	return ev, nil
 }
+
+// Plant holds a canary: an action that nobody asked for, made to look as if a had
+// been asked at a gate. It can't run, whatever people say. ErrNotHeld: policy
+// doesn't ask people about such an action.
+func (e *Enforcer) Plant(ctx context.Context, asker identity.Asker, a *action.Action, gate, id string) error {
+	j, err := e.judge(ctx, a, &asker, Where{Gate: gate})
+	if err != nil {
+		return fmt.Errorf("planting a canary: %w", err)
+	}
+	if j.stop != nil || j.decision.Verdict != policy.Review {
+		return fmt.Errorf("planting a canary: %w", ErrNotHeld)
+	}
+	_, err = e.o.Approvals.Plant(ctx, e.question(j), id)
+	return err
+}

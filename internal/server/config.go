@@ -46,6 +46,7 @@ type Config struct {
 	Actors       []ActorConfig     `yaml:"actors" doc:"Agents, pipelines and services that may ask."`
 	Workloads    []WorkloadConfig  `yaml:"workloads" doc:"Foreign tokens that actors may exchange for one of ours at /oauth/token: of pipelines, Kubernetes, SPIFFE."`
 	Gates        []GateConfig      `yaml:"gates" doc:"Enforcement points, one for each system."`
+	Canaries     CanariesConfig    `yaml:"canaries" doc:"Holds that nobody asked for and that should be denied, to see whether cards are read (docs/reviewers.md). None unless set."`
 	Channels     []ChannelConfig   `yaml:"channels" doc:"Where people are told and asked besides the console."`
 	Columns      map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
 	Limits       Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
@@ -323,6 +324,7 @@ func (k *checker) check(c *Config) {
 	}
 	k.issuers(c)
 	k.channels(c)
+	k.canaries(c)
 	people := k.people(c)
 	k.groups(c, people)
 	k.actors(c, people)

@@ -32,7 +32,7 @@ func (s *Server) reviewers(ctx context.Context) ([]approval.Reviewer, error) {
 	if now.Sub(s.quality.read) < qualityFresh {
 		return s.quality.list, nil
 	}
-	found, err := s.store.Search(ctx, audit.Query{Types: []string{audit.TypeReview}, Since: now.Add(-qualityDays), Limit: qualityMost})
+	found, err := s.store.Search(ctx, audit.Query{Types: []string{audit.TypeReview, audit.TypeCanary}, Since: now.Add(-qualityDays), Limit: qualityMost})
 	if err != nil {
 		return nil, fmt.Errorf("reading reviews: %w", err)
 	}

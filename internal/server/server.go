@@ -65,6 +65,7 @@ type Server struct {
 	dir      *people.Directory
 	tokens   *identity.Tokens
 	quality  quality
+	canaries *canaries // nil: none are planted
 	issuers  []*oidc.Issuer
 	sessions *session.Manager
 	policy   *policy.Holder
@@ -246,12 +247,18 @@ func (s *Server) makeEngine(k *keys) error {
 		Expires:  s.cfg.Limits.ApprovalExpires, Window: s.cfg.Limits.ApprovalWindow, PendingCap: s.cfg.Limits.PendingPerActor, PersonCap: s.cfg.Limits.PendingPerPerson, BytesCap: s.cfg.Limits.PendingBytes, Stamps: s.stamps(), Logger: s.log,
 		Frozen: s.frozenBy, Stopped: s.freezes.Suspended,
 		Box: s.box, StandingUses: s.cfg.Limits.StandingUses, StandingLife: s.cfg.Limits.StandingLife,
+		Canaries: s.cfg.Canaries.PerWeek > 0,
 	})
 	return err
 }
 
 func (s *Server) makeEnforcer(k *keys) error {
 	var err error
+	if s.cfg.Canaries.PerWeek > 0 {
+		if s.canaries, err = s.cfg.Canaries.plan(k.seal); err != nil {
+			return err
+		}
+	}
 	s.store.SealLedger(k.seal)
 	s.enforcer, err = enforce.New(enforce.Options{
 		Credentials: credentials{s.door}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
@@ -362,6 +369,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.signLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() { s.qualityLoop(run) })
+	s.work.Go(func() { s.canaryLoop(run) })
 	s.work.Go(func() { s.relateLoop(run) })
 	s.work.Go(func() { s.cutLoop(run) })
 	s.work.Go(func() { s.actors.Run(run) })
