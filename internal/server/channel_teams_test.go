@@ -8,6 +8,8 @@ import (
 
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/channels/teams/teamstest"
+	"github.com/assenthq/assent/internal/freeze"
+	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/oidc/oidctest"
 )
 
@@ -20,7 +22,7 @@ func TestTeamsByEntra(t *testing.T) {
 channels:
   - name: teams
     teams: { app_id: `+teamstest.App+`, tenant: `+teamstest.Tenant+`, secret: { env: TEAMS_SECRET }, service_url: "`+fake.URL+`", metadata: "`+fake.URL+`/metadata", token_url: "`+fake.URL+`/token" }
-    routes: [{ to: "19:ops" }]
+    routes: [{ to: "19:ops" }, { to: "19:security", groups: [nobody], notices: [freeze] }]
 `, func(b *signedIn) { b.assurance, b.corpIssuer = "chat", ", entra: true" })
 	objects := map[string]string{oidcMira.Sub: "mira", oidcOmar.Sub: "omar"}
 	b.corp.Tweak(func(id *oidctest.IDToken) {
@@ -64,5 +66,13 @@ channels:
 	got, err := b.engine.Get(t.Context(), a.ID)
 	if err != nil || len(got.Reviews) != 1 || got.Reviews[0].Account != "corp|"+oidcMira.Sub || got.Reviews[0].Assurance != "chat" || got.State == approval.Pending {
 		t.Errorf("%+v %v", got.Reviews, err)
+	}
+
+	if _, err := b.Server.freezes.Freeze(t.Context(), freeze.Target{What: freeze.Actor, Name: "agent:worker"}, "it went astray", identity.Person{ID: "person:omar", Name: "Omar"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the freeze", func() bool { return len(fake.Posts("19:security")) == 1 })
+	if says := teamstest.Text(fake.Posts("19:security")[0]); !strings.Contains(says, "Frozen: actor agent:worker") || !strings.Contains(says, "it went astray") {
+		t.Errorf("the notice says %q", says)
 	}
 }

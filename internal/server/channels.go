@@ -47,6 +47,9 @@ func (s *Server) makeChannels() error {
 		Approvals: s.engine, Box: s.box, Channels: all, Routes: s.cfg.routes(), PublicURL: s.cfg.PublicURL,
 		Node: s.node(), Shared: s.shared != nil, Quiet: s.quiet, Logger: s.log,
 	})
+	if err == nil && len(all) > 0 {
+		s.tellNotices()
+	}
 	return err
 }
 
