@@ -117,7 +117,7 @@ func (c *Card) Clicks() bool {
 func Of(a *approval.Approval, seats []approval.Seat, publicURL string) *Card {
 	c := &Card{
 		ID: a.ID, Digest: a.Digest.String(), Version: a.Version, URL: strings.TrimSuffix(publicURL, "/") + "/approvals/" + a.ID,
-		State: StateOf(a), Pending: a.State == approval.Pending, Over: over(a.State), Risk: RiskOf(a), Title: show.Plain(a.Title, maxTitle),
+		State: StateOf(a), Pending: a.State == approval.Pending, Over: over(a.State), Risk: RiskOf(a), Title: show.Plain(Title(a), maxTitle),
 		Who: who(a), For: show.Plain(Subject(a), maxTitle), Kinds: kinds(a.Kinds), On: show.Plain(Resource(a), maxTitle),
 		Data: data(&a.Data), Why: show.Plain(a.Reason, maxWhy), Claims: claims(&a.Claims),
 		Asks: show.Plain(a.Asks(), maxTitle), Seats: len(seats), Decided: Decided(a),

@@ -32,6 +32,14 @@ func Order(a *approval.Approval) []int {
 	return at
 }
 
+// Title is what a is called: of a plan, by its gravest item.
+func Title(a *approval.Approval) string {
+	if len(a.Items) < 2 {
+		return a.Title
+	}
+	return fmt.Sprintf("Plan of %d: %s, and %d more", len(a.Items), a.Items[Order(a)[0]].Title, len(a.Items)-1)
+}
+
 // planRisk is that of the gravest item.
 func planRisk(a *approval.Approval) Risk {
 	i := Order(a)[0]

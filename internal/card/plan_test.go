@@ -33,6 +33,9 @@ func TestTheGravestItemLeadsItsPlan(t *testing.T) {
 		if want := RiskOf(ItemOf(a, at)); c.Risk.Score != want.Score || c.Risk.Class != want.Class || !strings.HasPrefix(c.Risk.Why, fmt.Sprintf("item %d: ", at+1)) {
 			t.Errorf("the plan is %+v, its gravest item %+v", c.Risk, want)
 		}
+		if c.Title != "Plan of 50: drop it, and 49 more" {
+			t.Errorf("it is called %s", c.Title)
+		}
 		seen := map[int]bool{}
 		for _, item := range c.Items {
 			seen[item.N] = true

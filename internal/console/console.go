@@ -32,6 +32,7 @@ import (
 type Approvals interface {
 	Get(ctx context.Context, id string) (*approval.Approval, error)
 	List(ctx context.Context, f approval.Filter) ([]*approval.Approval, error)
+	ItemsOf(ctx context.Context, a *approval.Approval) ([]*approval.Approval, error)
 	Subscribe(ctx context.Context) <-chan approval.Event
 	Reviewing
 }

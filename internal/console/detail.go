@@ -28,6 +28,8 @@ type detail struct {
 	Digest   string
 	Lines    []Line
 	Cut      int // bytes of the statement that are not shown
+	Items    []planItem
+	Masked   int // values
 	Facts    []fact
 	Effects  []effect
 	Why      []Piece
@@ -107,12 +109,16 @@ type claim struct {
 func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, now time.Time) (*detail, error) {
 	risk := card.RiskOf(a)
 	d := &detail{
-		A: a, CSRF: p.Session.CSRF, Risk: risk, State: stateOf(a), Ring: ringOf(a, risk.Class, now), Title: visible(a.Title, maxTitle),
+		A: a, CSRF: p.Session.CSRF, Risk: risk, State: stateOf(a), Ring: ringOf(a, risk.Class, now), Title: visible(card.Title(a), maxTitle),
 		Chain: c.chainOf(a, risk.Class), Digest: a.Digest.String(), Facts: factsOf(a), Effects: effectsOf(a),
 		Why: visible(a.Reason, maxClaim), Rules: rulesView(a.Rules), Claims: claimsOf(&a.Claims),
 		Pending: a.State == approval.Pending,
 	}
 	d.Lines, d.Cut = statementLines(a.Statement, a.Masked)
+	d.Masked = len(a.Masked)
+	if len(a.Items) > 0 {
+		d.Items, d.Cut, d.Masked = c.itemsOf(ctx, a)
+	}
 	d.Seats = requirementsOf(a, c.o.Approvals.Progress(a))
 	level := c.level(ctx, p)
 	no := c.o.Approvals.MayReview(a, &p.Person, level)

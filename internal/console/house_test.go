@@ -178,6 +178,14 @@ func (h *house) serve() {
 // ask holds an action; change adapts the question first.
 func (h *house) ask(change func(*approval.Question)) *approval.Approval {
 	h.t.Helper()
+	a, _, err := h.engine.Ask(h.t.Context(), question(change))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return a
+}
+
+func question(change func(*approval.Question)) *approval.Question {
 	statement := "COPY (\n  SELECT c.id, c.full_name, c.email, c.card\n  FROM public.customers c -- everybody\n  WHERE c.email NOT LIKE '[masked:email]' AND c.created > $1\n) TO STDOUT WITH (FORMAT csv)"
 	at := len("COPY (\n  SELECT c.id, c.full_name, c.email, c.card\n  FROM public.customers c -- everybody\n  WHERE c.email NOT LIKE '")
 	q := &approval.Question{
@@ -211,11 +219,7 @@ func (h *house) ask(change func(*approval.Question)) *approval.Approval {
 	if change != nil {
 		change(q)
 	}
-	a, _, err := h.engine.Ask(h.t.Context(), q)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return a
+	return q
 }
 
 // moderate is a held write on staging that one DBA decides.

@@ -84,6 +84,10 @@ func (c *Console) showApprovals(w http.ResponseWriter, r *http.Request, p *who) 
 			return
 		}
 	}
+	if picked != nil && picked.Plan != "" { // an item is read, and answered, within its plan
+		http.Redirect(w, r, fmt.Sprintf("/approvals/%s#item-%d", picked.Plan, picked.Position), http.StatusSeeOther)
+		return
+	}
 	needs, watching := c.split(r.Context(), pending, p)
 	key := tabOf(r, picked, needs)
 	shown := needs
@@ -213,7 +217,7 @@ func (c *Console) rowOf(a *approval.Approval, key string, now time.Time, p *who)
 	risk := card.RiskOf(a)
 	r := row{
 		ID: a.ID, Href: "/approvals/" + a.ID + "?tab=" + key, Risk: risk, State: stateOf(a),
-		Title: visible(a.Title, maxTitle), Agent: agentOf(a, risk.Class), For: visible(subjectName(a), maxTitle),
+		Title: visible(card.Title(a), maxTitle), Agent: agentOf(a, risk.Class), For: visible(subjectName(a), maxTitle),
 		Kind: string(card.Worst(a.Kinds)), Resource: visible(resourceName(a), maxTitle), Classes: a.Data.Classes,
 		Repeats: a.Repeats, AskerGone: a.AskerGone, Ring: ringOf(a, risk.Class, now), When: a.Created,
 		Version: a.Version, Digest: a.Digest.String(),
@@ -226,7 +230,7 @@ func (c *Console) rowOf(a *approval.Approval, key string, now time.Time, p *who)
 	}
 	r.MayReview = a.State == approval.Pending && c.o.Approvals.MayReview(a, &p.Person, p.assurance()) == nil
 	r.Search = strings.ToLower(strings.Join([]string{
-		plain(a.Title, maxTitle), agentName(a), subjectName(a), a.Resource.URN, r.Kind, rulesOf(a), a.ID,
+		plain(card.Title(a), maxTitle), agentName(a), subjectName(a), a.Resource.URN, r.Kind, rulesOf(a), a.ID,
 	}, " "))
 	return r
 }

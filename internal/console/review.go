@@ -92,7 +92,7 @@ func (c *Console) mayAnswer(r *http.Request, in *approval.Answer) *verdict {
 	if err != nil {
 		return c.refused(r, err)
 	}
-	if len(a.Statement) > maxShown {
+	if length(a) > maxShown {
 		return &verdict{http.StatusConflict, "It is too long to be shown whole, and nobody can approve what nobody can read. Deny it, or ask for it in parts."}
 	}
 	if card.RiskOf(a).Class == "crit" && r.PostFormValue("confirmed") != "yes" {
