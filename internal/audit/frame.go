@@ -70,12 +70,9 @@ func readFrame(r io.Reader, buf []byte) (frame, error) {
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return frame{}, torn(err)
 	}
-	length := binary.BigEndian.Uint32(h[:4])
-	f := frame{seq: int64(binary.BigEndian.Uint64(h[4:12])), trailer: length&trailerBit != 0}
-	length &^= trailerBit
-	// Bounded before anything is read into memory: the length may be garbage.
-	if length == 0 || length > MaxLeaf || f.seq < 0 {
-		return frame{}, errBadFrame
+	f, length, err := headerOf(h[:])
+	if err != nil {
+		return frame{}, err
 	}
 	f.payload = buf[:length]
 	if _, err := io.ReadFull(r, f.payload); err != nil {
@@ -84,8 +81,37 @@ func readFrame(r io.Reader, buf []byte) (frame, error) {
 		}
 		return frame{}, torn(err)
 	}
-	sum := crc32.Update(crc32.Checksum(h[:12], castagnoli), castagnoli, f.payload)
-	if sum != binary.BigEndian.Uint32(h[12:]) {
+	return f.checked(h[:])
+}
+
+// parseFrame is readFrame of what b begins with, without a copy.
+func parseFrame(b []byte) (frame, error) {
+	if len(b) < frameHeader {
+		return frame{}, errBadFrame
+	}
+	f, length, err := headerOf(b)
+	if err != nil || len(b)-frameHeader < length {
+		return frame{}, errBadFrame
+	}
+	f.payload = b[frameHeader : frameHeader+length]
+	return f.checked(b)
+}
+
+// headerOf reads a header. The length is bounded before anything is read into
+// memory: it may be garbage.
+func headerOf(h []byte) (f frame, length int, err error) {
+	n := binary.BigEndian.Uint32(h)
+	f = frame{seq: int64(binary.BigEndian.Uint64(h[4:12])), trailer: n&trailerBit != 0}
+	n &^= trailerBit
+	if n == 0 || n > MaxLeaf || f.seq < 0 {
+		return frame{}, 0, errBadFrame
+	}
+	return f, int(n), nil
+}
+
+// checked is f if its header h bears its checksum.
+func (f frame) checked(h []byte) (frame, error) {
+	if sum := crc32.Update(crc32.Checksum(h[:12], castagnoli), castagnoli, f.payload); sum != binary.BigEndian.Uint32(h[12:]) {
 		return frame{}, errBadFrame
 	}
 	return f, nil

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,11 +34,19 @@ type Recent struct {
 	s       *Spool
 	file    *os.File // of segment; nil: none is open
 	segment int64
-	buf     []byte
+	buf     []byte // of the file from at on; its memory is that of chunk
+	chunk   []byte
+	at      int64
+	end     int64 // where the last frame that was read ended
 }
 
+// readAhead is how much is read at a time for somebody who reads one record after the other.
+const readAhead = 64 << 10
+
 // Recent is for looking at what just happened. What was sealed into the log is what counts.
-func (s *Spool) Recent() *Recent { return &Recent{s: s, buf: make([]byte, MaxLeaf)} }
+func (s *Spool) Recent() *Recent {
+	return &Recent{s: s, chunk: make([]byte, max(readAhead, frameHeader+MaxLeaf))}
+}
 
 // Bounds are the seq of the oldest record that can be read back, and that of the next to be written.
 func (r *Recent) Bounds() (oldest, next int64) {
@@ -61,8 +70,36 @@ func (r *Recent) Leaf(seq int64) (leaf []byte, ok bool) {
 		}
 		r.file, r.segment = f, p.segment
 	}
-	f, err := readFrame(io.NewSectionReader(r.file, p.at, frameHeader+MaxLeaf), r.buf)
+	f, err := r.frame(p.at)
 	return f.payload, err == nil && f.seq == seq && !f.trailer
+}
+
+// frame reads the frame at at: from what was read before, where it lies in that.
+func (r *Recent) frame(at int64) (frame, error) {
+	if from := at - r.at; from >= 0 && from < int64(len(r.buf)) {
+		if f, err := parseFrame(r.buf[from:]); err == nil {
+			r.end = at + frameHeader + int64(len(f.payload))
+			return f, nil
+		}
+	}
+	want := 4 << 10 // more than most records take
+	if at == r.end {
+		want = readAhead
+	}
+	for {
+		n, err := r.file.ReadAt(r.chunk[:want], at)
+		if r.at, r.buf = at, r.chunk[:n]; err != nil && !errors.Is(err, io.EOF) {
+			return frame{}, err
+		}
+		f, err := parseFrame(r.buf)
+		if err == nil {
+			r.end = at + frameHeader + int64(len(f.payload))
+		}
+		if err == nil || n < want || want == len(r.chunk) {
+			return f, err
+		}
+		want = len(r.chunk)
+	}
 }
 
 func (r *Recent) place(seq int64) (place, bool) {
@@ -79,6 +116,6 @@ func (r *Recent) place(seq int64) (place, bool) {
 func (r *Recent) Close() {
 	if r.file != nil {
 		_ = r.file.Close() // only read
-		r.file = nil
+		r.file, r.buf, r.end = nil, nil, 0
 	}
 }

@@ -44,6 +44,9 @@ func TestRecent(t *testing.T) {
 	for seq := next - 1; seq >= oldest; seq-- {
 		check(seq)
 	}
+	for seq := oldest; seq < next; seq++ {
+		check(seq)
+	}
 	check(oldest)
 	if _, ok := look.Leaf(oldest - 1); ok {
 		t.Error("a record that is no more among the newest was read")

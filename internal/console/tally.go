@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -46,6 +45,7 @@ type tally struct {
 	lane1 int64      // the next of the traffic lane
 	slots []*slot    // oldest first
 	open  map[[2]int64]opened
+	skim  audit.Skim
 }
 
 // opened is a request that was let through, until its outcome is known.
@@ -140,8 +140,8 @@ func (t *tally) at(when time.Time) *slot {
 
 // count takes one record of a lane; mu is held.
 func (t *tally) count(lane, index int64, leaf []byte) {
-	var r audit.Record
-	if json.Unmarshal(leaf, &r) != nil {
+	r, err := t.skim.Read(leaf)
+	if err != nil {
 		return
 	}
 	if t.began.IsZero() {
