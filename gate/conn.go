@@ -33,6 +33,7 @@ type Conn struct {
 	raw      net.Conn // the client's socket, for deadlines
 	client   net.Conn // raw, or TLS over it
 	upstream net.Conn
+	asked    func() error // upstream's askNow; nil: it has none
 	session  Session
 	peer     Peer
 	narrow   *bufio.Reader // Up, while a wide reader stands for it
@@ -142,7 +143,16 @@ func (c *Conn) Dial(ctx context.Context, wrap func(context.Context, net.Conn) (n
 		conn = wrapped
 	}
 	c.upstream, c.Up = conn, bufio.NewReaderSize(conn, upstreamBuffer)
+	if a, ok := conn.(asker); ok {
+		c.asked = a.askNow
+	}
 	return nil
+}
+
+// asker is a connection that can send a request as part of waiting for its answer.
+type asker interface {
+	Ask(b []byte)
+	askNow() error
 }
 
 // wide are readers for long replies, shared by the connections that have one.
@@ -417,10 +427,14 @@ func (c *Conn) watchClient() (stop func()) {
 // upstream may stop reading until its own replies are read.
 func (c *Conn) forward(b []byte) (wait func() error, err error) {
 	none := func() error { return nil }
-	if len(b) == 0 {
+	switch {
+	case len(b) == 0:
 		return none, nil
-	}
-	if len(b) <= inlineWrite {
+	case len(b) > inlineWrite:
+	case c.asked != nil:
+		c.upstream.(asker).Ask(b)
+		return c.asked, nil
+	default:
 		return none, c.Send(b)
 	}
 	done := make(chan error, 1)

@@ -19,6 +19,7 @@ import (
 type socket struct {
 	net.Conn
 	in, out half
+	ask     []byte // to be written once the next Read waits for its answer; of whoever reads and writes
 }
 
 // half is one direction.
@@ -54,7 +55,7 @@ func quick(c net.Conn) net.Conn {
 	}
 	s := &socket{Conn: c}
 	s.in.raw, s.out.raw = raw, raw
-	s.in.try, s.out.try = s.in.read, s.out.write
+	s.in.try, s.out.try = s.receive, s.out.write
 	return s
 }
 
@@ -66,8 +67,13 @@ func (s *socket) Read(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.b = b
+	defer func() { h.b = nil }()
 	err := h.raw.Read(h.try)
-	h.b = nil
+	if err == nil && s.ask != nil { // there was no room for all of it, or its peer is gone
+		if err = s.askNow(); err == nil {
+			err = h.raw.Read(h.try)
+		}
+	}
 	switch {
 	case err != nil:
 		return 0, err
@@ -79,7 +85,46 @@ func (s *socket) Read(b []byte) (int, error) {
 	return h.n, nil
 }
 
+// Ask writes b by the time that the next Read, Write or askNow returns: who asks and then
+// reads at once would only see that there is no answer yet. b must stay as it is until
+// then. Only whoever reads next may ask.
+func (s *socket) Ask(b []byte) { s.ask = b }
+
+// askNow writes what Ask was told and no Read has written.
+func (s *socket) askNow() error {
+	b := s.ask
+	if s.ask = nil; b == nil {
+		return nil
+	}
+	_, err := s.write(b)
+	return err
+}
+
+// receive is read, but that what is to be asked goes first. By then the connection has
+// begun to listen for what arrives, so an answer to it can't be missed.
+func (s *socket) receive(fd uintptr) bool {
+	if s.ask == nil {
+		return s.in.read(fd)
+	}
+	n, e := attempt(syscall.SYS_WRITE, fd, s.ask)
+	if n == len(s.ask) {
+		s.ask = nil
+		return false // wait: it can't have been answered yet
+	}
+	if e == 0 {
+		s.ask = s.ask[n:]
+	}
+	return true // Read does the rest, or meets the same error
+}
+
 func (s *socket) Write(b []byte) (int, error) {
+	if err := s.askNow(); err != nil {
+		return 0, err
+	}
+	return s.write(b)
+}
+
+func (s *socket) write(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}

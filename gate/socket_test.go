@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -151,5 +152,98 @@ func TestSocketLeavesTLSAlone(t *testing.T) {
 	over := tls.Client(q, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "x"})
 	if quick(over) != net.Conn(over) {
 		t.Error("TLS was passed by")
+	}
+}
+
+// What is asked goes out with the next Read, Write or askNow, once and in order, and
+// every answer is read, however it is cut.
+func TestSocketAsks(t *testing.T) {
+	q, peer := pair(t, "tcp")
+	a, ok := q.(asker)
+	if ok != quickens {
+		t.Fatalf("%T asks: %v", q, ok)
+	}
+	if !ok {
+		return
+	}
+	go func() { _, _ = io.Copy(peer, peer) }() // an echo
+	random := rand.New(rand.NewPCG(3, 5))
+	got := make([]byte, 40_000)
+	for i := range 3000 {
+		b := bytes.Repeat([]byte{byte(i)}, 1+random.IntN(20)<<random.IntN(11))
+		want := b
+		a.Ask(b)
+		switch random.IntN(4) {
+		case 0:
+			if err := a.askNow(); err != nil {
+				t.Fatal(err)
+			}
+		case 1:
+			if _, err := q.Write([]byte("more")); err != nil {
+				t.Fatal(err)
+			}
+			want = append(b[:len(b):len(b)], "more"...)
+		}
+		if n, err := io.ReadFull(q, got[:len(want)]); err != nil || !bytes.Equal(got[:n], want) {
+			t.Fatalf("asked %d bytes, read %d others, %v", len(want), n, err)
+		}
+	}
+}
+
+// An answer that came before the question, a peer that is gone and a peer that takes
+// little at a time are all noticed.
+func TestSocketAsksInVain(t *testing.T) {
+	if !quickens {
+		return // and nobody asks
+	}
+	b := make([]byte, 100)
+	q, peer := pair(t, "tcp")
+	peer.Write([]byte("unasked"))
+	time.Sleep(20 * time.Millisecond)
+	go func() { // answers what it hears
+		n, _ := peer.Read(make([]byte, 10))
+		peer.Write(bytes.Repeat([]byte("!"), n))
+	}()
+	q.(asker).Ask([]byte("?"))
+	if n, err := io.ReadFull(q, b[:8]); err != nil || string(b[:n]) != "unasked!" {
+		t.Errorf("read %q, %v", b[:n], err)
+	}
+	q.(asker).Ask([]byte("?"))
+	time.AfterFunc(20*time.Millisecond, func() { q.SetReadDeadline(time.Unix(1, 0)) })
+	if _, err := q.Read(b); !isTimeout(err) {
+		t.Errorf("Read past a deadline: %v", err)
+	}
+
+	for name, leave := range map[string]func(net.Conn){
+		"closed": func(c net.Conn) { c.Close() },
+		"reset":  func(c net.Conn) { c.(*net.TCPConn).SetLinger(0); c.Close() },
+	} {
+		for _, early := range []bool{true, false} {
+			q, peer := pair(t, "tcp")
+			if early {
+				leave(peer)
+				time.Sleep(20 * time.Millisecond)
+			} else {
+				time.AfterFunc(20*time.Millisecond, func() { leave(peer) })
+			}
+			q.(asker).Ask([]byte("?"))
+			if n, err := q.Read(b); n != 0 || err == nil {
+				t.Errorf("a peer that was %s (%v): Read = %d, %v", name, early, n, err)
+			}
+		}
+	}
+
+	q, peer = pair(t, "tcp")
+	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<20) // more than any socket buffer holds
+	go func() {
+		got, _ := io.ReadAll(io.LimitReader(peer, int64(len(large))))
+		if !bytes.Equal(got, large) {
+			t.Error("other bytes arrived")
+		}
+		peer.Write([]byte("all"))
+	}()
+	q.(asker).Ask(large)
+	if n, err := q.Read(b); err != nil || string(b[:n]) != "all" {
+		t.Errorf("Read = %q, %v", b[:n], err)
 	}
 }
