@@ -17,6 +17,7 @@ import (
 // Reviewing is the part of the engine that takes answers.
 type Reviewing interface {
 	Get(ctx context.Context, id string) (*approval.Approval, error)
+	List(ctx context.Context, f approval.Filter) ([]*approval.Approval, error)
 	Progress(a *approval.Approval) []approval.Seat
 	Answer(ctx context.Context, in approval.Answer) (*approval.Approval, error)
 	MayReview(a *approval.Approval, p *identity.Person, assurance string) error
@@ -53,9 +54,10 @@ const maxReason = 2_000
 
 // A Refusal is an answer that decided nothing, in words for the one who pressed.
 type Refusal struct {
-	Says string
-	Link bool // the console is where it can be done
-	Err  error
+	Says     string
+	Link     bool // the console is where it can be done
+	Unlinked bool // nobody knows the account
+	Err      error
 }
 
 func (r *Refusal) Error() string { return r.Says }
@@ -67,7 +69,7 @@ func refuse(says string) error { return &Refusal{Says: says} }
 func (d *Desk) Person(account string) (identity.Person, error) {
 	p, ok := d.People.Person(account)
 	if !ok {
-		return p, &Refusal{Says: "Nobody here knows this account yet, so nothing was decided. Link it: open the console, People, Link an account.", Link: true}
+		return p, &Refusal{Says: "Nobody here knows this account yet, so nothing was decided. Link it: open the console, People, Link an account.", Link: true, Unlinked: true}
 	}
 	return p, nil
 }
@@ -96,7 +98,7 @@ func (d *Desk) Answer(ctx context.Context, in Press) (*card.Card, error) {
 	}
 	c := card.Of(a, d.Reviews.Progress(a), d.PublicURL)
 	if in.Decision == approval.Approve && c.Pending && !c.Chat() {
-		return nil, &Refusal{Says: whyNotHere(c), Link: true}
+		return nil, &Refusal{Says: Elsewhere(c), Link: true}
 	}
 	answer := approval.Answer{
 		Approval: in.Approval, Person: p, Decision: in.Decision, Reason: d.mask(in.Reason), Channel: in.Channel, Assurance: "chat", Digest: digest, Version: in.Version,
@@ -144,8 +146,11 @@ func (d *Desk) mask(s string) string {
 	return d.Mask(s)
 }
 
-func whyNotHere(c *card.Card) string {
+// Elsewhere says why a click in a chat may not approve c; "" where it may.
+func Elsewhere(c *card.Card) string {
 	switch {
+	case c.Chat():
+		return ""
 	case !c.Whole():
 		return "It is too long to be shown whole here, and nobody approves what nobody could read. Open it in the console."
 	case c.Risk.Class == "crit":

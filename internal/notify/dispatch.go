@@ -44,6 +44,7 @@ type delivery struct {
 
 	Ref     string    `json:"ref,omitempty"`   // the channel's own
 	Shown   string    `json:"shown,omitempty"` // what it shows, as a hash
+	Sent    bool      `json:"sent,omitempty"`  // an attempt was made to post it
 	Node    string    `json:"node,omitempty"`  // who is at it, until Due
 	Tries   int       `json:"tries,omitempty"` // that failed since it last worked
 	Failing time.Time `json:"failing,omitzero"`
@@ -316,7 +317,8 @@ func (d *Dispatcher) deliver(ctx context.Context, e *sealed.Entry[delivery], m *
 	case v.Tries > 0 && now.Before(e.Due):
 		return
 	}
-	v.Node, e.Due = d.o.Node, now.Add(claim)
+	m.Again = v.Sent
+	v.Node, e.Due, v.Sent = d.o.Node, now.Add(claim), true
 	if !d.put(ctx, e, "sending", m) {
 		d.soon(m)
 		return

@@ -46,6 +46,15 @@ type Message struct {
 	What   string
 	Card   *card.Card // of an approval
 	Notice *Notice    // of anything else
+	Again  bool       // of Post: an attempt under this key was made before, and what it posted may be there
+}
+
+// Since is when what m shows began: nothing was posted about it earlier.
+func (m *Message) Since() time.Time {
+	if m.Card != nil {
+		return m.Card.Created
+	}
+	return m.Notice.Time
 }
 
 // A Notice tells of something that waits for nobody's answer here: the glass was

@@ -257,28 +257,28 @@ func TestDesk(t *testing.T) {
 		}
 	}
 	a := h.Ask("select 1")
-	refused(press(a, "slack|T1/NOBODY", approval.Approve), "Link it")
-	refused(press(a, "slack|T2/ANA", approval.Approve), "Link it")
-	refused(press(a, "slack|T1/SUB", approval.Approve), "can't review")
-	refused(press(a, "slack|T1/OWN", approval.Deny), "can't review")
-	refused(press(a, "slack|T1/OUT", approval.Approve), "not among those")
+	refused(press(a, "slack|T1/UNOBODY", approval.Approve), "Link it")
+	refused(press(a, "slack|T2/UANA", approval.Approve), "Link it")
+	refused(press(a, "slack|T1/USUB", approval.Approve), "can't review")
+	refused(press(a, "slack|T1/UOWN", approval.Deny), "can't review")
+	refused(press(a, "slack|T1/UOUT", approval.Approve), "not among those")
 	other := *a
 	other.Version++
-	refused(press(&other, "slack|T1/ANA", approval.Approve), "changed")
+	refused(press(&other, "slack|T1/UANA", approval.Approve), "changed")
 	other = *h.Ask("select 2")
 	other.ID = a.ID
-	refused(press(&other, "slack|T1/ANA", approval.Approve), "changed")
-	refused(press(h.Ask("select 3", need("console")), "slack|T1/ANA", approval.Approve), "assurance")
-	refused(press(h.Ask("select 4", need("passkey")), "slack|T1/ANA", approval.Approve), "assurance")
-	refused(press(h.Ask("select '"+strings.Repeat("x", 3000)+"'"), "slack|T1/ANA", approval.Approve), "too long")
-	if err := press(a, "slack|T1/ANA", approval.Approve); err != nil {
+	refused(press(&other, "slack|T1/UANA", approval.Approve), "changed")
+	refused(press(h.Ask("select 3", need("console")), "slack|T1/UANA", approval.Approve), "assurance")
+	refused(press(h.Ask("select 4", need("passkey")), "slack|T1/UANA", approval.Approve), "assurance")
+	refused(press(h.Ask("select '"+strings.Repeat("x", 3000)+"'"), "slack|T1/UANA", approval.Approve), "too long")
+	if err := press(a, "slack|T1/UANA", approval.Approve); err != nil {
 		t.Error(err)
 	}
-	refused(press(a, "slack|T1/ANA", approval.Approve), "already")
-	refused(press(a, "slack|T1/BEN", approval.Approve), "already")
+	refused(press(a, "slack|T1/UANA", approval.Approve), "already")
+	refused(press(a, "slack|T1/UBEN", approval.Approve), "already")
 	late := h.Ask("select 5")
 	h.Pass(time.Hour)
-	refused(press(late, "slack|T1/ANA", approval.Approve), "")
+	refused(press(late, "slack|T1/UANA", approval.Approve), "")
 	if got := h.Get(a.ID).Reviews; len(got) != 1 || got[0].Assurance != "chat" || got[0].Person != "person:ana" {
 		t.Errorf("reviews are %+v", got)
 	}

@@ -15,7 +15,10 @@ import (
 // makeChannel makes one of the configuration's channels: the explicit table of
 // them. handler answers what is called in from outside; nil: nothing is.
 func (s *Server) makeChannel(c *ChannelConfig) (ch notify.Channel, handler http.Handler, err error) {
-	if c.Teams != nil {
+	switch {
+	case c.Slack != nil:
+		return s.makeSlack(c)
+	case c.Teams != nil:
 		return s.makeTeams(c)
 	}
 	if c.Webhook != nil {
@@ -39,6 +42,9 @@ func (s *Server) makeChannels() error {
 			return err
 		}
 		all = append(all, ch)
+		if r, ok := ch.(interface{ Run(context.Context) }); ok {
+			s.runs = append(s.runs, r.Run)
+		}
 		if door != nil {
 			s.doors["/channels/"+c.Name+"/"] = http.StripPrefix("/channels/"+strings.TrimSuffix(c.Name, "/"), door)
 		}

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/assenthq/assent/internal/channels/slack"
 	"github.com/assenthq/assent/internal/notify"
 )
 
 // A ChannelConfig is one way to people beside the console. Exactly one of its kinds is set.
 type ChannelConfig struct {
 	Name   string        `yaml:"name" doc:"Short name of the channel; what is called in from outside comes to PUBLIC_URL/channels/NAME/."`
+	Slack  *SlackConfig  `yaml:"slack" doc:"Slack (docs/slack.md)."`
 	Teams  *TeamsConfig  `yaml:"teams" doc:"Microsoft Teams (docs/teams.md)."`
 	Routes []RouteConfig `yaml:"routes" doc:"What is told where. None: nothing."`
 
@@ -61,7 +63,10 @@ func (c *Config) accountURLs() map[string]string {
 
 // accounts is what a chat whose people can be linked calls itself; "" for other channels.
 func (c *ChannelConfig) accounts() string {
-	if c.Teams != nil {
+	switch {
+	case c.Slack != nil:
+		return slack.Accounts(c.Slack.Team)
+	case c.Teams != nil:
 		return "msteams://" + strings.ToLower(c.Teams.Tenant)
 	}
 	return ""
@@ -70,6 +75,9 @@ func (c *ChannelConfig) accounts() string {
 // kinds names the kinds of channel that are set.
 func (c *ChannelConfig) kinds() []string {
 	var out []string
+	if c.Slack != nil {
+		out = append(out, "slack")
+	}
 	if c.Teams != nil {
 		out = append(out, "teams")
 	}
@@ -96,6 +104,9 @@ func (k *checker) channels(c *Config) {
 		}
 		if n := len(ch.kinds()); n != 1 {
 			k.fail(at, fmt.Sprintf("names %d kinds of channel", n), "give exactly one of slack, teams, email, webhook")
+		}
+		if ch.Slack != nil {
+			k.slack(at+".slack", ch.Slack)
 		}
 		if ch.Teams != nil {
 			k.teams(at+".teams", ch.Teams)

@@ -316,6 +316,7 @@ var channels = map[string]func(x *site, hand string, a *approval.Approval) error
 		_, err = c.Review(x.t.Context(), &client.Approval{ID: a.ID, Digest: a.Digest.String(), Version: a.Version}, approval.Approve, "")
 		return err
 	},
+	"slack": func(x *site, hand string, a *approval.Approval) error { return x.bySlack(hand, a) },
 	// An MCP server has what its agent has.
 	"mcp": func(x *site, _ string, a *approval.Approval) error {
 		for name, token := range x.tokens {

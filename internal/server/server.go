@@ -79,6 +79,7 @@ type Server struct {
 	notify   *notify.Dispatcher
 	calm     *calm.Keeper
 	doors    map[string]http.Handler // of channels, by path
+	runs     []func(context.Context) // of channels
 	// newBundle is told when another policy was applied, here or elsewhere.
 	newBundle chan struct{}
 	console   *console.Console
@@ -381,6 +382,9 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.watchPolicy(run) })
 	s.work.Go(func() { s.dir.Run(run) })
 	s.work.Go(func() { s.notify.Run(run) })
+	for _, channel := range s.runs {
+		s.work.Go(func() { channel(run) })
+	}
 	s.work.Go(func() { s.console.Run(run) })
 	s.work.Go(func() {
 		if err := s.enforcer.Run(run); err != nil {

@@ -40,11 +40,11 @@ type House struct {
 	now time.Time
 }
 
-// People of a House, each with an account in a chat: "slack|T1/ANA", "teams|tid/ana".
+// People of a House, each with an account in a chat: "slack|T1/UANA", "teams|tid/ana".
 func People() []identity.Person {
 	var out []identity.Person
 	for _, n := range []struct{ id, groups string }{{"ana", "owners"}, {"ben", "owners"}, {"cas", "owners dba"}, {"sub", "owners"}, {"own", "owners"}, {"out", ""}} {
-		p := identity.Person{ID: "person:" + n.id, Name: strings.ToUpper(n.id[:1]) + n.id[1:], Accounts: []string{"slack|T1/" + strings.ToUpper(n.id), "teams|tid/" + n.id}}
+		p := identity.Person{ID: "person:" + n.id, Name: strings.ToUpper(n.id[:1]) + n.id[1:], Accounts: []string{"slack|T1/U" + strings.ToUpper(n.id), "teams|tid/" + n.id}}
 		for _, g := range strings.Fields(n.groups) {
 			p.Groups = append(p.Groups, "group:"+g)
 		}
