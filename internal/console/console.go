@@ -112,6 +112,8 @@ type Options struct {
 	Credentials func(ctx context.Context) ([]identity.Token, error)
 	// Rules are groups and settings that may be changed here; nil: none may.
 	Rules Rules
+	// Policies tells what decides now; nil: there is no page of it.
+	Policies func(ctx context.Context) (PolicyInForce, error)
 	// Administers tells who may see and end everybody's sessions; nil: nobody.
 	Administers func(p *identity.Person) bool
 	// Passkeys are people's authenticators; nil: none are kept.
@@ -121,8 +123,12 @@ type Options struct {
 	Verified func(ctx context.Context) Verified
 	// Checkpoint returns the newest signed checkpoint, a C2SP signed note.
 	Checkpoint func(ctx context.Context) ([]byte, error)
-	Clock      func() time.Time
-	Logger     *slog.Logger
+	// Prove returns a record's proof under the newest checkpoint (C2SP tlog-proof),
+	// and Verifiers the log's verifier keys; nil: browsers check nothing themselves.
+	Prove     func(ctx context.Context, index int64) ([]byte, error)
+	Verifiers func() []string
+	Clock     func() time.Time
+	Logger    *slog.Logger
 }
 
 // Console serves the pages. Make it with New.
@@ -138,6 +144,10 @@ type Console struct {
 	streams chan struct{} // one token for each open event stream
 	tally   *tally        // what the last day came to
 	gates   memo[About]   // asking each system whether it answers takes time
+
+	testedMu sync.Mutex // owns tested
+	tested   tested
+
 	handler http.Handler
 	ended   chan struct{} // closed by Close
 	end     func()        // closes ended once
@@ -236,11 +246,19 @@ func (c *Console) routes() http.Handler {
 	c.glassRoutes(mux)
 	c.agentRoutes(mux)
 	c.rulesRoutes(mux)
+	if c.o.Policies != nil {
+		mux.HandleFunc("GET /policies", c.signedIn(c.showPolicies))
+	}
 	mux.HandleFunc("GET /activity", c.signedIn(c.showActivity))
 	mux.HandleFunc("GET /activity/stream", c.signedIn(c.stream))
 	mux.HandleFunc("GET /sessions/{id}", c.signedIn(c.showSession))
 	mux.HandleFunc("GET /audit", c.signedIn(c.showAudit))
+	mux.HandleFunc("GET /audit/export", c.signedIn(c.exportAudit))
 	mux.HandleFunc("GET /audit/{index}", c.signedIn(c.showRecord))
+	if c.o.Prove != nil {
+		mux.HandleFunc("GET /audit/{index}/leaf", c.signedIn(c.serveLeaf))
+		mux.HandleFunc("GET /audit/{index}/proof", c.signedIn(c.serveProof))
+	}
 	mux.HandleFunc("GET /settings", c.signedIn(c.showSettings))
 	mux.HandleFunc("POST /settings/sessions/{id}/end", c.signedIn(c.endSession))
 	mux.HandleFunc("GET /events", c.signedIn(c.events))

@@ -163,6 +163,21 @@ func (h *house) serve() {
 			return h.log.Sign(ctx, head)
 		},
 	}
+	o.Prove = func(ctx context.Context, i int64) ([]byte, error) {
+		head, err := h.store.Head(ctx)
+		if err == nil {
+			_, err = h.log.Sign(ctx, head)
+		}
+		if err != nil {
+			return nil, err
+		}
+		p, err := h.log.Proof(ctx, h.store, i)
+		if err != nil {
+			return nil, err
+		}
+		return p.Text(), nil
+	}
+	o.Verifiers = h.log.Verifiers
 	if h.change != nil {
 		h.change(&o)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,76 +138,27 @@ func (c *Console) recordRows(in []entry) []recordRow {
 	return out
 }
 
-// auditPage lists records, the newest first.
-type auditPage struct {
-	Shell
-	Records    []recordRow
-	Older      int64 // index before which the next page begins; 0: none
-	First      bool
-	Checkpoint string
-	Query      auditQuery
-	Types      []string
-}
-
-// auditQuery is what the person searched for.
-type auditQuery struct{ Type, Actor, Approval string }
-
-const perPage = 100
-
-func (c *Console) showAudit(w http.ResponseWriter, r *http.Request, p *who) {
-	v := r.URL.Query()
-	before, _ := strconv.ParseInt(v.Get("before"), 10, 64) // anything but a number means from the newest
-	q := auditQuery{v.Get("type"), strings.TrimSpace(v.Get("actor")), strings.TrimSpace(v.Get("approval"))}
-	query := audit.Query{Actor: q.Actor, Approval: q.Approval, Before: max(0, before), Limit: perPage + 1}
-	if q.Type != "" {
-		query.Types = []string{q.Type}
-	}
-	records, err := c.o.Log.Search(r.Context(), query)
-	if err != nil {
-		c.broken(w, r, "searching the log", err)
-		return
-	}
-	page := auditPage{
-		Shell: c.shellOf(r, p, "audit", "Audit log", -1), First: query.Before == 0, Query: q,
-		Types: []string{
-			audit.TypeRequest, audit.TypeReview, audit.TypeApproval, audit.TypeStep, audit.TypeTalk, audit.TypeStarted, audit.TypeOutcome, audit.TypeRefused,
-			audit.TypeSession, audit.TypePolicy, audit.TypeConfig, audit.TypeToken, audit.TypeKey, audit.TypeAlarm,
-		},
-	}
-	if len(records) > perPage {
-		records = records[:perPage]
-		page.Older = records[perPage-1].Index
-	}
-	page.Records = c.recordRows(merge(records, nil, 0))
-	if c.o.Checkpoint != nil {
-		note, err := c.o.Checkpoint(r.Context())
-		if err != nil {
-			c.o.Logger.ErrorContext(r.Context(), "reading the checkpoint", "err", err)
-		}
-		page.Checkpoint = string(note)
-	}
-	c.page(w, r, http.StatusOK, "audit", page)
-}
-
 // recordPage is one record with the proof that it stands in the log.
 type recordPage struct {
 	Shell
-	Index      int64
-	Lines      []Line
-	Leaf       string // the leaf's hash
-	Root       string
-	Size       int64
-	Proof      []string // hashes, from the leaf up
-	Holds      bool
-	Checkpoint string
+	Index    int64
+	Lines    []Line
+	Leaf     string // the leaf's hash
+	Root     string
+	Size     int64
+	Proof    []string // hashes, from the leaf up
+	Holds    bool
+	Keys     string // verifier keys of the log, for the browser to check with
+	Provable bool   // the browser may check it itself
+	About    string // the approval that it tells of
+	Session  string // its page
 }
 
-// showRecord draws a record, and proves it: the inclusion proof is computed
-// from the stored tiles and checked against the log's head before it is shown.
-func (c *Console) showRecord(w http.ResponseWriter, r *http.Request, p *who) {
-	ctx := r.Context()
+// leafOf reads the record that a path names, exactly as it stands in the log;
+// false: it told what is wrong.
+func (c *Console) leafOf(w http.ResponseWriter, r *http.Request) (index int64, leaf []byte, head audit.Head, ok bool) {
 	index, err := strconv.ParseInt(r.PathValue("index"), 10, 64)
-	head, headErr := c.o.Log.Head(ctx)
+	head, headErr := c.o.Log.Head(r.Context())
 	if headErr != nil {
 		c.broken(w, r, "reading the log's head", headErr)
 		return
@@ -215,10 +167,51 @@ func (c *Console) showRecord(w http.ResponseWriter, r *http.Request, p *who) {
 		c.fail(w, r, http.StatusNotFound, "There is no such record.", fmt.Sprintf("The log holds records 0 to %d.", head.Size-1))
 		return
 	}
-	var leaf []byte
-	err = c.o.Log.Leaves(ctx, index, index+1, func(_ int64, b []byte) error { leaf = slices.Clone(b); return nil })
+	err = c.o.Log.Leaves(r.Context(), index, index+1, func(_ int64, b []byte) error { leaf = slices.Clone(b); return nil })
 	if err != nil || leaf == nil {
 		c.broken(w, r, "reading a record", fmt.Errorf("record %d: %w", index, err))
+		return
+	}
+	return index, leaf, head, true
+}
+
+// serveLeaf is a record's exact bytes, and serveProof its proof under the newest
+// checkpoint (C2SP tlog-proof): what a browser, or anybody offline, checks for itself.
+func (c *Console) serveLeaf(w http.ResponseWriter, r *http.Request, _ *who) {
+	index, leaf, _, ok := c.leafOf(w, r)
+	if ok {
+		attach(w, "application/json", fmt.Sprintf("record-%d.json", index))
+		_, _ = w.Write(leaf)
+	}
+}
+
+func (c *Console) serveProof(w http.ResponseWriter, r *http.Request, _ *who) {
+	index, _, _, ok := c.leafOf(w, r)
+	if !ok {
+		return
+	}
+	text, err := c.o.Prove(r.Context(), index)
+	if err != nil {
+		c.o.Logger.InfoContext(r.Context(), "proving a record", "index", index, "err", err)
+		http.Error(w, "No checkpoint covers this record yet; the next one is signed within seconds.", http.StatusConflict)
+		return
+	}
+	attach(w, "text/plain; charset=utf-8", fmt.Sprintf("record-%d.tlog-proof", index))
+	_, _ = w.Write(text)
+}
+
+// attach makes what is served a file: nothing an agent wrote is ever opened as a page.
+func attach(w http.ResponseWriter, kind, name string) {
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+}
+
+// showRecord draws a record, and proves it: the inclusion proof is computed
+// from the stored tiles and checked against the log's head before it is shown.
+func (c *Console) showRecord(w http.ResponseWriter, r *http.Request, p *who) {
+	ctx := r.Context()
+	index, leaf, head, ok := c.leafOf(w, r)
+	if !ok {
 		return
 	}
 	page := recordPage{Shell: c.shellOf(r, p, "audit", "Record "+strconv.FormatInt(index, 10), -1), Index: index, Size: head.Size, Root: tlog.Hash(head.Root).String()}
@@ -233,6 +226,17 @@ func (c *Console) showRecord(w http.ResponseWriter, r *http.Request, p *who) {
 		c.o.Logger.ErrorContext(ctx, "proving a record", "index", index, "err", err)
 	}
 	page.Holds = err == nil
+	page.Provable = c.o.Prove != nil && c.o.Verifiers != nil
+	if page.Provable {
+		page.Keys = strings.Join(c.o.Verifiers(), " ")
+	}
+	var told audit.Record
+	if json.Unmarshal(leaf, &told) == nil {
+		page.About = told.Approval
+		if told.Session != "" {
+			page.Session = "/sessions/" + url.PathEscape(told.Session)
+		}
+	}
 	for _, h := range proof {
 		page.Proof = append(page.Proof, h.String())
 	}

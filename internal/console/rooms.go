@@ -14,6 +14,7 @@ func (c *Console) rooms() []Room {
 		{Room{"approvals", "Approvals", "/approvals", "inbox", "a"}, true},
 		{Room{"activity", "Activity", "/activity", "pulse", "t"}, true},
 		{Room{"agents", "Agents", "/agents", "bot", "n"}, c.o.Actors != nil},
+		{Room{"policies", "Policies", "/policies", "shield", "p"}, c.o.Policies != nil},
 		{Room{"people", "People", "/settings/people", "people", "e"}, c.o.Directory != nil},
 		{Room{"audit", "Audit log", "/audit", "log", "l"}, true},
 		{Room{"control", "Control", "/control", "halt", "c"}, c.o.Freezes != nil},

@@ -25,6 +25,7 @@ func furnished(t *testing.T) (*house, *approval.Approval) {
 			Type: audit.TypeRequest, Actor: actors[i*7%3].ID, Subject: dana.ID, Gate: "orders-db", Env: "prod", Session: "9c41", Shape: fmt.Sprint(i),
 			Resource: []string{"postgres:shop/prod", "postgres:shop/prod", "postgres:flags/staging"}[i%3],
 			Kinds:    []string{"data.read"}, Verb: "select", Target: targets[i%4], Title: "Read " + targets[i%4], Decision: outcomes[i*5%9],
+			Rules: []string{"default/" + map[string]string{"allow": "reads-flow", "review": "hold-changes", "deny": "hold-privileges"}[outcomes[i*5%9]]},
 		}
 		head, err := h.store.Head(t.Context())
 		if err != nil {
@@ -55,11 +56,13 @@ func furnished(t *testing.T) (*house, *approval.Approval) {
 func TestRoomsInDarkLightAndOnAPhone(t *testing.T) {
 	h, a := furnished(t)
 	staffed(t, h)
+	ruled(t, h)
 	b := openBrowser(t)
 	b.signIn(h, sam)
 	rooms := map[string]string{
 		"approvals": "/approvals/" + a.ID, "activity": "/activity", "audit": "/audit", "record": "/audit/3", "settings": "/settings",
 		"decided": "/approvals?tab=decided", "agents": "/agents", "agent": "/agents/agent:nightly-exporter", "session": "/sessions/9c41",
+		"policies": "/policies",
 	}
 	axe := axeSource(t)
 	for _, scheme := range []string{"dark", "light"} {

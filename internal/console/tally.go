@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,8 @@ type slot struct {
 	minutes [int(slotLong / time.Minute)][4]int64 // by outcome, as series orders them
 	masked  int64                                 // values
 	replies int64                                 // in so many replies
+	rules   map[string]int64                      // requests that a rule matched, by pack and rule
+	shadow  map[string]int64                      // by rules that only watch
 	missed  int64                                 // actions that went by too fast to be looked at
 }
 
@@ -126,7 +129,7 @@ func (t *tally) at(when time.Time) *slot {
 			break
 		}
 	}
-	s := &slot{start: start, ways: map[way]int64{}}
+	s := &slot{start: start, ways: map[way]int64{}, rules: map[string]int64{}, shadow: map[string]int64{}}
 	i := len(t.slots)
 	for i > 0 && t.slots[i-1].start.After(start) {
 		i--
@@ -152,6 +155,9 @@ func (t *tally) count(lane, index int64, leaf []byte) {
 		class, _ := outcomeOf(&r)
 		w := way{firstOf(r.Actor, r.Subject, "nobody"), firstOf(r.Gate, "api"), firstOf(r.Resource, r.Gate, "unnamed"), class}
 		t.add(w, r.Time, 1)
+		if s := t.at(r.Time); s != nil {
+			s.matched(&r)
+		}
 		if class == "ok" {
 			if len(t.open) >= mostOpen {
 				clear(t.open)
@@ -172,6 +178,21 @@ func (t *tally) count(lane, index int64, leaf []byte) {
 			t.add(o.way, o.at, -1)
 			o.way.Class = "info"
 			t.add(o.way, o.at, 1)
+		}
+	}
+}
+
+// matched counts the rules that a request met, those that only watch apart.
+func (s *slot) matched(r *audit.Record) {
+	for _, name := range r.Rules {
+		if _, known := s.rules[name]; known || len(s.rules) < mostWays {
+			s.rules[name]++
+		}
+	}
+	for name := range r.Detail {
+		rule, watches := strings.CutPrefix(name, "shadow.")
+		if _, known := s.shadow[rule]; watches && (known || len(s.shadow) < mostWays) {
+			s.shadow[rule]++
 		}
 	}
 }
@@ -202,6 +223,7 @@ type counts struct {
 	Minutes         map[time.Time][4]int64
 	Masked, Replies int64
 	Missed          int64
+	Rules, Shadow   map[string]int64
 }
 
 // last sums the newest d, to the slot.
@@ -209,7 +231,7 @@ func (t *tally) last(d time.Duration) counts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	from := t.now().Add(-d).Truncate(slotLong)
-	c := counts{From: from, Whole: !t.began.After(from), Ways: map[way]int64{}, Minutes: map[time.Time][4]int64{}}
+	c := counts{From: from, Whole: !t.began.After(from), Ways: map[way]int64{}, Minutes: map[time.Time][4]int64{}, Rules: map[string]int64{}, Shadow: map[string]int64{}}
 	if !c.Whole {
 		c.From = t.began
 	}
@@ -219,6 +241,12 @@ func (t *tally) last(d time.Duration) counts {
 		}
 		for w, n := range s.ways {
 			c.Ways[w] += n
+		}
+		for name, n := range s.rules {
+			c.Rules[name] += n
+		}
+		for name, n := range s.shadow {
+			c.Shadow[name] += n
 		}
 		for i, m := range s.minutes {
 			if m != [4]int64{} {

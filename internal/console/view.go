@@ -119,6 +119,9 @@ func viewFuncs() template.FuncMap {
 		"targets": func() []string {
 			return []string{freeze.Actor, freeze.Person, freeze.Resource, freeze.Gate, freeze.Everything}
 		},
+		"decisions": func() []string {
+			return []string{"allow", "review", "deny", "approve", "approved", "denied", "expired", "withdrawn", "executing", "executed", "failed", "unknown"}
+		},
 		"thousands": thousands,
 		"plural":    func(n int, noun string) string { return plural(int64(n), noun) },
 		"show":      func(s string) []Piece { return visible(s, maxTitle) },

@@ -484,6 +484,28 @@ function stream() {
   addEventListener('pagehide', () => es.close());
 }
 
+// ---- a record's proof ----------------------------------------------------------
+
+async function prove() {
+  const box = $('#verify');
+  if (!box) return;
+  const list = $('.checks', box);
+  const show = steps => list.replaceChildren(...steps.map(s => {
+    const li = doc.createElement('li'), b = doc.createElement('b'), more = doc.createElement('small');
+    li.className = s.state;
+    b.textContent = s.what;
+    more.textContent = s.more ?? '';
+    li.append(b, more);
+    return li;
+  }));
+  const { verify } = await import(box.dataset.module);
+  try {
+    show(await verify(box.dataset.of, Number(box.dataset.index), box.dataset.keys.split(' ')));
+  } catch (e) {
+    show([{ state: 'bad', what: 'It could not be checked here', more: e.message }]);
+  }
+}
+
 // ---- keys and clicks -----------------------------------------------------------
 
 let going = 0; // G was pressed: until when the next key leads to a room
@@ -535,6 +557,7 @@ doc.addEventListener('click', e => {
     doc.cookie = `assent-theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=strict${location.protocol === 'https:' ? '; secure' : ''}`;
   } else if (el.id === 'zonesw' || el.classList.contains('zonesw')) switchZone();
   else if (el.id === 'hold') hold(el);
+  else if (el.id === 'verify-again') prove();
   else if (el.id === 'helpb') $('#help').showModal();
   else if (el.id === 'confirm-no') $('#confirm').close();
   else if (el.id === 'confirm-yes') decide('approve', true);
@@ -570,5 +593,6 @@ readClock($('.rail'));
 decorate();
 listen();
 stream();
+prove();
 back();
 setInterval(times, 1000);
