@@ -78,6 +78,7 @@ type Server struct {
 	rules    *rules.Rules
 	notify   *notify.Dispatcher
 	calm     *calm.Keeper
+	fatigue  *fatigue
 	doors    map[string]http.Handler // of channels, by path
 	runs     []func(context.Context) // of channels
 	// newBundle is told when another policy was applied, here or elsewhere.
@@ -260,6 +261,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 			return err
 		}
 	}
+	s.fatigue = newFatigue(s.registry)
 	s.store.SealLedger(k.seal)
 	s.enforcer, err = enforce.New(enforce.Options{
 		Credentials: credentials{s.door}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
@@ -386,6 +388,7 @@ func (s *Server) Start(ctx context.Context) error {
 	for _, channel := range s.runs {
 		s.work.Go(func() { channel(run) })
 	}
+	s.work.Go(func() { s.fatigue.run(run, s.engine) })
 	s.work.Go(func() { s.console.Run(run) })
 	s.work.Go(func() {
 		if err := s.enforcer.Run(run); err != nil {
