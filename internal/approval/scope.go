@@ -114,7 +114,7 @@ func (e *Engine) Coverable(a *Approval, s Scope) error {
 		return no("between 1 and %d uses", limits.StandingUses)
 	case s.For < time.Minute || s.For > limits.StandingLife:
 		return no("between a minute and %s", limits.StandingLife)
-	case s.Values == AnyValues && (a.Shape == "" || !a.mostRows().Known):
+	case s.Values == AnyValues && (a.Shape == "" || !a.MostRows().Known):
 		return no("with other values nothing would bound how many rows it touches")
 	}
 	return nil
@@ -131,8 +131,8 @@ func (e *Engine) mayStand(a *Approval, in *Answer) error {
 	return e.Coverable(a, *in.Standing)
 }
 
-// mostRows is what a single use of a may touch at most.
-func (a *Approval) mostRows() action.Count {
+// MostRows is what a single use of a may touch at most.
+func (a *Approval) MostRows() action.Count {
 	n := a.Bounds().Rows
 	for _, o := range []action.Count{a.Preview.Bound(), a.Data.Rows} {
 		if o.Known && (!n.Known || o.N < n.N) {
@@ -184,7 +184,7 @@ func (e *Engine) stand(ctx context.Context, tx Tx, a *Approval) error {
 		Approval: a.ID, Scope: *scope, Match: match,
 		Subject: a.Asker.Subject.ID, Actors: a.Asker.Links(), Title: a.Title, Statement: a.Statement, Kinds: a.Kinds,
 		Resource: a.Resource, Gate: a.Gate, Destination: a.Data.Destination, Shape: a.Shape,
-		Classes: a.Data.Classes, AllClasses: !a.Data.ClassesKnown, Rows: a.mostRows(), Since: a.Decided, Until: a.Decided.Add(scope.For),
+		Classes: a.Data.Classes, AllClasses: !a.Data.ClassesKnown, Rows: a.MostRows(), Since: a.Decided, Until: a.Decided.Add(scope.For),
 	}
 	reviews, _ := e.voters(a)
 	for _, r := range reviews {

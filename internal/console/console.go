@@ -110,6 +110,8 @@ type Options struct {
 	// Actors are those who ask, and Credentials what they come with; nil: there is no page of them.
 	Actors      Actors
 	Credentials func(ctx context.Context) ([]identity.Token, error)
+	// Tokens are credentials, which people make for themselves; nil: not here.
+	Tokens Tokens
 	// Rules are groups and settings that may be changed here; nil: none may.
 	Rules Rules
 	// Policies tells what decides now; nil: there is no page of it.
@@ -246,6 +248,7 @@ func (c *Console) routes() http.Handler {
 	c.glassRoutes(mux)
 	c.agentRoutes(mux)
 	c.rulesRoutes(mux)
+	c.tokenRoutes(mux)
 	if c.o.Policies != nil {
 		mux.HandleFunc("GET /policies", c.signedIn(c.showPolicies))
 	}

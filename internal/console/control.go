@@ -31,6 +31,10 @@ type Changes interface {
 type Standings interface {
 	Standings(ctx context.Context) ([]approval.StandingEntry, error)
 	Revoke(ctx context.Context, id string, by identity.Person, why string) (approval.StandingEntry, error)
+	// Coverable errs when no standing grant of a scope may be asked for with a.
+	Coverable(a *approval.Approval, s approval.Scope) error
+	// Ceiling is the widest scope that anybody may ask for.
+	Ceiling() (uses int, life time.Duration)
 }
 
 const (
@@ -62,6 +66,7 @@ func (c *Console) controlRoutes(mux *http.ServeMux) {
 		return
 	}
 	mux.HandleFunc("GET /control", c.signedIn(c.showControl))
+	mux.HandleFunc("GET /approvals/{id}/standing", c.signedIn(c.showStanding))
 	mux.HandleFunc("POST /control/freeze", c.signedIn(c.freeze))
 	mux.HandleFunc("POST /control/thaw/{id}", c.signedIn(c.thaw))
 	mux.HandleFunc("POST /control/grants/{id}/revoke", c.signedIn(c.revokeGrant))

@@ -13,17 +13,12 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/freeze"
-	"github.com/assenthq/assent/internal/sealed"
 )
 
 // controls gives a house the real switch and the real changes; dba administer.
 func controls(t *testing.T, h *house) (*freeze.Switch, *change.Engine) {
 	t.Helper()
-	box, err := sealed.NewBox(h.store, h.log, []byte("0123456789abcdef0123456789abcdef"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.box = box
+	box := h.box
 	freezes, err := freeze.New(freeze.Options{Box: box, Directory: h.people})
 	if err != nil {
 		t.Fatal(err)

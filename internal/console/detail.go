@@ -44,6 +44,7 @@ type detail struct {
 	MayAsk   bool
 	Aside    time.Time // until when this person put it aside
 	MayAside bool
+	Standing standingCeiling
 	Nudge    string // you seem to approve without reading
 	May      bool
 	MayNot   string // why this person may not review
@@ -123,6 +124,9 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 	level := c.level(ctx, p)
 	no := c.o.Approvals.MayReview(a, &p.Person, level)
 	d.May, d.MayNot = no == nil && d.Pending, explain(no)
+	if d.May {
+		d.Standing = c.ceilingOf(a)
+	}
 	d.Passkey = c.passkeyFor(a, p, risk.Class == "crit", level)
 	d.NoKey = no != nil && errors.As(no, &approval.ErrAssurance{}) && a.Assurance() == bySignature
 	d.People = c.peopleOf(a, p, d.May)

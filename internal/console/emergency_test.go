@@ -14,7 +14,6 @@ import (
 	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/identity"
-	"github.com/assenthq/assent/internal/sealed"
 )
 
 // glassHouse is a house where sre may break the glass, and dba review it.
@@ -22,11 +21,7 @@ func glassHouse(t *testing.T) (*house, *emergency.Glass, *freeze.Switch) {
 	t.Helper()
 	h := newHouse(t)
 	freezes, _ := controls(t, h)
-	box, err := sealed.NewBox(h.store, h.log, []byte("0123456789abcdef0123456789abcdef"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	glass, err := emergency.New(emergency.Options{Box: box, Directory: h.people, Freezes: freezes, Groups: []string{"group:sre"}, Reviewers: []string{"group:dba"}})
+	glass, err := emergency.New(emergency.Options{Box: h.box, Directory: h.people, Freezes: freezes, Groups: []string{"group:sre"}, Reviewers: []string{"group:dba"}})
 	if err != nil {
 		t.Fatal(err)
 	}

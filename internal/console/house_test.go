@@ -34,7 +34,7 @@ type house struct {
 	store   *sqlite.Store
 	log     *audit.Log
 	engine  *approval.Engine
-	box     *sealed.Box // once controls was called
+	box     *sealed.Box
 	console *Console
 	people  *directory
 	url     string
@@ -94,8 +94,10 @@ func newHouse(t testing.TB) *house {
 	static, err := identity.NewStatic([]identity.Person{sam, mira, ivo, dana, omar}, actors)
 	must(err)
 	h.people = &directory{static, map[string]bool{}}
+	h.box, err = sealed.NewBox(h.store, h.log, []byte("0123456789abcdef0123456789abcdef"))
+	must(err)
 	h.engine, err = approval.New(approval.Options{
-		Store: h.store, Log: h.log, Minter: minter, Directory: h.people,
+		Box: h.box, Store: h.store, Log: h.log, Minter: minter, Directory: h.people,
 		MatchKey: make([]byte, 32), SealKey: []byte("0123456789abcdef0123456789abcdef"), Issuer: "assent.test",
 	})
 	must(err)

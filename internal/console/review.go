@@ -71,6 +71,11 @@ func (c *Console) answerOf(r *http.Request, p *who) (*approval.Answer, *verdict)
 	if in.Obligation, bad = obligationOf(r); bad != nil {
 		return in, bad
 	}
+	if in.Decision == approval.Approve {
+		if in.Standing, bad = scopeOf(r.PostFormValue); bad != nil {
+			return in, bad
+		}
+	}
 	switch {
 	case in.Decision != approval.Approve && in.Decision != approval.Deny:
 		return in, &verdict{http.StatusBadRequest, "An answer is approve or deny. Nothing was decided."}
@@ -107,7 +112,10 @@ func (c *Console) refused(r *http.Request, err error) *verdict {
 	var excluded approval.ErrExcluded
 	var level approval.ErrAssurance
 	var obligation *approval.ObligationError
+	var standing *approval.StandingError
 	switch {
+	case errors.As(err, &standing):
+		return &verdict{http.StatusUnprocessableEntity, "Nothing was decided: such a standing grant can't be had: " + plain(standing.Why, maxClaim) + "."}
 	case errors.As(err, &obligation):
 		return &verdict{http.StatusUnprocessableEntity, "Nothing was decided: " + plain(obligation.Error(), maxClaim) + "."}
 	case errors.Is(err, approval.ErrNotFound):

@@ -23,6 +23,7 @@ type settingsPage struct {
 	Passkeys  passkeysView
 	Calm      bool
 	Quiet     calm.Hours
+	Tokens    bool // one's own credentials have a page
 }
 
 // sessionRow is one open session as a person sees it.
@@ -59,7 +60,7 @@ var howWords = map[string]string{
 func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
 	page := settingsPage{
 		Shell: c.shellOf(r, p, "settings", "Settings", -1), Expires: p.Session.Expires, URL: c.o.PublicURL,
-		Assurance: p.assurance(), Issuer: p.Session.Issuer, Admin: c.administers(p), Passkeys: c.passkeysOf(r.Context(), p),
+		Assurance: p.assurance(), Issuer: p.Session.Issuer, Admin: c.administers(p), Passkeys: c.passkeysOf(r.Context(), p), Tokens: c.o.Tokens != nil,
 	}
 	if c.o.Calm != nil {
 		page.Calm, page.Quiet = true, c.o.Calm.Hours(p.ID)

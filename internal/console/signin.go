@@ -12,7 +12,7 @@ import (
 )
 
 // nextPages are where a person may be sent on after signing in: never elsewhere.
-var nextPages = regexp.MustCompile(`^/(approvals/[A-Za-z0-9_]{1,40}|activity|agents|audit|audit/[0-9]{1,18}|control|emergencies|policies|settings|settings/people|setup)$`)
+var nextPages = regexp.MustCompile(`^/(approvals/[A-Za-z0-9_]{1,40}|activity|agents|audit|audit/[0-9]{1,18}|control|control/rules|emergencies|policies|settings|settings/people|settings/tokens|setup)$`)
 
 func nextPage(s string) string {
 	if nextPages.MatchString(s) {

@@ -108,6 +108,7 @@ function decorate() {
   times();
   filter();
   mark();
+  oftener();
   settle();
 }
 
@@ -300,6 +301,7 @@ async function decide(decision, confirmed) {
   sending = true;
   const fields = { decision, reason: reason.value, digest: form.elements.digest.value, version: form.elements.version.value };
   const less = ['mask', 'max_rows', 'within'].map(n => form.elements[n]).filter(f => f?.value.trim());
+  if (form.elements.standing_uses?.value.trim()) less.push(...['standing_uses', 'standing_minutes', 'standing_values'].map(n => form.elements[n]));
   if (decision === 'approve') for (const f of less) fields[f.name] = f.value;
   if (confirmed) fields.confirmed = 'yes';
   $('#confirm')?.close();
@@ -316,8 +318,30 @@ async function decide(decision, confirmed) {
   const r = await post(url, fields);
   sending = false;
   toast(r.text, !r.ok);
-  if (r.ok) { for (const f of less) f.value = ''; reason.value = ''; calm(); }
+  if (r.ok) { for (const f of less) if (f.type !== 'select-one') f.value = ''; reason.value = ''; calm(); }
   refresh();
+}
+
+// oftener says on what approves that it asks for a standing grant too.
+function oftener() {
+  const f = $('#decide')?.elements, n = f?.standing_uses?.value.trim(), label = $('#approve .label'), more = $('#confirm-more');
+  if (label && n) set(label, 'Approve, and again…');
+  if (more) {
+    more.hidden = !n;
+    set(more, n ? `And the same again, at most ${n} times within ${f.standing_minutes.value.trim() || '?'} min, if everybody who reviews it asks for that too.` : '');
+  }
+}
+
+// foresee shows what the standing grant in the form would cover, and what not.
+let foreseen = 0;
+async function foresee() {
+  const form = $('#decide'), at = $('#standing .foreseen'), mine = ++foreseen;
+  if (!form?.elements.standing_uses || !at) return;
+  const q = new URLSearchParams(['standing_uses', 'standing_minutes', 'standing_values'].map(n => [n, form.elements[n].value.trim()]));
+  try {
+    const got = $('[data-live=standing-preview]', await ask(form.getAttribute('action').replace(/review$/, 'standing?') + q));
+    if (mine === foreseen && got) at.replaceChildren(...[...got.childNodes].map(n => doc.adoptNode(n)));
+  } catch { if (mine === foreseen) at.textContent = 'What it would cover can\'t be shown right now.'; }
 }
 
 // passkeys is loaded when the first one is needed.
@@ -525,6 +549,8 @@ const keys = {
   escape: () => { marked.clear(); mark(); const f = $('#filter'); if (f?.value) { f.value = ''; filter(); } },
   1: () => $('[data-tab=needs]')?.click(), 2: () => $('[data-tab=watching]')?.click(), 3: () => $('[data-tab=decided]')?.click(),
 };
+
+doc.addEventListener('input', e => { if (e.target.name?.startsWith('standing_')) { oftener(); later(foresee, 250); if (!e.target.form?.elements.standing_uses?.value.trim()) refresh(); } });
 
 doc.addEventListener('keydown', e => {
   if (e.metaKey || e.ctrlKey || e.altKey || e.isComposing) return;
