@@ -66,11 +66,12 @@ type Registry struct {
 	now    func() time.Time
 	log    *slog.Logger
 
-	wake chan struct{}
-	mu   sync.Mutex // guards what follows
-	rows map[string]*sealed.Entry[registered]
-	seen map[string]sight // newest known here
-	kept map[string]sight // as stored
+	wake    chan struct{}
+	changed func()     // told after each reading; set before Run
+	mu      sync.Mutex // guards what follows
+	rows    map[string]*sealed.Entry[registered]
+	seen    map[string]sight // newest known here
+	kept    map[string]sight // as stored
 }
 
 // OpenRegistry reads what is registered. relate notes who is behind an actor.
@@ -87,6 +88,10 @@ func OpenRegistry(ctx context.Context, box *sealed.Box, people People, relate fu
 	})
 	return r, nil
 }
+
+// OnChange has fn called each time that Run has read what is registered. It must
+// be quick or hand over, and is set before Run.
+func (r *Registry) OnChange(fn func()) { r.changed = fn }
 
 func (r *Registry) load(ctx context.Context) error {
 	rows := map[string]*sealed.Entry[registered]{}
@@ -221,6 +226,9 @@ func (r *Registry) Run(ctx context.Context) {
 		}
 		if err != nil && ctx.Err() == nil {
 			r.log.ErrorContext(ctx, "the registered actors", "err", err)
+		}
+		if r.changed != nil {
+			r.changed()
 		}
 	}
 }

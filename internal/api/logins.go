@@ -185,11 +185,16 @@ func (s *server) endSession(ctx context.Context, in *endSessionIn) (*nothing, er
 	if err != nil {
 		return nil, err
 	}
+	c := callerOf(ctx)
 	for _, v := range all {
-		if v.ID != in.ID && (in.ID != "self" || v.Token == "" || v.Token != callerOf(ctx).Token) {
+		own := v.Token != "" && v.Token == c.Token
+		if v.ID != in.ID && (in.ID != "self" || !own) {
 			continue
 		}
-		if err := s.Sessions.End(ctx, v.ID, nameOf(callerOf(ctx)), "ended by the API"); err != nil && !errors.Is(err, session.ErrNone) {
+		if !own && !c.Has(identity.ScopeReview) && !c.Has(identity.ScopeAdmin) {
+			return nil, problem(http.StatusForbidden, "scope", "This credential only reads: it ends its own session, and no other of yours. End it in the console.")
+		}
+		if err := s.Sessions.End(ctx, v.ID, nameOf(c), "ended by the API"); err != nil && !errors.Is(err, session.ErrNone) {
 			return nil, err
 		}
 		return nil, nil

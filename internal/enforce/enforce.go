@@ -118,7 +118,11 @@ func New(o Options) (*Enforcer, error) {
 	if o.Serving == nil {
 		o.Serving = func() error { return nil }
 	}
-	e := &Enforcer{o: o, rates: newRates(o.Now), ledger: newLedger(o.Ledger, o.Now, o.ExportAfterRows, o.Shared), sessions: map[*session]struct{}{}}
+	var counted Ledger // by all who decide
+	if o.Shared {
+		counted = o.Ledger
+	}
+	e := &Enforcer{o: o, rates: newRates(o.Now, counted, o.Logger), ledger: newLedger(o.Ledger, o.Now, o.ExportAfterRows, o.Shared), sessions: map[*session]struct{}{}}
 	if err := e.SetExportAfter(o.ExportAfterRows, o.ExportAfterRowsOf); err != nil {
 		return nil, err
 	}
@@ -208,7 +212,7 @@ func (e *Enforcer) judgeInto(ctx context.Context, j *judgement) error {
 	}
 	now := j.now
 	actor := &asker.Chain[0]
-	hour, day := e.rates.count(actor.ID, now)
+	hour, day := e.rates.count(ctx, actor.ID, now)
 	j.input = policy.Input{
 		Action: a, SubjectID: asker.Subject.ID, SubjectGroups: asker.Subject.Groups,
 		ActorID: actor.ID, ActorType: actor.Type, ActorOwner: actor.Owner, ActorModel: actor.Model, ActorTrust: actor.Trust,
@@ -349,12 +353,14 @@ func (e *Enforcer) enforce(ctx context.Context, j *judgement, h gate.Hooks) (p *
 	if err == nil {
 		err = e.judgeInto(ctx, j)
 	}
+	if err == nil {
+		err = e.rates.add(j.asker.Chain[0].ID, j.now)
+	}
 	if err != nil {
 		e.o.Logger.Error("no decision", "gate", w.Gate, "err", err)
 		return nil, undecided()
 	}
 	e.preview(ctx, j, h.Preview)
-	e.rates.add(j.asker.Chain[0].ID, j.now)
 	e.o.Metrics.Decided(w.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
 	switch j.decision.Verdict {
 	case policy.Allow:

@@ -33,7 +33,9 @@ func (e *Enforcer) Evaluate(ctx context.Context, asker identity.Asker, a *action
 	if err != nil {
 		return Evaluation{}, fmt.Errorf("evaluating: %w", err)
 	}
-	e.rates.add(asker.Chain[0].ID, e.o.Now())
+	if err := e.rates.add(asker.Chain[0].ID, e.o.Now()); err != nil {
+		return Evaluation{}, fmt.Errorf("evaluating: %w", err)
+	}
 	rec := e.request(j)
 	rec.Detail["asked"] = "evaluation"
 	if err := e.o.Record.Record(ctx, rec); err != nil {

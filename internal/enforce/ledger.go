@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -266,16 +267,16 @@ func (l *ledger) settle(end bool) error {
 	return first
 }
 
-// Run keeps the ledger until ctx ends, and settles it then.
+// Run keeps the ledger and the rates until ctx ends, and settles them then.
 func (e *Enforcer) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return e.ledger.settle(true)
+			return errors.Join(e.ledger.settle(true), e.rates.settle(true))
 		case <-tick.C:
-			if err := e.ledger.settle(false); err != nil {
+			if err := errors.Join(e.ledger.settle(false), e.rates.settle(false)); err != nil {
 				e.o.Logger.Error("the ledger can't be settled", "err", err)
 			}
 		}

@@ -1,6 +1,10 @@
 package enforce
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -9,37 +13,144 @@ import (
 
 // rates counts the actions of each actor by minute. A window that reaches back
 // before the process started is not known: unknown facts restrict.
+//
+// Where several processes decide, each pays for actions in the store, as for rows:
+// one by one at first, then an eighth of the last hour's at once, and hears at each
+// payment, and every refreshEvery, what the others paid. So together they allow what
+// one would, and at most the last blocks more.
 type rates struct {
-	now   func() time.Time
-	since time.Time
+	now    func() time.Time
+	since  time.Time
+	store  Ledger // nil: this process is the only one
+	logger *slog.Logger
 
 	mu   sync.Mutex
-	byID map[string]*minutes // by actor; guarded by mu
+	byID map[string]*tally // by actor; guarded by mu
 }
 
-// minutes is the last day of one actor, in a ring.
+// ratesOf is under what the ledger keeps them; systems have names with a colon.
+const ratesOf = "actions"
+
+// rateBlock is which part of the last hour's actions is paid for at once.
+const rateBlock = 8
+
+// A tally is the last day of one actor.
+type tally struct {
+	mu sync.Mutex // guards what follows; held while the store is asked
+	minutes
+	paidHour int64 // that left is for
+	left     int64 // paid for and not used
+
+	opened bool      // the store was asked
+	asked  time.Time // when it was asked last
+	from   int64     // from which hour on
+	known  int64     // what it had then
+	ours   int64     // what this process has paid since
+}
+
+// minutes is a day in a ring.
 type minutes struct {
 	last      int64 // minute that was counted last, since 1970
 	n         [24 * 60]int32
 	hour, day int64 // actions in the 60 and in the 1440 minutes up to last
 }
 
-func newRates(now func() time.Time) *rates {
-	return &rates{now: now, since: now(), byID: map[string]*minutes{}}
+func newRates(now func() time.Time, store Ledger, logger *slog.Logger) *rates {
+	return &rates{now: now, since: now(), store: store, logger: logger, byID: map[string]*tally{}}
 }
 
-func (r *rates) add(actor string, at time.Time) {
+func (r *rates) tally(actor string, at time.Time) *tally {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.byID[actor]
-	if m == nil {
-		m = &minutes{last: at.Unix() / 60}
-		r.byID[actor] = m
+	t := r.byID[actor]
+	if t == nil {
+		t = &tally{minutes: minutes{last: at.Unix()/60 - 61}}
+		r.byID[actor] = t
 	}
-	m.advance(at.Unix() / 60)
-	m.n[m.last%int64(len(m.n))]++
-	m.hour++
-	m.day++
+	return t
+}
+
+// add counts an action. An error means that it can't be counted, and must not happen.
+func (r *rates) add(actor string, at time.Time) error {
+	t := r.tally(actor, at)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.store != nil {
+		if err := r.pay(actor, t, at); err != nil {
+			return err
+		}
+	}
+	t.add(at.Unix()/60, 1)
+	return nil
+}
+
+// pay has one more action of t paid for.
+func (r *rates) pay(actor string, t *tally, at time.Time) error {
+	if hour := at.Unix() / 3600; hour != t.paidHour {
+		t.paidHour, t.left = hour, 0 // what is left of another hour is lost: too much rather than too little
+	}
+	if t.left == 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := r.hear(ctx, actor, t, at); err != nil {
+			return err
+		}
+		more := max(t.hour/rateBlock, 1)
+		if err := r.store.AddRows(ctx, actor, "", ratesOf, at, more, 0); err != nil {
+			return fmt.Errorf("counting actions: %w", err)
+		}
+		t.left, t.ours = more, t.ours+more
+	}
+	t.left--
+	return nil
+}
+
+// hear adds what other processes have paid for since the store was asked last, as
+// if it had happened now.
+func (r *rates) hear(ctx context.Context, actor string, t *tally, now time.Time) error {
+	sum := func(from int64) (int64, error) {
+		rows, _, err := r.store.SumRows(ctx, actor, ratesOf, time.Unix(from*3600, 0))
+		if err != nil {
+			return 0, fmt.Errorf("counting actions: %w", err)
+		}
+		return rows[""], nil
+	}
+	from, minute := now.Add(-24*time.Hour).Unix()/3600, now.Unix()/60
+	if !t.opened {
+		day, err := sum(from)
+		if err != nil {
+			return err
+		}
+		hour, err := sum(now.Add(-time.Hour).Unix() / 3600)
+		if err != nil {
+			return err
+		}
+		t.add(minute-60, day-hour)
+		t.add(minute, hour)
+		t.opened, t.asked, t.from, t.known = true, now, from, day
+		return nil
+	}
+	total, err := sum(t.from)
+	if err != nil {
+		return err
+	}
+	t.add(minute, max(total-t.known-t.ours, 0))
+	if from != t.from { // the oldest hour has left the window
+		if total, err = sum(from); err != nil {
+			return err
+		}
+	}
+	t.asked, t.from, t.known, t.ours = now, from, total, 0
+	return nil
+}
+
+func (m *minutes) add(minute, n int64) {
+	m.advance(minute)
+	at := &m.n[m.last%int64(len(m.n))]
+	n = min(n, math.MaxInt32-int64(*at))
+	*at += int32(n)
+	m.hour += n
+	m.day += n
 }
 
 // advance lets the windows end at minute. Time that runs back counts as the last minute.
@@ -58,19 +169,48 @@ func (m *minutes) advance(minute int64) {
 }
 
 // count is how many actions there were in the last hour and the last day.
-func (r *rates) count(actor string, now time.Time) (hour, day action.Count) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	inHour, inDay := int64(0), int64(0)
-	if m := r.byID[actor]; m != nil {
-		m.advance(now.Unix() / 60)
-		inHour, inDay = m.hour, m.day
+func (r *rates) count(ctx context.Context, actor string, now time.Time) (hour, day action.Count) {
+	t := r.tally(actor, now)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.store != nil && (!t.opened || now.Sub(t.asked) >= refreshEvery) {
+		if err := r.hear(ctx, actor, t, now); err != nil {
+			r.logger.Warn("how much an actor did is not known", "actor", actor, "err", err)
+			return hour, day
+		}
 	}
+	t.advance(now.Unix() / 60)
 	if now.Sub(r.since) >= time.Hour {
-		hour = action.KnownCount(inHour)
+		hour = action.KnownCount(t.hour)
 	}
 	if now.Sub(r.since) >= 24*time.Hour {
-		day = action.KnownCount(inDay)
+		day = action.KnownCount(t.day)
 	}
 	return hour, day
+}
+
+// settle forgets actors that did nothing for a day. end: what was paid for and not
+// used is given back.
+func (r *rates) settle(end bool) error {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var first error
+	for actor, t := range r.byID {
+		t.mu.Lock()
+		if end && r.store != nil && t.left > 0 && t.paidHour == now.Unix()/3600 {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			if err := r.store.AddRows(ctx, actor, "", ratesOf, now, -t.left, 0); err != nil && first == nil {
+				first = fmt.Errorf("counting actions: %w", err)
+			}
+			cancel()
+			t.left = 0
+		}
+		idle := now.Unix()/60-t.last > int64(len(t.n))
+		t.mu.Unlock()
+		if idle {
+			delete(r.byID, actor)
+		}
+	}
+	return first
 }

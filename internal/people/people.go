@@ -51,6 +51,9 @@ type Options struct {
 	// Gone is told when provisioning, here or by another node, says that an
 	// account is disabled. It must be quick or hand over. nil: nobody is.
 	Gone func()
+	// Changed is told when the directory has taken over what changed in its rows, here
+	// or by another node. It must be quick or hand over. nil: nobody is.
+	Changed func()
 }
 
 // A Directory is safe for concurrent use. What it answers is one immutable

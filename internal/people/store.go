@@ -216,6 +216,9 @@ func (d *Directory) Run(ctx context.Context) {
 			case <-time.After(time.Second):
 			}
 		}
+		if d.o.Changed != nil {
+			d.o.Changed()
+		}
 	}
 }
 

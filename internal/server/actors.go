@@ -66,6 +66,7 @@ func (s *Server) makeDesk() (*actors.Desk, error) {
 	if s.actors, err = actors.OpenRegistry(context.Background(), s.box, s.dir, s.engine.Relate, s.log); err != nil {
 		return nil, err
 	}
+	s.actors.OnChange(s.lookAgain)
 	return actors.New(actors.Options{
 		Tokens: s.tokens, Workloads: s.workloads, Directory: s.dir, Relate: s.engine.Relate, Refused: s.refusedExchange,
 		Audience: strings.TrimSuffix(s.cfg.PublicURL, "/"), Machine: operatorPerson, Logger: s.log,
@@ -91,11 +92,9 @@ func (s *Server) lookAgain() {
 }
 
 // cutLoop ends the connections of credentials that no longer count, as soon as
-// anything changed that they stand on.
+// anything changed that they stand on: directory and registry say so once they have
+// taken it over.
 func (s *Server) cutLoop(ctx context.Context) {
-	for _, kind := range []string{"account", "link", "actor"} {
-		s.box.Watch(kind, func(string) { s.lookAgain() })
-	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 
 const (
 	devicePurpose = "device"
-	loginsAtOnce  = 20 // device codes begun in a minute, by everybody
+	loginsAtOnce  = 20  // device codes begun in a minute, by everybody
+	pollsAtOnce   = 300 // polls that reach an issuer in a minute, of everybody
 )
 
 // logins drives device codes (RFC 8628) for commands: the client secret and the
@@ -22,8 +24,8 @@ const (
 type logins struct {
 	s *Server
 
-	mu    sync.Mutex // owns begun
-	begun []time.Time
+	mu           sync.Mutex // owns what follows
+	begun, asked []time.Time
 }
 
 // pendingLogin travels sealed with the command, so that any replica can go on.
@@ -41,7 +43,7 @@ func (l *logins) Begin(ctx context.Context, issuer string) (*api.Login, error) {
 	if !ok {
 		return nil, &api.LoginError{Text: "name one of this deployment's issuers: " + l.s.issuerNames()}
 	}
-	if !l.room() {
+	if !l.room(&l.begun, loginsAtOnce) {
 		return nil, &api.LoginError{Text: "too many logins were begun in the last minute: try again soon", Busy: true}
 	}
 	d, err := i.BeginDevice(ctx)
@@ -55,21 +57,17 @@ func (l *logins) Begin(ctx context.Context, issuer string) (*api.Login, error) {
 	return &api.Login{Handle: handle, Issuer: i.Name(), UserCode: d.UserCode, URL: d.Verification, Complete: d.Complete, Expires: d.Expires, Interval: d.Interval}, nil
 }
 
-// room bounds what callers without a credential make us ask of an issuer.
-func (l *logins) room() bool {
+// room bounds what callers without a credential make us ask of issuers: so much in
+// a minute, from wherever it comes.
+func (l *logins) room(lately *[]time.Time, most int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, kept := time.Now(), l.begun[:0]
-	for _, t := range l.begun {
-		if now.Sub(t) < time.Minute {
-			kept = append(kept, t)
-		}
-	}
-	l.begun = kept
-	if len(kept) >= loginsAtOnce {
+	now := time.Now()
+	*lately = slices.DeleteFunc(*lately, func(t time.Time) bool { return now.Sub(t) >= time.Minute })
+	if len(*lately) >= most {
 		return false
 	}
-	l.begun = append(l.begun, now)
+	*lately = append(*lately, now)
 	return true
 }
 
@@ -82,6 +80,9 @@ func (l *logins) Poll(ctx context.Context, handle, agent string) (*api.LoggedIn,
 	i, ok := l.s.sessions.Issuer(p.Issuer)
 	if !ok {
 		return nil, &api.LoginError{Text: "its issuer is no longer configured"}
+	}
+	if !l.room(&l.asked, pollsAtOnce) {
+		return nil, nil // it asks again
 	}
 	in, err := i.PollDevice(ctx, p.Code)
 	if errors.Is(err, oidc.ErrPending) || errors.Is(err, oidc.ErrSlow) {

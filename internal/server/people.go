@@ -106,7 +106,7 @@ func peopleConfig(c *Config) people.Config {
 
 // makeDirectory opens the live directory on what is remembered of people.
 func (s *Server) makeDirectory(ctx context.Context) error {
-	d, err := people.Open(ctx, people.Options{Config: peopleConfig(s.cfg), Box: s.box, Logger: s.log, Gone: s.accountsLeft})
+	d, err := people.Open(ctx, people.Options{Config: peopleConfig(s.cfg), Box: s.box, Logger: s.log, Gone: s.accountsLeft, Changed: s.lookAgain})
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}

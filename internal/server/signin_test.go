@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -569,11 +570,66 @@ func TestADeviceCodeReadsAndNeverReviews(t *testing.T) {
 			t.Errorf("a token that came with no session ended one: %v", err)
 		}
 	}
+	mira := b.surfer()
+	if code := mira.in("corp", oidcMira.Sub); code != http.StatusOK {
+		t.Fatalf("signing in: %d", code)
+	}
+	if list, err = c.Sessions(t.Context()); err != nil || len(list) != 2 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, s := range list {
+		if s.Current {
+			continue
+		}
+		if err := c.EndSession(t.Context(), s.ID); !client.Is(err, "scope") {
+			t.Errorf("what only reads ended the person's session in the console: %v", err)
+		}
+	}
+	mira.settings() // she is signed in still
 	if err := c.EndSession(t.Context(), "self"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.WhoAmI(t.Context()); err == nil {
 		t.Error("logged out, and the token is good")
+	}
+}
+
+// TestLoginsAreBounded: whoever has no credential can't have issuers asked without end.
+func TestLoginsAreBounded(t *testing.T) {
+	var begun, polled atomic.Int64
+	b := newSignedIn(t, "", func(b *signedIn) {
+		b.through = func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/device":
+					begun.Add(1)
+				case r.Method == http.MethodPost && r.URL.Path == "/token":
+					polled.Add(1)
+				}
+				next.ServeHTTP(w, r)
+			})
+		}
+	})
+	open, err := client.New(b.URL(), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle := ""
+	for range loginsAtOnce + 5 {
+		l, err := open.BeginLogin(t.Context(), "corp")
+		if err == nil {
+			handle = l.Handle
+		} else if !client.Is(err, "busy") {
+			t.Fatal(err)
+		}
+	}
+	for range pollsAtOnce + 50 {
+		if got, err := open.PollLogin(t.Context(), handle, "test"); err != nil || got.State != "pending" {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	if begun.Load() != loginsAtOnce || polled.Load() != pollsAtOnce {
+		t.Errorf("the issuer was asked for %d codes and polled %d times", begun.Load(), polled.Load())
 	}
 }
 
