@@ -3,11 +3,28 @@ package cli
 import "github.com/spf13/cobra"
 
 func (a *app) askCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "ask ID QUESTION", Short: "Ask the asker's side of a held action a question", Args: exactly("ID", "QUESTION"),
+	var p plan
+	question := exactly("ID", "QUESTION")
+	out := &cobra.Command{
+		Use: "ask ID QUESTION", Short: "Ask the asker's side of a held action a question, or people for a plan",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if p.file != "" {
+				return exactly()(cmd, args)
+			}
+			return question(cmd, args)
+		},
 		Long: `Ask the asker's side of a held action a question. It is on the card and in the
-log, decides nothing, and moves no deadline. Whoever may review may ask.`,
+log, decides nothing, and moves no deadline. Whoever may review may ask.
+
+With --plan FILE an actor asks people for several actions at once: all of them are
+approved, or none. The file lists action and resource of each, as the API has them.
+What policy allows anyway flows without being asked for; what it denies refuses the
+plan. Exit status: 0 approved, 75 still pending, 77 not approved. With --json each
+approved item has the result to evaluate it again with.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.file != "" {
+				return a.askPlan(cmd, &p)
+			}
 			c, err := a.client(false)
 			if err != nil {
 				return err
@@ -23,6 +40,8 @@ log, decides nothing, and moves no deadline. Whoever may review may ask.`,
 			return nil
 		},
 	}
+	p.flags(out)
+	return out
 }
 
 func (a *app) answerCmd() *cobra.Command {

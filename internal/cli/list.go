@@ -178,9 +178,16 @@ func (a *app) printApproval(p *client.Approval) {
 			}
 		}
 	}
-	line("runs", "%s", "(sensitive values are masked here; the digest binds the real ones)")
-	for _, l := range strings.Split(p.Statement, "\n") {
-		line("", "%s", l)
+	if s := planOf(p); s != "" {
+		line("plan", "%s", s)
+	}
+	if len(p.Items) > 0 {
+		a.printItems(p, line)
+	} else {
+		line("runs", "%s", "(sensitive values are masked here; the digest binds the real ones)")
+		for _, l := range strings.Split(p.Statement, "\n") {
+			line("", "%s", l)
+		}
 	}
 	if p.Claims.Reason != "" {
 		line("says", "“%s” (the asker's own words)", p.Claims.Reason)

@@ -77,6 +77,7 @@ func TestEveryFieldOfAnApprovalIsHarmless(t *testing.T) {
 			ID: "apr_1", State: "pending", Title: s, Verb: s, Target: s, Resource: s, Env: s, Statement: s, Reason: s, Asks: s, Kinds: []string{s}, Digest: s,
 			Claims: client.Claims{Reason: s, Ticket: s}, Subject: client.Party{ID: s, Name: s}, Chain: []client.Party{{ID: s, Name: s}},
 			Data: client.Data{Classes: []string{s}}, Rules: []client.Rule{{Rule: s, Pack: s, Then: s, Atoms: []client.Atom{{Expr: s, Value: s}}}},
+			Items: []client.PlanItem{{ID: s, State: s, Title: s, Kinds: []string{s}, Resource: s, Statement: s, Preview: &client.Preview{Text: s, Why: s, By: s}}}, Plan: s,
 			Reviews: []client.Review{{Name: s, Decision: s, Channel: s, Reason: s}}, URL: s, YouCant: s, Outcome: s,
 			Seats: []client.Seat{{Groups: []string{s}}}, Preview: &client.Preview{Text: s, Why: s, By: s, Time: &time.Time{}},
 		}
