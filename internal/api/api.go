@@ -55,7 +55,8 @@ type Options struct {
 	Changes     Changes
 	Standings   Standings
 	Glass       Glass
-	Rules       Rules // nil: groups and settings are the configuration's alone
+	Rules       Rules    // nil: groups and settings are the configuration's alone
+	Channels    Channels // nil: nobody is told but in the console
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.
 	ApplyPolicy func(ctx context.Context, files map[string]string, p change.Proposal) (change.Entry, error)
 	Audit       audit.Reader

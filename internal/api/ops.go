@@ -98,6 +98,11 @@ func operations() map[string]*operation {
 		{id: "registerActor", method: "POST", path: "/v1/actors", scopes: []string{mint, admin}, status: 201, tag: forPeople, summary: "Make an actor of one's own"},
 		{id: "retireActor", method: "POST", path: "/v1/actors/{id}/retire", scopes: []string{mint, admin}, status: 204, tag: forPeople, summary: "End an actor that was registered, for ever"},
 
+		{id: "listChannels", method: "GET", path: "/v1/channels", scopes: []string{admin}, tag: forAdmins, summary: "Slack, Teams, e-mail and webhooks: where they lead, and what fails"},
+		{id: "testChannel", method: "POST", path: "/v1/channels/{name}/test", scopes: []string{admin}, stream: true, tag: forAdmins, summary: "Tell every place of a channel that this is a test"},
+		{id: "listDeliveries", method: "GET", path: "/v1/deliveries", scopes: []string{admin}, tag: forAdmins, summary: "What could not be told, the oldest first"},
+		{id: "replayDelivery", method: "POST", path: "/v1/deliveries/{id}/replay", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "Try a dead delivery again"},
+
 		{id: "reviewerQuality", method: "GET", path: "/v1/reviewers/quality", scopes: []string{admin}, tag: forAdmins, summary: "How people review: time taken, share approved, pairs who approve each other's"},
 		{id: "createToken", method: "POST", path: "/v1/tokens", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Mint a credential; its text is shown once"},
 		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
@@ -174,6 +179,10 @@ func (s *server) register() {
 	add(s, ops["listActors"], s.listActors)
 	add(s, ops["registerActor"], s.registerActor)
 	add(s, ops["retireActor"], s.retireActor)
+	add(s, ops["listChannels"], s.listChannels)
+	add(s, ops["testChannel"], s.testChannel)
+	add(s, ops["listDeliveries"], s.listDeliveries)
+	add(s, ops["replayDelivery"], s.replayDelivery)
 	add(s, ops["reviewerQuality"], s.reviewerQuality)
 	add(s, ops["createToken"], s.createToken)
 	add(s, ops["listTokens"], s.listTokens)

@@ -70,7 +70,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus, "until": cmdUntil, "start": cmdStart, "waitfor": cmdWaitFor, "signal": cmdSignal, "ended": cmdEnded,
-			"capture": cmdCapture, "house": cmdHouse, "serve": cmdServe, "psql": cmdPSQL, "provoke": cmdProvoke, "sqlite": cmdSQLite, "evil": cmdEvil, "harmless": cmdHarmless, "taken": cmdTaken,
+			"capture": cmdCapture, "house": cmdHouse, "serve": cmdServe, "psql": cmdPSQL, "provoke": cmdProvoke, "sqlite": cmdSQLite, "evil": cmdEvil, "harmless": cmdHarmless, "taken": cmdTaken, "receiver": cmdReceiver,
 		},
 	})
 }

@@ -105,6 +105,8 @@ type Options struct {
 	Freezes   Freezes
 	Changes   Changes
 	Standings Standings
+	// Channels tell people beside the console; nil: none do.
+	Channels Channels
 	// Glass is what people break in an emergency; nil: nobody can.
 	Glass Glass
 	// Actors are those who ask, and Credentials what they come with; nil: there is no page of them.
@@ -264,6 +266,7 @@ func (c *Console) routes() http.Handler {
 	}
 	mux.HandleFunc("GET /settings", c.signedIn(c.showSettings))
 	mux.HandleFunc("POST /settings/sessions/{id}/end", c.signedIn(c.endSession))
+	mux.HandleFunc("POST /settings/deliveries/{id}/replay", c.signedIn(c.replay))
 	mux.HandleFunc("GET /events", c.signedIn(c.events))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, http.StatusNotFound, "There is no such page.", "Go back to the approvals.")

@@ -23,7 +23,8 @@ type settingsPage struct {
 	Passkeys  passkeysView
 	Calm      bool
 	Quiet     calm.Hours
-	Tokens    bool // one's own credentials have a page
+	Tokens    bool         // one's own credentials have a page
+	Channels  channelsView // for administrators
 }
 
 // sessionRow is one open session as a person sees it.
@@ -70,7 +71,7 @@ func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
 	}
 	whose := p.ID
 	if page.Admin {
-		whose = ""
+		whose, page.Channels = "", c.channelsOf(r.Context())
 	}
 	all, err := c.o.Sessions.List(r.Context(), whose)
 	if err != nil {

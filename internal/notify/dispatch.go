@@ -342,7 +342,8 @@ func (d *Dispatcher) deliver(ctx context.Context, e *sealed.Entry[delivery], m *
 	}
 	v.Shown, v.Tries, v.Error, v.Failing, v.Told, v.What = hash, 0, "", time.Time{}, now, m.What
 	e.Due = m.until(now)
-	d.put(ctx, e, "told", m)
+	d.observe(v.Channel, Told)
+	d.put(ctx, e, Told, m)
 }
 
 // soon looks at an approval once more.
@@ -383,7 +384,7 @@ func (d *Dispatcher) failed(ctx context.Context, e *sealed.Entry[delivery], m *M
 	if v.Failing.IsZero() {
 		v.Failing = now
 	}
-	what := "failed"
+	what := Failed
 	gap := min(longestGap, time.Second<<min(v.Tries, 9))
 	gap += rand.N(gap/4 + 1) //nolint:gosec // spreads load, guards nothing
 	var later *laterError
@@ -392,9 +393,10 @@ func (d *Dispatcher) failed(ctx context.Context, e *sealed.Entry[delivery], m *M
 	}
 	e.Due = now.Add(gap)
 	if errors.Is(err, ErrNever) || now.Sub(v.Failing) > giveUp {
-		v.Dead, e.Due, what = true, time.Time{}, "dead"
+		v.Dead, e.Due, what = true, never, Dead
 	}
 	d.o.Logger.WarnContext(ctx, "a channel failed", "channel", v.Channel, "place", v.Place, "approval", v.About, "tries", v.Tries, "dead", v.Dead, "err", err)
+	d.observe(v.Channel, what)
 	d.put(ctx, e, what, m)
 }
 
@@ -458,44 +460,4 @@ func (d *Dispatcher) Notify(ctx context.Context, n Notice) error {
 		}
 	}
 	return nil
-}
-
-// A Delivery is what is listed of one.
-type Delivery struct {
-	ID, Channel, Place, Approval, Notice, Error string
-	Tries                                       int
-	Dead                                        bool
-	Told, Due                                   time.Time
-}
-
-// Deliveries lists those that are dead, or failing now.
-func (d *Dispatcher) Deliveries(ctx context.Context) (out []Delivery, err error) {
-	err = d.o.Box.View(ctx, func(r *sealed.Reader) error {
-		all, err := deliveryKind.List(ctx, r, sealed.Selection{})
-		for _, e := range all {
-			v := &e.Value
-			if !v.Dead && v.Tries == 0 {
-				continue
-			}
-			x := Delivery{ID: e.ID, Channel: v.Channel, Place: v.Place, Approval: v.About, Error: v.Error, Tries: v.Tries, Dead: v.Dead, Told: v.Told, Due: e.Due}
-			if v.Notice != nil {
-				x.Notice = v.Notice.Kind
-			}
-			out = append(out, x)
-		}
-		return err
-	})
-	return out, err
-}
-
-// Replay tries a dead delivery again, from now on.
-func (d *Dispatcher) Replay(ctx context.Context, id, by string) error {
-	return d.o.Box.Update(ctx, func(w *sealed.Writer) error {
-		e, err := deliveryKind.Get(ctx, &w.Reader, id)
-		if err != nil {
-			return err
-		}
-		e.Value.Dead, e.Value.Tries, e.Value.Failing, e.Value.Node, e.Due = false, 0, time.Time{}, "", d.o.Clock()
-		return deliveryKind.Put(ctx, w, e, &audit.Record{Type: audit.TypeNotice, Decision: "replayed", Person: by, Approval: e.Value.About, Detail: map[string]string{"channel": e.Value.Channel, "place": e.Value.Place}})
-	})
 }

@@ -93,7 +93,7 @@ type Approvals interface {
 	Progress(a *approval.Approval) []approval.Seat
 }
 
-// Options says what a Dispatcher works with; all but Clock and Logger are needed.
+// Options says what a Dispatcher works with; all but Clock, Logger and Observe are needed.
 type Options struct {
 	Approvals Approvals
 	Box       *sealed.Box
@@ -104,9 +104,10 @@ type Options struct {
 	Shared    bool   // other nodes tell from the same rows
 	// Quiet is until when nobody writes to a person about a version of an approval, or
 	// about anything ("" and 0); zero: anybody may. nil: nobody is spared.
-	Quiet  func(person, approval string, version int64, grave bool) time.Time
-	Clock  func() time.Time
-	Logger *slog.Logger
+	Quiet   func(person, approval string, version int64, grave bool) time.Time
+	Clock   func() time.Time
+	Logger  *slog.Logger
+	Observe func(channel, result string) // hears of every attempt: Told, Failed or Dead; may be nil
 }
 
 // A Route sends what fits to one place of one channel. Empty fields fit everything.

@@ -52,6 +52,7 @@ func (s *Server) makeChannels() error {
 	s.notify, err = notify.New(notify.Options{
 		Approvals: s.engine, Box: s.box, Channels: all, Routes: s.cfg.routes(), PublicURL: s.cfg.PublicURL,
 		Node: s.node(), Shared: s.shared != nil, Quiet: s.quiet, Logger: s.log,
+		Observe: s.channelMetrics(),
 	})
 	if err == nil && len(all) > 0 {
 		s.tellNotices()

@@ -284,7 +284,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		Approvals: s.engine, Log: s.store, Mask: s.masked, Nudge: s.nudge, Calm: s.calm, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
 		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine, Glass: s.glass, Rules: s.rules, Tokens: revoking{s},
 		Actors: s.actors, Credentials: s.tokens.List,
-		Passkeys:   s.passkeys,
+		Passkeys: s.passkeys, Channels: s.notify,
 		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &console.Traffic{Spool: s.spool}, About: s.about, Verified: s.lastVerified,
 		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
 		Prove: proving{s}.Proof, Verifiers: s.auditLog.Verifiers, Policies: s.inForce,
@@ -293,7 +293,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		return err
 	}
 	rest, err := api.New(api.Options{
-		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Rules: s.rules,
+		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
