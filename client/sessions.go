@@ -57,6 +57,7 @@ func (c *Client) PollLogin(ctx context.Context, handle, agent string) (*LoggedIn
 type Session struct {
 	ID       string    `json:"id"`
 	Person   string    `json:"person"`
+	Name     string    `json:"name,omitempty"`
 	How      string    `json:"how"` // oidc, link, token, device
 	Issuer   string    `json:"issuer,omitempty"`
 	Account  string    `json:"account,omitempty"`

@@ -130,6 +130,7 @@ func loginProblem(err error) error {
 type SessionView struct {
 	ID       string    `json:"id"`
 	Person   string    `json:"person"`
+	Name     string    `json:"name,omitempty" doc:"The person's, for people to read"`
 	How      string    `json:"how" enum:"oidc,link,token,device"`
 	Issuer   string    `json:"issuer,omitempty"`
 	Account  string    `json:"account,omitempty"`
@@ -169,7 +170,7 @@ func (s *server) listSessions(ctx context.Context, _ *nothing) (*listSessionsOut
 	out := &listSessionsOut{Body: SessionList{Sessions: []SessionView{}}}
 	for _, v := range all {
 		out.Body.Sessions = append(out.Body.Sessions, SessionView{
-			ID: v.ID, Person: v.Person, How: v.How, Issuer: v.Issuer, Account: v.Account, Created: v.Created, Expires: v.Expires,
+			ID: v.ID, Person: v.Person, Name: s.party(v.Person).Name, How: v.How, Issuer: v.Issuer, Account: v.Account, Created: v.Created, Expires: v.Expires,
 			AuthTime: v.AuthTime, AMR: v.AMR, Agent: v.Agent, Current: v.Token != "" && v.Token == callerOf(ctx).Token,
 		})
 	}

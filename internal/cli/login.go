@@ -136,16 +136,21 @@ shares your account here, an agent too, decides nothing by it. Approve in the co
 	return c
 }
 
+var errInterrupted = failf(exitFailed, "interrupted: nobody was logged in")
+
 // await polls until the person confirmed, refused, or the code ran out.
 func await(cmd *cobra.Command, c *client.Client, l *client.Login) (*client.LoggedIn, error) {
 	wait := time.Duration(max(l.Interval, 1)) * time.Second
 	for time.Now().Before(l.Expires) {
 		select {
 		case <-cmd.Context().Done():
-			return nil, cmd.Context().Err()
+			return nil, errInterrupted
 		case <-time.After(wait):
 		}
 		got, err := c.PollLogin(cmd.Context(), l.Handle, "assent "+Version())
+		if cmd.Context().Err() != nil {
+			return nil, errInterrupted
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -237,7 +242,7 @@ func (a *app) sessionsCmd() *cobra.Command {
 				if s.Issuer != "" {
 					how += " by " + s.Issuer
 				}
-				_, _ = w.Write([]byte(strings.Join([]string{inline(s.ID), inline(s.Person), inline(how), ago(s.Created, time.Now()), "expires in " + span(time.Until(s.Expires)), inline(s.Agent)}, "\t") + "\n"))
+				_, _ = w.Write([]byte(strings.Join([]string{inline(s.ID), inline(s.Name), inline(s.Person), inline(how), ago(s.Created, time.Now()), "expires in " + span(time.Until(s.Expires)), inline(s.Agent)}, "\t") + "\n"))
 			}
 			return w.Flush()
 		},

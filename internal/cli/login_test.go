@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,7 +88,7 @@ groups: { reviewers: { from: ["corp|g1"] } }
 	if said := run(exitOK, "whoami"); !strings.Contains(said, "Mira") || !strings.Contains(said, "scopes: read\n") {
 		t.Errorf("whoami says %s", said)
 	}
-	if said := run(exitOK, "sessions", "list"); !strings.Contains(said, "device by corp") {
+	if said := run(exitOK, "sessions", "list"); !strings.Contains(said, "device by corp") || !strings.Contains(said, "Mira ") {
 		t.Errorf("sessions: %s", said)
 	}
 	run(exitOK, "list")
@@ -109,5 +110,49 @@ groups: { reviewers: { from: ["corp|g1"] } }
 	run(exitDenied, "whoami") // ended on the server too
 	if time.Now().After(before.Expires) {
 		t.Error("the login had expired")
+	}
+}
+
+// A login that its person breaks off says so, in words of theirs.
+func TestALoginBrokenOff(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", dir)
+	t.Setenv("HOME", dir)
+	t.Setenv("ASSENT_TOKEN", "")
+	idp, err := oidctest.New(oidctest.Options{Users: []oidctest.User{{Sub: "u1", Name: "Mira"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idp.Close()
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := server.ParseConfig(filepath.Join(dir, "assent.yaml"), []byte(`
+data: data
+listen: 127.0.0.1:0
+issuers: [{ name: corp, issuer: "`+idp.Issuer()+`", client_id: assent, client_secret: { file: secret } }]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(context.Background()) }()
+	t.Setenv("ASSENT_URL", s.URL())
+	var out bytes.Buffer
+	errw := &confirming{confirm: func(string) { // instead of confirming, Ctrl-C
+		go func() { _ = syscall.Kill(os.Getpid(), syscall.SIGINT) }()
+	}}
+	status := Main([]string{"login", "--data", filepath.Join(dir, "none")}, strings.NewReader(""), &out, errw)
+	if said := errw.text.String(); status != exitFailed || !strings.Contains(said, "interrupted: nobody was logged in") || strings.Contains(said, "context canceled") {
+		t.Errorf("status %d, says %s", status, said)
+	}
+	if _, kept := stored(s.URL()); kept {
+		t.Error("a login is kept")
 	}
 }

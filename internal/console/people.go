@@ -22,6 +22,7 @@ type Directory interface {
 	Links() []people.Link
 	StandIns() []people.StandIn
 	OnCall() []people.Turn
+	Everybody() []identity.Person
 	BeginLink(ctx context.Context, p *identity.Person) (*people.Link, string, error)
 	LookAtLink(ctx context.Context, code string) (*people.Link, error)
 	OfferLink(ctx context.Context, code string, p *identity.Person) (*people.Link, error)
@@ -55,7 +56,8 @@ type peoplePage struct {
 	Links    []linkRow
 	StandIns []standInRow
 	Turns    []people.Turn
-	Code     string // of a link that was begun just now
+	Others   []option // who may take one's seats
+	Code     string   // of a link that was begun just now
 	URL      string
 	Looked   *people.Link // the page of the second account
 }
@@ -76,6 +78,11 @@ func (c *Console) peoplePage(r *http.Request, p *who) peoplePage {
 		URL: c.o.PublicURL, Turns: c.o.Directory.OnCall(),
 	}
 	mine := p.IDs()
+	for _, o := range c.everybody() {
+		if !slices.Contains(mine, o.ID) {
+			page.Others = append(page.Others, o)
+		}
+	}
 	for _, a := range c.o.Directory.Accounts() {
 		if slices.Contains(mine, a.ID) {
 			page.Accounts = append(page.Accounts, a)

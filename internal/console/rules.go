@@ -53,28 +53,13 @@ type settingRow struct {
 // option is one person to choose.
 type option struct{ ID, Name string }
 
-// everybody lists the people of all groups, for a form to offer.
+// everybody lists the people whom the directory knows, for a form to offer; not who
+// stands for the machine.
 func (c *Console) everybody() []option {
-	seen := map[string]bool{}
 	var out []option
-	put := func(id, name string) {
-		if !seen[id] {
-			seen[id] = true
-			out = append(out, option{id, name})
-		}
-	}
-	if c.o.Rules != nil {
-		for _, g := range c.o.Rules.Groups() {
-			for _, m := range g.Members {
-				put(m.ID, m.Name)
-			}
-		}
-	}
-	if c.o.Directory != nil {
-		for _, a := range c.o.Directory.Accounts() {
-			if p, ok := c.o.People.Person(a.Person); ok {
-				put(p.ID, personName(&p))
-			}
+	for _, p := range c.o.Directory.Everybody() {
+		if p.ID != change.Operator {
+			out = append(out, option{p.ID, personName(&p)})
 		}
 	}
 	slices.SortFunc(out, func(a, b option) int { return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID) })

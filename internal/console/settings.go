@@ -32,6 +32,7 @@ type sessionRow struct {
 	session.Session
 	Mine, This bool
 	By         string
+	Name       string // the person's
 	Browser    string
 }
 
@@ -83,9 +84,17 @@ func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
 		if s.Issuer != "" {
 			by += " by " + s.Issuer
 		}
-		page.Sessions = append(page.Sessions, sessionRow{Session: s, Mine: s.Person == p.ID, This: s.ID == p.Session.ID, By: by, Browser: browserOf(s.Agent)})
+		page.Sessions = append(page.Sessions, sessionRow{Session: s, Mine: s.Person == p.ID, This: s.ID == p.Session.ID, By: by, Name: c.nameOf(s.Person), Browser: browserOf(s.Agent)})
 	}
 	c.page(w, r, http.StatusOK, "settings", page)
+}
+
+// nameOf is what somebody is called.
+func (c *Console) nameOf(id string) string {
+	if p, ok := c.o.People.Person(id); ok {
+		return personName(&p)
+	}
+	return label(id)
 }
 
 // administers reports whether p may do what administrators do, in a session that is worth it.

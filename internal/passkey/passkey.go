@@ -127,6 +127,15 @@ func New(o Options) (*Keys, error) {
 	return k, nil
 }
 
+// Unusable says why browsers would refuse passkeys at a public URL; "" where they don't.
+func Unusable(publicURL string) string {
+	u, err := url.Parse(publicURL)
+	if err != nil || u.Host == "" {
+		return "the public URL names no host"
+	}
+	return unusable(u)
+}
+
 // unusable says why browsers would refuse passkeys at u.
 func unusable(u *url.URL) string {
 	switch {

@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -158,6 +160,20 @@ func (d *Directory) Person(id string) (identity.Person, bool) {
 // and after them those who stand in for one of them.
 func (d *Directory) Members(group string) []identity.Person {
 	return append([]identity.Person(nil), d.picture().members[group]...)
+}
+
+// Everybody lists the persons whom the directory knows, each once, by id; without
+// their groups.
+func (d *Directory) Everybody() []identity.Person {
+	pic := d.picture()
+	var out []identity.Person
+	for id, e := range pic.byID {
+		if e.found.ID == id {
+			out = append(out, identity.Person{ID: id, Name: e.found.Name})
+		}
+	}
+	slices.SortFunc(out, func(a, b identity.Person) int { return strings.Compare(a.ID, b.ID) })
+	return out
 }
 
 // ActorByID finds an actor.

@@ -7,20 +7,26 @@ import (
 
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/passkey"
 	"github.com/assenthq/assent/internal/policy"
 )
 
 // CheckReviewers says which rules of set ask for people whom the configuration
 // doesn't have: what they hold is denied. It is an error where nobody could ever
-// review, and a warning where only some actor leaves too few.
+// review, and a warning where only some actor leaves too few, or nobody can have
+// the passkey that a rule asks for.
 func CheckReviewers(c *Config, set *policy.Set) (errs, warnings []*policy.Error, err error) {
 	dir, err := configured(c)
 	if err != nil {
 		return nil, nil, err
 	}
 	demands := set.Demands()
+	noKeys := passkey.Unusable(c.PublicURL)
 	for i := range demands {
 		d := &demands[i]
+		if noKeys != "" && d.Assurance == "passkey" {
+			warnings = append(warnings, d.Problem(fmt.Sprintf("rule %s of pack %s asks for a passkey, which nobody can have at %s", d.Rule, d.Pack, c.PublicURL), noKeys))
+		}
 		gap := approval.GapOf(dir, &d.Requirement, dir.Actors(), c.open)
 		switch {
 		case gap == nil:
