@@ -116,10 +116,10 @@ func (a *Approval) Reveals() string {
 	if a.Canary == "" || a.State == Pending {
 		return ""
 	}
-	switch {
-	case len(a.Reviews) > 0 && a.Reviews[0].Decision == Approve:
-		return "This was a canary, and it was approved: nobody had asked for it, nothing could have run, and it should have been denied"
-	case len(a.Reviews) > 0:
+	for _, v := range a.Reviews {
+		if v.Decision == Approve {
+			return "This was a canary, and it was approved: nobody had asked for it, nothing could have run, and it should have been denied"
+		}
 		return "This was a canary, and it was seen: nobody had asked for it, and nothing could have run"
 	}
 	return "This was a canary: nobody had asked for it, and nothing could have run"

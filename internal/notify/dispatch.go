@@ -44,6 +44,7 @@ type delivery struct {
 
 	Ref     string    `json:"ref,omitempty"`   // the channel's own
 	Shown   string    `json:"shown,omitempty"` // what it shows, as a hash
+	State   string    `json:"state,omitempty"` // and the name of its card's state
 	Sent    bool      `json:"sent,omitempty"`  // an attempt was made to post it
 	Node    string    `json:"node,omitempty"`  // who is at it, until Due
 	Tries   int       `json:"tries,omitempty"` // that failed since it last worked
@@ -324,6 +325,7 @@ func (d *Dispatcher) deliver(ctx context.Context, e *sealed.Entry[delivery], m *
 		return
 	}
 	key := e.ID
+	m.Was = v.State
 	try, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	var err error
@@ -341,6 +343,9 @@ func (d *Dispatcher) deliver(ctx context.Context, e *sealed.Entry[delivery], m *
 		return
 	}
 	v.Shown, v.Tries, v.Error, v.Failing, v.Told, v.What = hash, 0, "", time.Time{}, now, m.What
+	if m.Card != nil {
+		v.State = m.Card.State.Name
+	}
 	e.Due = m.until(now)
 	d.observe(v.Channel, Told)
 	d.put(ctx, e, Told, m)

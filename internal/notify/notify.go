@@ -45,6 +45,7 @@ const (
 type Message struct {
 	What   string
 	Card   *card.Card // of an approval
+	Was    string     // name of the card's state as the place shows it so far; "": nothing
 	Notice *Notice    // of anything else
 	Again  bool       // of Post: an attempt under this key was made before, and what it posted may be there
 }

@@ -22,6 +22,7 @@ type SignIn struct {
 	Subject     string // immutable at this issuer, and meaningless at another
 	Key         string // what the account is known by here, where that is not Subject
 	Name        string // for people to read
+	Email       string // to write to, once the issuer has verified it; never a key
 	Groups      []string
 	Object      string    // "tenant/object id" at an issuer that is Entra; "" elsewhere
 	AuthTime    time.Time // when the person really signed in there; zero: not told
@@ -190,6 +191,7 @@ func (i *Issuer) read(s *SignIn, c claims) error {
 			s.Name = readable(name)
 		}
 	}
+	s.Email = c.email()
 	if raw, ok := c["amr"]; ok {
 		var amr []string
 		if json.Unmarshal(raw, &amr) == nil && len(amr) <= 16 {

@@ -20,6 +20,8 @@ type Config struct {
 	// SignIns are the issuers that people sign in through; nil: all of them. The
 	// others vouch for accounts alone, as chats do.
 	SignIns map[string]string
+	// Addresses are people's e-mail addresses, by id.
+	Addresses map[string]string
 	// Provisioned are the issuers whose provisioning counts.
 	Provisioned map[string]bool
 }

@@ -24,6 +24,9 @@ func (s *Server) makeChannel(c *ChannelConfig) (ch notify.Channel, handler http.
 	if c.Webhook != nil {
 		return s.makeWebhook(c)
 	}
+	if c.Email != nil {
+		return s.makeEmail(c)
+	}
 	return nil, nil, fmt.Errorf("channel %s: there is no such kind of channel", c.Name)
 }
 

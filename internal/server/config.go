@@ -71,6 +71,7 @@ type PersonConfig struct {
 	ID       string   `yaml:"id" doc:"Short name; the console and the log show person:ID."`
 	Name     string   `yaml:"name" doc:"For people to read."`
 	Groups   []string `yaml:"groups" doc:"Groups this person is in, as policy packs name them without group:."`
+	Email    string   `yaml:"email" doc:"Where mail goes. Unset: an address that an issuer has verified, where the scope email is asked."`
 	Accounts []string `yaml:"accounts" doc:"Accounts that lead to this person: issuer|subject. Anybody else who signs in gets an id of their own."`
 }
 
@@ -387,6 +388,7 @@ func (k *checker) people(c *Config) map[string]bool {
 			k.fail(at, fmt.Sprintf("%q stands twice", p.ID), "one person has one entry, with all their groups: two would be two seats")
 		}
 		people[p.ID] = true
+		k.mailAddress(fmt.Sprintf("$.people[%d].email", i), p.Email)
 	}
 	return people
 }

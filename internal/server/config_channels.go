@@ -15,6 +15,7 @@ type ChannelConfig struct {
 	Teams  *TeamsConfig  `yaml:"teams" doc:"Microsoft Teams (docs/teams.md)."`
 	Routes []RouteConfig `yaml:"routes" doc:"What is told where. None: nothing."`
 
+	Email   *EmailConfig   `yaml:"email" doc:"Mail, with a link to where it is decided (docs/email.md)."`
 	Webhook *WebhookConfig `yaml:"webhook" doc:"Another system, told by signed POSTs (docs/webhooks.md)."`
 }
 
@@ -84,6 +85,9 @@ func (c *ChannelConfig) kinds() []string {
 	if c.Webhook != nil {
 		out = append(out, "webhook")
 	}
+	if c.Email != nil {
+		out = append(out, "email")
+	}
 	return out
 }
 
@@ -113,6 +117,9 @@ func (k *checker) channels(c *Config) {
 		}
 		if ch.Webhook != nil {
 			k.webhook(at+".webhook", ch.Webhook)
+		}
+		if ch.Email != nil {
+			k.email(at+".email", c, ch)
 		}
 		for j := range ch.Routes {
 			r := ch.Routes[j].route(ch.Name)

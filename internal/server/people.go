@@ -74,13 +74,14 @@ func each(in []string, fn func(string) string) []string {
 
 // peopleConfig is what the configuration says of people, in the directory's terms.
 func peopleConfig(c *Config) people.Config {
-	out := people.Config{Issuers: c.accountURLs(), SignIns: c.issuerURLs(), Provisioned: c.provisioned()}
+	out := people.Config{Issuers: c.accountURLs(), SignIns: c.issuerURLs(), Provisioned: c.provisioned(), Addresses: map[string]string{}}
 	for _, p := range c.People {
 		ip := identity.Person{ID: personID(p.ID), Name: p.Name, Groups: each(p.Groups, groupID), Accounts: slices.Clone(p.Accounts)}
 		if ip.Name == "" {
 			ip.Name = p.ID
 		}
 		out.People = append(out.People, ip)
+		out.Addresses[ip.ID] = p.Email
 	}
 	out.People = append(out.People, identity.Person{ID: operatorPerson, Name: "operator of this server"})
 	for name, g := range c.Groups {

@@ -84,7 +84,7 @@ func (c *IssuerConfig) open(cfg *Config, log *slog.Logger) (*oidc.Issuer, error)
 type folk struct{ s *Server }
 
 func (f folk) claims(c session.Claims) people.Claims {
-	return people.Claims{Issuer: c.Issuer, URL: c.URL, Subject: c.Subject, Name: c.Name, Groups: c.Groups, Object: c.Object, AuthTime: c.AuthTime, Until: c.Until}
+	return people.Claims{Issuer: c.Issuer, URL: c.URL, Subject: c.Subject, Name: c.Name, Email: c.Email, Groups: c.Groups, Object: c.Object, AuthTime: c.AuthTime, Until: c.Until}
 }
 
 func (f folk) SignedIn(ctx context.Context, c session.Claims) (identity.Person, error) {

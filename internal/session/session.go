@@ -106,6 +106,7 @@ const kind = sealed.Kind[Session]("session")
 // Claims are what an issuer said of somebody, for the directory.
 type Claims struct {
 	Issuer, URL, Subject, Name string
+	Email                      string   // verified by the issuer
 	Groups                     []string // as the issuer names them, without its name
 	Object                     string   // "tenant/object id", of Entra
 	AuthTime                   time.Time
@@ -251,7 +252,7 @@ type Opening struct {
 }
 
 func (m *Manager) claims(s *oidc.SignIn, until time.Time) Claims {
-	return Claims{Issuer: s.Issuer, URL: s.URL, Subject: s.Account(), Name: s.Name, Groups: s.Groups, Object: s.Object, AuthTime: s.AuthTime, Until: until}
+	return Claims{Issuer: s.Issuer, URL: s.URL, Subject: s.Account(), Name: s.Name, Email: s.Email, Groups: s.Groups, Object: s.Object, AuthTime: s.AuthTime, Until: until}
 }
 
 // expires is when a session ends by itself. Where nobody can be asked again, soon.

@@ -14,6 +14,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/card"
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/notify"
@@ -189,4 +190,11 @@ func (h *House) Told() []string {
 		out = append(out, fmt.Sprintf("%s %s %s %s", r.Decision, r.Detail["channel"], r.Detail["place"], r.Detail["what"]))
 	}
 	return out
+}
+
+// Message is what a place is told of a as it is now.
+func Message(h *House, a *approval.Approval) *notify.Message {
+	h.Helper()
+	a = h.Get(a.ID)
+	return &notify.Message{What: notify.Asked, Card: card.Of(a, h.Engine.Progress(a), PublicURL)}
 }
