@@ -116,6 +116,8 @@ type Options struct {
 	Tokens Tokens
 	// Rules are groups and settings that may be changed here; nil: none may.
 	Rules Rules
+	// Setup tries the parts of a configuration; nil: there is no page that leads through it.
+	Setup Setup
 	// Policies tells what decides now; nil: there is no page of it.
 	Policies func(ctx context.Context) (PolicyInForce, error)
 	// Administers tells who may see and end everybody's sessions; nil: nobody.
@@ -249,6 +251,7 @@ func (c *Console) routes() http.Handler {
 	c.controlRoutes(mux)
 	c.glassRoutes(mux)
 	c.agentRoutes(mux)
+	c.setupRoutes(mux)
 	c.rulesRoutes(mux)
 	c.tokenRoutes(mux)
 	if c.o.Policies != nil {

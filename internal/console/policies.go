@@ -105,7 +105,7 @@ func (c *Console) showPolicies(w http.ResponseWriter, r *http.Request, p *who) {
 				hit++
 			}
 			rules++
-			v.Rules = append(v.Rules, ruleView{ListedRule: rule, Class: thenClass[rule.Then], Asks: asks(rule.Asks), Hits: n, Tests: of[rule.Name]})
+			v.Rules = append(v.Rules, ruleView{ListedRule: rule, Class: thenClass[rule.Then], Asks: Asks(rule.Asks), Hits: n, Tests: of[rule.Name]})
 		}
 		page.Packs = append(page.Packs, v)
 	}
@@ -146,8 +146,8 @@ func testFigure(r policy.Report) figure {
 
 var thenClass = map[string]string{"deny": "bad", "review": "wait", "allow": "ok", "mask": "info"}
 
-// asks says whom requirements ask for.
-func asks(in []policy.Requirement) []string {
+// Asks says whom requirements ask for.
+func Asks(in []policy.Requirement) []string {
 	var out []string
 	for _, q := range in {
 		var parts []string

@@ -21,6 +21,7 @@ type settingsPage struct {
 	Sessions  []sessionRow
 	Admin     bool // sees everybody's
 	Passkeys  passkeysView
+	SetUp     bool // there is a page that leads through it
 	Calm      bool
 	Quiet     calm.Hours
 	Tokens    bool         // one's own credentials have a page
@@ -62,7 +63,7 @@ var howWords = map[string]string{
 func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
 	page := settingsPage{
 		Shell: c.shellOf(r, p, "settings", "Settings", -1), Expires: p.Session.Expires, URL: c.o.PublicURL,
-		Assurance: p.assurance(), Issuer: p.Session.Issuer, Admin: c.administers(p), Passkeys: c.passkeysOf(r.Context(), p), Tokens: c.o.Tokens != nil,
+		Assurance: p.assurance(), Issuer: p.Session.Issuer, Admin: c.administers(p), Passkeys: c.passkeysOf(r.Context(), p), Tokens: c.o.Tokens != nil, SetUp: c.o.Setup != nil,
 	}
 	if c.o.Calm != nil {
 		page.Calm, page.Quiet = true, c.o.Calm.Hours(p.ID)

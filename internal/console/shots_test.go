@@ -57,12 +57,13 @@ func TestRoomsInDarkLightAndOnAPhone(t *testing.T) {
 	h, a := furnished(t)
 	staffed(t, h)
 	ruled(t, h)
+	setUp(h)
 	b := openBrowser(t)
 	b.signIn(h, sam)
 	rooms := map[string]string{
 		"approvals": "/approvals/" + a.ID, "activity": "/activity", "audit": "/audit", "record": "/audit/3", "settings": "/settings",
 		"decided": "/approvals?tab=decided", "agents": "/agents", "agent": "/agents/agent:nightly-exporter", "session": "/sessions/9c41",
-		"policies": "/policies",
+		"policies": "/policies", "setup": "/setup",
 	}
 	axe := axeSource(t)
 	for _, scheme := range []string{"dark", "light"} {

@@ -437,7 +437,7 @@ function listen() {
   es.addEventListener('head', e => {
     const n = JSON.parse(e.data).size.toLocaleString('en-US');
     for (const h of $$('[data-head]')) set(h, n);
-    const wait = { activity: 3000, audit: 1500, agents: 5000 }[page];
+    const wait = { activity: 3000, audit: 1500, agents: 5000, setup: 1500 }[page];
     if (wait) later(refresh, wait);
   });
   es.addEventListener('glass', () => later(refresh, 60)); // every page says it
