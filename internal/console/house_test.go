@@ -70,7 +70,10 @@ var actors = []identity.Actor{
 	{ID: "agent:schema-pilot", Type: "agent", Owner: "person:omar"},
 }
 
-func newHouse(t testing.TB) *house {
+func newHouse(t testing.TB) *house { return houseFor(t, 0) }
+
+// houseFor has room for so many pending approvals; 0: as many as there are by itself.
+func houseFor(t testing.TB, pending int) *house {
 	t.Helper()
 	ctx, dir := t.Context(), t.TempDir()
 	h := &house{t: t}
@@ -91,7 +94,12 @@ func newHouse(t testing.TB) *house {
 	must(h.log.Open(ctx, h.store))
 	minter, err := grant.NewMinter(filepath.Join(dir, "grant.key"), "assent.test")
 	must(err)
-	static, err := identity.NewStatic([]identity.Person{sam, mira, ivo, dana, omar}, actors)
+	crowd, their := []identity.Person{sam, mira, ivo, dana, omar}, actors
+	for i := range min(pending, 1000) {
+		crowd = append(crowd, crowded(i))
+		their = append(their[:len(their):len(their)], identity.Actor{ID: fmt.Sprint("agent:a", i), Type: "agent", Owner: crowded(i).ID})
+	}
+	static, err := identity.NewStatic(crowd, their)
 	must(err)
 	h.people = &directory{static, map[string]bool{}}
 	h.box, err = sealed.NewBox(h.store, h.log, []byte("0123456789abcdef0123456789abcdef"))
@@ -99,11 +107,15 @@ func newHouse(t testing.TB) *house {
 	h.engine, err = approval.New(approval.Options{
 		Box: h.box, Store: h.store, Log: h.log, Minter: minter, Directory: h.people,
 		MatchKey: make([]byte, 32), SealKey: []byte("0123456789abcdef0123456789abcdef"), Issuer: "assent.test",
+		PendingCap: pending, PersonCap: pending, BytesCap: int64(pending) << 20,
 	})
 	must(err)
 	h.serve()
 	return h
 }
+
+// crowded is one of many whose agents ask.
+func crowded(i int) identity.Person { return identity.Person{ID: fmt.Sprint("person:p", i)} }
 
 // sessions is the real keeper of sessions, over the house's store and log.
 func (h *house) sessions(people session.People, issuers ...*oidc.Issuer) *session.Manager {
