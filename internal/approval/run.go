@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	sweepBatch = 100
+	sweepBatch = 50                     // of one transaction: decisions wait for it
 	longestNap = 30 * time.Second       // so that a change of the clock is noticed
 	shortNap   = 50 * time.Millisecond  // between sweeps that are behind
 	waitSlack  = 200 * time.Millisecond // a waiter expires its approval only if Run hasn't
