@@ -83,3 +83,29 @@ func FuzzSkim(f *testing.F) {
 		skimIsUnmarshal(t, &s, own)
 	})
 }
+
+func BenchmarkSkim(b *testing.B) {
+	var leaves [][]byte
+	for i := range 16 {
+		r := &Record{
+			Type: TypeRequest, Index: 123456, Time: time.UnixMicro(1e15 + 123456).UTC(), Actor: "agent:worker", Subject: "person:dana", Chain: []string{"agent:worker"},
+			Session: time.Duration(i % 8).String(), Gate: "shop", Resource: "postgres:shop/postgres", Env: "test", Kinds: []string{"data.read"}, Decision: "allow",
+			Detail: map[string]string{"statement": "SELECT abalance FROM pgbench_accounts WHERE aid = 7"},
+		}
+		if i > 7 {
+			rows := int64(1)
+			r.Type, r.Previous, r.Rows = TypeOutcome, 4711, &rows
+		}
+		leaf, _, err := leafOf(nil, r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		leaves = append(leaves, leaf)
+	}
+	var s Skim
+	for i := 0; b.Loop(); i++ {
+		if _, err := s.Read(leaves[i%16]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
