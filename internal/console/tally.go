@@ -49,6 +49,7 @@ type tally struct {
 	slots []*slot    // oldest first
 	open  map[[2]int64]opened
 	skim  audit.Skim
+	look  *audit.Recent // nil before it is needed; no file is open
 }
 
 // opened is a request that was let through, until its outcome is known.
@@ -100,7 +101,10 @@ func (t *tally) follow() {
 	if t.traffic == nil {
 		return
 	}
-	look := t.traffic.Spool.Recent()
+	if t.look == nil {
+		t.look = t.traffic.Spool.Recent()
+	}
+	look := t.look
 	defer look.Close()
 	oldest, next := look.Bounds()
 	from := max(oldest, next-perStep, t.lane1)

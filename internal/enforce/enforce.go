@@ -239,9 +239,14 @@ func (e *Enforcer) judgeInto(ctx context.Context, j *judgement) error {
 // findData scans the request itself and asks the catalogue about its columns.
 func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	a := j.action
-	j.statement, j.spans, j.findings = mask.MaskStatement(a.Statement, e.o.Detect)
+	var statement *mask.Alike
+	var payload *detect.Alike
+	if j.home != nil {
+		statement, payload = &j.home.statements, &j.home.payloads
+	}
+	j.statement, j.spans, j.findings = mask.MaskStatementLike(a.Statement, e.o.Detect, statement)
 	j.title = j.seen.title(a.Title, e.o.Detect)
-	e.payloadFindings(j)
+	e.payloadFindings(j, payload)
 	a.Data.Findings = j.findings
 	facts := j.seen.factsOf(a.Columns, e.o.Detect)
 	j.classes = facts.set | allRows
@@ -298,12 +303,12 @@ func ledgerKey(asker *identity.Asker) string {
 
 // payloadFindings scans the bytes that go upstream, where they are not the
 // statement itself: parameters stand there. The larger number of each class counts.
-func (e *Enforcer) payloadFindings(j *judgement) {
+func (e *Enforcer) payloadFindings(j *judgement, like *detect.Alike) {
 	a := j.action
 	if string(a.Payload) == a.Statement {
 		return
 	}
-	found := e.o.Detect.Find(a.Payload)
+	found := e.o.Detect.FindAlike(a.Payload, like)
 	defer found.Free()
 	counts := map[string]int64(nil)
 	for _, f := range found.List {

@@ -15,6 +15,7 @@ import (
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/policy"
@@ -195,6 +196,9 @@ type permit struct {
 	count int64        // rows of the outcome
 	asked audit.Form   // of the request's record
 	ended audit.Form   // of the outcome's
+
+	statements mask.Alike   // those judged here, one after the other
+	payloads   detect.Alike // and theirs
 }
 
 func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map[string]string) *permit {

@@ -2,6 +2,7 @@ package mask
 
 import (
 	"strings"
+	"unsafe"
 
 	"github.com/assenthq/assent/internal/detect"
 )
@@ -18,10 +19,26 @@ type Span struct {
 // the secret only a parser could tell, and a password looks like any word.
 // spans are places in masked.
 func MaskStatement(text string, e *detect.Engine) (masked string, spans []Span, counts map[string]int64) {
-	pooled := e.FindString(text)
+	return MaskStatementLike(text, e, nil)
+}
+
+// Alike is what is remembered of statements that begin alike, as detect.Alike is: it
+// changes no answer. It belongs to one goroutine at a time.
+type Alike struct {
+	values detect.Alike
+	names  []byte // what statements began with that speaks of no secrets
+}
+
+// MaskStatementLike is MaskStatement for a statement that may begin as others did. like may be nil.
+func MaskStatementLike(text string, e *detect.Engine, like *Alike) (masked string, spans []Span, counts map[string]int64) {
+	var values *detect.Alike
+	if like != nil {
+		values = &like.values
+	}
+	pooled := e.FindAlike(unsafe.Slice(unsafe.StringData(text), len(text)), values) // which only reads it
 	defer pooled.Free()
 	found := pooled.List
-	if len(found) == 0 && !speaksOfSecrets(text, e) {
+	if len(found) == 0 && !like.speaksOfSecrets(text, e) {
 		return text, nil, nil
 	}
 	var out strings.Builder
@@ -46,15 +63,25 @@ func MaskStatement(text string, e *detect.Engine) (masked string, spans []Span, 
 
 // speaksOfSecrets reports whether a word outside of literals names secrets. What
 // split finds is found without keeping it.
-func speaksOfSecrets(text string, e *detect.Engine) bool {
+func (like *Alike) speaksOfSecrets(text string, e *detect.Engine) bool {
+	from := 0
+	if like != nil && len(text) > len(like.names) && text[:len(like.names)] == string(like.names) {
+		from = len(like.names)
+	}
 	secret := false
-	walk(text, func(int, int) {}, func(name string) {
+	settled := walk(text, from, func(int, int) {}, func(name string) {
 		if c, _ := e.Column(name, nil); c == detect.Sensitive {
 			secret = true
 		}
 	})
+	if like != nil && from == 0 && !secret && settled <= maxAlike {
+		like.names = append(like.names[:0], text[:settled]...)
+	}
 	return secret
 }
+
+// maxAlike is how much of a statement is remembered, in bytes.
+const maxAlike = 4 << 10
 
 // withLiterals adds the text's literals to found where a name in it speaks of secrets.
 // What was found inside a literal gives way to the whole of it.
@@ -89,22 +116,28 @@ func withLiterals(text string, e *detect.Engine, found []detect.Finding) []detec
 // split finds the insides of quoted literals, and the words outside of them. It
 // needs not be exact: a quote that doesn't end takes the rest of the text.
 func split(text string) (literals []detect.Finding, names []string) {
-	walk(text, func(start, end int) {
+	walk(text, 0, func(start, end int) {
 		literals = append(literals, detect.Finding{Start: start, End: end, Class: detect.Sensitive})
 	}, func(name string) { names = append(names, name) })
 	return literals, names
 }
 
-func walk(text string, literal func(start, end int), word func(string)) {
-	for i := 0; i < len(text); {
+// walk tells of the pieces of text from from on. Texts that begin with text[:settled]
+// have the same pieces up to there, and a piece begins there: what is told apart
+// by what follows it, and numbers, in which texts differ, come later.
+func walk(text string, from int, literal func(start, end int), word func(string)) (settled int) {
+	settled, plain := from, true
+	for i := from; i < len(text); {
 		switch c := text[i]; {
 		case c == '\'':
+			plain = false
 			end := literalEnd(text, i+1)
 			if end > i+1 {
 				literal(i+1, end)
 			}
 			i = end + 1
 		case c == '$':
+			plain = false
 			tagEnd := strings.IndexByte(text[i+1:], '$')
 			if tagEnd < 0 || strings.ContainsAny(text[i+1:i+1+tagEnd], " \t\n'\"(),;") {
 				i++
@@ -121,6 +154,7 @@ func walk(text string, literal func(start, end int), word func(string)) {
 			}
 			i = min(end+len(quote), len(text))
 		case c >= '0' && c <= '9': // a number names nothing
+			plain = false
 			for i < len(text) && isWord(text[i]) {
 				i++
 			}
@@ -131,9 +165,12 @@ func walk(text string, literal func(start, end int), word func(string)) {
 			}
 			word(text[start:i])
 		default:
-			i++
+			if i++; plain {
+				settled = i
+			}
 		}
 	}
+	return settled
 }
 
 // literalEnd is where a literal that began before i ends: at a quote that is

@@ -1,6 +1,8 @@
 package mask_test
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +56,57 @@ func FuzzMaskStatement(f *testing.F) {
 				t.Fatalf("span %v out of order in %q", s, masked)
 			}
 			at = s.End
+		}
+	})
+}
+
+// statementIsLike fails where what went before changes what a statement becomes.
+func statementIsLike(t interface{ Fatalf(string, ...any) }, e *detect.Engine, like *mask.Alike, text string) {
+	want, wantSpans, wantCounts := mask.MaskStatement(text, e)
+	got, spans, counts := mask.MaskStatementLike(text, e, like)
+	if got != want || !slices.Equal(spans, wantSpans) || !maps.Equal(counts, wantCounts) {
+		t.Fatalf("%q became %q %v %v\nwant %q %v %v", text, got, spans, counts, want, wantSpans, wantCounts)
+	}
+}
+
+var likely = []string{
+	`SELECT note FROM orders WHERE pass = 12 AND password = 'hunter2hunter2'`,
+	`SELECT note FROM orders WHERE id = $1 AND token = $2` + "\n-- $1 = \"4\"\n-- $2 = 'hunter2'",
+	`UPDATE orders SET note = $x$token$x$, "apiKey" = 'it''s' WHERE email = 'a@example.com'`,
+	`SELECT note FROM orders WHERE pass` + "\u00e9" + ` = 'x' and pin=4111111111111111`,
+}
+
+// Whatever two statements have in common, wherever they part.
+func TestStatementLikeAtEveryOffset(t *testing.T) {
+	e, err := detect.New(detect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range likely {
+		for cut := range len(text) {
+			for _, other := range []string{"", "word = 'hunter2'", "'", "$", " 7", "password 'x'"} {
+				var like mask.Alike
+				for _, one := range []string{text[:cut] + "~", text[:cut] + other, text, text[:cut], text[:cut] + other} {
+					statementIsLike(t, e, &like, one)
+				}
+			}
+		}
+	}
+}
+
+func FuzzStatementLike(f *testing.F) {
+	for _, text := range likely {
+		f.Add(text[:len(text)/2], text[len(text)/2:], "")
+		f.Add(text[:30], text[30:], "1")
+	}
+	e, err := detect.New(detect.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, head, one, other string) {
+		var like mask.Alike
+		for _, rest := range []string{one, other, one, other + one, ""} {
+			statementIsLike(t, e, &like, head+rest)
 		}
 	})
 }
