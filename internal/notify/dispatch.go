@@ -53,6 +53,10 @@ type delivery struct {
 	Dead    bool      `json:"dead,omitempty"`
 	Told    time.Time `json:"told,omitzero"` // last
 	What    string    `json:"what,omitempty"`
+	First   time.Time `json:"first,omitzero"` // attempt
+
+	Flood int  `json:"flood,omitempty"` // of a digest: how many there were at this place
+	Open  bool `json:"open,omitempty"`  // and whether it lasts
 }
 
 const deliveryKind = sealed.Kind[delivery]("delivery")
@@ -67,6 +71,9 @@ type Dispatcher struct {
 	what  map[string]string // and why: those in queue; owned by mu
 	busy  map[string]bool   // approvals that a worker is at; owned by mu
 	wake  chan struct{}
+
+	news    map[spot]map[string]time.Time // what is new at a place, and since when; owned by mu
+	counted map[spot]bool                 // places whose folds this process has looked through; owned by mu
 }
 
 // New refuses routes to channels that aren't there.
@@ -80,7 +87,7 @@ func New(o Options) (*Dispatcher, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Dispatcher{o: o, channels: map[string]Channel{}, what: map[string]string{}, busy: map[string]bool{}, wake: make(chan struct{}, 1)}
+	d := &Dispatcher{o: o, channels: map[string]Channel{}, what: map[string]string{}, busy: map[string]bool{}, wake: make(chan struct{}, 1), news: map[spot]map[string]time.Time{}, counted: map[spot]bool{}}
 	for _, c := range o.Channels {
 		if d.channels[c.Name()] != nil {
 			return nil, fmt.Errorf("there are two channels named %s", quote(c.Name()))
@@ -174,7 +181,7 @@ func (d *Dispatcher) work(ctx context.Context) {
 		if d.o.Shared { // so that two nodes seldom reach for the same
 			time.Sleep(rand.N(100 * time.Millisecond)) //nolint:gosec // spreads load, guards nothing
 		}
-		if err := d.show(ctx, id, what); err != nil && ctx.Err() == nil {
+		if err := d.tell(ctx, id, what); err != nil && ctx.Err() == nil {
 			d.o.Logger.ErrorContext(ctx, "telling people", "approval", id, "err", err)
 		}
 		d.mu.Lock()
@@ -207,7 +214,7 @@ func (d *Dispatcher) look(ctx context.Context) {
 		}
 		for _, e := range due {
 			if e.Value.Notice != nil {
-				d.deliver(ctx, e, &Message{What: Noticed, Notice: e.Value.Notice})
+				d.add(noticePrefix+e.ID, Noticed)
 				continue
 			}
 			d.add(e.Value.About, Changed)
@@ -225,6 +232,32 @@ func (d *Dispatcher) adopt(ctx context.Context) {
 	for _, a := range pending {
 		d.add(a.ID, Changed)
 	}
+}
+
+// noticePrefix is before the row's id of what is told of no approval.
+const noticePrefix = "notice/"
+
+// tell does what is queued.
+func (d *Dispatcher) tell(ctx context.Context, id, what string) error {
+	row, notice := strings.CutPrefix(id, noticePrefix)
+	if !notice {
+		return d.show(ctx, id, what)
+	}
+	var e *sealed.Entry[delivery]
+	err := d.o.Box.View(ctx, func(r *sealed.Reader) (err error) {
+		e, err = deliveryKind.Get(ctx, r, row)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case e.Due.IsZero() || e.Due.After(d.o.Clock()): // somebody was faster
+		return nil
+	case e.Value.Flood > 0:
+		return d.digest(ctx, e)
+	}
+	d.deliver(ctx, e, &Message{What: Noticed, Notice: e.Value.Notice})
+	return nil
 }
 
 // show brings every card of one approval up to date.
@@ -247,7 +280,11 @@ func (d *Dispatcher) show(ctx context.Context, id, what string) error {
 	}
 	known := map[spot]bool{}
 	for _, e := range there {
-		known[spot{e.Value.Channel, e.Value.Place}] = true
+		s := spot{e.Value.Channel, e.Value.Place}
+		known[s] = true
+		if d.o.Clock().Sub(e.Value.First) < within {
+			d.note(s, id, e.Value.First)
+		}
 	}
 	if c.Pending {
 		for _, s := range d.spots(a) {
@@ -255,8 +292,20 @@ func (d *Dispatcher) show(ctx context.Context, id, what string) error {
 				if d.spared(s.place, c, what) {
 					continue
 				}
+				folded, err := d.folded(ctx, s, c)
+				if err != nil {
+					return err
+				}
+				if folded {
+					continue
+				}
 				there = append(there, &sealed.Entry[delivery]{ID: rowID(s.channel, s.place, id), Key: id, Value: delivery{Channel: s.channel, Place: s.place, About: id}})
 			}
+		}
+	}
+	if !c.Pending {
+		if err := d.over(ctx, a); err != nil {
+			return err
 		}
 	}
 	for _, e := range there {
@@ -320,12 +369,18 @@ func (d *Dispatcher) deliver(ctx context.Context, e *sealed.Entry[delivery], m *
 	}
 	m.Again = v.Sent
 	v.Node, e.Due, v.Sent = d.o.Node, now.Add(claim), true
+	if v.First.IsZero() {
+		v.First = now
+	}
 	if !d.put(ctx, e, "sending", m) {
 		d.soon(m)
 		return
 	}
 	key := e.ID
 	m.Was = v.State
+	if v.Flood > 1 {
+		key += fmt.Sprintf(".%d", v.Flood)
+	}
 	try, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	var err error
@@ -371,7 +426,9 @@ func (d *Dispatcher) rest(ctx context.Context, e *sealed.Entry[delivery], m *Mes
 // until is when a card has to be looked at although nothing was heard; zero: never.
 func (m *Message) until(now time.Time) time.Time {
 	switch {
-	case m.Card == nil || m.Card.Over:
+	case m.Card == nil:
+		return m.next
+	case m.Card.Over:
 		return time.Time{}
 	case m.Card.Pending && m.Card.Expires.After(now):
 		return m.Card.Expires.Add(settle)

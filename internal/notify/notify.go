@@ -28,7 +28,8 @@ type Channel interface {
 	// this delivery for ever: where an attempt broke off, Post is called with the same key
 	// again, and a channel that can find what it posted under it returns that instead.
 	Post(ctx context.Context, place, key string, m *Message) (ref string, err error)
-	// Update shows m in place of what ref is. A channel that can't replace tells the news.
+	// Update shows m in place of what ref is. A channel that can't replace tells the news,
+	// though not of a Digest, which is counted again each half minute.
 	Update(ctx context.Context, place, ref string, m *Message) error
 }
 
@@ -41,12 +42,16 @@ const (
 	Noticed   = "noticed"   // something that is no approval
 )
 
+// Digest is the kind of a notice that counts approvals which are too many to be told one by one.
+const Digest = "digest"
+
 // A Message is what a channel shows.
 type Message struct {
 	What   string
 	Card   *card.Card // of an approval
 	Was    string     // name of the card's state as the place shows it so far; "": nothing
 	Notice *Notice    // of anything else
+	next   time.Time  // when a digest is counted again
 	Again  bool       // of Post: an attempt under this key was made before, and what it posted may be there
 }
 

@@ -142,7 +142,7 @@ func TestTwoNodes(t *testing.T) {
 		h.Dispatch(n, everything, b)
 	}
 	var all []*approval.Approval
-	for i := range 12 {
+	for i := range 10 {
 		all = append(all, h.Ask(fmt.Sprintf("select %d", i)))
 	}
 	h.Eventually("all are told", func() bool { return strings.Count(b.states(), "waiting") == len(all) })

@@ -112,6 +112,12 @@ func (h *House) Pass(d time.Duration) {
 // Ask has the agent ask for sql. Requirements unless given: one of group:owners, by a chat.
 func (h *House) Ask(sql string, reqs ...policy.Requirement) *approval.Approval {
 	h.Helper()
+	return h.AskFor(action.DataRead, sql, reqs...)
+}
+
+// AskFor is Ask for something of another kind.
+func (h *House) AskFor(kind action.Kind, sql string, reqs ...policy.Requirement) *approval.Approval {
+	h.Helper()
 	if len(reqs) == 0 {
 		reqs = []policy.Requirement{{Rule: "hold", From: []string{"group:owners"}, Count: 1, Assurance: "chat"}}
 	}
@@ -120,7 +126,7 @@ func (h *House) Ask(sql string, reqs ...policy.Requirement) *approval.Approval {
 	asker := identity.Asker{Subject: sub, Chain: []identity.Actor{agent}, Credential: "tok", Scopes: []string{identity.ScopeAct}}
 	a, _, err := h.Engine.Ask(context.Background(), &approval.Question{
 		Action: &action.Action{
-			Kinds: []action.Kind{action.DataRead}, Verb: "select", Target: "customers",
+			Kinds: []action.Kind{kind}, Verb: "select", Target: "customers",
 			Resource: action.Resource{URN: "postgres:billing/prod/customers", Type: "postgres", Env: "prod"},
 			Subject:  sub.ID, Actors: asker.Links(), Payload: []byte(sql), Statement: sql,
 		},
