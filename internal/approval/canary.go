@@ -116,11 +116,11 @@ func (a *Approval) Reveals() string {
 	if a.Canary == "" || a.State == Pending {
 		return ""
 	}
-	for _, v := range a.Reviews {
-		if v.Decision == Approve {
-			return "This was a canary, and it was approved: nobody had asked for it, nothing could have run, and it should have been denied"
-		}
-		return "This was a canary, and it was seen: nobody had asked for it, and nothing could have run"
+	switch { // its first answer ends it
+	case len(a.Reviews) == 0:
+		return "This was a canary: nobody had asked for it, and nothing could have run"
+	case a.Reviews[0].Decision == Approve:
+		return "This was a canary, and it was approved: nobody had asked for it, nothing could have run, and it should have been denied"
 	}
-	return "This was a canary: nobody had asked for it, and nothing could have run"
+	return "This was a canary, and it was seen: nobody had asked for it, and nothing could have run"
 }

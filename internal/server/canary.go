@@ -93,7 +93,7 @@ func (p *canaries) week(t time.Time) []canarySlot {
 		h := hmac.New(sha256.New, p.key)
 		h.Write([]byte("assent-canary-slot/1\x00" + s.name))
 		sum := h.Sum(nil)
-		part := func(i, n int) int { return int(binary.BigEndian.Uint32(sum[4*i:]) % uint32(n)) } //nolint:gosec // n is small and above 0
+		part := func(i, n int) int { return int(binary.BigEndian.Uint32(sum[4*i:]) % uint32(n)) }
 		minutes := int((p.from + time.Duration(part(1, int((p.to-p.from)/time.Minute)))*time.Minute) / time.Minute)
 		s.at = time.Date(monday.Year(), monday.Month(), monday.Day()+part(0, 5), minutes/60, minutes%60, 0, 0, p.zone)
 		s.which = part(2, len(p.cfg.Actions))
