@@ -23,6 +23,7 @@ type activityPage struct {
 	Flow    flow
 	Records []recordRow
 	Filter  streamFilter
+	From    string // where the stream goes on
 	Missing string // what is not counted; "" nothing
 }
 
@@ -51,10 +52,18 @@ func (c *Console) showActivity(w http.ResponseWriter, r *http.Request, p *who) {
 	key, span := spanOf(r)
 	sum := c.tally.last(span)
 	filter := filterOf(r.URL.Query())
-	newest, err := c.newest(ctx, filter)
-	if err != nil {
-		c.broken(w, r, "reading the newest records", err)
+	at := follower{c: c}
+	if _, err := at.next(ctx); err != nil { // before what is shown is read: better a record twice, which the page sees, than never
+		c.broken(w, r, "reading the log's head", err)
 		return
+	}
+	var newest []recordRow
+	if r.Header.Get("X-Refresh") == "" { // an open page has its stream
+		var err error
+		if newest, err = c.newest(ctx, filter); err != nil {
+			c.broken(w, r, "reading the newest records", err)
+			return
+		}
 	}
 	decided, err := c.o.Approvals.List(ctx, approval.Filter{Since: now.Add(-span), Limit: maxListed})
 	if err != nil {
@@ -63,7 +72,7 @@ func (c *Console) showActivity(w http.ResponseWriter, r *http.Request, p *who) {
 	}
 	page := activityPage{
 		Shell: c.shellOf(r, p, "activity", "Activity", -1), Span: key, Cards: cardsOf(&sum, decided),
-		Chart: chartOf(&sum, span, now), Flow: flowOf(&sum), Records: newest, Filter: filter,
+		Chart: chartOf(&sum, span, now), Flow: flowOf(&sum), Records: newest, Filter: filter, From: at.place(),
 	}
 	for _, s := range []string{"1h", "24h"} {
 		v := filter.values()

@@ -11,8 +11,8 @@ import (
 	"github.com/assenthq/assent/internal/policy"
 )
 
-// watched is a pack with a rule that only watches and text that means harm.
-const watched = `apiVersion: assent/v1
+// watchedPack is a pack with a rule that only watches and text that means harm.
+const watchedPack = `apiVersion: assent/v1
 kind: PolicyPack
 metadata: { name: night, version: 2.0.0, owner: "<b>dba" }
 rules:
@@ -33,7 +33,7 @@ tests:
 // ruled gives a house a page of the built-in policy and of a pack of its own.
 func ruled(t *testing.T, h *house) {
 	t.Helper()
-	set, err := policy.LoadFiles(map[string][]byte{"assent:default.yaml": policy.DefaultPack(), "night.yaml": []byte(watched)}, policy.Options{})
+	set, err := policy.LoadFiles(map[string][]byte{"assent:default.yaml": policy.DefaultPack(), "night.yaml": []byte(watchedPack)}, policy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

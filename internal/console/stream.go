@@ -3,9 +3,12 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/internal/audit"
@@ -52,9 +55,11 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, _ *who) {
 	out := http.NewResponseController(w)
 	_ = out.SetWriteDeadline(time.Time{})
 	f := follower{c: c, filter: filterOf(r.URL.Query())}
-	if _, err := f.next(r.Context()); err != nil {
-		c.o.Logger.ErrorContext(r.Context(), "following the log", "err", err)
-		return
+	if !f.from(firstOf(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("from"))) {
+		if _, err := f.next(r.Context()); err != nil {
+			c.o.Logger.ErrorContext(r.Context(), "following the log", "err", err)
+			return
+		}
 	}
 	if _, err := fmt.Fprint(w, "retry: 2000\n\n"); err != nil || out.Flush() != nil {
 		return
@@ -91,7 +96,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, _ *who) {
 		if err != nil {
 			return
 		}
-		if _, err := fmt.Fprintf(w, "event: batch\ndata: %s\n\n", text); err != nil || out.Flush() != nil {
+		if _, err := fmt.Fprintf(w, "event: batch\nid: %s\ndata: %s\n\n", f.place(), text); err != nil || out.Flush() != nil {
 			return
 		}
 	}
@@ -105,6 +110,19 @@ type follower struct {
 	log, lane int64
 }
 
+// place is how far it has come, and from takes it up again there: nothing is lost
+// between a page and its stream, nor while a browser reconnects.
+func (f *follower) place() string { return fmt.Sprintf("%d-%d", f.log, f.lane) }
+
+func (f *follower) from(place string) bool {
+	log, lane, ok := strings.Cut(place, "-")
+	var errs [2]error
+	f.log, errs[0] = strconv.ParseInt(log, 10, 64)
+	f.lane, errs[1] = strconv.ParseInt(lane, 10, 64)
+	f.began = ok && errors.Join(errs[:]...) == nil && f.log >= 0 && f.lane >= 0
+	return f.began
+}
+
 // next is what came since the last call; the first call only finds the place.
 func (f *follower) next(ctx context.Context) (batch, error) {
 	head, err := f.c.o.Log.Head(ctx)
@@ -114,8 +132,8 @@ func (f *follower) next(ctx context.Context) (batch, error) {
 	var b batch
 	var found []entry
 	if f.began {
-		from := max(f.log, head.Size-lookMost)
-		b.Skipped = from - f.log
+		from := max(min(f.log, head.Size), head.Size-lookMost)
+		b.Skipped = max(0, from-f.log)
 		err = f.c.o.Log.Leaves(ctx, from, head.Size, func(_ int64, leaf []byte) error {
 			f.take(&found, leaf, false)
 			return nil
@@ -153,8 +171,8 @@ func (f *follower) traffic(found *[]entry) (skipped int64) {
 		f.lane = next
 		return 0
 	}
-	from := max(f.lane, oldest, next-lookMost)
-	skipped = from - f.lane
+	from := max(min(f.lane, next), oldest, next-lookMost)
+	skipped = max(0, from-f.lane)
 	for n := from; n < next; n++ {
 		leaf, ok := look.Leaf(n)
 		if !ok {

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -160,7 +162,7 @@ func (t *tally) count(lane, index int64, leaf []byte) {
 		w := way{firstOf(r.Actor, r.Subject, "nobody"), firstOf(r.Gate, "api"), firstOf(r.Resource, r.Gate, "unnamed"), class}
 		t.add(w, r.Time, 1)
 		if s := t.at(r.Time); s != nil {
-			s.matched(&r)
+			s.matched(&r, watched(leaf))
 		}
 		if class == "ok" {
 			if len(t.open) >= mostOpen {
@@ -186,14 +188,24 @@ func (t *tally) count(lane, index int64, leaf []byte) {
 	}
 }
 
+// watched is a record's details when a rule in shadow mode stands in them; a Skim leaves them out.
+func watched(leaf []byte) map[string]string {
+	if !bytes.Contains(leaf, []byte(`"shadow.`)) {
+		return nil
+	}
+	var r struct{ Detail map[string]string }
+	_ = json.Unmarshal(leaf, &r) // what can't be read is not counted
+	return r.Detail
+}
+
 // matched counts the rules that a request met, those that only watch apart.
-func (s *slot) matched(r *audit.Record) {
+func (s *slot) matched(r *audit.Record, detail map[string]string) {
 	for _, name := range r.Rules {
 		if _, known := s.rules[name]; known || len(s.rules) < mostWays {
 			s.rules[name]++
 		}
 	}
-	for name := range r.Detail {
+	for name := range detail {
 		rule, watches := strings.CutPrefix(name, "shadow.")
 		if _, known := s.shadow[rule]; watches && (known || len(s.shadow) < mostWays) {
 			s.shadow[rule]++

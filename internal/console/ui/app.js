@@ -13,6 +13,7 @@ function ask(url) {
     const x = new XMLHttpRequest();
     x.open('GET', url);
     x.responseType = 'document';
+    x.setRequestHeader('X-Refresh', '1');
     x.onload = () => x.status === 200 && x.response && new URL(x.responseURL).pathname !== '/signin' ? done(x.response) : fail(x);
     x.onerror = x.ontimeout = () => fail(x);
     x.timeout = 15000;
@@ -472,7 +473,8 @@ function draw() {
   const list = $('#stream');
   if (!list || held) return;
   const top = doc.createDocumentFragment();
-  for (const l of queue.splice(0).slice(-LINES)) top.prepend(lineOf(l));
+  const there = new Set($$('li', list).map(li => li.dataset.key));
+  for (const l of queue.splice(0).slice(-LINES)) if (!there.has(l.key)) top.prepend(lineOf(l));
   if (passed) { const n = doc.createElement('li'); n.className = 'skip'; n.textContent = `${passed.toLocaleString('en-US')} more went by`; top.prepend(n); passed = 0; }
   $('.empty', list)?.remove();
   const was = list.scrollTop, before = list.scrollHeight;
@@ -488,10 +490,17 @@ function hold(b) {
   if (!held) draw();
 }
 
+function rate() {
+  const n = seen.filter(s => s.at > Date.now() - 10000).reduce((a, s) => a + s.n, 0);
+  set($('#rate'), n ? `live · ${n >= 100 ? Math.round(n / 10) : (n / 10).toFixed(1)} records/s` : 'live · quiet');
+}
+
 function stream() {
   const list = $('#stream');
   if (!list) return;
-  const es = new EventSource(list.dataset.url + location.search);
+  const q = new URLSearchParams(location.search);
+  q.set('from', list.dataset.from);
+  const es = new EventSource(`${list.dataset.url}?${q}`);
   es.addEventListener('batch', e => {
     const b = JSON.parse(e.data), n = b.lines.length + (b.skipped ?? 0), at = Date.now();
     queue.push(...b.lines);
@@ -500,11 +509,8 @@ function stream() {
     seen = [...seen.filter(s => s.at > at - 10000), { at, n }];
     if (!drawing && !doc.hidden) { drawing = true; requestAnimationFrame(draw); }
   });
+  es.addEventListener('batch', e => { list.dataset.from = e.lastEventId; });
   es.onerror = () => { if (es.readyState === 2) setTimeout(stream, 5000); };
-  setInterval(() => {
-    const n = seen.filter(s => s.at > Date.now() - 10000).reduce((a, s) => a + s.n, 0);
-    set($('#rate'), n ? `live · ${n >= 100 ? Math.round(n / 10) : (n / 10).toFixed(1)} records/s` : 'live · quiet');
-  }, 1000);
   addEventListener('pagehide', () => es.close());
 }
 
@@ -619,6 +625,7 @@ readClock($('.rail'));
 decorate();
 listen();
 stream();
+if ($('#stream')) setInterval(rate, 1000);
 prove();
 back();
 setInterval(times, 1000);
