@@ -62,6 +62,8 @@ type row struct {
 	Version   int64
 	Digest    string
 	MayReview bool
+	Under     bool // one of those alike to the one above
+	Alike     int  // how many more there are
 }
 
 // showApprovals draws the list, and the detail of the one named in the path or
@@ -201,14 +203,36 @@ func (c *Console) groups(list []*approval.Approval, key string, now time.Time, p
 	all := []group{{Name: "Critical", Class: "crit"}, {Name: "High", Class: "high"}, {Name: "Moderate", Class: "mod"}}
 	var out []group
 	for _, g := range all {
-		for _, a := range list {
-			if card.RiskOf(a).Class == g.Class {
-				g.Rows = append(g.Rows, c.rowOf(a, key, now, p))
+		for _, alike := range together(list, g.Class) {
+			for i, a := range alike {
+				r := c.rowOf(a, key, now, p)
+				r.Under, r.Alike = i > 0, len(alike)-1
+				g.Rows = append(g.Rows, r)
 			}
 		}
 		if len(g.Rows) > 0 {
 			out = append(out, g)
 		}
+	}
+	return out
+}
+
+// together puts what is alike side by side, oldest first: the same agent for the
+// same person, on the same resource, held by the same rules over the same data.
+// Each keeps its own digest and its own answer.
+func together(list []*approval.Approval, class string) (out [][]*approval.Approval) {
+	at := map[string]int{}
+	for _, a := range list {
+		if card.RiskOf(a).Class != class {
+			continue
+		}
+		key := fmt.Sprintf("%q %q %q %q %q %q %q", agentName(a), a.Asker.Subject.ID, a.Verb, a.Resource.URN, rulesOf(a), a.Data.Classes, a.Kinds)
+		i, there := at[key]
+		if !there {
+			i = len(out)
+			at[key], out = i, append(out, nil)
+		}
+		out[i] = append(out[i], a)
 	}
 	return out
 }
