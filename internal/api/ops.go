@@ -103,7 +103,7 @@ func operations() map[string]*operation {
 		{id: "listDeliveries", method: "GET", path: "/v1/deliveries", scopes: []string{admin}, tag: forAdmins, summary: "What could not be told, the oldest first"},
 		{id: "replayDelivery", method: "POST", path: "/v1/deliveries/{id}/replay", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "Try a dead delivery again"},
 
-		{id: "reviewerQuality", method: "GET", path: "/v1/reviewers/quality", scopes: []string{admin}, tag: forAdmins, summary: "How people review: time taken, share approved, pairs who approve each other's"},
+		{id: "reviewerQuality", method: "GET", path: "/v1/reviewers/quality", scopes: []string{review, read, admin}, tag: forPeople, summary: "How you review; administrators see everybody: time taken, share approved, pairs who approve each other's"},
 		{id: "createToken", method: "POST", path: "/v1/tokens", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Mint a credential; its text is shown once"},
 		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
 		{id: "revokeToken", method: "DELETE", path: "/v1/tokens/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a credential at once"},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/identity"
 )
 
 // ReviewerView is how one person reviews, from the last 30 days' records.
@@ -43,7 +44,11 @@ func (s *server) reviewerQuality(ctx context.Context, _ *nothing) (*reviewersOut
 		return nil, err
 	}
 	out := &reviewersOut{Body: Reviewers{Reviewers: []ReviewerView{}}}
+	c := callerOf(ctx)
 	for i := range found {
+		if !c.Has(identity.ScopeAdmin) && (c.Person == nil || found[i].Person != c.Person.ID) {
+			continue // one's own
+		}
 		out.Body.Reviewers = append(out.Body.Reviewers, s.reviewerView(&found[i]))
 	}
 	return out, nil

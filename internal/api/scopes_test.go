@@ -54,7 +54,7 @@ var mayCall = map[string]string{
 	"POST /v1/channels/{name}/test":                       "admin",
 	"GET /v1/deliveries":                                  "admin",
 	"POST /v1/deliveries/{id}/replay":                     "admin",
-	"GET /v1/reviewers/quality":                           "admin",
+	"GET /v1/reviewers/quality":                           "reviewer reader admin",
 	"POST /v1/tokens":                                     "admin",
 	"GET /v1/tokens":                                      "admin",
 	"DELETE /v1/tokens/{id}":                              "admin",

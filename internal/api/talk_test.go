@@ -52,13 +52,19 @@ func TestAReviewWithAnObligation(t *testing.T) {
 	}
 }
 
-func TestReviewerQualityIsForAdministrators(t *testing.T) {
+func TestReviewerQualityIsOnesOwnOrAnAdministrators(t *testing.T) {
 	w := newWorld(t)
 	id := w.hold(w.agent, "copy customers to stdout")
 	if a := w.review(w.mira, id, "approve", ""); a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	w.call("GET", "/v1/reviewers/quality", w.mira, nil).problem(t, 403, "scope")
+	w.call("GET", "/v1/reviewers/quality", w.agent, nil).problem(t, 403, "scope")
+	if own, err := w.client(w.mira).Reviewers(t.Context()); err != nil || len(own) != 1 || own[0].Person != "person:mira" {
+		t.Errorf("her own: %+v, %v", own, err)
+	}
+	if none, err := w.client(w.lena).Reviewers(t.Context()); err != nil || len(none) != 0 {
+		t.Errorf("a colleague's: %+v, %v", none, err)
+	}
 	list, err := w.client(w.admin).Reviewers(t.Context())
 	if err != nil || len(list) != 1 || list[0].Person != "person:mira" || list[0].Reviews != 1 || list[0].Approved != 1 || list[0].Name == "" {
 		t.Errorf("%+v, %v", list, err)

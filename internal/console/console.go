@@ -85,6 +85,8 @@ type Options struct {
 	Directory Directory
 	// Nudge is what a person is told who seems to approve without reading; "" for others. nil: nobody is.
 	Nudge func(person string) string
+	// Quality says how people reviewed lately; nil: nobody can say.
+	Quality func(ctx context.Context) ([]approval.Reviewer, error)
 	// Calm spares people; nil: nobody can be.
 	Calm Calm
 	// PublicURL is where browsers reach the console: https, or http on loopback.
@@ -268,6 +270,9 @@ func (c *Console) routes() http.Handler {
 		mux.HandleFunc("GET /audit/{index}/proof", c.signedIn(c.serveProof))
 	}
 	mux.HandleFunc("GET /settings", c.signedIn(c.showSettings))
+	if c.o.Quality != nil {
+		mux.HandleFunc("GET /settings/reviewing", c.signedIn(c.showReviewing))
+	}
 	mux.HandleFunc("POST /settings/sessions/{id}/end", c.signedIn(c.endSession))
 	mux.HandleFunc("POST /settings/deliveries/{id}/replay", c.signedIn(c.replay))
 	mux.HandleFunc("GET /events", c.signedIn(c.events))

@@ -66,7 +66,7 @@ func TestCanarySlots(t *testing.T) {
 // TestCanaries: one is planted once, looks like a hold, and tells what it was after the answer.
 func TestCanaries(t *testing.T) {
 	hour := (time.Now().UTC().Hour() + 3) % 24 // so that none is due by itself meanwhile
-	b := newSignedIn(t, strings.Replace(canaryConfig, "zone: Europe/Berlin", fmt.Sprintf("from: \"%02d:00\"\n  to: \"%02d:59\"", hour, hour), 1))
+	b := newSignedIn(t, "admins: [reviewers]\n"+strings.Replace(canaryConfig, "zone: Europe/Berlin", fmt.Sprintf("from: \"%02d:00\"\n  to: \"%02d:59\"", hour, hour), 1))
 	mira := b.surfer()
 	if mira.in("corp", oidcMira.Sub) != http.StatusOK {
 		t.Fatal("not signed in")
@@ -144,6 +144,17 @@ func TestCanaries(t *testing.T) {
 	list, err := b.reviewers(t.Context())
 	if err != nil || len(list) != 1 || list[0].Missed != 1 {
 		t.Errorf("%+v, %v", list, err)
+	}
+	_, page := mira.get("/settings/reviewing")
+	if !strings.Contains(page, "1 of 1") || !strings.Contains(page, "1 of 1 canaries approved") || !strings.Contains(page, "<rect") || !strings.Contains(page, "groups now") || !strings.Contains(page, `<code class="cls">reviewers</code>`) {
+		t.Errorf("how she reviews: %s", page)
+	}
+	omar := b.surfer()
+	if omar.in("corp", oidcOmar.Sub) != http.StatusOK {
+		t.Fatal("not signed in")
+	}
+	if _, page = omar.get("/settings/reviewing"); strings.Contains(page, "Mira") || strings.Contains(page, "groups now") || !strings.Contains(page, "reviewed anything yet") {
+		t.Error("somebody else's figures are shown")
 	}
 	if got := b.nudge(list[0].Person); !strings.Contains(got, "1 of 1 canaries") {
 		t.Errorf("nudge: %q", got)
