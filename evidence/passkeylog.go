@@ -27,6 +27,8 @@ type PasskeyLog struct {
 	held    map[string]*signedApproval
 	report  PasskeyReport
 	persons map[string]bool
+	plans   map[string][]string    // approved plan → its items
+	items   map[string]plannedItem // by the approval of their own
 }
 
 // A PasskeyReport tells what a PasskeyLog checked.
@@ -67,7 +69,7 @@ type passkeyRecord struct {
 
 // NewPasskeyLog begins at a log's first record.
 func NewPasskeyLog() *PasskeyLog {
-	return &PasskeyLog{keys: map[string]*boundKey{}, held: map[string]*signedApproval{}, persons: map[string]bool{}}
+	return &PasskeyLog{keys: map[string]*boundKey{}, held: map[string]*signedApproval{}, persons: map[string]bool{}, plans: map[string][]string{}, items: map[string]plannedItem{}}
 }
 
 // Report tells what was checked so far.
@@ -311,7 +313,11 @@ func (l *PasskeyLog) transition(r *passkeyRecord) error {
 	h := l.held[r.Approval]
 	if r.Decision != "approved" {
 		delete(l.held, r.Approval)
+		l.unlist(r.Approval)
 		return nil
+	}
+	if err := l.list(r); err != nil {
+		return err
 	}
 	if r.Detail["assurance"] != ByPasskey {
 		return nil
@@ -331,6 +337,13 @@ func (l *PasskeyLog) transition(r *passkeyRecord) error {
 func (l *PasskeyLog) started(r *passkeyRecord) error {
 	h := l.held[r.Approval]
 	delete(l.held, r.Approval)
+	item, listed := l.items[r.Approval]
+	switch {
+	case listed && (r.Detail["plan"] != item.plan || r.Digest != item.digest), !listed && r.Detail["plan"] != "":
+		return errors.New("it ran as an item of a plan that, approved, doesn't list it so")
+	case listed:
+		h = l.held[item.plan]
+	}
 	if h == nil || !h.need {
 		return nil
 	}

@@ -105,6 +105,7 @@ type engines struct {
 	acked   map[string]map[string]bool // approval → reviews acknowledged
 	last    map[string]approval.State  // as it was seen last
 	uses    map[string]int             // acknowledged
+	item    map[string]bool            // items of plans
 	touched map[string]bool            // what the last calls were about; set before they run
 }
 
@@ -131,7 +132,7 @@ func newEngines(tb testing.TB, open backend, one bool) *engines {
 		TB: tb, dir: quick(tb), open: open, one: one, town: &town{},
 		clock: &clock{t: time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)},
 		asked: map[string]int{}, acked: map[string]map[string]bool{}, last: map[string]approval.State{},
-		uses: map[string]int{}, touched: map[string]bool{},
+		uses: map[string]int{}, touched: map[string]bool{}, item: map[string]bool{},
 	}
 	w.town.set(tb, people(), actors())
 	var err error
@@ -225,10 +226,13 @@ func (w *engines) pick(t *rapid.T, in approval.State) string {
 
 func (w *engines) draw(t *rapid.T) act {
 	ctx := context.Background()
-	switch rapid.SampledFrom([]string{"ask", "ask", "ask", "review", "review", "review", "review", "review", "review", "review", "review", "review", "use", "use", "use", "use", "finish", "finish", "finish", "withdraw", "talk", "tick"}).Draw(t, "do") {
+	switch rapid.SampledFrom([]string{"ask", "ask", "plan", "review", "review", "review", "review", "review", "review", "review", "review", "review", "use", "use", "use", "use", "finish", "finish", "finish", "withdraw", "talk", "tick"}).Draw(t, "do") {
 	case "ask":
 		i := rapid.IntRange(0, 7).Draw(t, "question")
 		return func(n *engineer) { w.ask(n, i) }
+	case "plan":
+		i, n := rapid.IntRange(0, 7).Draw(t, "question"), rapid.IntRange(1, 3).Draw(t, "items")
+		return func(e *engineer) { w.askPlan(e, i, n) }
 	case "review":
 		who := rapid.SampledFrom([]string{"person:ana", "person:ben", "person:cas", "person:dee", "person:eve", "person:own", "person:sub", "person:out"}).Draw(t, "who")
 		decision := rapid.SampledFrom([]string{approval.Approve, approval.Approve, approval.Approve, approval.Approve, approval.Approve, approval.Deny}).Draw(t, "decision")
@@ -261,6 +265,46 @@ func (w *engines) ask(n *engineer, i int) {
 	defer w.mu.Unlock()
 	w.order = append(w.order, a.ID)
 	w.asked[a.ID], w.acked[a.ID], w.last[a.ID] = i, map[string]bool{}, approval.Pending
+}
+
+// askPlan asks n questions of one actor at once, the first of them i.
+func (w *engines) askPlan(e *engineer, i, n int) {
+	var qs []*approval.Question
+	for k := range n {
+		qs = append(qs, questionOf((i+2*k)%8))
+	}
+	a, existing, err := e.engine.AskPlan(context.Background(), qs)
+	if err != nil || existing {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.order = append(w.order, a.ID)
+	w.asked[a.ID], w.acked[a.ID], w.last[a.ID] = i, map[string]bool{}, approval.Pending
+	for k := range a.Items {
+		id := a.Items[k].Approval
+		w.order, w.item[id] = append(w.order, id), true
+		w.asked[id], w.acked[id], w.last[id] = (i+2*k)%8, map[string]bool{}, approval.Planned
+	}
+}
+
+// lookPlan holds a plan and its items to each other: none is approved, or used, without
+// the plan, and none is left behind where it ended.
+func (w *engines) lookPlan(t *rapid.T, a *approval.Approval) {
+	items, err := w.nodes[w.checks%2].engine.ItemsOf(context.Background(), a)
+	if err != nil {
+		t.Fatalf("the items of %s: %v", a.ID, err)
+	}
+	for _, item := range items {
+		wait := item.State == approval.Planned
+		ready := item.State == approval.Approved
+		if wait != (a.State == approval.Pending) || ready && a.State != approval.Approved || !item.Started.IsZero() && !sanctioned(a) {
+			t.Fatalf("item %d of %s is %s, and the plan %s", item.Position, a.ID, item.State, a.State)
+		}
+		if a.State == approval.Executed && item.State != approval.Executed {
+			t.Fatalf("%s is over, and item %d %s", a.ID, item.Position, item.State)
+		}
+	}
 }
 
 func (w *engines) review(n *engineer, id, who, decision string, rows int) {
@@ -313,8 +357,9 @@ func (w *engines) talk(n *engineer, id string) {
 
 // next are the states that one step may lead to.
 var next = map[approval.State][]approval.State{
+	approval.Planned:   {approval.Approved, approval.Denied, approval.Expired, approval.Withdrawn},
 	approval.Pending:   {approval.Approved, approval.Denied, approval.Expired, approval.Withdrawn},
-	approval.Approved:  {approval.Executing, approval.Expired, approval.Withdrawn},
+	approval.Approved:  {approval.Executing, approval.Executed, approval.Expired, approval.Withdrawn}, // executed at once: a plan whose items all ran
 	approval.Executing: {approval.Executed, approval.Failed, approval.Unknown},
 }
 
@@ -347,7 +392,17 @@ func (w *engines) look(t *rapid.T, id string) {
 	}
 	w.last[id] = a.State
 	w.checkReviews(t, a)
-	if (a.State == approval.Approved || !a.Started.IsZero()) && !sanctioned(a) {
+	if len(a.Items) > 0 {
+		w.lookPlan(t, a)
+	}
+	of := a
+	if a.Plan != "" {
+		if of, err = w.nodes[w.checks%2].engine.Get(context.Background(), a.Plan); err != nil {
+			t.Fatalf("the plan of %s can't be read: %v", id, err)
+		}
+		w.lookPlan(t, of)
+	}
+	if (a.State == approval.Approved || !a.Started.IsZero()) && !sanctioned(of) {
 		t.Fatalf("%s is %s without a quorum: %+v of %+v", id, a.State, a.Reviews, a.Requirements)
 	}
 }
@@ -418,8 +473,11 @@ func sanctioned(a *approval.Approval) bool {
 			return may(p, places[0]...) && seat(places[1:], slices.DeleteFunc(slices.Clone(left), func(q string) bool { return q == p }))
 		})
 	}
-	r := a.Requirements[0]
 	more := min(a.Repeats, 1)
+	return !slices.ContainsFunc(a.Requirements, func(r policy.Requirement) bool { return !filled(a, r, more, who, seat) })
+}
+
+func filled(a *approval.Approval, r policy.Requirement, more int, who []string, seat func([][]string, []string) bool) bool {
 	switch r.Rule {
 	case "two":
 		return seat(slices.Repeat([][]string{{"owners"}}, 2+more), who)
@@ -463,7 +521,7 @@ func runEngines(t *testing.T, steps int, open func(tb testing.TB, dir string) ba
 	perRun := flag.Lookup("rapid.steps").Value.String()
 	must(t, flag.Set("rapid.steps", "400"))
 	defer func() { _, _ = flag.Set("rapid.checks", was), flag.Set("rapid.steps", perRun) }()
-	done, kills, runs, states := 0, 0, 0, map[approval.State]int{}
+	done, kills, runs, states, items := 0, 0, 0, map[approval.State]int{}, map[approval.State]int{}
 	for done < steps && !t.Failed() {
 		rapid.Check(t, func(rt *rapid.T) {
 			w := newEngines(t, open(t, quick(t)), one)
@@ -489,11 +547,17 @@ func runEngines(t *testing.T, steps int, open func(tb testing.TB, dir string) ba
 			for _, id := range w.order {
 				w.look(rt, id)
 				states[w.last[id]]++
+				if w.item[id] {
+					items[w.last[id]]++
+				}
 			}
 			w.verify(rt)
 		})
 	}
-	t.Logf("%d calls in %d runs, %d nodes killed; approvals ended as %v", done, runs, kills, states)
+	t.Logf("%d calls in %d runs, %d nodes killed; approvals ended as %v, items of plans among them as %v", done, runs, kills, states, items)
+	if done > 2000 && items[approval.Executed]+items[approval.Unknown]+items[approval.Failed] == 0 {
+		t.Error("no item of a plan ever began")
+	}
 	for _, s := range []approval.State{approval.Denied, approval.Expired, approval.Withdrawn, approval.Executed, approval.Unknown} {
 		if done > 2000 && states[s] == 0 {
 			t.Errorf("nothing came to %s: this tries less than it says", s)
