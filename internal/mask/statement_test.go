@@ -94,6 +94,26 @@ func TestStatementLikeAtEveryOffset(t *testing.T) {
 	}
 }
 
+// What a '$' or a quote begins may be told only by what follows.
+func TestStatementLikeOfOpenPieces(t *testing.T) {
+	e, err := detect.New(detect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, texts := range [][]string{
+		{`$a=~`, `$a=~$ it's $a=~$, (api_key) VALUES ('hunter2hunter2')`},
+		{`SELECT $a=~`, `SELECT $a=~$ it's $a=~$, (api_key) VALUES ('hunter2hunter2')`},
+		{`'`, `'' || password = 'hunter2hunter2'`},
+		{`SELECT 'a'`, `SELECT 'a'', (' (api_key) VALUES ('hunter2hunter2')`},
+		{`SELECT pass`, `SELECT password, ('hunter2hunter2')`},
+	} {
+		var like mask.Alike
+		for _, text := range texts {
+			statementIsLike(t, e, &like, text)
+		}
+	}
+}
+
 func FuzzStatementLike(f *testing.F) {
 	for _, text := range likely {
 		f.Add(text[:len(text)/2], text[len(text)/2:], "")
