@@ -21,6 +21,7 @@ import (
 // dropped with any of them.
 type known struct {
 	at       setting
+	epoch    uint64            // another one for each setting
 	state    sql.State         // for the classifier
 	named    map[string]string // for the digest; shared, never changed
 	meaning  string            // for comparison
@@ -59,9 +60,17 @@ func (c *codec) knows() *known {
 	if k.meanings != nil && k.at == now {
 		return k
 	}
-	*k = known{at: now, texts: map[string]string{}, meanings: map[*sql.Statement]*meaning{}}
+	*k = known{at: now, epoch: k.epoch + 1, texts: map[string]string{}, meanings: map[*sql.Statement]*meaning{}}
 	k.state, k.named, k.meaning = c.sqlState(), c.actionState(), c.meaningNow()
 	return k
+}
+
+// classify is what the classifier says of p in k's setting, or said before.
+func (c *codec) classify(p *prepared, k *known) *sql.Result {
+	if p.found == nil || p.foundAt != k.epoch {
+		p.found, p.foundAt = c.g.cfg.Classifier.Classify(p.text, k.state), k.epoch
+	}
+	return p.found
 }
 
 var seed = maphash.MakeSeed()

@@ -348,7 +348,7 @@ func (c *codec) addBind(conn *gate.Conn, b *batch, f frame) error {
 		}
 	}
 	c.look()
-	res := c.g.cfg.Classifier.Classify(p.text, c.knows().state)
+	res := c.classify(p, c.knows())
 	if len(res.Statements) != 1 {
 		b.refuse("42601", "a prepared statement holds one statement")
 		return nil

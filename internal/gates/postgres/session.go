@@ -102,6 +102,9 @@ type prepared struct {
 	state  map[string]string // named with the types
 	named  map[string]string
 	of     uintptr // identity of named
+
+	found   *sql.Result // what the classifier said of text,
+	foundAt uint64      // in the setting of this epoch
 }
 
 // portal is a bound statement. Planning at Bind can already run functions, so
