@@ -70,6 +70,7 @@ func (a *app) examine(ctx context.Context, file string) []finding {
 			out = append(out, a.examinePeople(cfg)...)
 			out = append(out, examineReviewers(cfg)...)
 			out = append(out, examineIssuers(ctx, cfg)...)
+			out = append(out, examineChannels(ctx, cfg)...)
 		}
 	}
 	out = append(out, a.examineData()...)
@@ -117,6 +118,19 @@ func examineIssuers(ctx context.Context, cfg *server.Config) (out []finding) {
 		f := finding{"people can sign in through " + name, "ok", ""}
 		if err != nil {
 			f = finding{err.Error(), "problem", "until it answers nobody new signs in through it"}
+		}
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b finding) int { return strings.Compare(a.What, b.What) })
+	return out
+}
+
+// examineChannels says which chats don't take cards.
+func examineChannels(ctx context.Context, cfg *server.Config) (out []finding) {
+	for name, err := range server.ReachChannels(ctx, cfg) {
+		f := finding{"channel " + name + " takes cards", "ok", ""}
+		if err != nil {
+			f = finding{"channel " + name + ": " + err.Error(), "problem", "until then approvals are in the console alone"}
 		}
 		out = append(out, f)
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/url"
 
@@ -37,6 +38,29 @@ func (k *checker) slack(at string, c *SlackConfig) {
 	if u, err := url.Parse(c.API); c.API != "" && (err != nil || u.Host == "" || u.Path == "" || u.Path[len(u.Path)-1] != '/' || u.Scheme != "https" && !loopbackHost(u.Hostname())) {
 		k.fail(at+".api", "is not an https URL that ends in a slash", "leave it out, unless the workspace is GovSlack's")
 	}
+}
+
+// ReachChannels asks the services of channels, for assent doctor: what keeps
+// cards from getting there, by the channel's name.
+func ReachChannels(ctx context.Context, cfg *Config) map[string]error {
+	out := map[string]error{}
+	for i := range cfg.Channels {
+		c := &cfg.Channels[i]
+		if c.Slack == nil {
+			continue
+		}
+		s := &Server{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+		ch, _, err := s.makeSlack(c)
+		if k, ok := ch.(*slack.Channel); ok && err == nil {
+			var places []string
+			for _, r := range c.Routes {
+				places = append(places, r.To)
+			}
+			err = k.Reach(ctx, places)
+		}
+		out[c.Name] = err
+	}
+	return out
 }
 
 func (s *Server) makeSlack(c *ChannelConfig) (notify.Channel, http.Handler, error) {

@@ -222,9 +222,19 @@ func (w *drawing) list(lines [][]piece) {
 		}
 	}
 	if len(all) > 0 {
-		w.rich = append(w.rich, slack.NewRichTextList(slack.RTEListBullet, 0, all...))
+		w.rich = append(w.rich, &bullets{slack.RTEList, slack.RTEListBullet, all})
 	}
 }
+
+// bullets are a list as Slack's own types have it; the library's says more.
+type bullets struct {
+	Type     slack.RichTextElementType     `json:"type"`
+	Style    slack.RichTextListElementType `json:"style"`
+	Elements []slack.RichTextElement       `json:"elements"`
+}
+
+// RichTextElementType implements slack.RichTextElement.
+func (b *bullets) RichTextElementType() slack.RichTextElementType { return b.Type }
 
 // about says who wants what for whom.
 func (w *drawing) about(k *card.Card) {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
+
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/channels/slack"
 	"github.com/assenthq/assent/internal/channels/slack/slacktest"
@@ -576,5 +578,57 @@ func TestOptions(t *testing.T) {
 	}
 	if _, err := slack.New(slack.Options{Name: "x", Team: "T1", AppID: "A1"}); err == nil {
 		t.Error("a channel without a token")
+	}
+}
+
+// TestReach: what keeps cards from getting there is said before anybody waits for one.
+func TestReach(t *testing.T) {
+	p := open(t, rooms, func(p *place, _ *slack.Options) { p.Scopes = strings.Join(slack.Scopes, ",") })
+	p.must(p.ch.Reach(t.Context(), []string{"#ops", "C0SEC", notify.Reviewers}))
+	if err := p.ch.Reach(t.Context(), []string{"#nowhere"}); err == nil || !strings.Contains(err.Error(), "invite it") {
+		t.Errorf("a channel that isn't there: %v", err)
+	}
+	p.Scopes = "chat:write"
+	if err := p.ch.Reach(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "no scope commands") {
+		t.Errorf("without a scope: %v", err)
+	}
+	other := open(t, rooms, func(p *place, o *slack.Options) { o.Team, p.Scopes = "T2", strings.Join(slack.Scopes, ",") })
+	if err := other.ch.Reach(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "workspace T1") {
+		t.Errorf("another workspace: %v", err)
+	}
+}
+
+func TestManifest(t *testing.T) {
+	var m struct {
+		Features struct {
+			Commands []struct{ Command, URL string } `yaml:"slash_commands"`
+		}
+		OAuth struct {
+			Scopes struct{ Bot []string }
+		} `yaml:"oauth_config"`
+		Settings struct {
+			Interactivity struct {
+				On  bool   `yaml:"is_enabled"`
+				URL string `yaml:"request_url"`
+			}
+			Socket bool `yaml:"socket_mode_enabled"`
+		}
+	}
+	for _, socket := range []bool{false, true} {
+		p := []byte(slack.Manifest("https://assent.test/", "ops", socket))
+		m.Features.Commands, m.Settings.Interactivity.URL = nil, ""
+		if err := yaml.Unmarshal(p, &m); err != nil {
+			t.Fatal(err)
+		}
+		command, press := "https://assent.test/channels/ops/command", "https://assent.test/channels/ops/interactive"
+		if socket {
+			command, press = "", ""
+		}
+		if got := m.Features.Commands; len(got) != 1 || got[0].Command != "/assent" || got[0].URL != command {
+			t.Errorf("commands are %+v", got)
+		}
+		if m.Settings.Interactivity.URL != press || !m.Settings.Interactivity.On || m.Settings.Socket != socket || !slices.Equal(m.OAuth.Scopes.Bot, slack.Scopes) {
+			t.Errorf("it says %+v", m)
+		}
 	}
 }

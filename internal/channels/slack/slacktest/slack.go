@@ -66,6 +66,7 @@ type Slack struct {
 	Fault func(method string, n int) *Fault
 	// PerSecond messages a channel takes; 0: any number.
 	PerSecond int
+	Scopes    string // of the bot's token, with commas between
 	Clock     func() time.Time
 
 	server *httptest.Server
@@ -200,6 +201,7 @@ func (s *Slack) call(w http.ResponseWriter, r *http.Request) {
 		(&Fault{Status: http.StatusTooManyRequests, After: after}).answer(w)
 		return
 	}
+	w.Header().Set("X-OAuth-Scopes", s.Scopes)
 	write(w, out)
 }
 
