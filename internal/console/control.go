@@ -66,6 +66,7 @@ func (c *Console) controlRoutes(mux *http.ServeMux) {
 		return
 	}
 	mux.HandleFunc("GET /control", c.signedIn(c.showControl))
+	mux.HandleFunc("GET /grants", c.signedIn(c.showGrants))
 	mux.HandleFunc("GET /approvals/{id}/standing", c.signedIn(c.showStanding))
 	mux.HandleFunc("POST /control/freeze", c.signedIn(c.freeze))
 	mux.HandleFunc("POST /control/thaw/{id}", c.signedIn(c.thaw))
@@ -89,12 +90,24 @@ func (c *Console) showControl(w http.ResponseWriter, r *http.Request, p *who) {
 	if c.o.Freezes.Err() != nil {
 		page.Problem = "What is frozen can't be read, so nothing may run. The server's log says why."
 	}
-	now := c.o.Clock()
-	grants, err := c.o.Standings.Standings(r.Context())
-	if err != nil {
+	var err error
+	if page.Standings, err = c.standings(r.Context()); err != nil {
 		c.broken(w, r, "listing standing grants", err)
 		return
 	}
+	if page.Changes, err = c.o.Changes.List(r.Context()); err != nil {
+		c.broken(w, r, "listing changes", err)
+		return
+	}
+	page.Changes = page.Changes[:min(len(page.Changes), changesShown)]
+	page.Shell = c.shellOf(r, p, "control", "Control", -1)
+	c.page(w, r, http.StatusOK, "control", page)
+}
+
+// standings are the standing grants that cover something, and those that did within the day.
+func (c *Console) standings(ctx context.Context) (out []standingRow, err error) {
+	now := c.o.Clock()
+	grants, err := c.o.Standings.Standings(ctx)
 	for _, g := range grants {
 		row := standingRow{StandingEntry: g, Live: g.Live(now), State: "over"}
 		switch {
@@ -104,16 +117,22 @@ func (c *Console) showControl(w http.ResponseWriter, r *http.Request, p *who) {
 			row.State = "revoked"
 		}
 		if row.Live || now.Sub(g.Until) < 24*time.Hour {
-			page.Standings = append(page.Standings, row)
+			out = append(out, row)
 		}
 	}
-	if page.Changes, err = c.o.Changes.List(r.Context()); err != nil {
-		c.broken(w, r, "listing changes", err)
+	return out, err
+}
+
+// showGrants is the standing grants alone.
+func (c *Console) showGrants(w http.ResponseWriter, r *http.Request, p *who) {
+	var page controlPage
+	var err error
+	if page.Standings, err = c.standings(r.Context()); err != nil {
+		c.broken(w, r, "listing standing grants", err)
 		return
 	}
-	page.Changes = page.Changes[:min(len(page.Changes), changesShown)]
-	page.Shell = c.shellOf(r, p, "control", "Control", -1)
-	c.page(w, r, http.StatusOK, "control", page)
+	page.Shell = c.shellOf(r, p, "grants", "Grants", -1)
+	c.page(w, r, http.StatusOK, "grants", page)
 }
 
 // mayStop keeps those who only signed in from stopping anything.

@@ -74,7 +74,7 @@ type standInRow struct {
 
 func (c *Console) peoplePage(r *http.Request, p *who) peoplePage {
 	page := peoplePage{
-		Shell: c.shellOf(r, p, "settings", "Accounts and stand-ins", -1), May: p.assurance() == "console", ByWhich: p.Key(), Mine: p.Groups,
+		Shell: c.shellOf(r, p, "people", "Accounts and stand-ins", -1), May: p.assurance() == "console", ByWhich: p.Key(), Mine: p.Groups,
 		URL: c.o.PublicURL, Turns: c.o.Directory.OnCall(),
 	}
 	mine := p.IDs()

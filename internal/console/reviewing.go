@@ -95,7 +95,7 @@ func loadOf(hours [loadHours]int) loadChart {
 }
 
 func (c *Console) showReviewing(w http.ResponseWriter, r *http.Request, p *who) {
-	page := reviewingPage{Shell: c.shellOf(r, p, "settings", "How people review", -1), All: c.administers(p)}
+	page := reviewingPage{Shell: c.shellOf(r, p, "reviewers", "How people review", -1), All: c.administers(p)}
 	if c.o.Nudge != nil {
 		page.Nudge = c.o.Nudge(p.ID)
 	}

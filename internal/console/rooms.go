@@ -14,10 +14,12 @@ func (c *Console) rooms() []Room {
 		{Room{"approvals", "Approvals", "/approvals", "inbox", "a"}, true},
 		{Room{"activity", "Activity", "/activity", "pulse", "t"}, true},
 		{Room{"agents", "Agents", "/agents", "bot", "n"}, c.o.Actors != nil},
+		{Room{"grants", "Grants", "/grants", "key", "g"}, c.o.Freezes != nil && c.o.Changes != nil && c.o.Standings != nil},
 		{Room{"policies", "Policies", "/policies", "shield", "p"}, c.o.Policies != nil},
 		{Room{"people", "People", "/settings/people", "people", "e"}, c.o.Directory != nil},
+		{Room{"reviewers", "Reviewers", "/settings/reviewing", "check", "r"}, c.o.Quality != nil},
 		{Room{"audit", "Audit log", "/audit", "log", "l"}, true},
-		{Room{"control", "Control", "/control", "halt", "c"}, c.o.Freezes != nil},
+		{Room{"control", "Control", "/control", "halt", "c"}, c.o.Freezes != nil && c.o.Changes != nil && c.o.Standings != nil},
 	}
 	var out []Room
 	for _, r := range rooms {

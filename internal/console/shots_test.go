@@ -2,6 +2,7 @@ package console
 
 import (
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -55,6 +56,8 @@ func furnished(t *testing.T) (*house, *approval.Approval) {
 
 func TestRoomsInDarkLightAndOnAPhone(t *testing.T) {
 	h, a := furnished(t)
+	controls(t, h)
+	qualified(h)
 	staffed(t, h)
 	ruled(t, h)
 	setUp(h)
@@ -63,7 +66,7 @@ func TestRoomsInDarkLightAndOnAPhone(t *testing.T) {
 	rooms := map[string]string{
 		"approvals": "/approvals/" + a.ID, "activity": "/activity", "audit": "/audit", "record": "/audit/3", "settings": "/settings",
 		"decided": "/approvals?tab=decided", "agents": "/agents", "agent": "/agents/agent:nightly-exporter", "session": "/sessions/9c41",
-		"policies": "/policies", "setup": "/setup",
+		"policies": "/policies", "grants": "/grants", "control": "/control", "reviewing": "/settings/reviewing", "setup": "/setup",
 	}
 	axe := axeSource(t)
 	for _, scheme := range []string{"dark", "light"} {
@@ -129,4 +132,18 @@ func (b *browser) accessible(axe, where string) {
 		b.t.Errorf("axe-core on %s: %s", where, v)
 	}
 	b.t.Logf("axe-core on %s took %s", where, time.Since(start).Round(time.Millisecond))
+}
+
+// qualified gives a house the page of how people review.
+func qualified(h *house) {
+	was := h.change
+	h.change = func(o *Options) {
+		was(o)
+		o.Quality = func(context.Context) ([]approval.Reviewer, error) {
+			return []approval.Reviewer{
+				{Person: sam.ID, Reviews: 41, Approved: 33, Median: 48 * time.Second, P90: 4 * time.Minute, Canaries: 2, Hours: [24]int{8: 6, 9: 12, 14: 9, 16: 14}},
+				{Person: mira.ID, Reviews: 92, Approved: 92, Fast: 61, Median: 2 * time.Second, P90: 9 * time.Second, Canaries: 3, Missed: 2, Hours: [24]int{9: 80, 17: 12}},
+			}, nil
+		}
+	}
 }

@@ -622,6 +622,7 @@ doc.addEventListener('input', e => { if (e.target.id === 'filter') filter(); });
 doc.addEventListener('visibilitychange', () => { if (!doc.hidden) refresh(); });
 
 readClock($('.rail'));
+$('.rooms [aria-current]')?.scrollIntoView({ inline: 'center', block: 'nearest' }); // on a phone the rooms scroll
 decorate();
 listen();
 stream();
