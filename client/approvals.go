@@ -33,6 +33,7 @@ type Approval struct {
 	Statement  string   `json:"statement"`
 	Masked     []Masked `json:"masked,omitempty"`
 	Data       Data     `json:"data"`
+	Risk       Risk     `json:"risk"`   // orders approvals; it decides nothing
 	Claims     Claims   `json:"claims"` // the asker's own words, unchecked
 
 	Subject  Party    `json:"subject"`
@@ -63,6 +64,13 @@ type Approval struct {
 	Items    []PlanItem `json:"items,omitempty"`     // of a plan, in the order they were asked
 	Plan     string     `json:"plan,omitempty"`      // of which this is an item
 	PlanItem int        `json:"plan_item,omitempty"` // its place there, from 1
+}
+
+// A Risk is how grave an action is, as its card says it.
+type Risk struct {
+	Level string `json:"level"` // critical, high or moderate
+	Score int    `json:"score"`
+	Why   string `json:"why"`
 }
 
 // A PlanItem is one action of a plan as reviewers see it.

@@ -41,6 +41,7 @@ type ApprovalView struct {
 	Statement string   `json:"statement" doc:"Masked"`
 	Masked    []Masked `json:"masked,omitempty" doc:"Where a value was replaced in the statement"`
 	Data      DataView `json:"data"`
+	Risk      RiskView `json:"risk" doc:"Orders approvals; it decides nothing"`
 	Claims    Claims   `json:"claims" doc:"The asker's own words. Nothing here was checked"`
 
 	Subject  Party   `json:"subject" doc:"On whose behalf"`
@@ -338,6 +339,7 @@ func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 		Title: a.Title, Verb: a.Verb, Target: a.Target, Resource: a.Resource.URN, Env: a.Resource.Env, Gate: a.Gate, Standing: a.Standing, BreakGlass: a.BreakGlass, Canary: a.Reveals(),
 		Statement: a.Statement, Kinds: []string{}, Chain: []Party{}, Rules: []Rule{}, Seats: []Seat{}, Reviews: []Reply{},
 		Data:    dataView(&a.Data),
+		Risk:    riskView(a),
 		Claims:  Claims{Reason: a.Claims.Reason, Ticket: a.Claims.Ticket, Intent: a.Claims.Intent, BreakGlass: a.Claims.BreakGlass},
 		Subject: Party{ID: a.Asker.Subject.ID, Name: a.Asker.Subject.Name}, Asks: a.Asks(), Policy: a.Policy, Reason: a.Reason,
 		Repeats: a.Repeats, Locks: a.OpenTransaction, Gone: a.AskerGone, Grant: a.GrantID, Outcome: a.Outcome, RowLimit: known(bounds.Rows),

@@ -66,11 +66,13 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, "PATH="+os.Getenv("PATH")+string(os.PathListSeparator)+os.Getenv(pgBin))
 			e.Values[running{}] = map[string]*process{}
+			e.Values[screens{}] = &screen{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus, "until": cmdUntil, "start": cmdStart, "waitfor": cmdWaitFor, "signal": cmdSignal, "ended": cmdEnded,
 			"capture": cmdCapture, "house": cmdHouse, "serve": cmdServe, "psql": cmdPSQL, "provoke": cmdProvoke, "sqlite": cmdSQLite, "evil": cmdEvil, "harmless": cmdHarmless, "taken": cmdTaken, "receiver": cmdReceiver,
+			"tty": cmdTTY, "screen": cmdScreen, "keys": cmdKeys, "resize": cmdResize, "left": cmdLeft,
 		},
 	})
 }

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/assenthq/assent/client"
 	"github.com/spf13/cobra"
@@ -12,6 +10,7 @@ import (
 func (a *app) tailCmd() *cobra.Command {
 	var from int64
 	var n int
+	var f picks
 	c := &cobra.Command{
 		Use: "tail", Short: "Follow the log as it is written", Args: exactly(),
 		Long: `Print the newest records, then each new one as it is written (until interrupted).
@@ -36,7 +35,7 @@ Harmless reads go to the traffic spool and appear here when their segment is sea
 				}
 			}
 			err = c.Tail(cmd.Context(), client.TailOptions{Records: true, From: from}, func(e client.Event) error {
-				if e.Record != nil {
+				if e.Record != nil && f.takes(e.Record) {
 					return a.printRecord(e.Record)
 				}
 				return nil
@@ -49,6 +48,12 @@ Harmless reads go to the traffic spool and appear here when their segment is sea
 	}
 	c.Flags().Int64Var(&from, "from", -1, "index of the first record")
 	c.Flags().IntVarP(&n, "lines", "n", 10, "how many of the newest records to begin with")
+	c.Flags().StringVar(&f.actor, "actor", "", "only records of actors with this in their id")
+	c.Flags().StringVar(&f.person, "person", "", "only of people with this in their id")
+	c.Flags().StringVar(&f.kind, "type", "", "only of this type, or of those below it: token, token.mint")
+	c.Flags().StringVar(&f.decision, "decision", "", "only with this decision: deny")
+	c.Flags().StringVar(&f.resource, "resource", "", "only of resources with this in their name")
+	c.Flags().StringVar(&f.text, "grep", "", "only with this text in what is printed")
 	return c
 }
 
@@ -56,12 +61,6 @@ func (a *app) printRecord(r *client.Record) error {
 	if a.json {
 		return a.printLine(r)
 	}
-	parts := []string{fmt.Sprintf("#%d", r.Index), r.Time.Local().Format("15:04:05"), inline(r.Type)}
-	for _, p := range []string{r.Decision, r.Outcome, r.Actor, r.Person, r.Title, r.Resource, r.Approval, r.Detail["what"]} {
-		if p != "" {
-			parts = append(parts, clip(inline(p), 80))
-		}
-	}
-	a.printf("%s\n", strings.Join(parts, "  "))
+	a.printf("%s\n", recordLine(r, isTerminal(a.out)))
 	return nil
 }
