@@ -34,7 +34,11 @@ func EffectsOf(a *approval.Approval) []Effect {
 	sayPreview(say, a.Preview)
 	bounds := a.Bounds()
 	if bounds.Rows.Known {
-		say("bound", "Stops after %s, whatever the statement says", show.Plural(bounds.Rows.N, "row"))
+		what := "Stops"
+		if len(a.Items) > 0 {
+			what = "Each stops"
+		}
+		say("bound", "%s after %s, whatever the statement says", what, show.Plural(bounds.Rows.N, "row"))
 	}
 	byMethod := map[string][]string{}
 	for _, class := range slices.Sorted(maps.Keys(bounds.Masks)) {

@@ -42,6 +42,8 @@ var (
 	ErrFrozen = errors.New("you are frozen, so you change nothing")
 	// ErrNobody refuses somebody who isn't an administrator where there is none to ask.
 	ErrNobody = errors.New("there is no administrator to ask: the configuration names none (admins:)")
+	// ErrUnbelieved refuses everybody while rows about people can't be believed.
+	ErrUnbelieved = errors.New("the directory can't be believed, so nobody can tell who else administers: nothing is changed until this server was started on rows that can be (its log names them)")
 )
 
 // A BodyError says to its author what is wrong with what should be applied.

@@ -38,11 +38,20 @@ type Approvals interface {
 	Subscribe(ctx context.Context) <-chan approval.Event
 }
 
+// A Directory knows who administers, and whether that can be believed.
+type Directory interface {
+	identity.Directory
+	// Check errs while nobody can tell who is in a group.
+	Check(ctx context.Context) error
+	// Silenced are those who would be in a group but for what was done lately.
+	Silenced(group string) []identity.Person
+}
+
 // Options says what an Engine works with; all but Stopped, Clock and Logger are needed.
 type Options struct {
 	Box       *sealed.Box
 	Approvals Approvals
-	Directory identity.Directory
+	Directory Directory
 	Admins    []string          // groups whose members allow each other's changes
 	Stopped   func(string) bool // whether a person is frozen
 	Clock     func() time.Time
@@ -77,11 +86,12 @@ func New(o Options) (*Engine, error) {
 // Handle teaches e a kind of change, before anything is proposed.
 func (e *Engine) Handle(what string, a Applier) { e.kinds[what] = a }
 
-// administrators are the people who may allow a change, each once.
+// administrators are the people who may allow a change, each once; with those who
+// can't just now, so that nobody is alone because the others were silenced.
 func (e *Engine) administrators() []string {
 	var ids []string
 	for _, g := range e.o.Admins {
-		for _, p := range e.o.Directory.Members(g) {
+		for _, p := range slices.Concat(e.o.Directory.Members(g), e.o.Directory.Silenced(g)) {
 			if p.ID != Operator && !slices.Contains(ids, p.ID) {
 				ids = append(ids, p.ID)
 			}
@@ -131,6 +141,9 @@ func (e *Engine) propose(ctx context.Context, p Proposal) (Entry, error) {
 		return Entry{}, errors.New("it needs an author, and at most 4 MiB")
 	case e.o.Stopped(p.Author.ID):
 		return Entry{}, ErrFrozen
+	}
+	if err := e.o.Directory.Check(ctx); err != nil {
+		return Entry{}, errors.Join(ErrUnbelieved, err)
 	}
 	if err := kind.Check(ctx, p.Body); err != nil {
 		return Entry{}, err

@@ -199,6 +199,8 @@ func (c *Console) controlled(w http.ResponseWriter, r *http.Request, what string
 		c.fail(w, r, http.StatusConflict, "It is not frozen any more.", "Go back to what is.")
 	case errors.Is(err, change.ErrNobody):
 		c.fail(w, r, http.StatusForbidden, "There is no administrator to ask.", "The configuration names them under admins; whoever runs the server can let it go with assent thaw.")
+	case errors.Is(err, change.ErrUnbelieved):
+		c.fail(w, r, http.StatusServiceUnavailable, "Rows about people can't be believed, so nobody can tell who administers. Nothing was changed.", "The server's log names them; they are put right while it is stopped.")
 	case errors.Is(err, change.ErrFrozen):
 		c.fail(w, r, http.StatusForbidden, "You are frozen, so you change nothing.", "Ask an administrator.")
 	default:

@@ -51,6 +51,10 @@ type directory struct {
 	gone map[string]bool
 }
 
+func (d *directory) Check(context.Context) error { return nil }
+
+func (d *directory) Silenced(string) []identity.Person { return nil }
+
 func (d *directory) Person(id string) (identity.Person, bool) {
 	p, ok := d.Static.Person(id)
 	return p, ok && !d.gone[id]

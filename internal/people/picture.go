@@ -16,6 +16,7 @@ type picture struct {
 	until     time.Time // when time alone makes another of it
 	byID      map[string]*entry
 	members   map[string][]identity.Person
+	silenced  map[string][]identity.Person // who would be members
 	actors    map[string]identity.Actor
 	actorList []identity.Actor
 	turns     map[string][]string // person id → groups they are on call for
@@ -76,7 +77,7 @@ func (d *Directory) draw(now time.Time) *picture {
 	prov := d.provisions()
 	w := &drawing{
 		d: d, now: now, same: sets{}, kin: sets{}, mute: map[string]bool{}, since: map[string]time.Time{}, turns: map[string][]string{},
-		pic: &picture{until: now.Add(24 * time.Hour), byID: map[string]*entry{}, members: map[string][]identity.Person{}, actors: map[string]identity.Actor{}, prov: prov},
+		pic: &picture{until: now.Add(24 * time.Hour), byID: map[string]*entry{}, members: map[string][]identity.Person{}, silenced: map[string][]identity.Person{}, actors: map[string]identity.Actor{}, prov: prov},
 	}
 	for id := range d.cfg.people {
 		w.join(id, id)
@@ -204,6 +205,7 @@ func (w *drawing) persons() {
 			}
 		}
 		w.enter(b)
+		w.silence(b)
 	}
 	for g := range w.pic.members {
 		slices.SortStableFunc(w.pic.members[g], func(a, b identity.Person) int {

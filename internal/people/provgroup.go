@@ -133,6 +133,9 @@ func (p *Provisioning) checkGroup(ctx context.Context, w *sealed.Writer, old, g 
 	if err := checkTexts([]string{g.Display, g.External}); err != nil {
 		return err
 	}
+	if strings.HasPrefix(g.External, ownGroup) {
+		return fmt.Errorf("an externalId doesn't begin with %s: such names are this server's to give: %w", ownGroup, ErrRefused)
+	}
 	g.Members = tidy(g.Members)
 	if len(g.Members) > maxMembers {
 		return fmt.Errorf("more than %d members: %w", maxMembers, ErrRefused)
@@ -186,6 +189,9 @@ type provision struct {
 	gone   bool     // disabled or deleted
 	groups []string // ours, through the configuration's mapping
 	name   string
+
+	since time.Time // when it was changed last
+	had   []string  // groups, though it be gone
 }
 
 // provisions gathers what provisioning says, by account. Of several entries for
@@ -212,7 +218,7 @@ func (d *Directory) provisions() map[string]*provision {
 			}
 		}
 	}
-	out, ended := map[string]*provision{}, map[string]bool{}
+	out, ended := map[string]*provision{}, map[string]*provision{}
 	for id, e := range d.users {
 		u := &e.Value
 		account := u.Account()
@@ -220,7 +226,12 @@ func (d *Directory) provisions() map[string]*provision {
 			continue
 		}
 		if !u.Deleted.IsZero() {
-			ended[account] = true
+			p := ended[account]
+			if p == nil {
+				p = &provision{gone: true}
+				ended[account] = p
+			}
+			p.take(u.Deleted, groups[id])
 			continue
 		}
 		p := out[account]
@@ -229,7 +240,7 @@ func (d *Directory) provisions() map[string]*provision {
 			out[account] = p
 		}
 		p.gone = p.gone || !u.Active
-		p.groups = append(p.groups, groups[id]...)
+		p.take(u.Changed, groups[id])
 		p.name = u.Display
 		if p.name == "" {
 			p.name = strings.TrimSpace(u.Name.Given + " " + u.Name.Family)
@@ -238,15 +249,23 @@ func (d *Directory) provisions() map[string]*provision {
 			p.name = u.Name.Formatted
 		}
 	}
-	for account := range ended {
+	for account, p := range ended {
 		if out[account] == nil {
-			out[account] = &provision{gone: true}
+			out[account] = p
 		}
 	}
 	for _, p := range out {
-		if p.groups = tidy(p.groups); p.gone {
-			p.groups = nil
+		if p.had = tidy(p.had); !p.gone {
+			p.groups = p.had
 		}
 	}
 	return out
+}
+
+// take adds one entry of an account.
+func (p *provision) take(changed time.Time, groups []string) {
+	p.had = append(p.had, groups...)
+	if changed.After(p.since) {
+		p.since = changed
+	}
 }

@@ -366,6 +366,20 @@ func TestAProvisionedGroup(t *testing.T) {
 	}
 }
 
+// An id that this server gave is no other group's, by whatever name it comes.
+func TestAnIDOfOursIsNoExternalId(t *testing.T) {
+	x := newSite(t)
+	id := x.user("ana", "00uana")
+	g := x.group("Owners", "")
+	if code, _ := x.send("POST", "Groups", object{"displayName": "Alias", "externalId": "scim:" + g, "members": []object{{"value": id}}}); code != 400 {
+		t.Errorf("another group is called %s: %d", g, code)
+	}
+	other := x.group("Others", "00gothers", id)
+	if code, _ := x.send("PATCH", "Groups/"+other, object{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"}, "Operations": []object{{"op": "replace", "path": "externalId", "value": "scim:" + g}}}); code != 400 {
+		t.Errorf("another group comes to be called %s: %d", g, code)
+	}
+}
+
 // Whom provisioning disables doesn't get in, leaves every group, and stays known.
 func TestDisabled(t *testing.T) {
 	x := newSite(t)
