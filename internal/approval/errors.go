@@ -74,7 +74,7 @@ func (e *UnsatisfiableError) ForAsker() (reason, hint string) {
 		return reason + fmt.Sprintf("one of them because a reviewer denied the same at %s UTC, and there aren't as many who may review it", d.Time.UTC().Format("15:04")),
 			fmt.Sprintf("ask again after %s UTC, or for something else", d.Until.UTC().Format("15:04"))
 	}
-	return reason + "and there aren't as many who may review it", "the policy's owner must name more people: assent policy check --config says where"
+	return reason + "and there aren't as many who may review it", "reviewers of an issuer's group have to sign in once; otherwise the policy's owner must name more people: assent doctor --config says where"
 }
 
 // Error is for operators and the log: it names people.

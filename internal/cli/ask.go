@@ -20,7 +20,12 @@ With --plan FILE an actor asks people for several actions at once: all of them a
 approved, or none. The file lists action and resource of each, as the API has them.
 What policy allows anyway flows without being asked for; what it denies refuses the
 plan. Exit status: 0 approved, 75 still pending, 77 not approved. With --json each
-approved item has the result to evaluate it again with.`,
+approved item has the result to evaluate it again with. Such a file:
+
+    - action: { name: copy, properties: { kinds: [data.export], target: customers, payload: COPY customers TO STDOUT } }
+      resource: { type: postgres, id: "postgres:shop/customers" }
+    - action: { name: delete, properties: { kinds: [data.delete], target: drafts, payload: DELETE FROM drafts } }
+      resource: { type: postgres, id: "postgres:shop/drafts" }`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if p.file != "" {
 				return a.askPlan(cmd, &p)

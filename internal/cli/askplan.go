@@ -141,6 +141,9 @@ func holding(file string, decisions []*client.Decision) (held []*client.Decision
 			why := "no reason given"
 			if d.Context != nil {
 				why = strings.TrimSpace(d.Context.Reason + " " + d.Context.Rule)
+				if d.Context.Reason == "obligations" {
+					why = "policy masks or limits it, which only a gate can do: ask it there (rule " + d.Context.Rule + ")"
+				}
 			}
 			return nil, nil, nil, failf(exitDenied, "item %d of %s is denied, so nothing was asked: %s", i+1, file, inline(why))
 		}

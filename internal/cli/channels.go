@@ -37,7 +37,7 @@ func (a *app) channelsListCmd() *cobra.Command {
 			}
 			w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 			for _, ch := range all {
-				state := "works"
+				state := "nothing failed"
 				if ch.Dead+ch.Failing > 0 {
 					state = strconv.Itoa(ch.Failing) + " failing, " + strconv.Itoa(ch.Dead) + " dead: " + clip(inline(ch.Error), 80)
 				}

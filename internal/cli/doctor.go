@@ -69,6 +69,9 @@ func (a *app) examine(ctx context.Context, file string) []finding {
 			add("ok", "", "configuration %s: %s", file, contents(cfg))
 			out = append(out, a.examinePeople(cfg)...)
 			out = append(out, examineReviewers(cfg)...)
+			for _, o := range server.Oversights(cfg) {
+				out = append(out, finding{o.What, "problem", o.Remedy})
+			}
 			out = append(out, examineIssuers(ctx, cfg)...)
 			out = append(out, examineChannels(ctx, cfg)...)
 		}

@@ -236,6 +236,9 @@ func (a *app) sessionsCmd() *cobra.Command {
 			if a.json {
 				return a.printJSON(list)
 			}
+			if len(list) == 0 {
+				a.printf("nobody is signed in\n")
+			}
 			w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 			for _, s := range list {
 				how := s.How

@@ -26,6 +26,9 @@ func (a *app) passkeysCmd() *cobra.Command {
 			if a.json {
 				return a.printJSON(keys)
 			}
+			if len(keys) == 0 {
+				a.printf("no passkeys: one is registered in the console, under Settings\n")
+			}
 			w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 			for i := range keys {
 				k := &keys[i]

@@ -27,6 +27,9 @@ func (a *app) accountsCmd() *cobra.Command {
 			if a.json {
 				return a.printJSON(map[string]any{"accounts": accounts, "links": links})
 			}
+			if len(accounts)+len(links) == 0 {
+				a.printf("no account leads to you, and none is linked\n")
+			}
 			w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 			for _, x := range accounts {
 				state := "never signed in"
@@ -64,6 +67,9 @@ func (a *app) standInCmd() *cobra.Command {
 			}
 			if a.json {
 				return a.printJSON(list)
+			}
+			if len(list) == 0 {
+				a.printf("nobody stands in for anybody\n")
 			}
 			w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 			for _, s := range list {

@@ -43,7 +43,7 @@ type Tried struct {
 // setupForm is what a person typed. Nothing of it is kept.
 type setupForm struct {
 	Issuer, IssuerName, Client, Reviewers, Admins string
-	Reviewer, Owner                               string
+	Reviewer, Owner, Account                      string
 	Gate, Host, Port, Database, User, Listen      string
 	Agent                                         string
 	Pack, Statement                               string
@@ -68,7 +68,7 @@ func setupFormOf(r *http.Request) setupForm {
 	get := func(name, unset string) string { return cmp.Or(strings.TrimSpace(r.PostFormValue(name)), unset) }
 	return setupForm{
 		Issuer: get("issuer", ""), IssuerName: get("issuer_name", "corp"), Client: get("client", "assent"), Reviewers: get("reviewers", ""), Admins: get("admins", ""),
-		Reviewer: get("reviewer", "mira"), Owner: get("owner", "dana"),
+		Reviewer: get("reviewer", "mira"), Owner: get("owner", "dana"), Account: get("account", ""),
 		Gate: get("gate", "shop"), Host: get("host", ""), Port: get("port", "5432"), Database: get("database", "shop"), User: get("user", "app"), Listen: get("listen", "127.0.0.1:6432"),
 		Agent: get("agent", "nightly-exporter"), Pack: get("pack", firstPack), Statement: get("statement", "DELETE FROM orders WHERE created < now() - interval '2 years'"),
 	}
@@ -82,7 +82,7 @@ groups:
   reviewers: { from: [{{q (print .IssuerName "|" .Reviewers)}}] }
   admins:    { from: [{{q (print .IssuerName "|" .Admins)}}] }
 people:
-  - { id: {{q .Owner}} }
+  - { id: {{q .Owner}}{{with .Account}}, accounts: [{{q (print $.IssuerName "|" .)}}]{{end}} }{{if not .Account}} # without accounts: nobody knows them when they sign in, and they may review what their agent asks{{end}}
 {{else}}people:
   - { id: {{q .Reviewer}}, groups: [reviewers, admins] }
   - { id: {{q .Owner}} }

@@ -346,7 +346,7 @@ func (i *Issuer) oauth(ctx context.Context, f *found, redirect string) (*oauth2.
 	}
 	secret, err := i.c.Secret(ctx)
 	if err != nil {
-		return nil, &Error{Issuer: i.c.Name, What: "its client secret can't be read here", Remedy: "look into this server's log", Kind: ErrDown, cause: err}
+		return nil, &Error{Issuer: i.c.Name, What: "its client secret can't be read here", Remedy: "see client_secret: in the configuration, and this server's log", Kind: ErrDown, cause: err}
 	}
 	o.ClientSecret = string(secret)
 	return o, nil

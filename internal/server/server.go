@@ -347,6 +347,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	s.tellGaps(ctx)
+	s.tellOversights(ctx)
 	if err := s.sealLeftovers(ctx); err != nil {
 		return err
 	}
