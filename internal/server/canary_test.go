@@ -65,7 +65,7 @@ func TestCanarySlots(t *testing.T) {
 
 // TestCanaries: one is planted once, looks like a hold, and tells what it was after the answer.
 func TestCanaries(t *testing.T) {
-	hour := (time.Now().UTC().Hour() + 3) % 24 // so that none is due by itself meanwhile
+	hour := (time.Now().UTC().Hour() + 3) % 24                            // so that none is due by itself meanwhile
 	one := strings.Replace(canaryConfig, "per_week: 3", "per_week: 1", 1) // another could be due at the same time
 	b := newSignedIn(t, "admins: [reviewers]\n"+strings.Replace(one, "zone: Europe/Berlin", fmt.Sprintf("from: \"%02d:00\"\n  to: \"%02d:59\"", hour, hour), 1))
 	mira := b.surfer()
