@@ -21,6 +21,7 @@ const (
 	maxClaim     = 1_000
 	maxStatement = 2_400 // fits a section of each chat with room for escapes
 	maxWhy       = 1_000
+	maxPlace     = 600 // of a resource or destination: longer than the API takes one
 )
 
 // A Card is an approval as people see it outside the console. Its texts are fit
@@ -61,6 +62,8 @@ type Card struct {
 	Created, Expires time.Time
 	Assurance        string // that a review needs
 	OpenTransaction  bool
+
+	short bool // a resource or destination is too long to be shown whole
 }
 
 // A Claim is something that the asker says and nobody checked.
@@ -70,6 +73,7 @@ type Claim struct{ Name, Text string }
 type Item struct {
 	N                      int
 	Kind, Title, Statement string
+	On, Where              string // as of a card
 	Cut                    int
 	Risk                   Risk
 	State                  State
@@ -101,7 +105,7 @@ func (c *Card) Whole() bool {
 			return false
 		}
 	}
-	return c.Cut == 0
+	return c.Cut == 0 && !c.short
 }
 
 // Chat says whether a click in a chat may approve this: policy allows it, it is
@@ -118,17 +122,18 @@ func Of(a *approval.Approval, seats []approval.Seat, publicURL string) *Card {
 	c := &Card{
 		ID: a.ID, Digest: a.Digest.String(), Version: a.Version, URL: strings.TrimSuffix(publicURL, "/") + "/approvals/" + a.ID,
 		State: StateOf(a), Pending: a.State == approval.Pending, Over: over(a.State), Risk: RiskOf(a), Title: show.Plain(Title(a), maxTitle),
-		Who: who(a), For: show.Plain(Subject(a), maxTitle), Kinds: kinds(a.Kinds), On: show.Plain(Resource(a), maxTitle),
+		Who: who(a), For: show.Plain(Subject(a), maxTitle), Kinds: kinds(a.Kinds), On: show.Plain(Resource(a), maxPlace), Where: show.Plain(Where(a), maxPlace),
 		Data: data(&a.Data), Why: show.Plain(a.Reason, maxWhy), Claims: claims(&a.Claims),
 		Asks: show.Plain(a.Asks(), maxTitle), Seats: len(seats), Decided: Decided(a),
 		Created: a.Created, Expires: a.Expires, Assurance: a.Assurance(), OpenTransaction: a.OpenTransaction,
 	}
 	c.Statement, c.Cut = show.Text(a.Statement, maxStatement)
+	c.short = len(a.Items) == 0 && tooLong(a)
 	if len(a.Items) > 0 {
 		c.Items = planItems(a)
 	}
-	if d := a.Data.Destination; d != "client" {
-		c.Where = show.Plain(d, maxTitle)
+	for i := range a.Items {
+		c.short = c.short || tooLong(ItemOf(a, i))
 	}
 	for _, e := range EffectsOf(a) {
 		c.Effects = append(c.Effects, Effect{e.Class, show.Plain(e.Text, maxClaim)})
@@ -155,6 +160,11 @@ func Of(a *approval.Approval, seats []approval.Seat, publicURL string) *Card {
 		}
 	}
 	return c
+}
+
+// tooLong reports that where a happens, or where its data goes, can't be shown whole.
+func tooLong(a *approval.Approval) bool {
+	return len(Resource(a)) > maxPlace || len(Where(a)) > maxPlace
 }
 
 func over(s approval.State) bool {

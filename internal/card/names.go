@@ -1,6 +1,7 @@
 package card
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/assenthq/assent/internal/approval"
@@ -67,10 +68,48 @@ func Subject(a *approval.Approval) string {
 	return "nobody"
 }
 
-// Resource is the URN without its scheme's repetition: "billing/prod/customers".
+// Resource names what a is done to: of a plan, everything that it is done to.
 func Resource(a *approval.Approval) string {
-	if a.Resource.URN == "" {
-		return "unnamed resource"
+	if all := strings.Join(a.Places(), ", "); all != "" {
+		return all
 	}
-	return a.Resource.URN
+	return "unnamed resource"
+}
+
+// Where names the places outside to which data leaves, each once; "" when all
+// of it goes back to the asker.
+func Where(a *approval.Approval) string {
+	var out []string
+	add := func(to string) {
+		if to != "" && to != "client" && !slices.Contains(out, to) {
+			out = append(out, to)
+		}
+	}
+	for i := range a.Items {
+		add(a.Items[i].Data.Destination)
+	}
+	if len(a.Items) == 0 {
+		add(a.Data.Destination)
+	}
+	return strings.Join(out, ", ")
+}
+
+// WhereTrust is how far those places are trusted: of several, as the least trusted.
+func WhereTrust(a *approval.Approval) string {
+	if len(a.Items) == 0 {
+		return a.Data.DestinationTrust
+	}
+	all := map[string]bool{}
+	for i := range a.Items {
+		if d := &a.Items[i].Data; d.Destination != "" && d.Destination != "client" {
+			all[d.DestinationTrust] = true
+		}
+	}
+	switch {
+	case all["external"]:
+		return "external"
+	case len(all) == 1 && all["internal"]:
+		return "internal"
+	}
+	return ""
 }

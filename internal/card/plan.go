@@ -54,7 +54,7 @@ func planItems(a *approval.Approval) []Item {
 	out, left := make([]Item, 0, len(a.Items)), maxStatement
 	for _, i := range Order(a) {
 		of := ItemOf(a, i)
-		item := Item{N: i + 1, Kind: string(Worst(of.Kinds)), Title: show.Plain(of.Title, maxTitle), Risk: RiskOf(of), State: StateOf(of)}
+		item := Item{N: i + 1, Kind: string(Worst(of.Kinds)), Title: show.Plain(of.Title, maxTitle), Risk: RiskOf(of), State: StateOf(of), On: show.Plain(Resource(of), maxPlace), Where: show.Plain(Where(of), maxPlace)}
 		item.Statement, item.Cut = show.Text(of.Statement, left)
 		left -= len(of.Statement) - item.Cut
 		out = append(out, item)

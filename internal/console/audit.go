@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -269,10 +270,13 @@ func csvLines(w io.Writer) (line func(*audit.Record), end func(string)) {
 		}
 }
 
-// cell keeps a spreadsheet from taking an agent's words for a formula.
-func cell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
+// maxCell is what a spreadsheet's cell takes, in bytes.
+const maxCell = 32_000
+
+// formula is where a spreadsheet would begin to compute: at a cell's beginning,
+// and behind what it takes for the end of one. Where people write decimals with a
+// comma that is a semicolon, and our quotes are then none.
+var formula = regexp.MustCompile(`(^|[;,|])([\s"']*)([=+@＝＋＠－-])`)
+
+// cell keeps a spreadsheet from taking an agent's words for a formula, or for a row of its own.
+func cell(s string) string { return formula.ReplaceAllString(plain(s, maxCell), "$1$2'$3") }

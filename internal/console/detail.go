@@ -172,9 +172,9 @@ func (c *Console) chainOf(a *approval.Approval, class string) []Avatar {
 		Name: visible(resourceName(a), maxName), Initials: short2(a.Resource.Type), Class: "sys",
 		Under: visible(strings.Join(nonEmpty(target, a.Verb, a.Resource.Env), " · "), maxName), Title: plain(a.Resource.URN, maxTitle),
 	})
-	if dst := a.Data.Destination; dst != "" && dst != "client" {
-		v := Avatar{Name: visible(dst, maxName), Initials: short2(dst), Class: "sys", Under: visible("destination", maxTitle)}
-		switch a.Data.DestinationTrust {
+	if dst := card.Where(a); dst != "" {
+		v := Avatar{Name: visible(dst, maxTitle), Initials: short2(dst), Class: "sys", Under: visible("destination", maxTitle), Title: plain(dst, maxClaim)}
+		switch card.WhereTrust(a) {
 		case "external":
 			v.Class, v.Under = "out", visible("outside, as configured", maxTitle)
 		case "internal":
@@ -183,7 +183,7 @@ func (c *Console) chainOf(a *approval.Approval, class string) []Avatar {
 			v.Class, v.Under = "out", visible("not a known place", maxTitle)
 		}
 		out = append(out, v)
-	} else if dst == "client" {
+	} else if a.Data.Destination == "client" {
 		out = append(out, Avatar{Name: visible("back to the asker", maxTitle), Initials: "↩", Class: "sys", Under: visible("destination", maxTitle)})
 	}
 	return out

@@ -17,6 +17,7 @@ type planItem struct {
 	Title    []Piece
 	Kinds    []string
 	Resource []Piece
+	Where    []Piece // its data leaves for; nil: it doesn't
 	Why      []Piece
 	Lines    []Line
 	Cut      int
@@ -40,7 +41,7 @@ func (c *Console) itemsOf(ctx context.Context, a *approval.Approval) (out []plan
 	for rank, i := range card.Order(a) {
 		of := card.ItemOf(a, i)
 		item := planItem{
-			N: i + 1, ID: of.ID, Risk: card.RiskOf(of), Title: visible(of.Title, maxTitle), Resource: visible(resourceName(of), maxTitle),
+			N: i + 1, ID: of.ID, Risk: card.RiskOf(of), Title: visible(of.Title, maxTitle), Resource: visible(resourceName(of), maxClaim), Where: visible(card.Where(of), maxClaim),
 			Why: visible(of.Reason, maxClaim), Effects: effectsOf(of),
 		}
 		item.Open = rank == 0 || item.Risk.Class != "mod"

@@ -29,6 +29,7 @@ func TestVisible(t *testing.T) {
 		"tags \U000e0041 here":      `tags \U000e0041 here`,
 		"bad \xff\xfe bytes":        `bad \xff\xfe bytes`,
 		"two\nlines\tand a tab":     "two⏎lines⇥and a tab",
+		"not ⏎ our ⇥ signs":         `not \u23ce our \u21e5 signs`,
 		"filler\u3164\u2800\u115f":  `filler\u3164\u2800\u115f`,
 		"z\u0301\u0301\u0301ok":     "z\u0301\u0301\u0301ok",
 		"z\u0301\u0301\u0301\u0301": "z\u0301\u0301\u0301" + `\u0301`,

@@ -239,6 +239,26 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// An agent that puts what a room watches into a plan with something else is told of there all the same.
+func TestAPlanGoesWhereverItsItemsGo(t *testing.T) {
+	h := notifytest.New(t)
+	b := newBoard("board")
+	h.Dispatch("n1", []notify.Route{
+		{Channel: "board", Place: "#billing", Resources: []string{"postgres:billing/prod/*"}},
+		{Channel: "board", Place: "#test", Envs: []string{"test"}},
+		{Channel: "board", Place: "#else", Resources: []string{"postgres:hr/*/*"}},
+	}, b)
+	h.AskPlan("select 1")
+	h.Eventually("both rooms are told", func() bool { return b.posts() == 2 })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for ref := range b.show {
+		if strings.HasPrefix(ref, "#else") {
+			t.Error("told where nobody watches it")
+		}
+	}
+}
+
 func TestDesk(t *testing.T) {
 	h := notifytest.New(t)
 	desk := h.Desk()

@@ -70,11 +70,22 @@ func (r *Route) fits(a *approval.Approval) bool {
 		}
 		return false
 	}) && any(r.Groups, func(g string) bool { return slices.Contains(groups, g) }) &&
-		any(r.Envs, func(e string) bool { return e == a.Resource.Env }) &&
+		any(r.Envs, func(e string) bool { return slices.Contains(envs(a), e) }) &&
 		any(r.Resources, func(p string) bool {
-			ok, _ := path.Match(p, a.Resource.URN) // checked when it was configured
-			return ok
+			return slices.ContainsFunc(a.Places(), func(urn string) bool {
+				ok, _ := path.Match(p, urn) // checked when it was configured
+				return ok
+			})
 		}) && r.grave(card.RiskOf(a).Class)
+}
+
+// envs are the environments that a is about: of a plan, those of all its items.
+func envs(a *approval.Approval) []string {
+	out := []string{a.Resource.Env}
+	for i := range a.Items {
+		out = append(out, a.Items[i].Resource.Env)
+	}
+	return out
 }
 
 func (r *Route) grave(class string) bool {

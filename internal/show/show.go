@@ -16,13 +16,17 @@ type Piece struct{ Class, Text, Title string }
 // maxMarks is how many combining marks one letter may have.
 const maxMarks = 3
 
+// The signs of ours for a line's end and a tab. Whoever writes one is shown its
+// escape: "-- all of it ⏎ WHERE id = 1" must not look like two lines.
+const newline, tab = '⏎', '⇥'
+
 // Line splits at most max bytes of s into plain runs and escapes. Newlines and
 // tabs become signs too: what is shown so is one line.
 func Line(s string, max int) []Piece {
 	short, cut := Bounded(s, max)
 	out := Escapes(short, "")
 	for i := range out {
-		out[i].Text = strings.NewReplacer("\n", "⏎", "\t", "⇥").Replace(out[i].Text)
+		out[i].Text = strings.NewReplacer("\n", string(newline), "\t", string(tab)).Replace(out[i].Text)
 	}
 	if cut > 0 {
 		out = append(out, Piece{"esc", "…", fmt.Sprintf("%s more bytes", Thousands(int64(cut)))})
@@ -62,7 +66,7 @@ func Escapes(s, class string) []Piece {
 		} else {
 			marks = 0
 		}
-		if r == utf8.RuneError && n == 1 || Deceiving(r) || marks > maxMarks {
+		if r == utf8.RuneError && n == 1 || Deceiving(r) || r == newline || r == tab || marks > maxMarks {
 			if start < i {
 				out = append(out, Piece{Class: class, Text: s[start:i]})
 			}

@@ -397,3 +397,21 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestPlan: the same words on two systems are two things, and the mail says which is which.
+func TestPlan(t *testing.T) {
+	h := notifytest.New(t)
+	p := newPost(t, false)
+	c := channel(t, p, func(o *email.Options) { o.Clock = h.Clock })
+	if _, err := c.Post(t.Context(), "ops@example.com", "k", notifytest.Message(h, h.AskPlan("select 1"))); err != nil {
+		t.Fatal(err)
+	}
+	l := p.letters()[0]
+	for _, text := range []string{l.text, l.html} {
+		for _, want := range []string{"on postgres:billing/prod/customers, data leaves for https://two.example", "on postgres:billing/test/customers, data leaves for https://one.example"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("nobody sees %q in\n%s", want, text)
+			}
+		}
+	}
+}

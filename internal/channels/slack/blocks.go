@@ -26,6 +26,7 @@ const (
 	maxNamed     = 200
 	maxWhyShown  = 600
 	maxHereShown = 300
+	maxPlace     = maxText // more than a card has
 )
 
 // Buttons, by what they are called in what Slack sends back.
@@ -246,9 +247,9 @@ func (w *drawing) about(k *card.Card) {
 		w.say(b(done, maxSaid*2), nl)
 	}
 	w.say(b(k.Who, maxNamed), t(" for ", 9), b(k.For, maxNamed), nl)
-	w.say(tt(strings.Join(k.Kinds, ", "), maxNamed), t(" on ", 9), tt(k.On, maxNamed), nl)
+	w.say(tt(strings.Join(k.Kinds, ", "), maxNamed), t(" on ", 9), tt(k.On, maxPlace), nl)
 	if k.Where != "" {
-		w.say(t("Data leaves for ", 20), tt(k.Where, maxNamed), nl)
+		w.say(t("Data leaves for ", 20), tt(k.Where, maxPlace), nl)
 	}
 	w.say(t(k.Data, maxSaid))
 }
@@ -278,10 +279,21 @@ func (w *drawing) action(k *card.Card) bool {
 			w.say(t(fmt.Sprintf("And %s more, which only the console shows.", show.Plural(int64(len(k.Items)-i), "action")), maxSaid))
 			return false
 		}
-		w.say(b(fmt.Sprintf("%d. %s", i+1, item.Title), maxNamed), sp, tt(item.Kind, 60), sp, t(item.State.Name, 60))
+		w.say(b(fmt.Sprintf("%d. %s", item.N, item.Title), maxNamed), sp, tt(item.Kind, 60), sp, t(item.State.Name, 60))
+		w.say(place(item)...)
+		room -= units(item.On + item.Where)
 		code(item.Statement, item.Cut)
 	}
 	return whole
+}
+
+// place says on what an item is done, and where its data goes.
+func place(i card.Item) []piece {
+	out := []piece{t("on ", 9), tt(i.On, maxPlace)}
+	if i.Where != "" {
+		out = append(out, t(", data leaves for ", 20), tt(i.Where, maxPlace))
+	}
+	return out
 }
 
 const maxItems = 20

@@ -632,3 +632,20 @@ func TestManifest(t *testing.T) {
 		}
 	}
 }
+
+// TestPlan: the same words on two systems are two things, and the card says which is which.
+func TestPlan(t *testing.T) {
+	p := open(t, rooms)
+	a := p.AskPlan("select 1")
+	var blocks any
+	p.must(json.Unmarshal(p.card("C0OPS", a).Blocks, &blocks))
+	shown := ""
+	for _, b := range blocks.([]any) {
+		shown += texts(b)
+	}
+	for _, want := range []string{"2. select customers", "on postgres:billing/prod/customers, data leaves for https://two.example", "1. select customers", "on postgres:billing/test/customers, data leaves for https://one.example"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("nobody sees %q in %q", want, shown)
+		}
+	}
+}

@@ -29,7 +29,10 @@ type object = map[string]any
 // run is text in which nothing is markup: a TextRun is not read as Markdown. Only
 // the functions of dates are, so that their braces are kept apart.
 func run(s string, more ...object) object {
-	o := object{"type": "TextRun", "text": strings.ReplaceAll(s, "{{", "{\u2060{")}
+	for strings.Contains(s, "{{") { // "{{{" holds two
+		s = strings.ReplaceAll(s, "{{", "{\u2060{")
+	}
+	o := object{"type": "TextRun", "text": s}
 	for _, m := range more {
 		for k, v := range m {
 			o[k] = v
@@ -66,12 +69,12 @@ func cardOf(c *card.Card, v viewer) object {
 			return o
 		}(),
 		line(run(c.Who, bold), run(" for "+c.For)),
-		line(run(strings.Join(c.Kinds, ", ")+"  ·  "), run(c.On, bold), run(where(c), subtle)),
+		line(run(strings.Join(c.Kinds, ", ")+"  ·  "), run(c.On, bold), run(where(c.Where), subtle)),
 	}
 	body = append(body, statement(c.Statement, c.Cut)...)
 	for i := range c.Items {
 		it := &c.Items[i]
-		body = append(body, line(run(fmt.Sprintf("%d  ", i+1), subtle), run(it.Kind+"  ", object{"color": riskColour[it.Risk.Class]}), run(it.Title)))
+		body = append(body, line(run(fmt.Sprintf("%d  ", it.N), subtle), run(it.Kind+"  ", object{"color": riskColour[it.Risk.Class]}), run(it.Title)), line(run(it.On, bold), run(where(it.Where), subtle)))
 		body = append(body, statement(it.Statement, it.Cut)...)
 	}
 	body = append(body, line(run(c.Data)))
@@ -123,11 +126,11 @@ func cardOf(c *card.Card, v viewer) object {
 	return out
 }
 
-func where(c *card.Card) string {
-	if c.Where == "" {
+func where(to string) string {
+	if to == "" {
 		return ""
 	}
-	return "  →  " + c.Where
+	return "  →  " + to
 }
 
 func whyThere(c *card.Card) string {

@@ -101,7 +101,7 @@ func TestDrawn(t *testing.T) {
 		t.Fatalf("the oracle is blind: %+v", d)
 	}
 	p := newPlace(t)
-	sql := "select '**bold** [click](https://evil.example) <img src=x onerror=alert(1)> # head\n- item', '{{DATE(2026-01-01T00:00:00Z, SHORT)}}', 'a\u202egnp.exe', 'zero\u200bwidth' -- `code`\n\tfrom customers"
+	sql := "select '**bold** [click](https://evil.example) <img src=x onerror=alert(1)> # head\n- item', '{{DATE(2026-01-01T00:00:00Z, SHORT)}}', '{{{DATE(2026-02-02T00:00:00Z, SHORT)}}', 'a\u202egnp.exe', 'zero\u200bwidth' -- `code`\n\tfrom customers"
 	p.Ask(sql)
 	p.shown("customers")
 	d := draw(t, content(p.Posts(ops)[0]))
@@ -112,7 +112,7 @@ func TestDrawn(t *testing.T) {
 		t.Errorf("text became markup: %q", d.Tags)
 	}
 	text := strings.ReplaceAll(d.Text, "\u2060", "")
-	for _, want := range []string{"**bold** [click](https://evil.example) <img src=x onerror=alert(1)> # head", "- item", "{{DATE(2026-01-01T00:00:00Z, SHORT)}}", `a\u202egnp.exe`, `zero\u200bwidth`, "`code`", "from customers", "exporter for Sub"} {
+	for _, want := range []string{"**bold** [click](https://evil.example) <img src=x onerror=alert(1)> # head", "- item", "{{DATE(2026-01-01T00:00:00Z, SHORT)}}", "{{{DATE(2026-02-02T00:00:00Z, SHORT)}}", `a\u202egnp.exe`, `zero\u200bwidth`, "`code`", "from customers", "exporter for Sub"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the reader doesn't see %q in\n%s", want, text)
 		}

@@ -353,3 +353,16 @@ func TestFailuresOfTheService(t *testing.T) {
 		return strings.HasPrefix(all[len(all)-1], "dead")
 	})
 }
+
+// TestPlan: the same words on two systems are two things, and the card says which is which.
+func TestPlan(t *testing.T) {
+	p := newPlace(t)
+	p.AskPlan("select 1")
+	p.shown("Plan of 2")
+	said := strings.Join(strings.Fields(p.says(0)), " ")
+	for _, want := range []string{"2 data.read select customers postgres:billing/prod/customers → https://two.example", "1 data.read select customers postgres:billing/test/customers → https://one.example"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("nobody sees %q in %q", want, said)
+		}
+	}
+}

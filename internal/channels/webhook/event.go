@@ -57,7 +57,7 @@ type Approval struct {
 	Why       string   `json:"why" doc:"The rule's own words"`
 	Rules     []string `json:"rules,omitempty"`
 	Claims    []Claim  `json:"claims,omitempty" doc:"What the asker says and nobody checked"`
-	Items     []Item   `json:"items,omitempty" doc:"Actions of a plan, in order"`
+	Items     []Item   `json:"items,omitempty" doc:"Actions of a plan, the gravest first"`
 	Asks      string   `json:"asks" doc:"Who has to answer"`
 	Filled    int      `json:"filled" doc:"Seats that are taken"`
 	Seats     int      `json:"seats"`
@@ -93,8 +93,11 @@ type Claim struct {
 
 // Item is one action of a plan.
 type Item struct {
+	Place     int    `json:"place" doc:"In the plan, from 1"`
 	Kind      string `json:"kind"`
 	Title     string `json:"title"`
+	Resource  string `json:"resource"`
+	Where     string `json:"where,omitempty" doc:"Destination of data that leaves"`
 	Statement string `json:"statement"`
 	Cut       int    `json:"cut"`
 	Risk      Risk   `json:"risk"`
@@ -224,7 +227,7 @@ func approvalOf(c *card.Card) *Approval {
 		a.Claims = append(a.Claims, Claim(x))
 	}
 	for _, i := range c.Items {
-		a.Items = append(a.Items, Item{Kind: i.Kind, Title: i.Title, Statement: i.Statement, Cut: i.Cut, Risk: riskOf(i.Risk), State: i.State.Name})
+		a.Items = append(a.Items, Item{Place: i.N, Kind: i.Kind, Title: i.Title, Resource: i.On, Where: i.Where, Statement: i.Statement, Cut: i.Cut, Risk: riskOf(i.Risk), State: i.State.Name})
 	}
 	for _, r := range c.Reviews {
 		a.Reviews = append(a.Reviews, Review(r))

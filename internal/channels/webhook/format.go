@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -181,7 +182,9 @@ func jira(ev *Event, _ string) ([]byte, error) {
 	})
 }
 
+var noformat = regexp.MustCompile(`(?i)\{(noformat)`)
+
 // verbatim has Jira show what agents wrote as it is: no links, macros or markup in it.
 func verbatim(s string) string {
-	return "{noformat}\n" + strings.ReplaceAll(s, "{noformat", "{ noformat") + "\n{noformat}"
+	return "{noformat}\n" + noformat.ReplaceAllString(s, "{ $1") + "\n{noformat}"
 }

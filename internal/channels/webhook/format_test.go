@@ -118,7 +118,7 @@ func TestImportRefused(t *testing.T) {
 // disguise, or longer than it takes.
 func TestHostileText(t *testing.T) {
 	h := notifytest.New(t)
-	a := h.Ask("select '\u202e\u200b\x1b[2J{noformat}[Approve|https://evil.example] <script>' -- " + strings.Repeat("x", 2<<20))
+	a := h.Ask("select '\u202e\u200b\x1b[2J{noformat}{NoFormat}[Approve|https://evil.example] <script>' -- " + strings.Repeat("x", 2<<20))
 	c := card.Of(h.Get(a.ID), h.Engine.Progress(a), notifytest.PublicURL)
 	for _, f := range webhook.Formats() {
 		r := newReceiver(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
@@ -137,7 +137,7 @@ func TestHostileText(t *testing.T) {
 		if len(body) > 64<<10 || strings.ContainsAny(text, "\u202e\u200b\x1b") || !strings.Contains(text, `\u202e\u200b\u001b[2J`) {
 			t.Errorf("%s: %d bytes, %.300q", f, len(body), text)
 		}
-		if f == "jira" && strings.Count(text, "{noformat") != 2 {
+		if f == "jira" && strings.Count(strings.ToLower(text), "{noformat") != 2 {
 			t.Errorf("jira: the statement leaves its block: %.600q", text)
 		}
 		if !strings.Contains(text, "2,09") && f != "cloudevents" && f != "pagerduty" {

@@ -121,20 +121,37 @@ func (h *House) AskFor(kind action.Kind, sql string, reqs ...policy.Requirement)
 	if len(reqs) == 0 {
 		reqs = []policy.Requirement{{Rule: "hold", From: []string{"group:owners"}, Count: 1, Assurance: "chat"}}
 	}
+	a, _, err := h.Engine.Ask(context.Background(), h.question(kind, sql, "prod", "client", reqs))
+	h.must(err)
+	return a
+}
+
+// AskPlan has the agent ask for a plan of the same sql on a test system and on the
+// real one, each with a destination of its own.
+func (h *House) AskPlan(sql string) *approval.Approval {
+	h.Helper()
+	reqs := []policy.Requirement{{Rule: "hold", From: []string{"group:owners"}, Count: 1, Assurance: "chat"}}
+	a, _, err := h.Engine.AskPlan(context.Background(), []*approval.Question{
+		h.question(action.DataRead, sql, "test", "https://one.example", reqs),
+		h.question(action.DataRead, sql, "prod", "https://two.example", reqs),
+	})
+	h.must(err)
+	return a
+}
+
+func (h *House) question(kind action.Kind, sql, env, to string, reqs []policy.Requirement) *approval.Question {
 	sub, _ := h.Dir.Person("person:sub")
 	agent, _ := h.Dir.ActorByID("agent:exporter")
 	asker := identity.Asker{Subject: sub, Chain: []identity.Actor{agent}, Credential: "tok", Scopes: []string{identity.ScopeAct}}
-	a, _, err := h.Engine.Ask(context.Background(), &approval.Question{
+	return &approval.Question{
 		Action: &action.Action{
-			Kinds: []action.Kind{kind}, Verb: "select", Target: "customers",
-			Resource: action.Resource{URN: "postgres:billing/prod/customers", Type: "postgres", Env: "prod"},
+			Kinds: []action.Kind{kind}, Verb: "select", Target: "customers", Data: action.Data{Destination: to},
+			Resource: action.Resource{URN: "postgres:billing/" + env + "/customers", Type: "postgres", Env: env},
 			Subject:  sub.ID, Actors: asker.Links(), Payload: []byte(sql), Statement: sql,
 		},
 		Asker: asker, Title: "select customers", Statement: sql, Gate: "pg",
 		Decision: &policy.Decision{Verdict: policy.Review, Requirements: reqs, Bundle: "sha256:00", Rules: []policy.Hit{{Rule: reqs[0].Rule, Then: "review"}}, Reason: "customers are looked at by hand"},
-	})
-	h.must(err)
-	return a
+	}
 }
 
 // Get reads an approval.
