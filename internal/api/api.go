@@ -165,15 +165,16 @@ type Log interface {
 // its parts guard themselves.
 type server struct {
 	Options
-	base    string // public URL without a trailing slash
-	hosts   map[string]bool
-	sealer  *sealer
-	metrics *metrics
-	streams chan struct{} // one slot for each open event stream
-	probes  []*probe
-	retries retries
-	api     huma.API
-	mux     *http.ServeMux
+	base     string // public URL without a trailing slash
+	hosts    map[string]bool
+	sealer   *sealer
+	metrics  *metrics
+	streams  chan struct{} // one slot for each open event stream
+	byCaller openStreams
+	probes   []*probe
+	retries  retries
+	api      huma.API
+	mux      *http.ServeMux
 }
 
 // Prefixes are the path patterns that belong to this API, for whoever mounts it.

@@ -49,22 +49,26 @@ func (s *server) streamEvents(ctx context.Context, in *streamIn) (*huma.StreamRe
 	if err != nil {
 		return nil, err
 	}
+	busy := problem(http.StatusServiceUnavailable, "busy", "Too many event streams are open.")
+	busy.retryAfter = 30 * time.Second
+	if !s.byCaller.begin(nameOf(c)) {
+		return nil, busy
+	}
 	select {
 	case s.streams <- struct{}{}:
 	default:
-		p := problem(http.StatusServiceUnavailable, "busy", "Too many event streams are open.")
-		p.retryAfter = 30 * time.Second
-		return nil, p
+		s.byCaller.end(nameOf(c))
+		return nil, busy
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		defer func() { <-s.streams }()
+		defer func() { <-s.streams; s.byCaller.end(nameOf(c)) }()
 		s.metrics.streams.Inc()
 		defer s.metrics.streams.Dec()
 		_, w := humago.Unwrap(ctx)
 		ctx.SetHeader("Content-Type", "text/event-stream")
 		ctx.SetHeader("X-Accel-Buffering", "no") // a proxy that buffers would hold events back
 		ctx.SetStatus(http.StatusOK)
-		t := &tail{server: s, out: &eventWriter{w: w, control: http.NewResponseController(w)}, next: next, caller: c}
+		t := &tail{server: s, out: &eventWriter{w: w, control: http.NewResponseController(w)}, next: next, caller: c, checked: time.Now()}
 		if err := t.run(ctx.Context()); err != nil && ctx.Context().Err() == nil {
 			s.Logger.InfoContext(ctx.Context(), "event stream ended", "request_id", infoOf(ctx.Context()).id, "error", err)
 		}
@@ -99,6 +103,8 @@ type tail struct {
 	out    *eventWriter
 	caller *identity.Caller
 	next   int64 // index of the next record to send; -1: none are asked for
+
+	checked time.Time // when the credential was last found good
 }
 
 func (t *tail) run(ctx context.Context) error {
@@ -155,6 +161,11 @@ func (t *tail) records(ctx context.Context) error {
 	for t.next < head.Size {
 		to := min(t.next+tailBatch, head.Size)
 		err := t.server.Audit.Leaves(ctx, t.next, to, func(index int64, leaf []byte) error {
+			if time.Since(t.checked) > recheck { // a long log is read for long, and slowly by whoever wants to
+				if err := t.stillGood(ctx); err != nil {
+					return err
+				}
+			}
 			t.next = index + 1
 			return t.out.event("record", fmt.Sprint(index), leaf)
 		})
@@ -170,6 +181,7 @@ func (t *tail) stillGood(ctx context.Context) error {
 	if _, err := t.server.Credentials.Proved(ctx, t.caller.Token); err != nil {
 		return fmt.Errorf("checking the credential again: %w", err)
 	}
+	t.checked = time.Now()
 	return nil
 }
 

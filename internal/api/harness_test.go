@@ -87,6 +87,7 @@ type world struct {
 	tokens *identity.Tokens
 	store  *sqlite.Store
 	logs   *syncBuffer
+	log    *audit.Log
 
 	agent, other, gate, mira, jonas, lena, reader, admin string // tokens
 	vkeys                                                []string
@@ -190,7 +191,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	if err := log.Open(ctx, w.store); err != nil {
 		t.Fatal(err)
 	}
-	w.vkeys = log.Verifiers()
+	w.vkeys, w.log = log.Verifiers(), log
 	w.signing(log)
 	spool := must(audit.OpenSpool(audit.SpoolOptions{Dir: filepath.Join(dir, "spool"), Node: "test"}))(t)
 	t.Cleanup(func() { _ = spool.Close() })

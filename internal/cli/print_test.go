@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/client"
+	"github.com/assenthq/assent/internal/audit"
 )
 
 // tricks is what agents may write to draw on a terminal, hide, or look like us.
@@ -143,6 +144,23 @@ func TestSpan(t *testing.T) {
 	} {
 		if got := span(d); got != want {
 			t.Errorf("span(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+// TestVerifyPrints: what stands in a log that somebody tampered with draws nothing on the terminal of who verifies it.
+func TestVerifyPrints(t *testing.T) {
+	for name, trick := range tricks {
+		var out strings.Builder
+		a := &app{out: &out, err: &out}
+		_ = a.problems(&audit.Report{Problems: []audit.Problem{{Index: 3, What: "x" + trick}, {Index: -1, What: trick + "\nOK"}}})
+		for _, r := range out.String() {
+			if r != '\n' && !visible(r) {
+				t.Errorf("%s: %U gets through", name, r)
+			}
+		}
+		if strings.Contains(out.String(), "\nOK") {
+			t.Errorf("%s: a line looks like ours", name)
 		}
 	}
 }

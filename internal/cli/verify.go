@@ -74,7 +74,7 @@ func (a *app) verify(cmd *cobra.Command, cfg *server.Config, key string) error {
 		}
 	} else {
 		for _, l := range r.Lines {
-			a.printf("%s\n", l)
+			a.printf("%s\n", inline(l))
 		}
 	}
 	if !r.OK() {
@@ -92,9 +92,9 @@ func (a *app) problems(r *audit.Report) error {
 			break
 		}
 		if p.Index >= 0 {
-			fmt.Fprintf(a.err, "record %d: %s\n", p.Index, p.What)
+			fmt.Fprintf(a.err, "record %d: %s\n", p.Index, inline(p.What))
 		} else {
-			fmt.Fprintf(a.err, "%s\n", p.What)
+			fmt.Fprintf(a.err, "%s\n", inline(p.What))
 		}
 	}
 	return failf(exitFailed, "NOT VERIFIED: %s; keep this directory as it is, it is evidence", count(len(r.Problems), "problem", "problems"))

@@ -149,9 +149,9 @@ type Console struct {
 	links   *links
 	pages   *template.Template
 	assets  map[string]asset
-	streams chan struct{} // one token for each open event stream
-	tally   *tally        // what the last day came to
-	gates   memo[About]   // asking each system whether it answers takes time
+	streams streams
+	tally   *tally      // what the last day came to
+	gates   memo[About] // asking each system whether it answers takes time
 
 	testedMu sync.Mutex // owns tested
 	tested   tested
@@ -173,7 +173,7 @@ func New(o Options) (*Console, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Console{
-		o: o, links: &links{byHash: map[[32]byte]link{}}, streams: make(chan struct{}, maxStreams), ended: make(chan struct{}),
+		o: o, links: &links{byHash: map[[32]byte]link{}}, ended: make(chan struct{}),
 	}
 	c.tally = newTally(o.Log, o.Traffic, o.Clock)
 	c.end = sync.OnceFunc(func() { close(c.ended) })

@@ -2,13 +2,11 @@ package console
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
 )
 
 const (
-	maxStreams = 512 // open event streams of everybody together
 	headEvery  = time.Second
 	aliveEvery = 15 // heads without news before a sign of life
 )
@@ -16,30 +14,21 @@ const (
 // events streams what changed, as server-sent events (HTML Standard, section
 // 9.2): which approval, and how far the log reaches. It carries no content; the
 // page asks for that again, and gets what this person may see by then.
-func (c *Console) events(w http.ResponseWriter, r *http.Request, _ *who) {
-	select {
-	case c.streams <- struct{}{}:
-		defer func() { <-c.streams }()
-	default:
-		http.Error(w, "Too many pages are open. Close some and reload.", http.StatusServiceUnavailable)
+func (c *Console) events(w http.ResponseWriter, r *http.Request, p *who) {
+	write, ok := c.beginStream(w, p)
+	if !ok {
 		return
 	}
+	defer c.streams.end(p.ID)
 	ctx := r.Context()
 	changes := c.o.Approvals.Subscribe(ctx)
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
-	out := http.NewResponseController(w)
-	_ = out.SetWriteDeadline(time.Time{}) // the stream outlives the server's limit for a page
 	send := func(event string, data any) bool {
 		b, err := json.Marshal(data)
-		if err == nil {
-			_, err = fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, b)
-		}
-		return err == nil && out.Flush() == nil
+		return err == nil && write("event: %s\ndata: %s\n\n", event, b)
 	}
 	size, _ := c.logSize(r)
 	passed, glass := c.o.Traffic.total(), c.glassMark(ctx)
-	if _, err := fmt.Fprint(w, "retry: 2000\n\n"); err != nil || !send("head", map[string]int64{"size": size}) {
+	if !write("retry: 2000\n\n") || !send("head", map[string]int64{"size": size}) {
 		return
 	}
 	tick := time.NewTicker(headEvery)

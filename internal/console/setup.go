@@ -184,7 +184,7 @@ func (c *Console) showSetup(w http.ResponseWriter, r *http.Request, p *who) {
 }
 
 func (c *Console) trySetup(w http.ResponseWriter, r *http.Request, p *who) {
-	if !c.maySetUp(p) {
+	if !c.maySetUp(p) || !c.confirmed(r, p) || !c.maySetUp(p) {
 		c.fail(w, r, http.StatusForbidden, "Only an administrator tries a configuration here. Nothing was tried.", "Ask one of them, or try it on the server with assent doctor.")
 		return
 	}

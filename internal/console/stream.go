@@ -42,18 +42,12 @@ type batch struct {
 // stream sends the records of both lanes as they come, in batches of bounded
 // size: what a busy hour has more of is told as a number, so that no page has
 // to draw it.
-func (c *Console) stream(w http.ResponseWriter, r *http.Request, _ *who) {
-	select {
-	case c.streams <- struct{}{}:
-		defer func() { <-c.streams }()
-	default:
-		http.Error(w, "Too many pages are open. Close some and reload.", http.StatusServiceUnavailable)
+func (c *Console) stream(w http.ResponseWriter, r *http.Request, p *who) {
+	write, ok := c.beginStream(w, p)
+	if !ok {
 		return
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no")
-	out := http.NewResponseController(w)
-	_ = out.SetWriteDeadline(time.Time{})
+	defer c.streams.end(p.ID)
 	f := follower{c: c, filter: filterOf(r.URL.Query())}
 	if !f.from(firstOf(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("from"))) {
 		if _, err := f.next(r.Context()); err != nil {
@@ -61,7 +55,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, _ *who) {
 			return
 		}
 	}
-	if _, err := fmt.Fprint(w, "retry: 2000\n\n"); err != nil || out.Flush() != nil {
+	if !write("retry: 2000\n\n") {
 		return
 	}
 	tick := time.NewTicker(batchEvery)
@@ -87,7 +81,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, _ *who) {
 			if beats%50 != 49 {
 				continue
 			}
-			if _, err := fmt.Fprint(w, ": alive\n\n"); err != nil || out.Flush() != nil {
+			if !write(": alive\n\n") {
 				return
 			}
 			continue
@@ -96,7 +90,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, _ *who) {
 		if err != nil {
 			return
 		}
-		if _, err := fmt.Fprintf(w, "event: batch\nid: %s\ndata: %s\n\n", f.place(), text); err != nil || out.Flush() != nil {
+		if !write("event: batch\nid: %s\ndata: %s\n\n", f.place(), text) {
 			return
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -90,7 +91,7 @@ func members(d *json.Decoder, depth int) (any, error) {
 		if err != nil || !ok {
 			return nil, errors.New("the body is not JSON (RFC 8259)")
 		}
-		if low := strings.ToLower(name); seen[low] {
+		if low := folded(name); seen[low] {
 			return nil, fmt.Errorf("member %.64q comes twice, or in two spellings", name)
 		} else {
 			seen[low] = true
@@ -103,6 +104,18 @@ func members(d *json.Decoder, depth int) (any, error) {
 		return nil, errors.New("the body is not JSON (RFC 8259)")
 	}
 	return out, nil
+}
+
+// folded is the same for names that member takes for one: some letters beyond
+// ASCII are another spelling of one within it (U+017F is an s).
+func folded(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		return least
+	}, name)
 }
 
 // member finds one by its name, whatever its case.
