@@ -165,16 +165,15 @@ type Log interface {
 // its parts guard themselves.
 type server struct {
 	Options
-	base     string // public URL without a trailing slash
-	hosts    map[string]bool
-	sealer   *sealer
-	metrics  *metrics
-	streams  chan struct{} // one slot for each open event stream
-	byCaller openStreams
-	probes   []*probe
-	retries  retries
-	api      huma.API
-	mux      *http.ServeMux
+	base    string // public URL without a trailing slash
+	hosts   map[string]bool
+	sealer  *sealer
+	metrics *metrics
+	streams openStreams
+	probes  []*probe
+	retries retries
+	api     huma.API
+	mux     *http.ServeMux
 }
 
 // Prefixes are the path patterns that belong to this API, for whoever mounts it.
@@ -193,7 +192,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	s := &server{
 		Options: o, base: strings.TrimSuffix(o.PublicURL, "/"), hosts: hostSet(append(o.Hosts, public.Hostname())),
-		streams: make(chan struct{}, maxStreams), mux: http.NewServeMux(),
+		mux: http.NewServeMux(),
 	}
 	if s.sealer, err = newSealer(o.Seed, s.base, o.Clock); err != nil {
 		return nil, fmt.Errorf("making the API: %w", err)

@@ -228,7 +228,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		req.Header.Set("Authorization", "Bearer "+w.reader)
 		return must(w.server.Client().Do(req))(t)
 	}
-	for range 256 {
+	for range 32 {
 		resp := open()
 		defer resp.Body.Close()
 		if resp.StatusCode != 200 {

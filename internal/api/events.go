@@ -16,7 +16,6 @@ import (
 )
 
 const (
-	maxStreams   = 256                    // open event streams; more are told to come back
 	heartbeat    = 15 * time.Second       // a comment, so that dead connections show
 	recheck      = time.Second            // is the credential still good?
 	tailInterval = 250 * time.Millisecond // how often the log's head is looked at
@@ -49,19 +48,13 @@ func (s *server) streamEvents(ctx context.Context, in *streamIn) (*huma.StreamRe
 	if err != nil {
 		return nil, err
 	}
-	busy := problem(http.StatusServiceUnavailable, "busy", "Too many event streams are open.")
-	busy.retryAfter = 30 * time.Second
-	if !s.byCaller.begin(nameOf(c)) {
-		return nil, busy
-	}
-	select {
-	case s.streams <- struct{}{}:
-	default:
-		s.byCaller.end(nameOf(c))
-		return nil, busy
+	if !s.streams.begin(nameOf(c)) {
+		p := problem(http.StatusServiceUnavailable, "busy", "Too many event streams are open.")
+		p.retryAfter = 30 * time.Second
+		return nil, p
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		defer func() { <-s.streams; s.byCaller.end(nameOf(c)) }()
+		defer s.streams.end(nameOf(c))
 		s.metrics.streams.Inc()
 		defer s.metrics.streams.Dec()
 		_, w := humago.Unwrap(ctx)

@@ -2,14 +2,16 @@ package api
 
 import "sync"
 
-// maxOwnStreams is how many event streams one caller may hold open: a hostile
-// agent that opens all there are would keep everybody else from hearing anything.
-const maxOwnStreams = 32
+const (
+	maxStreams    = 256 // open event streams of everybody together; more are told to come back
+	maxOwnStreams = 32  // of one caller: who opens all there are would keep everybody else from hearing anything
+)
 
 // openStreams counts them by caller. The zero value is ready.
 type openStreams struct {
-	mu sync.Mutex
-	by map[string]int // owned by mu
+	mu  sync.Mutex
+	all int            // owned by mu
+	by  map[string]int // owned by mu
 }
 
 // begin reports whether who may open one more; then end must follow.
@@ -19,9 +21,10 @@ func (o *openStreams) begin(who string) bool {
 	if o.by == nil {
 		o.by = map[string]int{}
 	}
-	if o.by[who] >= maxOwnStreams {
+	if o.all >= maxStreams || o.by[who] >= maxOwnStreams {
 		return false
 	}
+	o.all++
 	o.by[who]++
 	return true
 }
@@ -29,6 +32,7 @@ func (o *openStreams) begin(who string) bool {
 func (o *openStreams) end(who string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.all--
 	if o.by[who]--; o.by[who] <= 0 {
 		delete(o.by, who)
 	}
