@@ -214,17 +214,19 @@ func (c *Console) exportAudit(w http.ResponseWriter, r *http.Request, _ *who) {
 		c.fail(w, r, http.StatusUnprocessableEntity, q.Problem, "Go back and write it so. Nothing was exported.")
 		return
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	ctx, stop := context.WithCancel(r.Context())
+	defer stop()
 	name, kind := "assent-audit.jsonl", "application/x-ndjson"
 	write := jsonLines
 	if r.URL.Query().Get("format") == "csv" {
 		name, kind, write = "assent-audit.csv", "text/csv; charset=utf-8", csvLines
 	}
 	attach(w, kind, name)
-	b := bufio.NewWriter(w)
+	b := bufio.NewWriter(&download{c: c, w: w, r: r, stop: stop, looked: time.Now()})
 	line, end := write(b)
-	more, _, err := c.find(r.Context(), &q, 0, exportMax, exportMax, func(r audit.Record) { line(&r) })
+	more, _, err := c.find(ctx, &q, 0, exportMax, exportMax, func(r audit.Record) { line(&r) })
 	switch {
+	case ctx.Err() != nil: // nobody is there to be told
 	case err != nil:
 		c.o.Logger.ErrorContext(r.Context(), "exporting the log", "err", err)
 		end("cut: the log could not be read any further; the server's log says why")
@@ -233,7 +235,9 @@ func (c *Console) exportAudit(w http.ResponseWriter, r *http.Request, _ *who) {
 	default:
 		end("")
 	}
-	_ = b.Flush()
+	if b.Flush() != nil {
+		panic(http.ErrAbortHandler) // half a file must not look like a whole one
+	}
 }
 
 func jsonLines(w io.Writer) (line func(*audit.Record), end func(string)) {

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -59,4 +61,30 @@ func (c *Console) beginStream(w http.ResponseWriter, p *who) (write func(format 
 		_, err := fmt.Fprintf(w, format, args...)
 		return err == nil && out.Flush() == nil
 	}, true
+}
+
+// A download is a long answer to somebody signed in. It breaks off when they no
+// longer are, or take nothing for a while: slow reading keeps nobody in.
+type download struct {
+	c      *Console
+	w      http.ResponseWriter
+	r      *http.Request
+	stop   context.CancelFunc // of what is still being looked for
+	looked time.Time
+}
+
+func (d *download) Write(b []byte) (int, error) {
+	if time.Since(d.looked) > time.Second {
+		if _, still := d.c.visitor(d.r); !still {
+			d.stop()
+			return 0, errors.New("nobody is signed in any more")
+		}
+		d.looked = time.Now()
+	}
+	_ = http.NewResponseController(d.w).SetWriteDeadline(time.Now().Add(streamWrite)) // not every writer of a test has one
+	n, err := d.w.Write(b)
+	if err != nil {
+		d.stop()
+	}
+	return n, err
 }
