@@ -476,7 +476,7 @@ func tokenProblem(err error) *Problem {
 	case errors.Is(err, identity.ErrTokenScope):
 		return problem(http.StatusForbidden, "token-scope", "That kind of credential can't carry that scope. Reviewing and administering belong to people.")
 	case errors.Is(err, identity.ErrBadToken):
-		return problem(http.StatusBadRequest, "invalid", "The directory has no such person or actor, or the configuration no issuer of that name with scim: true.")
+		return problem(http.StatusBadRequest, "invalid", "The directory has no such person or actor (of a pipeline or service: pipeline:NAME, service:NAME), or the configuration no issuer of that name with scim: true.")
 	}
 	return nil
 }

@@ -20,7 +20,8 @@ With --plan FILE an actor asks people for several actions at once: all of them a
 approved, or none. The file lists action and resource of each, as the API has them.
 What policy allows anyway flows without being asked for; what it denies refuses the
 plan. Exit status: 0 approved, 75 still pending, 77 not approved. With --json each
-approved item has the result to evaluate it again with. Such a file:
+approved item has the result to evaluate it again with. What policy masks or limits
+is asked at a gate instead: the built-in pack masks whatever an agent does. Such a file:
 
     - action: { name: copy, properties: { kinds: [data.export], target: customers, payload: COPY customers TO STDOUT } }
       resource: { type: postgres, id: "postgres:shop/customers" }

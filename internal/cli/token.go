@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ has an account there and who is in which of its groups, and nothing else.`,
 			if problem := mintProblem(actor, typ, person, issuer, scopes); problem != "" {
 				return usage(cmd, "%s", problem)
 			}
-			r := client.TokenRequest{Kind: "actor", Actors: []string{typ + ":" + strings.TrimPrefix(actor, typ+":")}, Life: life}
+			r := client.TokenRequest{Kind: "actor", Actors: []string{actorID(actor, typ)}, Life: life}
 			if person != "" {
 				r = client.TokenRequest{Kind: "person", Subject: "person:" + strings.TrimPrefix(person, "person:"), Scopes: scopes, Life: life}
 			}
@@ -57,8 +58,8 @@ has an account there and who is in which of its groups, and nothing else.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&actor, "actor", "", "actor of the configuration")
-	c.Flags().StringVar(&typ, "type", "agent", "type of the actor: agent, pipeline or service")
+	c.Flags().StringVar(&actor, "actor", "", "actor of the configuration: NAME, or pipeline:NAME, service:NAME")
+	c.Flags().StringVar(&typ, "type", "", "type of the actor, where its name doesn't say: agent (unless set), pipeline or service")
 	c.Flags().StringVar(&person, "person", "", "person of the configuration")
 	c.Flags().StringVar(&issuer, "provision", "", "issuer with scim: true, whose accounts and groups it provisions")
 	c.Flags().StringSliceVar(&scopes, "scope", nil, "scope of a person's token: review, read, mint (tokens for one's own actors), admin")
@@ -75,7 +76,7 @@ func mintProblem(actor, typ, person, issuer string, scopes []string) string {
 		return "a provisioning token takes no --scope: it provisions, and nothing else"
 	case actor != "" && len(scopes) > 0:
 		return "an actor's token takes no --scope: it can ask, and nothing else"
-	case typ != "agent" && typ != "pipeline" && typ != "service":
+	case typ != "" && typ != "agent" && typ != "pipeline" && typ != "service":
 		return fmt.Sprintf("--type %q: it is agent, pipeline or service", typ)
 	case person != "" && len(scopes) == 0:
 		return "a person's token needs --scope: review, read, mint or admin"
@@ -145,4 +146,12 @@ func parties(t client.Token) []string {
 		out = append(out, t.Subject)
 	}
 	return out
+}
+
+// actorID is the id of an actor named with its type or without.
+func actorID(name, typ string) string {
+	if t, _, typed := strings.Cut(name, ":"); typed && (typ == "" || t == typ) {
+		return name
+	}
+	return cmp.Or(typ, "agent") + ":" + name
 }
