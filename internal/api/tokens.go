@@ -77,7 +77,8 @@ func (s *server) mayMint(c *identity.Caller, b *TokenRequest) error {
 	if b.Kind != identity.KindPerson || c.Person == nil {
 		return nil
 	}
-	if p, ok := s.Directory.Person(b.Subject); !ok || p.ID == c.Person.ID {
+	own := c.Person.Account == "" || c.Person.Account == b.Subject // an account makes what is worth that account
+	if p, ok := s.Directory.Person(b.Subject); !ok || own && p.ID == c.Person.ID {
 		return nil // one that nobody is called by is refused by the mint
 	}
 	return problem(http.StatusForbidden, "not-yours", "A person's credential is made by that person, or on the server's machine, so that no administrator answers in another's name.")

@@ -184,6 +184,8 @@ func (c *Console) enrolment(r *http.Request, p *who) *passkey.Enrolment {
 
 var pastedMakesNone = &verdict{http.StatusForbidden, "A session that a pasted token opened can only add a passkey with an older one: the token may lie where others can read it. Sign in by a link or through your issuer."}
 
+var youngMakesNone = &verdict{http.StatusForbidden, "This account was linked less than a day ago. It answers nothing yet, and registers no passkey until it does."}
+
 var issuerBinds = &verdict{http.StatusForbidden, "People sign in through an issuer here, so a new passkey is bound by a fresh sign-in there, or by an older passkey. Nothing was registered."}
 
 // byIssuer reports that a new key needs more than an open session: there is
@@ -203,6 +205,10 @@ func (c *Console) mayEnrol(p *who) *verdict {
 
 // newPasskey begins a registration.
 func (c *Console) newPasskey(w http.ResponseWriter, r *http.Request, p *who) {
+	if p.Since.After(c.o.Clock()) {
+		say(w, youngMakesNone)
+		return
+	}
 	if bad := c.mayEnrol(p); bad != nil && p.Session.Issuer == "" && !c.hasPasskey(r.Context(), p) {
 		say(w, bad)
 		return

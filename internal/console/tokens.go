@@ -96,7 +96,7 @@ func (c *Console) mintToken(w http.ResponseWriter, r *http.Request, p *who) {
 		c.fail(w, r, http.StatusUnprocessableEntity, "A credential says what it may do, of what is offered, for 1 to 12 hours. Nothing was made.", "Go back and choose.")
 		return
 	}
-	secret, t, err := c.o.Tokens.Mint(r.Context(), identity.MintRequest{Kind: identity.KindPerson, Subject: p.ID, Scopes: scopes, TTL: time.Duration(hours) * time.Hour, By: p.ID})
+	secret, t, err := c.o.Tokens.Mint(r.Context(), identity.MintRequest{Kind: identity.KindPerson, Subject: p.Key(), Scopes: scopes, TTL: time.Duration(hours) * time.Hour, By: p.ID})
 	if err != nil {
 		c.broken(w, r, "making a credential", err)
 		return

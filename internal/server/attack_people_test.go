@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,4 +110,70 @@ func TestSilencingTheOthersMakesNobodyAlone(t *testing.T) {
 		t.Fatal("it proves nothing")
 	}
 	alone("a link that was ended")
+}
+
+// An account that is linked to a colleague since a moment ago answers nothing for a
+// day: also not by a credential that its session makes, nor when the link is over.
+func TestACredentialIsWorthTheAccountItWasMadeBy(t *testing.T) {
+	b := newSignedIn(t, "", func(b *signedIn) { b.assurance = "token" })
+	second := b.surfer()
+	if code := second.in("corp", oidcMira.Sub); code != http.StatusOK {
+		t.Fatal(code)
+	}
+	if _, err := b.Server.dir.SignedIn(t.Context(), people.Claims{Issuer: "corp", URL: b.corp.Issuer(), Subject: oidcOmar.Sub, Groups: []string{"00g1"}, Until: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	x := &site{bench: b.bench, tokens: map[string]string{}, sessions: map[string]*browser{}}
+	x.join("corp|"+oidcOmar.Sub, "corp|"+oidcMira.Sub)
+	young, _ := b.Server.dir.Person("corp|" + oidcMira.Sub)
+	if p, _ := b.Server.dir.Person("person:omar"); !p.In("group:reviewers") || young.ID != p.ID || len(young.Groups) != 0 {
+		t.Fatalf("it proves nothing: %+v, %+v", p, young)
+	}
+	b.background(t.Context(), "one")
+	held := b.waiting(1)[0]
+	code, page := second.post("/settings/tokens", url.Values{"hours": {"1"}, "scope": {"read", "review"}})
+	_, rest, _ := strings.Cut(page, `aria-label="New credential">`)
+	secret, _, _ := strings.Cut(rest, "<")
+	if code != http.StatusOK || secret == "" {
+		t.Fatalf("%d %.300s", code, page)
+	}
+	answer := map[string]any{"decision": "approve", "digest": held.Digest.String(), "version": held.Version}
+	if code, body := x.call("POST", "/v1/approvals/"+held.ID+"/review", secret, answer); code < 400 {
+		t.Errorf("a link of a moment ago reviews by a credential: %d %s", code, body)
+	}
+	admin, err := b.Mint(t.Context(), identity.MintRequest{Kind: identity.KindPerson, Subject: "corp|" + oidcMira.Sub, Scopes: []string{identity.ScopeAdmin}, TTL: time.Hour, By: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wish := map[string]any{"kind": "person", "subject": "person:omar", "scopes": []string{"review"}}
+	if code, body := x.call("POST", "/v1/tokens", admin, wish); code != http.StatusForbidden {
+		t.Errorf("it makes another, of the person: %d %s", code, body)
+	}
+	if got, err := b.engine.Get(t.Context(), held.ID); err != nil || len(got.Reviews) != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Nor does its session register a passkey that would be the colleague's.
+func TestAYoungLinkRegistersNoPasskey(t *testing.T) {
+	b := newSignedIn(t, "")
+	first, second := b.surfer(), b.surfer()
+	for s, sub := range map[*surfer]string{first: oidcOmar.Sub, second: oidcMira.Sub} {
+		if code := s.in("corp", sub); code != http.StatusOK {
+			t.Fatal(code)
+		}
+	}
+	begun := second.newKey()
+	x := &site{bench: b.bench, tokens: map[string]string{}, sessions: map[string]*browser{}}
+	x.join("corp|"+oidcOmar.Sub, "corp|"+oidcMira.Sub)
+	if code, body, _ := second.send("POST", base+"/settings/passkeys/new", url.Values{}, "same-origin"); code != http.StatusForbidden {
+		t.Errorf("asked: %d %s", code, body)
+	}
+	if code, body := second.enrol(begun, "sign-in"); code != http.StatusForbidden {
+		t.Errorf("registered: %d %s", code, body)
+	}
+	if keys, err := b.passkeys.All(t.Context()); err != nil || len(keys) != 0 {
+		t.Errorf("%+v, %v", keys, err)
+	}
+	first.newKey() // who was linked to goes on
 }
