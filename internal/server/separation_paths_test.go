@@ -286,10 +286,10 @@ func (x *site) mintByAPI(person string) string {
 func (x *site) swap(who string) (undo func()) {
 	x.t.Helper()
 	until := time.Now().Add(time.Hour).UTC()
+	before := len(x.Server.dir.Swaps())
 	status, body := x.call("POST", "/v1/oncall/swaps", x.admin(), map[string]any{"group": "group:night", "person": personID(who), "until": until})
 	var out struct{ ID, Approval string }
 	x.must(json.Unmarshal(body, &out))
-	before := len(x.Server.dir.Swaps())
 	switch status {
 	case http.StatusAccepted:
 		for _, admin := range []string{"root", "r-admin"} {
@@ -301,6 +301,9 @@ func (x *site) swap(who string) (undo func()) {
 		x.must(err)
 	}
 	list := x.Server.dir.Swaps()
+	for end := time.Now().Add(10 * time.Second); len(list) != before+1 && time.Now().Before(end); list = x.Server.dir.Swaps() {
+		time.Sleep(5 * time.Millisecond) // the directory follows a moment after it is on record
+	}
 	if len(list) != before+1 {
 		x.t.Fatalf("on call: %d %s", status, body)
 	}
