@@ -108,8 +108,12 @@ type Action struct {
 	Title      string // a short line made from the parsed action, never from the agent's own words
 	Shape      string // the action without its literals: a hex fingerprint
 	Reversible bool
-	Resource   Resource
-	Data       Data
+	// Routine marks ordinary work on the asker's own working copy: a build, a
+	// test, a formatter, by a tool on a list. It says what runs, not that the
+	// code it runs is harmless.
+	Routine  bool
+	Resource Resource
+	Data     Data
 
 	Subject string // on whose behalf: an opaque identifier
 	Actors  []Link // the chain, the acting one first
@@ -147,5 +151,8 @@ type Column struct {
 // verdict; nothing they say permits anything.
 type Claims struct {
 	Reason, Ticket, Session, Intent string
-	BreakGlass                      bool
+	// Parent names what led to this action: the id of a command or a tool call
+	// that is under way, in the asker's own session.
+	Parent     string
+	BreakGlass bool
 }

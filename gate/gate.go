@@ -24,6 +24,9 @@ type Authority interface {
 	// Login opens a session after the credential was proved. It reads the
 	// credential again: one that was revoked or has expired is an error.
 	Login(ctx context.Context, v Verifier, from Peer) (Session, error)
+	// Bearer checks a token that was presented whole, over TLS or loopback, and
+	// returns a verifier that is Proved. Every error means nobody.
+	Bearer(ctx context.Context, token string) (Verifier, error)
 }
 
 // A Verifier is the stored half of a credential: SCRAM-SHA-256 keys (RFC 5802 section 3).
@@ -124,6 +127,9 @@ type Outcome struct {
 	Rows     int64  // returned or changed, as upstream told
 	Bytes    int64
 	Duration time.Duration
+	// Untrusted says that the reply brought content that others wrote ("web
+	// page", "mail", "issue"): whoever reads it may be told what to do by it.
+	Untrusted string
 }
 
 // OutcomeState is one of Executed, Failed, Unknown, NotRun.

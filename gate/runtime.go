@@ -404,4 +404,10 @@ var (
 	errClientGone   = errors.New("the client left")
 )
 
+// Why a pool of sessions lets nobody in.
+var (
+	ErrClosed = errors.New("the gate is closed")
+	ErrCut    = errors.New("the session was cut as it opened")
+)
+
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

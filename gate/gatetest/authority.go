@@ -56,6 +56,14 @@ func (a *Authority) Verifier(_ context.Context, user string) (gate.Verifier, err
 	return gate.Verifier{Credential: "cred_gatetest", Salt: salt, Iterations: 4096, StoredKey: stored[:], ServerKey: key("Server Key")}, nil
 }
 
+// Bearer knows Token only.
+func (a *Authority) Bearer(_ context.Context, token string) (gate.Verifier, error) {
+	if token != Token {
+		return gate.Verifier{}, errors.New("no such token")
+	}
+	return gate.Verifier{Credential: "cred_gatetest", Proved: true}, nil
+}
+
 // Login opens a session.
 func (a *Authority) Login(_ context.Context, v gate.Verifier, _ gate.Peer) (gate.Session, error) {
 	if v.Credential != "cred_gatetest" {

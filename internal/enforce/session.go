@@ -25,6 +25,9 @@ import (
 type Credentials interface {
 	// ByUser returns the newest valid credential of a user name at a gate.
 	ByUser(ctx context.Context, user string) (gate.Verifier, error)
+	// ByToken checks a token presented whole, "" for the connection's own
+	// certificate, and returns the id of the credential, of an actor's alone.
+	ByToken(ctx context.Context, token string) (id string, err error)
 	// ByID returns who a credential belongs to; it errs when the credential was revoked or has expired.
 	ByID(ctx context.Context, id string) (*identity.Asker, error)
 }
@@ -45,6 +48,15 @@ type authority struct {
 
 func (t *authority) Verifier(ctx context.Context, user string) (gate.Verifier, error) {
 	return t.e.o.Credentials.ByUser(ctx, user)
+}
+
+// Bearer checks a token that was presented whole.
+func (t *authority) Bearer(ctx context.Context, token string) (gate.Verifier, error) {
+	id, err := t.e.o.Credentials.ByToken(ctx, token)
+	if err != nil {
+		return gate.Verifier{}, err
+	}
+	return gate.Verifier{Credential: id, Proved: true}, nil
 }
 
 // Login opens a session. The credential is read again: what was revoked since the proof began is refused.

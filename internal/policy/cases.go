@@ -166,6 +166,7 @@ func actionFacts() []fact {
 		textFact("target", func(in *Input) *string { return &in.Action.Target }),
 		textFact("shape", func(in *Input) *string { return &in.Action.Shape }),
 		textFact("harmless", func(in *Input) *string { return &in.Harmless }),
+		flagFact("routine", func(in *Input) *bool { return &in.Action.Routine }),
 		flagFact("reversible", func(in *Input) *bool { return &in.Action.Reversible }),
 		textFact("env", func(in *Input) *string { return &in.Action.Resource.Env }),
 		textFact("resource", func(in *Input) *string { return &in.Action.Resource.URN }),

@@ -64,6 +64,7 @@ func unknowns() map[string]struct {
 		"action.target":               {`action.target.endsWith("customers")`, func(in *Input) { in.Action.Target = "" }},
 		"action.shape":                {`action.shape != "x"`, func(in *Input) { in.Action.Shape = "" }},
 		"action.reversible":           {`action.reversible`, nil}, // two-valued in action.Action; false is the careful one
+		"action.routine":              {`action.routine`, nil},    // two-valued too: false is the careful one
 		"action.harmless":             {`action.harmless == ""`, nil},
 		"data.rows":                   {`data.rows > 5`, func(in *Input) { in.Action.Data.Rows = action.Count{} }},
 		"data.bytes":                  {`data.bytes <= 1000`, func(in *Input) { in.Action.Data.Bytes = action.Count{} }},

@@ -238,6 +238,7 @@ func TestGivenSetsEveryFact(t *testing.T) {
 		"shape":               {"s", `action.shape == "s"`},
 		"harmless":            {"h", `action.harmless == "h"`},
 		"reversible":          {"true", "action.reversible"},
+		"routine":             {"true", "action.routine"},
 		"env":                 {"dev", `resource.env == "dev"`},
 		"resource":            {"a:b/c", `resource.urn == "a:b/c"`},
 		"type":                {"s3", `resource.type == "s3"`},

@@ -426,13 +426,19 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 		k.fail(at+".name", fmt.Sprintf("%q stands twice", g.Name), "give each gate its own name")
 	}
 	names[g.Name] = true
-	if _, ok := gateTypes[g.Type]; !ok {
-		k.fail(at+".type", fmt.Sprintf("no gate speaks %q", g.Type), "write one of: "+strings.Join(gateTypeNames(), ", "))
-	}
 	k.address(at+".listen", g.Listen, at+".tls", g.TLS)
 	if g.Env == "" {
 		k.fail(at+".env", "is missing", "say which environment it is (prod, staging, …): policy decides by it")
 	}
+	kind, ok := gateTypes()[g.Type]
+	if !ok {
+		k.fail(at+".type", fmt.Sprintf("no gate speaks %q", g.Type), "write one of: "+strings.Join(gateTypeNames(), ", "))
+		return
+	}
+	kind.check(k, at, g)
+}
+
+func (k *checker) postgresGate(at string, g *GateConfig) {
 	u := &g.Upstream
 	for _, f := range []struct{ key, v string }{{"host", u.Host}, {"database", u.Database}, {"user", u.User}} {
 		if f.v == "" {

@@ -19,28 +19,40 @@ import (
 	"github.com/assenthq/assent/internal/gates/postgres"
 )
 
-// gateTypes is every protocol there is a gate for. A new one is one row here.
-var gateTypes = map[string]func(*Server, *GateConfig) (gate.Config, error){
-	"postgres": postgresGate,
+// A gateType is one protocol there is a gate for.
+type gateType struct {
+	check func(k *checker, at string, g *GateConfig)          // what is the protocol's own in its configuration
+	make  func(s *Server, g *GateConfig) (runningGate, error) // cfg is filled in
+	reach func(ctx context.Context, s *Server, g *GateConfig) error
 }
 
-func gateTypeNames() []string { return slices.Sorted(maps.Keys(gateTypes)) }
+// gateTypes is every protocol there is a gate for. A new one is one row here.
+// It is a function since the rows lead back to it.
+func gateTypes() map[string]gateType {
+	return map[string]gateType{
+		"postgres": {(*checker).postgresGate, postgresGate, reachHost},
+	}
+}
+
+func gateTypeNames() []string { return slices.Sorted(maps.Keys(gateTypes())) }
 
 // A runningGate is one gate of the configuration.
 type runningGate struct {
 	cfg      *GateConfig
-	gate     gate.Config
+	serve    func(ctx context.Context, l net.Listener) error // until ctx ends
+	close    func()                                          // what serve leaves behind; may be nil
 	listener net.Listener
 }
 
 func (s *Server) makeGates() error {
 	for i := range s.cfg.Gates {
 		g := &s.cfg.Gates[i]
-		c, err := gateTypes[g.Type](s, g)
+		running, err := gateTypes()[g.Type].make(s, g)
 		if err != nil {
 			return fmt.Errorf("gate %s: %w", g.Name, err)
 		}
-		s.gates = append(s.gates, &runningGate{cfg: g, gate: c})
+		running.cfg = g
+		s.gates = append(s.gates, &running)
 	}
 	return nil
 }
@@ -63,7 +75,7 @@ func (s *Server) startGates(ctx context.Context) error {
 		}
 		g.listener = l
 		s.work.Go(func() {
-			if err := gate.Serve(ctx, l, g.gate); err != nil && ctx.Err() == nil {
+			if err := g.serve(ctx, l); err != nil && ctx.Err() == nil {
 				s.fail("gate "+g.cfg.Name, err)
 			}
 		})
@@ -72,14 +84,14 @@ func (s *Server) startGates(ctx context.Context) error {
 	return nil
 }
 
-func postgresGate(s *Server, g *GateConfig) (gate.Config, error) {
+func postgresGate(s *Server, g *GateConfig) (runningGate, error) {
 	client, err := s.clientTLS(g.TLS)
 	if err != nil {
-		return gate.Config{}, err
+		return runningGate{}, err
 	}
 	up, err := upstreamTLS(s.cfg, &g.Upstream)
 	if err != nil {
-		return gate.Config{}, err
+		return runningGate{}, err
 	}
 	pg, err := postgres.New(postgres.Config{
 		Name: g.Name, Authority: s.enforcer.Gate(g.Name, resourceOf(g), systemOf(g)), Classifier: sql.New(sql.Options{}),
@@ -92,9 +104,9 @@ func postgresGate(s *Server, g *GateConfig) (gate.Config, error) {
 		TransactionWait: s.cfg.Limits.TransactionWait, Refused: s.refusedAt(g), Log: s.log,
 	})
 	if err != nil {
-		return gate.Config{}, err
+		return runningGate{}, err
 	}
-	return pg.Config(), nil
+	return runningGate{serve: func(ctx context.Context, l net.Listener) error { return gate.Serve(ctx, l, pg.Config()) }}, nil
 }
 
 // classOf returns the class of a source column, by catalogue or by name; "" for none.
@@ -138,8 +150,14 @@ func upstreamTLS(c *Config, u *UpstreamConfig) (*tls.Config, error) {
 	return t, nil
 }
 
-// reach dials an upstream, to tell whether it is there.
-func reach(ctx context.Context, u *UpstreamConfig) error {
+// reach tells whether the system behind a gate is there.
+func (s *Server) reach(ctx context.Context, g *GateConfig) error {
+	return gateTypes()[g.Type].reach(ctx, s, g)
+}
+
+// reachHost dials an upstream that has a host and a port.
+func reachHost(ctx context.Context, _ *Server, g *GateConfig) error {
+	u := &g.Upstream
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Host, strconv.Itoa(u.Port)))

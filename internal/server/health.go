@@ -49,7 +49,7 @@ func (s *Server) checks() []api.Check {
 	}
 	for i := range s.cfg.Gates {
 		g := &s.cfg.Gates[i]
-		out = append(out, api.Check{Name: "upstream of " + g.Name, Run: func(ctx context.Context) error { return reach(ctx, &g.Upstream) }})
+		out = append(out, api.Check{Name: "upstream of " + g.Name, Run: func(ctx context.Context) error { return s.reach(ctx, g) }})
 	}
 	return append(out, s.issuerChecks()...)
 }
@@ -60,7 +60,7 @@ func (s *Server) about(ctx context.Context) console.About {
 	a := console.About{Version: buildVersion(), Policy: set.Bundle(), Packs: set.Packs(), Storage: s.storage()}
 	for _, g := range s.gates {
 		state := "open"
-		if err := reach(ctx, &g.cfg.Upstream); err != nil {
+		if err := s.reach(ctx, g.cfg); err != nil {
 			state = "upstream unreachable"
 		}
 		listen := g.cfg.Listen

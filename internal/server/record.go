@@ -157,6 +157,17 @@ func (c credentials) ByUser(ctx context.Context, user string) (gate.Verifier, er
 	return gate.Verifier{Credential: tok.ID, Salt: tok.Salt, Iterations: tok.Iterations, StoredKey: tok.StoredKey, ServerKey: tok.ServerKey}, nil
 }
 
+func (c credentials) ByToken(ctx context.Context, token string) (string, error) {
+	caller, err := c.door.Check(ctx, token)
+	switch {
+	case err != nil:
+		return "", err
+	case caller.Asker == nil || !caller.Has(identity.ScopeAct):
+		return "", identity.ErrBadToken
+	}
+	return caller.Token, nil
+}
+
 func (c credentials) ByID(ctx context.Context, id string) (*identity.Asker, error) {
 	caller, err := c.door.Proved(ctx, id)
 	if err != nil {
