@@ -141,6 +141,17 @@ func (d *Dispatcher) add(id, what string) {
 	d.poke()
 }
 
+// first is add for what was begun already: it doesn't stand behind a flood.
+func (d *Dispatcher) first(id, what string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, there := d.what[id]; !there {
+		d.queue = slices.Insert(d.queue, 0, id)
+		d.what[id] = what
+	}
+	d.poke()
+}
+
 func (d *Dispatcher) poke() {
 	select {
 	case d.wake <- struct{}{}:
@@ -214,10 +225,10 @@ func (d *Dispatcher) look(ctx context.Context) {
 		}
 		for _, e := range due {
 			if e.Value.Notice != nil {
-				d.add(noticePrefix+e.ID, Noticed)
+				d.first(noticePrefix+e.ID, Noticed)
 				continue
 			}
-			d.add(e.Value.About, Changed)
+			d.first(e.Value.About, Changed)
 		}
 	}
 }
