@@ -52,6 +52,7 @@ const (
 	TypeCanary    = "approval.canary"   // what was held was a canary: opens the commitment of its request
 	TypeStep      = "approval.step"     // while it waits: people were reminded, further ones asked
 	TypeTalk      = "approval.talk"     // a reviewer asked the asker's side, or was answered
+	TypeUnmask    = "approval.unmask"   // a reviewer looked at one masked value
 	TypeStarted   = "execution.started" // a grant was used
 	TypeOutcome   = "execution.outcome" // how it ended
 	TypeRefused   = "refused"           // a malformed or unknown message; a failed login

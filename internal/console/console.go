@@ -89,6 +89,8 @@ type Options struct {
 	Quality func(ctx context.Context) ([]approval.Reviewer, error)
 	// Calm spares people; nil: nobody can be.
 	Calm Calm
+	// Unmask shows single masked values to reviewers; nil: nobody sees any.
+	Unmask Unmasker
 	// PublicURL is where browsers reach the console: https, or http on loopback.
 	PublicURL string
 	// Hosts are further host[:port] names under which it may be reached.
@@ -247,6 +249,9 @@ func (c *Console) routes() http.Handler {
 	if c.o.Calm != nil {
 		mux.HandleFunc("POST /approvals/{id}/snooze", c.signedIn(c.snooze))
 		mux.HandleFunc("POST /settings/quiet", c.signedIn(c.setQuiet))
+	}
+	if c.o.Unmask != nil {
+		mux.HandleFunc("POST /approvals/{id}/unmask", c.signedIn(c.unmask))
 	}
 	c.passkeyRoutes(mux)
 	c.peopleRoutes(mux)

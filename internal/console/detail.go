@@ -29,7 +29,8 @@ type detail struct {
 	Lines    []Line
 	Cut      int // bytes of the statement that are not shown
 	Items    []planItem
-	Masked   int // values
+	Masked   int      // values
+	Unmask   []string // classes of those that this person may look at
 	Facts    []fact
 	Effects  []effect
 	Why      []Piece
@@ -127,6 +128,7 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 	if d.May {
 		d.Standing = c.ceilingOf(a)
 	}
+	d.Unmask = c.maskedOf(a, p, d.May)
 	d.Passkey = c.passkeyFor(a, p, risk.Class == "crit", level)
 	d.NoKey = no != nil && errors.As(no, &approval.ErrAssurance{}) && a.Assurance() == bySignature
 	d.People = c.peopleOf(a, p, d.May)

@@ -42,6 +42,8 @@ func momentOf(r *entry) moment {
 		m.Kind, m.Class, text = r.Decision, "info", "it now asks "+firstOf(r.Detail["asks"], "others")
 	case audit.TypeTalk:
 		m.Kind, m.Class, text = r.Decision, "info", r.Detail["text"]
+	case audit.TypeUnmask:
+		m.Kind, m.Class, text = "unmask", "warn", "looked at a masked "+r.Detail["class"]
 	case audit.TypeStarted:
 		m.Kind, m.Class, m.Result, text = "grant", "info", "running", firstOf(text, "the grant was used")
 	case audit.TypeOutcome:

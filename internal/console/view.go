@@ -123,6 +123,7 @@ func viewFuncs() template.FuncMap {
 			return []string{"allow", "review", "deny", "approve", "approved", "denied", "expired", "withdrawn", "executing", "executed", "failed", "unknown"}
 		},
 		"thousands": thousands,
+		"inc":       func(n int) int { return n + 1 },
 		"plural":    func(n int, noun string) string { return plural(int64(n), noun) },
 		"show":      func(s string) []Piece { return visible(s, maxTitle) },
 		"plain":     func(s string) string { return plain(s, maxTitle) },

@@ -105,6 +105,8 @@ type Enforcer struct {
 
 	mu       sync.Mutex
 	sessions map[*session]struct{} // owned by mu
+
+	waiting waiting
 }
 
 // New returns an Enforcer.
@@ -473,7 +475,10 @@ func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held
 		return nil, e.explain(ctx, j, err)
 	}
 	if a.Waiting() {
-		if a, err = e.wait(ctx, j, a, held); err != nil {
+		leave := e.waiting.enter(a.ID, j.action.Statement)
+		a, err = e.wait(ctx, j, a, held)
+		leave()
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -22,6 +22,18 @@ func MaskStatement(text string, e *detect.Engine) (masked string, spans []Span, 
 	return MaskStatementLike(text, e, nil)
 }
 
+// MaskedValue is what stood at span n of a statement that MaskStatement masked, and its
+// class; false when there is no such span.
+func MaskedValue(text string, e *detect.Engine, n int) (value, class string, ok bool) {
+	pooled := e.FindAlike([]byte(text), nil)
+	defer pooled.Free()
+	found := withLiterals(text, e, pooled.List)
+	if n < 0 || n >= len(found) {
+		return "", "", false
+	}
+	return text[found[n].Start:found[n].End], string(found[n].Class), true
+}
+
 // Alike is what is remembered of statements that begin alike, as detect.Alike is: it
 // changes no answer. It belongs to one goroutine at a time.
 type Alike struct {

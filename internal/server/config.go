@@ -37,6 +37,7 @@ type Config struct {
 	Policy       []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file. None: the built-in pack (reads flow masked, the rest is held)."`
 	PolicyLocked bool              `yaml:"policy_locked" doc:"Only a policy that was applied under approval may be in force: with other files on disk the server does not start." default:"false"`
 	BreakGlass   BreakGlassConfig  `yaml:"break_glass" doc:"Who may let one actor's actions run without waiting in an emergency. Nobody unless set."`
+	Unmask       UnmaskConfig      `yaml:"unmask" doc:"Who may look at one masked value of a statement they may review. Nobody unless set."`
 	Default      map[string]string `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
 	Admins       []string          `yaml:"admins" doc:"Groups whose members administer: changes of policy and settings take another of them, from the second one on." default:"admins"`
 	Issuers      []IssuerConfig    `yaml:"issuers" doc:"OpenID providers that people sign in through. None: by one-time link, or a reviewer's token."`
@@ -64,6 +65,11 @@ type BreakGlassConfig struct {
 	Longest      time.Duration `yaml:"longest" doc:"How long one emergency lasts at most." default:"1h"`
 	ReviewWithin time.Duration `yaml:"review_within" doc:"Time from its end in which somebody else reviews it; otherwise who broke the glass and the actor are frozen." default:"24h"`
 	Assurance    string        `yaml:"assurance" doc:"How who breaks the glass, and who reviews it, must be signed in: console, or token, which a command line has and an agent beside it may use." default:"console"`
+}
+
+// UnmaskConfig says who may look at masked values.
+type UnmaskConfig struct {
+	Groups []string `yaml:"groups" doc:"Groups whose members may, one value at a time, with a reason, each look a record."`
 }
 
 // A PersonConfig names one human being.

@@ -287,7 +287,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		Passkeys: s.passkeys, Channels: s.notify,
 		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &console.Traffic{Spool: s.spool}, About: s.about, Verified: s.lastVerified,
 		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
-		Prove: proving{s}.Proof, Verifiers: s.auditLog.Verifiers, Policies: s.inForce, Setup: trial{s},
+		Unmask: s.unmasker(), Prove: proving{s}.Proof, Verifiers: s.auditLog.Verifiers, Policies: s.inForce, Setup: trial{s},
 	})
 	if err != nil {
 		return err
