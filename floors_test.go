@@ -21,7 +21,7 @@ var floors = [][]string{
 	{"internal/classify/sql", "internal/detect", "internal/policy", "internal/grant", "internal/audit", "internal/oidc", "internal/workload/..."},
 	{"internal/mask", "internal/audit/audittest", "internal/oidc/oidctest", "internal/sealed", "internal/classify/shell"},
 	{"internal/classify/mcp", "internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze", "internal/actors"},
-	{"gate", "internal/change", "internal/emergency", "internal/store", "internal/card", "internal/calm"},
+	{"gate", "internal/change", "internal/trail", "internal/emergency", "internal/store", "internal/card", "internal/calm"},
 	{"internal/enforce", "internal/rules", "gate/gatetest", "internal/store/storetest", "internal/notify"},
 	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres", "internal/channels/..."},
 	{"internal/api", "internal/console", "internal/scim", "client", "internal/notify/notifytest"},

@@ -102,6 +102,27 @@ type Permit interface {
 	Done(Outcome)
 }
 
+// A Begun is a Permit that takes note when its action runs out of the gate's sight: what
+// the action does in its turn may name it by the run's id, or by the name that its
+// client gave to the run.
+type Begun interface {
+	Begun(run, name string)
+}
+
+// A Prompted is a Session that takes in what the agent was told to do: text, in a
+// session that its client names so. It is the asker's word, and permits nothing.
+type Prompted interface {
+	Prompted(ctx context.Context, session, text string) error
+}
+
+// Prompt hands text to s. Sessions that don't take it in lose nothing by it.
+func Prompt(ctx context.Context, s Session, session, text string) error {
+	if p, is := s.(Prompted); is {
+		return p.Prompted(ctx, session, text)
+	}
+	return nil
+}
+
 // Rows masks the values of one result set.
 type Rows interface {
 	// Value returns what may be shown for v, the value of column i. v is never

@@ -46,6 +46,9 @@ func (r *Runs) Begin(credential, name string, p Permit, release func()) string {
 		one.end(Outcome{State: NotRun})
 		return id
 	}
+	if b, is := p.(Begun); is {
+		b.Begun(id, name)
+	}
 	r.open[id] = one
 	one.timer = time.AfterFunc(r.longest, func() { r.finish(id, one, Outcome{State: Unknown, Code: "not told"}) })
 	r.mu.Unlock()

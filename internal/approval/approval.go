@@ -70,6 +70,7 @@ type Approval struct {
 	Masks        map[string]string
 	RowLimit     action.Count
 	Preview      *action.Preview // what it would do; nil: nobody looked
+	Lead         *Lead           `json:",omitempty"` // what led to it; nil: nobody knows
 	Policy       string          // bundle digest
 	Reason       string          // rendered, for reviewers
 	Show         []string

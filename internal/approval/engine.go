@@ -148,6 +148,7 @@ type Question struct {
 	Gate            string
 	OpenTransaction bool
 	Preview         *action.Preview // nil: nobody looked
+	Lead            *Lead           // nil: nobody knows
 	// Record is the request record, appended in the same transaction; the
 	// engine fills in what it leaves empty. nil: the engine writes one.
 	Record *audit.Record

@@ -66,6 +66,8 @@ const (
 	TypePasskey   = "passkey.changed"  // a person's authenticator was registered or revoked
 	TypeFreeze    = "freeze.changed"   // something was stopped, or let go again
 	TypeStanding  = "standing.changed" // a standing grant was minted, used or revoked
+	TypePrompt    = "prompt"           // what an agent was told to do, as its side tells
+	TypeTaint     = "taint.changed"    // an actor saw what makes its next actions suspect
 	TypeChange    = "config.changed"   // policy, a group or a setting changed while running
 	TypeNotice    = "notice"           // people were told on a channel, or could not be
 	TypeKey       = "key.rotate"

@@ -28,6 +28,7 @@ import (
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/trail"
 )
 
 // Approvals is what the enforcer asks of the approval engine.
@@ -61,7 +62,7 @@ type Ledger interface {
 	SumRows(ctx context.Context, subject, resource string, since time.Time) (rows, bytes map[string]int64, err error)
 }
 
-// Options are the parts an Enforcer is made of. All but Freezes and Metrics are needed.
+// Options are the parts an Enforcer is made of. All but Trail, Freezes and Metrics are needed.
 type Options struct {
 	Credentials Credentials
 	Policy      *policy.Holder
@@ -71,8 +72,9 @@ type Options struct {
 	Record      Recorder
 	Spool       Spool
 	Ledger      Ledger
-	Emergency   Emergencies // nil: there are none
-	Freezes     Freezes     // nil: nothing can be frozen
+	Emergency   Emergencies  // nil: there are none
+	Freezes     Freezes      // nil: nothing can be frozen
+	Trail       *trail.Trail // nil: nobody knows what led to what, nor what actors have seen
 	PublicURL   string
 	// Serving errs while this process may not let anything pass: it is cut off from
 	// what stops it, such as a freeze or a revocation. nil: it always may.
@@ -184,17 +186,21 @@ type judgement struct {
 	reads     reads
 	asExport  bool // a read that the ledger made an export
 	seen      *seen
-	home      *permit      // where this judgement lives; nil: no session made it
-	rec       audit.Record // of a harmless read; others have one of their own
-	asked     int64        // number of that record in the spool; 0: it is not there
-	stop      *freeze.Stop // not nil: it is frozen, and decision says deny
+	home      *permit        // where this judgement lives; nil: no session made it
+	rec       audit.Record   // of a harmless read; others have one of their own
+	asked     int64          // number of that record in the spool; 0: it is not there
+	stop      *freeze.Stop   // not nil: it is frozen, and decision says deny
+	lead      *approval.Lead // what led to it; nil: nobody knows
+	taint     trail.Taint
+	act       string   // how records name it; "": they don't
+	stated    classSet // in the answer, as the gate says
 	preview   *action.Preview
 	look      func(context.Context) action.Preview // nil: nobody can
 }
 
 // judge finds the data, asks policy and changes nothing.
 func (e *Enforcer) judge(ctx context.Context, a *action.Action, asker *identity.Asker, w Where) (*judgement, error) {
-	j := &judgement{action: a, asker: asker, where: w, now: e.o.Now(), seen: newSeen(asker)}
+	j := &judgement{action: a, asker: asker, where: w, now: e.o.Now(), seen: e.newSeen(asker)}
 	if err := e.judgeInto(ctx, j); err != nil {
 		return nil, err
 	}
@@ -224,6 +230,7 @@ func (e *Enforcer) judgeInto(ctx context.Context, j *judgement) error {
 		j.reads = reads{j.account, now}
 		j.input.Read = &j.reads
 	}
+	e.lead(ctx, j)
 	set := e.o.Policy.Current()
 	if set == nil {
 		return errors.New("no policy is loaded")
@@ -252,6 +259,9 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	a.Data.Findings = j.findings
 	facts := j.seen.factsOf(a.Columns, e.o.Detect)
 	j.classes = facts.set | allRows
+	for _, c := range a.Data.Classes {
+		j.stated |= setOf(c)
+	}
 	if len(j.findings) > 0 || len(a.Data.Classes) > 0 { // a gate may know more than we can see
 		classes := map[string]bool{}
 		for _, c := range slices.Concat(a.Data.Classes, facts.classes) {
@@ -516,7 +526,7 @@ func (e *Enforcer) question(j *judgement) *approval.Question {
 	return &approval.Question{
 		Action: j.action, Asker: *j.asker, Decision: &j.decision,
 		Statement: j.statement, Title: j.title, Masked: spans(j.spans),
-		Gate: j.where.Gate, OpenTransaction: j.action.Wait > 0, Preview: j.preview, Record: e.request(j),
+		Gate: j.where.Gate, OpenTransaction: j.action.Wait > 0, Preview: j.preview, Lead: j.leadOf(), Record: e.request(j),
 	}
 }
 
@@ -685,6 +695,7 @@ func (e *Enforcer) recheck(ctx context.Context, j *judgement, a *approval.Approv
 	if err != nil {
 		return nil, err
 	}
+	again.act = j.act
 	if again.stop != nil {
 		return nil, &ChangedError{"it was frozen"}
 	}

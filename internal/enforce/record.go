@@ -14,7 +14,11 @@ const maxStatement = 4 << 10 // bytes of masked statement a record keeps; the di
 // request is the record of a decision. Everything textual in it was masked before.
 func (e *Enforcer) request(j *judgement) *audit.Record {
 	r := &audit.Record{}
-	r.Detail = e.fill(r, j, nil).byName()
+	d := e.fill(r, j, nil).with("act", j.named())
+	if what := j.taint.Says(); what != "" {
+		d = d.with("saw", what)
+	}
+	r.Detail = d.byName()
 	return r
 }
 
@@ -48,6 +52,17 @@ func (e *Enforcer) fill(r *audit.Record, j *judgement, d details) details {
 	}
 	if j.asExport {
 		d = d.with("ledger", "reads added up to an export")
+	}
+	if l := j.lead; l != nil {
+		if l.Session != "" {
+			d = d.with("session", l.Session)
+		}
+		if l.Prompt != nil {
+			d = d.with("prompt", l.Prompt.Hash)
+		}
+		if n := len(l.By); n > 0 {
+			d = d.with("parent", l.By[n-1].ID).with("parent.how", l.By[n-1].How)
+		}
 	}
 	return d
 }

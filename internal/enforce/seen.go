@@ -11,6 +11,7 @@ import (
 	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
+	"github.com/assenthq/assent/internal/trail"
 )
 
 // seen is what one session has worked out about statements that come again. All
@@ -19,8 +20,9 @@ import (
 // never changes it.
 type seen struct {
 	links  []action.Link
-	chain  []string // their ids
-	reader string   // ledgerKey
+	chain  []string    // their ids
+	reader string      // ledgerKey
+	book   *trail.Book // nil: nobody keeps one
 
 	mu      sync.Mutex // guards what follows
 	titles  map[string]string
@@ -29,7 +31,8 @@ type seen struct {
 	masks   uintptr // identity of the methods that set was made of, which holder keeps alive
 	holder  map[string]string
 	set     *mask.Set
-	spare   *permit // done, and free for the next action
+	bare    classSet // that set leaves as they are
+	spare   *permit  // done, and free for the next action
 }
 
 // columnFacts are the classes that output columns are known to have, and their groups.
@@ -50,9 +53,9 @@ type openRows struct {
 // maxSeen bounds each of the maps.
 const maxSeen = 512
 
-func newSeen(asker *identity.Asker) *seen {
+func (e *Enforcer) newSeen(asker *identity.Asker) *seen {
 	s := &seen{
-		links: asker.Links(), reader: ledgerKey(asker),
+		links: asker.Links(), reader: ledgerKey(asker), book: e.bookOf(asker),
 		titles: map[string]string{}, columns: map[*action.Column]columnFacts{}, rows: map[*gate.Column]*openRows{},
 	}
 	for _, l := range s.links {
@@ -105,14 +108,14 @@ func (s *seen) factsOf(columns []action.Column, e *detect.Engine) columnFacts {
 	return f
 }
 
-// setOf is the mask set of methods for actor.
-func (s *seen) setOf(m *mask.Masker, actor string, methods map[string]string) *mask.Set {
+// setOf is the mask set of methods for actor, and the classes that it leaves as they are.
+func (s *seen) setOf(m *mask.Masker, actor string, methods map[string]string) (*mask.Set, classSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if id := reflect.ValueOf(methods).Pointer(); s.set == nil || s.masks != id {
-		s.set, s.masks, s.holder = m.For(actor, methods), id, methods
+		s.set, s.masks, s.holder, s.bare = m.For(actor, methods), id, methods, bare(methods)
 	}
-	return s.set
+	return s.set, s.bare
 }
 
 // open opens a result set of columns under set.

@@ -19,6 +19,7 @@ import (
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/trail"
 )
 
 // Credentials looks up the stored half of an agent's credential.
@@ -71,7 +72,8 @@ func (t *authority) Login(ctx context.Context, v gate.Verifier, from gate.Peer) 
 	if stop := t.e.frozen(asker, t.res.URN, t.name); stop != nil {
 		return nil, frozenAnswer(stop)
 	}
-	s := &session{certificates: identity.Certificates(ctx), seen: newSeen(asker), e: t.e, asker: asker, gate: t.name, res: t.res, system: t.system, id: "ses_" + randomID(), cut: make(chan struct{})}
+	s := &session{certificates: identity.Certificates(ctx), seen: t.e.newSeen(asker), e: t.e, asker: asker, gate: t.name, res: t.res, system: t.system, id: "ses_" + randomID(), cut: make(chan struct{})}
+	s.claims.Session, s.claims.Parent = trail.Client(from.Client)
 	if _, err := t.e.o.Spool.Append(s.record(audit.TypeSession, map[string]string{"event": "opened", "from": from.Address, "credential": asker.Credential})); err != nil {
 		return nil, t.e.unwritable(err)
 	}
@@ -110,6 +112,7 @@ type session struct {
 
 	system string
 	timer  *time.Timer
+	claims action.Claims // what the client says of itself
 
 	certificates []*x509.Certificate // the client's own first; nil: none was shown
 
@@ -138,6 +141,9 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (
 		}
 		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: "the credential was revoked or has expired", Hint: "ask for a new one"}
 	default:
+	}
+	if a.Claims.Session == "" && a.Claims.Parent == "" {
+		a.Claims.Session, a.Claims.Parent = s.claims.Session, s.claims.Parent
 	}
 	home := s.seen.take()
 	j := &home.judged
@@ -196,7 +202,9 @@ type permit struct {
 	approval string
 	grant    string
 	grantID  string
-	limit    int64 // rows; -1: none
+	limit    int64    // rows; -1: none
+	bare     classSet // that it doesn't mask
+	begun    bool     // it runs out of sight
 
 	rows  int64
 	bytes int64 // of rows
@@ -219,8 +227,8 @@ func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map
 		p = &permit{text: map[string]int64{}}
 	}
 	clear(p.text)
-	p.e, p.j, p.seen, p.approval, p.limit, p.rows, p.bytes, p.paid = e, j, j.seen, id, -1, 0, 0, 0
-	p.set = j.seen.setOf(e.o.Masker, j.asker.Chain[0].ID, masks)
+	p.e, p.j, p.seen, p.approval, p.limit, p.rows, p.bytes, p.paid, p.begun = e, j, j.seen, id, -1, 0, 0, 0, false
+	p.set, p.bare = j.seen.setOf(e.o.Masker, j.asker.Chain[0].ID, masks)
 	p.done.Store(false)
 	if limit.Known {
 		p.limit = limit.N
@@ -260,10 +268,18 @@ func (p *permit) Count(rows, bytes int64) error {
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "the row limit of this permission is reached", Hint: "ask for it as an export, which people can approve"}
 	}
 	if p.approval != "" || !p.reading() {
-		return nil
+		return p.show(now)
 	}
 	if _, over := p.j.account.over(p.classes(), p.e.limits.Load(), true, now); over {
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "this much reading is an export, and nobody approved one", Hint: "run it again: it is then asked for as an export"}
+	}
+	return p.show(now)
+}
+
+// show is look, with an error for the gate.
+func (p *permit) show(now time.Time) error {
+	if p.look(now) != nil {
+		return &gate.Denied{Status: gate.StatusNobody, Reason: "what is read can't be noted, so nothing may pass", Hint: "try again later; the server's own log says what is wrong"}
 	}
 	return nil
 }
@@ -321,6 +337,7 @@ func (p *permit) Done(o gate.Outcome) {
 	if p.done.Swap(true) {
 		return
 	}
+	p.over(o)
 	p.finish(o)
 	p.seen.giveBack(p)
 }
@@ -369,6 +386,12 @@ func (p *permit) outcome(o gate.Outcome, masked map[string]int64) {
 		d = d.with("code", o.Code)
 	}
 	d = d.with("took", took(o.Duration))
+	if p.begun {
+		d = d.with("act", p.j.act)
+	}
+	if o.Untrusted != "" {
+		d = d.with("untrusted", cut(o.Untrusted, 100))
+	}
 	*r = audit.Record{
 		Type: audit.TypeOutcome, Actor: p.seen.chain[0], Gate: p.j.where.Gate, Session: p.j.where.Session,
 		Outcome: string(o.State), Rows: &p.count, Masked: masked, Kinds: r.Kinds[:0], Previous: p.j.asked,

@@ -289,6 +289,8 @@ func contextFacts() []fact {
 		triFact("novel_shape", func(in *Input) *Tri { return &in.NovelShape }),
 		triFact("novel_target", func(in *Input) *Tri { return &in.NovelTarget }),
 		triFact("tainted", func(in *Input) *Tri { return &in.Tainted }),
+		triFact("saw_sensitive", func(in *Input) *Tri { return &in.SawSensitive }),
+		triFact("saw_untrusted", func(in *Input) *Tri { return &in.SawUntrusted }),
 		countFact("rate_1h", func(in *Input) *action.Count { return &in.Rate1h }),
 		countFact("rate_24h", func(in *Input) *action.Count { return &in.Rate24h }),
 		countFact("preview_rows", func(in *Input) *action.Count { return &in.Preview.Rows }),

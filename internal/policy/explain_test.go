@@ -273,6 +273,8 @@ func TestGivenSetsEveryFact(t *testing.T) {
 		"novel_shape":         {"true", "context.novel_shape"},
 		"novel_target":        {"false", "!context.novel_target"},
 		"tainted":             {"true", "context.tainted"},
+		"saw_sensitive":       {"true", "context.tainted && context.saw_sensitive"},
+		"saw_untrusted":       {"true", "context.tainted && context.saw_untrusted"},
 		"rate_1h":             {"1", "context.rate_1h == 1"},
 		"rate_24h":            {"2", "context.rate_24h == 2"},
 		"preview_rows":        {"1", "preview.rows == 1"},

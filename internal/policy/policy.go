@@ -48,7 +48,10 @@ type Input struct {
 	NovelShape   Tri
 	NovelTarget  Tri
 	Tainted      Tri
-	IntentTarget Tri // a claim
+	SawSensitive Tri
+	SawUntrusted Tri
+	Seen         string // what it has seen, in words; for reasons only
+	IntentTarget Tri    // a claim
 
 	Preview Preview
 	Risk    action.Count

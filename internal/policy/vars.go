@@ -218,9 +218,36 @@ func contextVariables() []variable {
 		number("context.rate_24h", observed, "Actions of this actor in the last 24 hours.", func(in *Input) action.Count { return in.Rate24h }),
 		truth("context.novel_shape", observed, "This actor never did this shape before.", func(in *Input) Tri { return in.NovelShape }),
 		truth("context.novel_target", observed, "This actor never touched this target before.", func(in *Input) Tri { return in.NovelTarget }),
-		truth("context.tainted", observed, "The actor's credential has seen untrusted content lately.", func(in *Input) Tri { return in.Tainted }),
+		truth("context.tainted", observed, "The actor has lately seen classed values unmasked, a secret, or content that others wrote; for actions that could carry it out, also another actor of the same person.", func(in *Input) Tri { return in.tainted() }),
+		truth("context.saw_sensitive", observed, "The part of `context.tainted` that is about classed values and secrets.", func(in *Input) Tri { return in.saw(in.SawSensitive) }),
+		truth("context.saw_untrusted", observed, "The part of `context.tainted` that is about content that others wrote: a web page, a mail, an issue.", func(in *Input) Tri { return in.saw(in.SawUntrusted) }),
+		{
+			name: "context.seen", typ: stringVar, vouch: observed, reason: true, doc: "What made the actor tainted, when and by which action, for reasons only.",
+			str: func(in *Input) (string, bool) { return in.Seen, true },
+		},
 		truth("context.break_glass", claimed, "The asker says this is an emergency.", func(in *Input) Tri { return tri(in.Action.Claims.BreakGlass) }),
 	}
+}
+
+// tainted is what was said of it, or what follows from its parts.
+func (in *Input) tainted() Tri {
+	switch {
+	case in.Tainted != DontKnow:
+		return in.Tainted
+	case in.SawSensitive == Yes || in.SawUntrusted == Yes:
+		return Yes
+	case in.SawSensitive == No && in.SawUntrusted == No:
+		return No
+	}
+	return DontKnow
+}
+
+// saw is one of the parts: who is not tainted has seen neither.
+func (in *Input) saw(part Tri) Tri {
+	if part == DontKnow && in.Tainted == No {
+		return No
+	}
+	return part
 }
 
 func previewVariables() []variable {

@@ -139,6 +139,7 @@ type Limits struct {
 	ApprovalWindow    time.Duration    `yaml:"approval_window" doc:"How long an approval stays usable unless its rule says otherwise." default:"15m"`
 	StandingUses      int              `yaml:"standing_uses" doc:"Most uses of one standing grant; -1: there are none." default:"100"`
 	StandingLife      time.Duration    `yaml:"standing_life" doc:"How long a standing grant lasts at most." default:"8h"`
+	Taint             time.Duration    `yaml:"taint" doc:"How long an actor counts as tainted after it saw classed values unmasked, a secret, or content that others wrote." default:"1h"`
 	TransactionWait   time.Duration    `yaml:"transaction_wait" doc:"Longest hold inside an open transaction, where locks are kept." default:"60s"`
 	SpoolBytes        int64            `yaml:"spool_bytes" doc:"Size of the traffic spool at which nothing more may run." default:"1073741824"`
 }
@@ -282,6 +283,9 @@ func (c *Config) fillDefaults() {
 	if l.ApprovalWindow == 0 {
 		l.ApprovalWindow = 15 * time.Minute
 	}
+	if l.Taint == 0 {
+		l.Taint = time.Hour
+	}
 	if l.TransactionWait == 0 {
 		l.TransactionWait = time.Minute
 	}
@@ -374,6 +378,7 @@ func (k *checker) check(c *Config) {
 		{"export_after_rows", c.Limits.ExportAfterRows},
 		{"approval_expires", int64(c.Limits.ApprovalExpires)},
 		{"approval_window", int64(c.Limits.ApprovalWindow)},
+		{"taint", int64(c.Limits.Taint)},
 		{"transaction_wait", int64(c.Limits.TransactionWait)},
 		{"spool_bytes", c.Limits.SpoolBytes},
 	} {

@@ -46,6 +46,7 @@ import (
 	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/session"
 	"github.com/assenthq/assent/internal/store"
+	"github.com/assenthq/assent/internal/trail"
 	"github.com/assenthq/assent/internal/workload"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -73,6 +74,7 @@ type Server struct {
 	engine   *approval.Engine
 	enforcer *enforce.Enforcer
 	freezes  *freeze.Switch
+	trail    *trail.Trail
 	changes  *change.Engine
 	glass    *emergency.Glass
 	rules    *rules.Rules
@@ -263,9 +265,12 @@ func (s *Server) makeEnforcer(k *keys) error {
 	}
 	s.fatigue = newFatigue(s.registry)
 	s.store.SealLedger(k.seal)
+	if err := s.makeTrail(k); err != nil {
+		return err
+	}
 	s.enforcer, err = enforce.New(enforce.Options{
 		Credentials: credentials{s.door}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
-		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
+		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
 
@@ -380,6 +385,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.actors.Run(run) })
 	s.work.Go(func() { s.sessions.Run(run) })
 	s.work.Go(func() { s.freezes.Run(run) })
+	s.work.Go(func() { s.trail.Run(run) })
 	s.work.Go(func() { s.changes.Run(run) })
 	s.work.Go(func() { s.glass.Run(run) })
 	s.work.Go(func() { s.rules.Run(run) })
