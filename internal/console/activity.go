@@ -21,6 +21,7 @@ type activityPage struct {
 	Cards   []figure
 	Chart   chart
 	Flow    flow
+	Heat    *heat // nil: nothing to compare
 	Records []recordRow
 	Filter  streamFilter
 	From    string // where the stream goes on
@@ -72,7 +73,7 @@ func (c *Console) showActivity(w http.ResponseWriter, r *http.Request, p *who) {
 	}
 	page := activityPage{
 		Shell: c.shellOf(r, p, "activity", "Activity", -1), Span: key, Cards: cardsOf(&sum, decided),
-		Chart: chartOf(&sum, span, now), Flow: flowOf(&sum), Records: newest, Filter: filter, From: at.place(),
+		Chart: chartOf(&sum, span, now), Flow: flowOf(&sum), Heat: c.tally.heatOf(span), Records: newest, Filter: filter, From: at.place(),
 	}
 	for _, s := range []string{"1h", "24h"} {
 		v := filter.values()
