@@ -181,6 +181,7 @@ type Request struct {
 	} `json:"display,omitempty"`
 	Links          map[string]string `json:"links,omitempty"`
 	StatusEndpoint string            `json:"status_endpoint"`
+	Questions      []OpenQuestion    `json:"questions,omitempty"` // see Answer
 
 	// Approval is set once the request was approved: evaluate the same question
 	// again with it in Context.Approval. A plan has none: its items have.
@@ -226,7 +227,16 @@ func (c *Client) AwaitRequest(ctx context.Context, id string) (*Request, error) 
 
 // CancelRequest takes a request back.
 func (c *Client) CancelRequest(ctx context.Context, id string) (*Request, error) {
-	return c.request(ctx, http.MethodPost, "/access/v1/requests/"+url.PathEscape(id)+"/cancel", nil, nil)
+	return c.CancelRequestFor(ctx, id, "")
+}
+
+// CancelRequestFor takes a request back and says why: a claim, for people.
+func (c *Client) CancelRequestFor(ctx context.Context, id, why string) (*Request, error) {
+	var in any
+	if why != "" {
+		in = map[string]string{"comment": why}
+	}
+	return c.request(ctx, http.MethodPost, "/access/v1/requests/"+url.PathEscape(id)+"/cancel", nil, in)
 }
 
 func (c *Client) request(ctx context.Context, method, path string, q url.Values, in any) (*Request, error) {

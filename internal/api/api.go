@@ -61,8 +61,10 @@ type Options struct {
 	ApplyPolicy func(ctx context.Context, files map[string]string, p change.Proposal) (change.Entry, error)
 	Audit       audit.Reader
 	Log         Log
-	Sessions    Sessions // nil: nobody is signed in
-	Logins      Logins   // nil: no issuer is configured
+	// Tools makes the handler of agents' tools, which calls the whole API again; nil: there are none.
+	Tools    func(api http.Handler) http.Handler
+	Sessions Sessions // nil: nobody is signed in
+	Logins   Logins   // nil: no issuer is configured
 
 	// Quality says how people reviewed lately.
 	Quality func(ctx context.Context) ([]approval.Reviewer, error)
@@ -178,7 +180,7 @@ type server struct {
 
 // Prefixes are the path patterns that belong to this API, for whoever mounts it.
 func Prefixes() []string {
-	return []string{"/access/", "/v1/", "/oauth/", "/.well-known/", "/docs", "/docs/", "/openapi.json", "/healthz", "/readyz", "/metrics"}
+	return []string{"/access/", "/v1/", "/oauth/", "/.well-known/", "/docs", "/docs/", "/openapi.json", "/healthz", "/readyz", "/metrics", toolsPath}
 }
 
 // New makes the handler, or says what is missing.
@@ -209,7 +211,9 @@ func New(o Options) (http.Handler, error) {
 	if err := s.docs(); err != nil {
 		return nil, fmt.Errorf("making the API: %w", err)
 	}
-	return s.guard(s.dispatch()), nil
+	whole := s.guard(s.dispatch())
+	s.tools(whole)
+	return whole, nil
 }
 
 func complete(o *Options) error {

@@ -104,8 +104,12 @@ func (s *server) caller(ctx huma.Context) (*identity.Caller, *Problem) {
 			headers = append(headers, value)
 		}
 	})
+	return s.callerIn(ctx.Context(), headers)
+}
+
+func (s *server) callerIn(ctx context.Context, headers []string) (*identity.Caller, *Problem) {
 	denied := noCredential()
-	certificate := len(headers) == 0 && identity.Certificates(ctx.Context()) != nil
+	certificate := len(headers) == 0 && identity.Certificates(ctx) != nil
 	bearer := ""
 	if !certificate {
 		if len(headers) != 1 {
@@ -117,11 +121,11 @@ func (s *server) caller(ctx huma.Context) (*identity.Caller, *Problem) {
 			return nil, denied
 		}
 	}
-	c, err := s.Credentials.Check(ctx.Context(), bearer)
+	c, err := s.Credentials.Check(ctx, bearer)
 	if err != nil || c == nil || !s.Clock().Before(c.Expires) {
 		return nil, denied
 	}
-	infoOf(ctx.Context()).caller = c
+	infoOf(ctx).caller = c
 	return c, nil
 }
 

@@ -45,6 +45,7 @@ func operations() map[string]*operation {
 		{id: "evaluate", method: "POST", path: "/access/v1/evaluation", scopes: []string{act, gateway}, tag: forAskers, summary: "May this action run? (AuthZEN)"},
 		{id: "evaluateMany", method: "POST", path: "/access/v1/evaluations", scopes: []string{act, gateway}, tag: forAskers, summary: "May these actions run? (AuthZEN)"},
 		{id: "createRequest", method: "POST", path: "/access/v1/requests", scopes: []string{act, gateway}, status: 202, tag: forAskers, summary: "Ask people for an action that was denied but may be requested"},
+		{id: "listRequests", method: "GET", path: "/access/v1/requests", scopes: []string{act}, tag: forAskers, summary: "My own requests, newest first, and the standing grants I may use"},
 		{id: "getRequest", method: "GET", path: "/access/v1/requests/{id}", scopes: []string{act, gateway}, stream: true, tag: forAskers, summary: "How far is my request? Waits for a change when asked to"},
 		{id: "cancelRequest", method: "POST", path: "/access/v1/requests/{id}/cancel", scopes: []string{act, gateway}, tag: forAskers, summary: "Take my request back"},
 		{id: "reportOutcome", method: "POST", path: "/access/v1/requests/{id}/outcome", scopes: []string{gateway}, tag: forAskers, summary: "How the approved action ended"},
@@ -133,6 +134,7 @@ func (s *server) register() {
 	add(s, ops["evaluate"], s.evaluate)
 	add(s, ops["evaluateMany"], s.evaluateMany)
 	add(s, ops["createRequest"], s.createRequest)
+	add(s, ops["listRequests"], s.listRequests)
 	add(s, ops["getRequest"], s.getRequest)
 	add(s, ops["cancelRequest"], s.cancelRequest)
 	add(s, ops["reportOutcome"], s.reportOutcome)

@@ -14,6 +14,7 @@ var mayCall = map[string]string{
 	"POST /access/v1/evaluation":                          "agent gate",
 	"POST /access/v1/evaluations":                         "agent gate",
 	"POST /access/v1/requests":                            "agent gate",
+	"GET /access/v1/requests":                             "agent",
 	"GET /access/v1/requests/{id}":                        "agent gate",
 	"POST /access/v1/requests/{id}/cancel":                "agent gate",
 	"POST /access/v1/requests/{id}/outcome":               "gate",

@@ -320,13 +320,17 @@ var channels = map[string]func(x *site, hand string, a *approval.Approval) error
 		return err
 	},
 	"slack": func(x *site, hand string, a *approval.Approval) error { return x.bySlack(hand, a) },
-	// An MCP server has what its agent has.
+	// The agents' own tools, and what their tokens may send besides.
 	"mcp": func(x *site, _ string, a *approval.Approval) error {
 		for name, token := range x.tokens {
-			if strings.HasPrefix(name, "agent of ") {
-				if err := x.post(token, a); err == nil || !strings.Contains(err.Error(), "403") {
-					return err
-				}
+			if !strings.HasPrefix(name, "agent of ") {
+				continue
+			}
+			if err := x.post(token, a); err == nil || !strings.Contains(err.Error(), "403") {
+				return err
+			}
+			if err := x.byTools(token, a); err != nil {
+				return err
 			}
 		}
 		return fmt.Errorf("403 to each agent")

@@ -25,6 +25,7 @@ import (
 	"github.com/assenthq/assent/internal/actors"
 	"github.com/assenthq/assent/internal/api"
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/asktools"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/calm"
 	"github.com/assenthq/assent/internal/change"
@@ -306,6 +307,7 @@ func (s *Server) makeHTTP(k *keys) error {
 
 		Actors: s.actors, Machine: operatorPerson,
 		Exchange: desk, Mutual: s.clients != nil,
+		Tools: func(api http.Handler) http.Handler { return asktools.Handler(buildVersion(), api) },
 	})
 	if err != nil {
 		return err
