@@ -129,6 +129,32 @@ func Members(data []byte) ([]Member, error) {
 	return out, nil
 }
 
+// Elements are those of the array that data is, as they stand.
+func Elements(data []byte) ([][]byte, error) {
+	if err := Check(data); err != nil {
+		return nil, err
+	}
+	s := &scanner{data: data}
+	s.space()
+	if s.peek() != '[' {
+		return nil, s.fail("not an array")
+	}
+	s.at++
+	var out [][]byte
+	for s.space(); s.peek() != ']'; s.space() {
+		if s.peek() == ',' {
+			s.at++
+			s.space()
+		}
+		begin := s.at
+		if err := s.value(1); err != nil {
+			return nil, err
+		}
+		out = append(out, data[begin:s.at])
+	}
+	return out, nil
+}
+
 // Text is the string that data is, decoded; false when it is anything else.
 func Text(data []byte) (string, bool) {
 	s := &scanner{data: data}

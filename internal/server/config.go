@@ -95,12 +95,14 @@ type ActorConfig struct {
 // A GateConfig is one enforcement point.
 type GateConfig struct {
 	Name     string            `yaml:"name" doc:"Name of the gate and of the resource behind it."`
-	Type     string            `yaml:"type" doc:"Protocol: postgres."`
+	Type     string            `yaml:"type" doc:"Protocol: postgres, or mcp (docs/mcp.md)."`
 	Listen   string            `yaml:"listen" doc:"Address that agents connect to."`
 	Env      string            `yaml:"env" doc:"Environment of the resource, for policy: prod, staging, …"`
 	Labels   map[string]string `yaml:"labels" doc:"Labels of the resource, for policy."`
 	TLS      *KeyPair          `yaml:"tls" doc:"Certificate shown to agents. Required when the gate listens beyond loopback."`
 	Upstream UpstreamConfig    `yaml:"upstream" doc:"The system behind the gate."`
+	Servers  []MCPServerConfig `yaml:"servers" doc:"Of type mcp, in place of upstream: the servers behind the gate, each at /mcp/NAME."`
+	MCP      MCPConfig         `yaml:"mcp" doc:"Of type mcp: how clients find the gate and sign in to it."`
 }
 
 // An UpstreamConfig is the system behind a gate and the credential the gate holds for it.

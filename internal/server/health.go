@@ -67,7 +67,7 @@ func (s *Server) about(ctx context.Context) console.About {
 		if g.listener != nil {
 			listen = g.listener.Addr().String()
 		}
-		a.Gates = append(a.Gates, console.Gate{Name: g.cfg.Name, Protocol: g.cfg.Type, Listen: listen, Upstream: g.cfg.Upstream.Host + ":" + strconv.Itoa(g.cfg.Upstream.Port), Env: g.cfg.Env, State: state})
+		a.Gates = append(a.Gates, console.Gate{Name: g.cfg.Name, Protocol: g.cfg.Type, Listen: listen, Upstream: behind(g.cfg), Env: g.cfg.Env, State: state})
 	}
 	if err := s.policy.Err(); err != nil {
 		a.Problems = append(a.Problems, "the newest policy packs did not load; the last good ones decide")
@@ -151,4 +151,16 @@ func Verifier(c *Config) (string, error) {
 		return "", err
 	}
 	return k.Verifier(), nil
+}
+
+// behind names what is behind a gate.
+func behind(g *GateConfig) string {
+	if g.Type != "mcp" {
+		return g.Upstream.Host + ":" + strconv.Itoa(g.Upstream.Port)
+	}
+	var names []string
+	for _, m := range g.Servers {
+		names = append(names, m.Name)
+	}
+	return strings.Join(names, ", ")
 }

@@ -94,6 +94,7 @@ type Server struct {
 	actors    *actors.Registry
 	look      chan struct{} // wakes cutLoop
 	door      *actors.Door
+	exchange  *actors.Desk
 	clients   *workload.Certificates // nil: no client certificate counts
 
 	head  chan audit.Head // newest durable head, to be signed
@@ -285,6 +286,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	if err != nil {
 		return err
 	}
+	s.exchange = desk
 	s.console, err = console.New(console.Options{
 		Sessions: s.sessions, SignIns: s.signIns(), Administers: s.administers,
 		Approvals: s.engine, Log: s.store, Mask: s.masked, Nudge: s.nudge, Quality: s.reviewers, Calm: s.calm, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
@@ -575,11 +577,17 @@ func (s *Server) tokenHolds(ctx context.Context, id string) error {
 }
 
 func resourceOf(g *GateConfig) action.Resource {
+	if g.Type == "mcp" {
+		return action.Resource{URN: "mcp:" + g.Name, Type: g.Type, Env: g.Env, Labels: g.Labels}
+	}
 	return action.Resource{URN: g.Type + ":" + g.Name + "/" + g.Upstream.Database, Type: g.Type, Env: g.Env, Labels: g.Labels}
 }
 
 // systemOf names what a gate stands before, as far as its configuration tells two apart.
 func systemOf(g *GateConfig) string {
+	if g.Type == "mcp" {
+		return "mcp://" + g.Name
+	}
 	port := g.Upstream.Port
 	if port == 0 {
 		port = 5432

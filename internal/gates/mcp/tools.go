@@ -1,0 +1,239 @@
+package mcp
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/jsontext"
+	"github.com/gowebpki/jcs"
+)
+
+// A Tool is one tool as its server defines it.
+type Tool struct {
+	Name   string
+	Raw    []byte // the definition as it came
+	Digest string // of the definition in canonical form (RFC 8785), without _meta
+	Output bool   // it declares the shape of what it returns
+}
+
+// Judged is what one call of a tool does.
+type Judged struct {
+	Kinds       []action.Kind
+	Verb        string // empty: "call"
+	Target      string // empty: the tool
+	Title       string
+	Statement   string // empty: the tool's name and its arguments
+	Reversible  bool
+	Routine     bool
+	Untrusted   string // what others wrote comes back: "web page", "mail", "issue"
+	Destination string // where data goes, other than to the server
+	External    bool   // that is outside
+}
+
+// A Judge says what a call of a tool does. What it does not know is tool.call.
+type Judge interface {
+	Judge(server string, t *Tool, arguments []byte) Judged
+}
+
+// Pins keeps the definitions that tools had when they were first approved.
+type Pins interface {
+	// Check returns, for each of the tools, why it may not be used; "" for it may.
+	// It is asked for each listing. An error means that none of them may.
+	Check(ctx context.Context, server string, tools []*Tool) ([]string, error)
+}
+
+// maxTools bounds the tools of one server, maxPages the pages they may come in.
+const (
+	maxTools = 4096
+	maxPages = 64
+)
+
+// tool reads one definition.
+func tool(raw []byte) (*Tool, error) {
+	members, err := jsontext.Members(raw)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tool{Raw: raw}
+	pairs := []any{}
+	for _, m := range members {
+		switch m.Name {
+		case "_meta":
+			continue
+		case "name":
+			t.Name, _ = jsontext.Text(m.Value)
+		case "outputSchema":
+			t.Output = true
+		}
+		pairs = append(pairs, m.Name, m.Value)
+	}
+	if t.Name == "" || len(t.Name) > 256 {
+		return nil, errors.New("a tool without a name")
+	}
+	canonical, err := jcs.Transform(object(pairs...))
+	if err != nil {
+		return nil, errors.New("a definition without a canonical form")
+	}
+	sum := sha256.Sum256(canonical)
+	t.Digest = hex.EncodeToString(sum[:])
+	return t, nil
+}
+
+// A catalog is the tools that one server has told one client of, as far as they may be used.
+type catalog struct {
+	server string
+	pins   Pins // nil: every definition may be used
+	now    func() time.Time
+
+	mu     sync.Mutex
+	tools  map[string]*Tool  // owned by mu
+	barred map[string]string // owned by mu: tools that may not be used, and why
+	read   time.Time         // owned by mu: when all were listed; zero: never, or they have changed
+}
+
+func newCatalog(server string, pins Pins) *catalog {
+	return &catalog{server: server, pins: pins, now: time.Now}
+}
+
+// find returns a tool, or why it may not be used; both are empty for one that was not listed.
+func (c *catalog) find(name string) (t *Tool, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tools[name], c.barred[name]
+}
+
+// stale says that the tools were not listed within age.
+func (c *catalog) stale(age time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.read.IsZero() || age > 0 && c.now().Sub(c.read) > age
+}
+
+// forget is called when the server says that its tools have changed.
+func (c *catalog) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read = time.Time{}
+}
+
+// page takes over one page of a listing, and returns it without what may not be used.
+// first begins a new listing.
+func (c *catalog) page(ctx context.Context, result []byte, first bool) ([]byte, error) {
+	members, err := jsontext.Members(result)
+	if err != nil {
+		return nil, err
+	}
+	var defs []*Tool
+	var rest []any
+	for _, m := range members {
+		if m.Name != "tools" {
+			rest = append(rest, m.Name, m.Value)
+			continue
+		}
+		elements, err := jsontext.Elements(m.Value)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range elements {
+			t, err := tool(e)
+			if err != nil {
+				return nil, err
+			}
+			defs = append(defs, t)
+		}
+	}
+	why := make([]string, len(defs))
+	if c.pins != nil && len(defs) > 0 {
+		if why, err = c.pins.Check(ctx, c.server, defs); err != nil || len(why) != len(defs) {
+			return nil, fmt.Errorf("checking the tools' definitions: %w", err)
+		}
+	}
+	if err := c.add(defs, why, first); err != nil {
+		return nil, err
+	}
+	if len(defs) == 0 {
+		return result, nil
+	}
+	kept := []byte{'['}
+	same := true
+	for i, t := range defs {
+		if why[i] != "" {
+			same = false
+			continue
+		}
+		if len(kept) > 1 {
+			kept = append(kept, ',')
+		}
+		kept = append(kept, t.Raw...)
+	}
+	if same {
+		return result, nil
+	}
+	return object(append(rest, "tools", append(kept, ']'))...), nil
+}
+
+func (c *catalog) add(defs []*Tool, why []string, first bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if first || c.tools == nil {
+		c.tools, c.barred = map[string]*Tool{}, map[string]string{}
+	}
+	if len(c.tools)+len(c.barred)+len(defs) > maxTools {
+		return fmt.Errorf("more than %d tools", maxTools)
+	}
+	for i, t := range defs {
+		if old := c.tools[t.Name]; old != nil && old.Digest != t.Digest && why[i] == "" {
+			delete(c.tools, t.Name)
+			c.barred[t.Name] = "the server lists it twice, in two ways"
+			why[i] = c.barred[t.Name]
+			continue
+		}
+		if why[i] != "" {
+			c.barred[t.Name] = why[i]
+			continue
+		}
+		c.tools[t.Name] = t
+	}
+	return nil
+}
+
+func (c *catalog) complete() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read = c.now()
+}
+
+// An asker sends a request of our own to the server, outside of the client's sight.
+type asker func(ctx context.Context, method string, params []byte) (result []byte, err error)
+
+// list asks for all tools.
+func (c *catalog) list(ctx context.Context, ask asker, meta []byte) error {
+	cursor := ""
+	for page := range maxPages {
+		var pairs []any
+		if cursor != "" {
+			pairs = append(pairs, "cursor", cursor)
+		}
+		if meta != nil {
+			pairs = append(pairs, "_meta", meta)
+		}
+		result, err := ask(ctx, "tools/list", object(pairs...))
+		if err != nil {
+			return err
+		}
+		if _, err := c.page(ctx, result, page == 0); err != nil {
+			return err
+		}
+		if cursor = text(result, "nextCursor"); cursor == "" {
+			c.complete()
+			return nil
+		}
+	}
+	return fmt.Errorf("a listing of tools of more than %d pages", maxPages)
+}
