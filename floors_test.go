@@ -22,7 +22,7 @@ var floors = [][]string{
 	{"internal/mask", "internal/audit/audittest", "internal/oidc/oidctest", "internal/sealed", "internal/classify/shell"},
 	{"internal/classify/mcp", "internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze", "internal/actors"},
 	{"gate", "internal/change", "internal/trail", "internal/emergency", "internal/store", "internal/card", "internal/calm"},
-	{"internal/enforce", "internal/rules", "gate/gatetest", "internal/store/storetest", "internal/notify"},
+	{"internal/enforce", "internal/rules", "internal/pins", "gate/gatetest", "internal/store/storetest", "internal/notify"},
 	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres", "internal/channels/...", "client"},
 	{"internal/api", "internal/console", "internal/scim", "internal/asktools", "internal/notify/notifytest"},
 	{"internal/server"},

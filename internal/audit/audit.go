@@ -69,6 +69,7 @@ const (
 	TypePrompt    = "prompt"           // what an agent was told to do, as its side tells
 	TypeTaint     = "taint.changed"    // an actor saw what makes its next actions suspect
 	TypeChange    = "config.changed"   // policy, a group or a setting changed while running
+	TypeTool      = "tool.changed"     // the definition of an MCP tool was pinned, held or released
 	TypeNotice    = "notice"           // people were told on a channel, or could not be
 	TypeKey       = "key.rotate"
 	TypeAlarm     = "alarm" // something was found that must not be
