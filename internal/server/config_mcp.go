@@ -5,6 +5,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/assenthq/assent/action"
+	classify "github.com/assenthq/assent/internal/classify/mcp"
 )
 
 // An MCPConfig says how clients find an MCP gate.
@@ -22,6 +25,35 @@ type MCPServerConfig struct {
 	CA        string            `yaml:"ca" doc:"Certificate authorities that may sign the server's certificate (PEM). Unset: the system's."`
 	Headers   map[string]Secret `yaml:"headers" doc:"Headers with the gate's own credential for the server, such as Authorization. In file: and command: {person} and {actor} stand for who asks."`
 	Untrusted string            `yaml:"untrusted" doc:"Everything that this server returns was written by others, and is what: web page, mail, issue."`
+	Kind      string            `yaml:"kind" doc:"What server it is, by your word: github, filesystem, postgres, … (docs/mcp-tools.md lists them). Its tools are then known by the shipped table."`
+	Trust     string            `yaml:"trust" doc:"annotations: what the server itself says of its tools is believed where nobody mapped them. Unset: it only tightens."`
+	Tools     []MCPToolConfig   `yaml:"tools" doc:"What its tools do, by your word; it goes before the shipped table."`
+}
+
+// An MCPToolConfig says what the tools of some names do.
+type MCPToolConfig struct {
+	Tool       string   `yaml:"tool" doc:"Name, or pattern with * and ?. An exact name goes before a pattern, a longer pattern before a shorter one."`
+	Kinds      []string `yaml:"kinds" doc:"Kinds of action that a call is."`
+	SQL        []string `yaml:"sql" doc:"Arguments that hold SQL, which is judged besides."`
+	Shell      []string `yaml:"shell" doc:"Arguments that hold a command, which is judged besides."`
+	Reads      []string `yaml:"reads" doc:"Arguments that name a file that is read."`
+	Writes     []string `yaml:"writes" doc:"Arguments that name a file that is written."`
+	URLs       []string `yaml:"urls" doc:"Arguments that hold an address that is fetched."`
+	Reversible bool     `yaml:"reversible" doc:"What they do can be undone."`
+	Untrusted  bool     `yaml:"untrusted" doc:"What they return was written by others."`
+}
+
+// classed is the server as the classifier knows it.
+func (m *MCPServerConfig) classed() classify.Server {
+	out := classify.Server{Name: m.Name, Kind: m.Kind, Trusted: m.Trust == "annotations"}
+	for _, t := range m.Tools {
+		r := classify.Rule{Tool: t.Tool, SQL: t.SQL, Shell: t.Shell, Reads: t.Reads, Writes: t.Writes, URLs: t.URLs, Reversible: t.Reversible, Untrusted: t.Untrusted}
+		for _, kind := range t.Kinds {
+			r.Kinds = append(r.Kinds, action.Kind(kind))
+		}
+		out.Rules = append(out.Rules, r)
+	}
+	return out
 }
 
 func (k *checker) mcpGate(at string, g *GateConfig) {
@@ -36,6 +68,11 @@ func (k *checker) mcpGate(at string, g *GateConfig) {
 		k.fail(at+".mcp.resource", "is missing", "say by which address clients reach the gate: https://…/mcp")
 	}
 	seen := map[string]bool{}
+	tools, err := classify.New(classify.Options{})
+	if err != nil {
+		k.fail(at, err.Error(), "")
+		return
+	}
 	for i := range g.Servers {
 		s := &g.Servers[i]
 		at := fmt.Sprintf("%s.servers[%d]", at, i)
@@ -51,6 +88,13 @@ func (k *checker) mcpGate(at string, g *GateConfig) {
 			k.fail(at+".url", "is not an address", "for example https://mcp.example.com/mcp; credentials belong in headers:")
 		case u.Scheme == "http" && !isLoopback(u.Hostname()):
 			k.fail(at+".url", "is not encrypted", "use https: what the gate sends holds its credential")
+		}
+		classed := s.classed()
+		if err := tools.Check(&classed); err != nil {
+			k.fail(at, err.Error(), "docs/mcp-tools.md has an example")
+		}
+		if s.Trust != "" && s.Trust != "annotations" {
+			k.fail(at+".trust", fmt.Sprintf("%q", s.Trust), "write annotations, or leave it out")
 		}
 		for name, secret := range s.Headers {
 			if !headerName(name) {

@@ -16,8 +16,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/actors"
+	classify "github.com/assenthq/assent/internal/classify/mcp"
 	"github.com/assenthq/assent/internal/gates/mcp"
 	"github.com/assenthq/assent/internal/identity"
 )
@@ -27,8 +27,12 @@ func mcpGate(s *Server, g *GateConfig) (runningGate, error) {
 	if err != nil {
 		return runningGate{}, err
 	}
+	tools, err := classify.New(classify.Options{})
+	if err != nil {
+		return runningGate{}, err
+	}
 	o := mcp.Config{
-		Name: g.Name, Authority: s.enforcer.Gate(g.Name, resourceOf(g), systemOf(g)), Judge: toolJudge{g},
+		Name: g.Name, Authority: s.enforcer.Gate(g.Name, resourceOf(g), systemOf(g)), Judge: tools,
 		Resource: g.MCP.Resource, Authorization: g.MCP.Authorization, Hosts: g.MCP.Hosts, Origins: g.MCP.Origins,
 		Refused: s.refusedAt(g), Log: s.log,
 	}
@@ -61,7 +65,7 @@ func mcpGate(s *Server, g *GateConfig) (runningGate, error) {
 }
 
 func (s *Server) mcpServer(m *MCPServerConfig) (mcp.Server, error) {
-	out := mcp.Server{Name: m.Name, URL: m.URL, Untrusted: m.Untrusted}
+	out := mcp.Server{Name: m.Name, URL: m.URL, Untrusted: m.Untrusted, Tools: m.classed()}
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if m.CA != "" {
 		pem, err := os.ReadFile(s.cfg.path(m.CA))
@@ -164,18 +168,4 @@ func reachMCP(ctx context.Context, _ *Server, g *GateConfig) error {
 		_ = conn.Close()
 	}
 	return nil
-}
-
-// toolJudge says what tools do.
-type toolJudge struct{ gate *GateConfig }
-
-// Judge knows nothing of a tool: it is a call of a tool.
-func (j toolJudge) Judge(server string, _ *mcp.Tool, _ []byte) mcp.Judged {
-	out := mcp.Judged{Kinds: []action.Kind{action.ToolCall}}
-	for _, m := range j.gate.Servers {
-		if m.Name == server {
-			out.Untrusted = m.Untrusted
-		}
-	}
-	return out
 }

@@ -116,24 +116,29 @@ func describeCall(ctx context.Context, g *Guard, c *call, m *message) (*action.A
 		return nil, r
 	}
 	c.tool = t
-	j := g.judge.Judge(g.server, t, arguments)
-	if len(j.Kinds) == 0 {
-		j.Kinds = []action.Kind{action.ToolCall}
-	}
+	j := g.judge.Tool(g.classed, t.Definition, arguments)
 	a := g.action(orElse(j.Verb, "call"), orElse(j.Target, name))
-	a.Kinds, a.Title, a.Reversible, a.Routine = j.Kinds, j.Title, j.Reversible, j.Routine
+	a.Kinds, a.Title, a.Shape, a.Reversible, a.Routine, a.Columns = j.Kinds, j.Title, j.Shape, j.Reversible, j.Routine, j.Columns
+	switch {
+	case len(a.Kinds) == 0 && j.Harmless != "": // what it returns is read all the same
+		a.Kinds = []action.Kind{action.DataRead}
+	case len(a.Kinds) == 0:
+		a.Kinds = []action.Kind{action.ToolCall}
+	}
 	if a.Title == "" {
 		a.Title = g.server + ": " + clip(name, 100)
 	}
-	if j.Destination != "" {
-		a.Data.Destination, a.Data.DestinationTrust = j.Destination, "internal"
-		if j.External {
-			a.Data.DestinationTrust = "external"
-		}
+	if len(j.Objects) > 0 {
+		a.Objects = j.Objects
 	}
-	c.untrusted = j.Untrusted
+	a.Data.Inferred, a.Data.InferredOf = len(j.Inferred) > 0, j.Inferred
+	a.Data.Destination = j.Destination
+	c.untrusted = g.others
+	if j.Untrusted && c.untrusted == "" {
+		c.untrusted = "result of " + g.server
+	}
 	_, loose, state := parts(m.params)
-	a.State["tool"], a.State["definition"] = name, t.Digest
+	a.State["tool"], a.State["definition"] = name, t.Pinned
 	for k, v := range state {
 		a.State[k] = v
 	}

@@ -58,7 +58,7 @@ func TestRealClientAndServer(t *testing.T) {
 			}
 			eventually(t, "every permit is completed", func() bool { return len(a.Outcomes()) >= 3 })
 			for i, o := range a.Outcomes() {
-				if o.State != gate.Executed || i == 0 && o.Untrusted != "issue" {
+				if o.State != gate.Executed || i == 0 && o.Untrusted != "result of one" {
 					t.Errorf("outcome %d: %+v", i, o)
 				}
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
+	classify "github.com/assenthq/assent/internal/classify/mcp"
 	"github.com/assenthq/assent/internal/jsontext"
 )
 
@@ -32,6 +33,8 @@ const ownID = "assent:"
 type Guard struct {
 	session gate.Session
 	server  string
+	classed classify.Server
+	others  string // what others wrote, where the server returns nothing else; "" for no such server
 	place   string // URN of the server
 	command string // what the client itself runs as the server; "" for none
 	judge   Judge
@@ -180,7 +183,7 @@ func (g *Guard) decide(ctx context.Context, c *call, m *message, how manner, hel
 	}
 	c.permit, c.kinds = permit, a.Kinds
 	if c.tool != nil { // what a tool is may have changed while people decided
-		if now, _ := g.tools.find(c.tool.Name); now == nil || now.Digest != c.tool.Digest {
+		if now, _ := g.tools.find(c.tool.Name); now == nil || now.Pinned != c.tool.Pinned {
 			c.finish(gate.Outcome{State: gate.NotRun})
 			d := &gate.Denied{Status: gate.StatusDenied, Reason: "the server changed this tool's definition since it was judged", Hint: "list the tools again"}
 			return Step{Answer: g.deny(c, d), Denied: d}

@@ -15,6 +15,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/gate/gatetest"
+	classify "github.com/assenthq/assent/internal/classify/mcp"
 	gatemcp "github.com/assenthq/assent/internal/gates/mcp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -22,11 +23,11 @@ import (
 // judge knows the tools of the test's server.
 type judge struct{}
 
-func (judge) Judge(_ string, t *gatemcp.Tool, _ []byte) gatemcp.Judged {
-	if t.Name == "look" {
-		return gatemcp.Judged{Kinds: []action.Kind{action.DataRead}, Untrusted: "issue"}
+func (judge) Tool(_ classify.Server, def classify.Definition, _ []byte) classify.Result {
+	if def.Name == "look" {
+		return classify.Result{Kinds: []action.Kind{action.DataRead}, Untrusted: true}
 	}
-	return gatemcp.Judged{}
+	return classify.Result{}
 }
 
 // authority masks the word secret.

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/gate"
+	classify "github.com/assenthq/assent/internal/classify/mcp"
 )
 
 // A Config is what a gate is made of. Name, Authority, Judge and Servers are needed.
@@ -57,8 +58,9 @@ type Server struct {
 	// Headers are sent with every request: the gate's own credential for who asks.
 	Headers func(ctx context.Context, who Who) (http.Header, error)
 	Client  *http.Client // nil: one that verifies certificates and follows no redirects
-	// Untrusted says that what comes back was written by others.
+	// Untrusted says that what comes back was written by others, and what it is.
 	Untrusted string
+	Tools     classify.Server // what the administrator said of its tools
 }
 
 // Who is the one that a conversation is for.
@@ -124,6 +126,7 @@ func New(o Config) (*Gate, error) {
 		if s.Headers == nil {
 			s.Headers = func(context.Context, Who) (http.Header, error) { return nil, nil }
 		}
+		s.Tools.Name = s.Name
 		g.servers = append(g.servers, &s)
 	}
 	return g, nil
@@ -187,7 +190,7 @@ func (g *Gate) begin(ctx context.Context, in *caller, s *Server, kept bool) (*co
 	v := &conversation{gate: g, server: s, credential: in.credential, ctx: run, stop: stop, release: in.release, session: in.session}
 	who := whoOf(in.session)
 	v.up = &remote{client: s.Client, url: s.URL, headers: func(ctx context.Context) (http.Header, error) { return s.Headers(ctx, who) }}
-	v.guard = &Guard{session: in.session, server: s.Name, place: "mcp:" + g.name + "/" + s.Name, judge: g.judge, ask: v.askServer}
+	v.guard = &Guard{session: in.session, server: s.Name, place: "mcp:" + g.name + "/" + s.Name, classed: s.Tools, others: s.Untrusted, judge: g.judge, ask: v.askServer}
 	if !kept {
 		v.guard.tools, v.guard.fresh = g.catalog(in.credential, s), time.Minute
 		return v, nil

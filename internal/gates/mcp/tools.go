@@ -2,43 +2,27 @@ package mcp
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/assenthq/assent/action"
+	classify "github.com/assenthq/assent/internal/classify/mcp"
 	"github.com/assenthq/assent/internal/jsontext"
-	"github.com/gowebpki/jcs"
 )
+
+// A Judge says what a call of a tool does; classify.Classifier is one. What it
+// does not know is tool.call.
+type Judge interface {
+	Tool(s classify.Server, def classify.Definition, arguments []byte) classify.Result
+}
 
 // A Tool is one tool as its server defines it.
 type Tool struct {
-	Name   string
-	Raw    []byte // the definition as it came
-	Digest string // of the definition in canonical form (RFC 8785), without _meta
+	classify.Definition
+	Raw    []byte // as it came
+	Pinned string // digest of the definition
 	Output bool   // it declares the shape of what it returns
-}
-
-// Judged is what one call of a tool does.
-type Judged struct {
-	Kinds       []action.Kind
-	Verb        string // empty: "call"
-	Target      string // empty: the tool
-	Title       string
-	Statement   string // empty: the tool's name and its arguments
-	Reversible  bool
-	Routine     bool
-	Untrusted   string // what others wrote comes back: "web page", "mail", "issue"
-	Destination string // where data goes, other than to the server
-	External    bool   // that is outside
-}
-
-// A Judge says what a call of a tool does. What it does not know is tool.call.
-type Judge interface {
-	Judge(server string, t *Tool, arguments []byte) Judged
 }
 
 // Pins keeps the definitions that tools had when they were first approved.
@@ -56,33 +40,14 @@ const (
 
 // tool reads one definition.
 func tool(raw []byte) (*Tool, error) {
-	members, err := jsontext.Members(raw)
+	def, err := classify.Parse(raw)
 	if err != nil {
 		return nil, err
 	}
-	t := &Tool{Raw: raw}
-	pairs := []any{}
-	for _, m := range members {
-		switch m.Name {
-		case "_meta":
-			continue
-		case "name":
-			t.Name, _ = jsontext.Text(m.Value)
-		case "outputSchema":
-			t.Output = true
-		}
-		pairs = append(pairs, m.Name, m.Value)
+	if len(def.Name) > 256 {
+		return nil, errors.New("a tool with a name of more than 256 bytes")
 	}
-	if t.Name == "" || len(t.Name) > 256 {
-		return nil, errors.New("a tool without a name")
-	}
-	canonical, err := jcs.Transform(object(pairs...))
-	if err != nil {
-		return nil, errors.New("a definition without a canonical form")
-	}
-	sum := sha256.Sum256(canonical)
-	t.Digest = hex.EncodeToString(sum[:])
-	return t, nil
+	return &Tool{Definition: def, Raw: raw, Pinned: def.Digest(), Output: member(raw, "outputSchema") != nil}, nil
 }
 
 // A catalog is the tools that one server has told one client of, as far as they may be used.
@@ -188,7 +153,7 @@ func (c *catalog) add(defs []*Tool, why []string, first bool) error {
 		return fmt.Errorf("more than %d tools", maxTools)
 	}
 	for i, t := range defs {
-		if old := c.tools[t.Name]; old != nil && old.Digest != t.Digest && why[i] == "" {
+		if old := c.tools[t.Name]; old != nil && old.Pinned != t.Pinned && why[i] == "" {
 			delete(c.tools, t.Name)
 			c.barred[t.Name] = "the server lists it twice, in two ways"
 			why[i] = c.barred[t.Name]
