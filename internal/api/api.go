@@ -57,6 +57,7 @@ type Options struct {
 	Glass       Glass
 	Rules       Rules    // nil: groups and settings are the configuration's alone
 	Channels    Channels // nil: nobody is told but in the console
+	Hooks       Hooks    // nil: coding agents' hooks are not answered
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.
 	ApplyPolicy func(ctx context.Context, files map[string]string, p change.Proposal) (change.Entry, error)
 	Audit       audit.Reader

@@ -26,6 +26,7 @@ type operation struct {
 	public           bool     // no credential asked
 	anyone           bool     // any valid credential
 	stream           bool     // ends by itself: no time limit of ours
+	answers          bool     // says no in a document of its own: what is frozen hears it there
 	status           int      // of success, when not 200
 	tag, summary     string
 }
@@ -49,6 +50,8 @@ func operations() map[string]*operation {
 		{id: "getRequest", method: "GET", path: "/access/v1/requests/{id}", scopes: []string{act, gateway}, stream: true, tag: forAskers, summary: "How far is my request? Waits for a change when asked to"},
 		{id: "cancelRequest", method: "POST", path: "/access/v1/requests/{id}/cancel", scopes: []string{act, gateway}, tag: forAskers, summary: "Take my request back"},
 		{id: "reportOutcome", method: "POST", path: "/access/v1/requests/{id}/outcome", scopes: []string{gateway}, tag: forAskers, summary: "How the approved action ended"},
+
+		{id: "answerHook", method: "POST", path: "/v1/hooks/{agent}", scopes: []string{act}, stream: true, answers: true, tag: forAskers, summary: "A coding agent's hook: its document in, the document it acts on out"},
 
 		{id: "exchangeToken", method: "POST", path: exchangePath, public: true, tag: forAskers, summary: "Exchange a credential for an actor's short-lived token (RFC 8693)"},
 
@@ -138,6 +141,7 @@ func (s *server) register() {
 	add(s, ops["getRequest"], s.getRequest)
 	add(s, ops["cancelRequest"], s.cancelRequest)
 	add(s, ops["reportOutcome"], s.reportOutcome)
+	add(s, ops["answerHook"], s.answerHook)
 	add(s, ops["exchangeToken"], s.exchangeToken)
 	s.oauthAnswers()
 	add(s, ops["listApprovals"], s.listApprovals)

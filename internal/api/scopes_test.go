@@ -18,6 +18,7 @@ var mayCall = map[string]string{
 	"GET /access/v1/requests/{id}":                        "agent gate",
 	"POST /access/v1/requests/{id}/cancel":                "agent gate",
 	"POST /access/v1/requests/{id}/outcome":               "gate",
+	"POST /v1/hooks/{agent}":                              "agent",
 	"GET /v1/approvals":                                   "reviewer reader admin",
 	"GET /v1/approvals/{id}":                              "reviewer reader admin",
 	"POST /v1/approvals/{id}/review":                      "reviewer",

@@ -63,6 +63,9 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends what doesn't heed the first
 	a := &app{in: in, out: out, err: errw}
+	if status, ok := a.hook(ctx, args); ok {
+		return status
+	}
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -171,7 +174,7 @@ and who you are.`,
 		a.verifyCmd(), a.migrateCmd(), a.policyCmd(), a.tokenCmd(), a.actorsCmd(), a.loginCmd(), a.logoutCmd(), a.whoamiCmd(), a.sessionsCmd(), a.accountsCmd(), a.standInCmd(), a.passkeysCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
 	)
 	root.AddCommand(a.freezeCmd(), a.thawCmd(), a.grantsCmd(), a.emergencyCmd(), a.groupsCmd(), a.onCallCmd(), a.settingsCmd(), a.slackCmd(), a.teamsCmd())
-	root.AddCommand(a.channelsCmd(), a.inboxCmd(), a.mcpCmd())
+	root.AddCommand(a.channelsCmd(), a.inboxCmd(), a.mcpCmd(), a.hookCmd())
 	return root
 }
 

@@ -34,6 +34,7 @@ import (
 	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/enforce"
 	"github.com/assenthq/assent/internal/freeze"
+	"github.com/assenthq/assent/internal/gates/hook"
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
@@ -99,6 +100,9 @@ type Server struct {
 
 	head  chan audit.Head // newest durable head, to be signed
 	gates []*runningGate
+
+	hooks    *hook.Gate
+	endHooks func() // nil: there are none
 
 	listener net.Listener
 	http     *http.Server
@@ -173,7 +177,7 @@ func (s *Server) make(ctx context.Context) error {
 	if err := s.makeDirectory(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, func(*keys) error { return s.makeChannels() }, s.makeHTTP} {
+	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, func(*keys) error { return s.makeChannels() }, func(*keys) error { return s.makeHooks() }, s.makeHTTP} {
 		if err := step(k); err != nil {
 			return err
 		}
@@ -301,6 +305,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		return err
 	}
 	rest, err := api.New(api.Options{
+		Hooks:     s.hooks,
 		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
@@ -454,6 +459,9 @@ func (s *Server) close(ctx context.Context) error {
 			_ = s.http.Close()
 		}
 		cancel()
+	}
+	if s.endHooks != nil {
+		s.endHooks()
 	}
 	if s.cancel != nil {
 		s.cancel()

@@ -1,0 +1,286 @@
+package hook
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/assenthq/assent/action"
+)
+
+// A tool is one row of an agent's table: what makes an action of a call, and the
+// names of the arguments that say what it does it to.
+type tool struct {
+	do    func(g *Gate, e *Event, t tool, in fields) (judged, error)
+	args  []string // all must be there; the first one names the target
+	more  []string // these may be
+	words bool     // the first argument is words to look for, and no path
+}
+
+// judged is what became of a call. Without an action the tool has no effect
+// outside of the agent itself, and none is asked.
+type judged struct {
+	action    *action.Action
+	untrusted string
+	mcp       bool
+	release   func()
+}
+
+// harmless tools keep the agent's own lists, or ask its user.
+var harmless = tool{do: func(*Gate, *Event, tool, fields) (judged, error) { return judged{}, nil }}
+
+// judge makes an action of a call.
+func (g *Gate) judge(ad adapter, e *Event) (judged, error) {
+	in, err := members(e.Input)
+	if err != nil {
+		return judged{}, err
+	}
+	server, name, mcp := e.mcpTool()
+	t, known := ad.tools(e.Tool)
+	switch {
+	case mcp:
+		t = tool{do: func(g *Gate, e *Event, _ tool, _ fields) (judged, error) { return g.mcp(e, server, name), nil }}
+	case !known:
+		t = tool{do: unknown}
+	}
+	if len(t.args) > 0 && len(in) == 0 {
+		return judged{}, fmt.Errorf("the input of %s is empty", e.Tool)
+	}
+	for _, a := range t.args {
+		if _, err := in.need(a); err != nil {
+			return judged{}, fmt.Errorf("the input of %s: %w", e.Tool, err)
+		}
+	}
+	j, err := t.do(g, e, t, in)
+	if err != nil || j.action == nil {
+		return j, err
+	}
+	finish(e, j.action)
+	j.mcp = mcp
+	return j, nil
+}
+
+// finish fills in what every action of a hook has.
+func finish(e *Event, a *action.Action) {
+	if a.State == nil {
+		a.State = map[string]string{}
+	}
+	a.State["agent"], a.State["tool"], a.State["dir"] = e.Agent, e.Tool, e.Dir
+	if a.Payload == nil {
+		a.Payload = e.Input
+	}
+	if a.Statement == "" {
+		a.Statement = readable(e)
+	}
+	if a.Shape == "" {
+		a.Shape = hash(e.Agent, e.Tool, a.Verb)[:32]
+	}
+	slices.Sort(a.Kinds)
+	a.Kinds = slices.Compact(a.Kinds)
+	a.Claims.Session = e.Session
+}
+
+// runs is a script for a shell.
+func runs(g *Gate, e *Event, t tool, in fields) (judged, error) {
+	script, err := in.text(t.args[0])
+	if err != nil {
+		return judged{}, err
+	}
+	dir := e.Dir
+	for _, name := range t.more { // a working directory of its own
+		own, err := in.text(name)
+		if err != nil {
+			return judged{}, err
+		}
+		if own != "" {
+			dir = resolve(e.Dir, own)
+		}
+	}
+	if g.cfg.Command == nil {
+		return judged{action: &action.Action{Kinds: []action.Kind{action.Execute, action.Unknown}, Verb: "shell", Title: "run a script", Statement: script, Payload: []byte(script)}}, nil
+	}
+	a := g.cfg.Command(script, dir)
+	if a == nil {
+		return judged{}, fmt.Errorf("the script of %s has no canonical form", e.Tool)
+	}
+	if in.has("dangerouslyDisableSandbox") && string(in["dangerouslyDisableSandbox"]) != "false" {
+		if a.State == nil {
+			a.State = map[string]string{}
+		}
+		a.State["sandbox"], a.Routine = "off", false
+	}
+	return judged{action: a}, nil
+}
+
+// runsElsewhere is a script for a shell that nobody here reads.
+func runsElsewhere(_ *Gate, e *Event, t tool, in fields) (judged, error) {
+	script, err := in.text(t.args[0])
+	return judged{action: &action.Action{Kinds: []action.Kind{action.Execute, action.Unknown}, Verb: strings.ToLower(e.Tool), Title: "run a script of " + e.Tool, Statement: script, Payload: []byte(script)}}, err
+}
+
+// paths are the places that arguments name, as the tool will find them.
+func (t tool) paths(e *Event, in fields) ([]string, error) {
+	names := slices.Concat(t.args, t.more)
+	if t.words {
+		names = names[1:]
+	}
+	var out []string
+	for _, name := range names {
+		p, err := in.text(name)
+		if err != nil {
+			return nil, err
+		}
+		if p != "" {
+			out = append(out, resolve(e.Dir, p))
+		}
+	}
+	if len(out) == 0 {
+		out = []string{e.Dir}
+	}
+	return out, nil
+}
+
+// resolve is p as seen from dir. A leading ~ stays: whose home it is, nobody here knows.
+func resolve(dir, p string) string {
+	p = strings.ReplaceAll(p, `\`, "/")
+	if strings.HasPrefix(p, "/") || strings.HasPrefix(p, "~") || dir == "" {
+		return path.Clean(p)
+	}
+	return path.Join(dir, p)
+}
+
+func (g *Gate) readKinds(paths []string) []action.Kind {
+	if g.cfg.Reads == nil {
+		return []action.Kind{action.DataRead, action.Unknown}
+	}
+	var out []action.Kind
+	for _, p := range paths {
+		out = append(out, g.cfg.Reads(p)...)
+	}
+	return append(out, action.DataRead)
+}
+
+func (g *Gate) writeKinds(paths []string) []action.Kind {
+	if g.cfg.Writes == nil {
+		return []action.Kind{action.DataWrite, action.Unknown}
+	}
+	var out []action.Kind
+	for _, p := range paths {
+		out = append(out, g.cfg.Writes(p)...)
+	}
+	if len(out) == 0 {
+		out = []action.Kind{action.DataWrite}
+	}
+	return out
+}
+
+func reads(g *Gate, e *Event, t tool, in fields) (judged, error) {
+	paths, err := t.paths(e, in)
+	if err != nil {
+		return judged{}, err
+	}
+	return judged{action: &action.Action{Kinds: g.readKinds(paths), Verb: "read", Target: paths[0], Title: "read " + paths[0], Objects: paths, Reversible: true}}, nil
+}
+
+// collects is the output of a command that was let run in the background.
+func collects(_ *Gate, e *Event, _ tool, _ fields) (judged, error) {
+	return judged{action: &action.Action{Kinds: []action.Kind{action.DataRead}, Verb: "read", Target: "output", Title: "read the output of a command", Reversible: true}}, nil
+}
+
+func writes(g *Gate, e *Event, t tool, in fields) (judged, error) {
+	paths, err := t.paths(e, in)
+	if err != nil {
+		return judged{}, err
+	}
+	return judged{action: g.write(e, paths)}, nil
+}
+
+func (g *Gate) write(e *Event, paths []string) *action.Action {
+	a := &action.Action{Kinds: g.writeKinds(paths), Verb: "write", Target: paths[0], Title: "write " + paths[0], Objects: paths}
+	if len(paths) > 1 {
+		a.Title = fmt.Sprintf("write %d files, first %s", len(paths), paths[0])
+	}
+	return a
+}
+
+// fetches is a page of the web, or of a network nearer by.
+func fetches(_ *Gate, e *Event, t tool, in fields) (judged, error) {
+	text, err := in.text(t.args[0])
+	if err != nil {
+		return judged{}, err
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" {
+		return judged{}, fmt.Errorf("the input of %s: its address has no host", e.Tool)
+	}
+	host := strings.ToLower(u.Hostname())
+	a := &action.Action{Kinds: []action.Kind{action.NetFetch}, Verb: "fetch", Target: host, Title: "fetch a page of " + host, Objects: []string{host}, Reversible: true}
+	a.Data.Destination = host
+	return judged{action: a, untrusted: "web page"}, nil
+}
+
+func searches(_ *Gate, e *Event, _ tool, _ fields) (judged, error) {
+	a := &action.Action{Kinds: []action.Kind{action.NetFetch}, Verb: "search", Target: "web", Title: "search the web", Reversible: true}
+	a.Data.Destination = "web search"
+	return judged{action: a, untrusted: "web page"}, nil
+}
+
+// calls starts an agent or a skill. What that does comes by itself, call by call.
+func calls(_ *Gate, e *Event, _ tool, _ fields) (judged, error) {
+	name := strings.ToLower(e.Tool)
+	return judged{action: &action.Action{Kinds: []action.Kind{action.ToolCall}, Verb: name, Target: name, Title: "start " + name}}, nil
+}
+
+// resource reads a resource of an MCP server.
+func resource(_ *Gate, e *Event, _ tool, in fields) (judged, error) {
+	server, err := in.text("server")
+	if err != nil {
+		return judged{}, err
+	}
+	return judged{action: &action.Action{Kinds: []action.Kind{action.DataRead, action.ToolCall}, Verb: "read", Target: server, Title: "read a resource of " + server, Reversible: true}, untrusted: "MCP resource"}, nil
+}
+
+// unknown is a tool that no table has.
+func unknown(_ *Gate, e *Event, _ tool, in fields) (judged, error) {
+	if len(in) == 0 {
+		return judged{}, fmt.Errorf("the input of %s is empty", e.Tool)
+	}
+	return judged{action: &action.Action{Kinds: []action.Kind{action.ToolCall, action.Unknown}, Verb: "call", Target: e.Tool, Title: "call " + e.Tool + ", which nobody here knows"}}, nil
+}
+
+// mcpTool splits the name of a tool of an MCP server: mcp__server__tool. Where the
+// agent names the server itself, that counts.
+func (e *Event) mcpTool() (server, name string, ok bool) {
+	rest, ok := strings.CutPrefix(e.Tool, "mcp__")
+	if !ok {
+		return e.Server, e.Tool, e.Server != ""
+	}
+	server, name, found := strings.Cut(rest, "__")
+	if !found || server == "" || name == "" {
+		return rest, rest, true
+	}
+	return server, name, true
+}
+
+func (g *Gate) mcp(e *Event, server, name string) judged {
+	if g.cfg.MCP == nil {
+		return judged{action: &action.Action{Kinds: []action.Kind{action.ToolCall}, Verb: strings.ToLower(name), Target: server, Title: "call " + name + " of " + server}, untrusted: "MCP tool"}
+	}
+	c := g.cfg.MCP(server, name, e.Input)
+	a := &action.Action{
+		Kinds: c.Kinds, Verb: c.Verb, Target: c.Target, Title: c.Title, Shape: c.Shape, Statement: c.Statement,
+		Objects: c.Objects, Reversible: c.Reversible,
+	}
+	if len(a.Kinds) == 0 {
+		a.Kinds = []action.Kind{action.ToolCall}
+	}
+	a.Data.Destination = c.Destination
+	a.State = map[string]string{"server": server}
+	j := judged{action: a}
+	if c.Untrusted {
+		j.untrusted = "MCP tool"
+	}
+	return j
+}

@@ -1,0 +1,26 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/gates/hook"
+)
+
+// makeHooks makes the gate of coding agents' hooks. It is reached at the API.
+func (s *Server) makeHooks() (err error) {
+	const name = "commands"
+	res := action.Resource{URN: "command:" + name, Type: "command", Env: "workstation"}
+	pool := gate.NewSessions(s.enforcer.Gate(name, res, ""), 10*time.Minute)
+	s.hooks, err = hook.New(hook.Config{
+		Open: func(ctx context.Context, _, bearer string, from gate.Peer, session string) (gate.Session, string, func(), error) {
+			from.Gate = name
+			return pool.Open(ctx, bearer, from, session)
+		},
+		Log: s.log,
+	})
+	s.endHooks = func() { s.hooks.Close(); pool.Close() }
+	return err
+}
