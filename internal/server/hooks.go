@@ -6,11 +6,16 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/classify/mcp"
 	"github.com/assenthq/assent/internal/gates/hook"
 )
 
 // makeHooks makes the gate of coding agents' hooks. It is reached at the API.
-func (s *Server) makeHooks() (err error) {
+func (s *Server) makeHooks() error {
+	tools, err := mcp.New(mcp.Options{})
+	if err != nil {
+		return err
+	}
 	const name = "commands"
 	res := action.Resource{URN: "command:" + name, Type: "command", Env: "workstation"}
 	pool := gate.NewSessions(s.enforcer.Gate(name, res, ""), 10*time.Minute)
@@ -19,7 +24,7 @@ func (s *Server) makeHooks() (err error) {
 			from.Gate = name
 			return pool.Open(ctx, bearer, from, session)
 		},
-		Log: s.log,
+		MCP: tools, Log: s.log,
 	})
 	s.endHooks = func() { s.hooks.Close(); pool.Close() }
 	return err

@@ -92,7 +92,7 @@ func words(d *gate.Denied) string {
 	default:
 		b.WriteString("Assent refused this: " + d.Reason)
 		if d.Hint != "" {
-			b.WriteString(". " + d.Hint)
+			b.WriteString("; " + d.Hint)
 		}
 	}
 	if d.URL != "" {

@@ -30,6 +30,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/classify/mcp"
 )
 
 // MaxBody is how many bytes one document may have.
@@ -119,25 +120,12 @@ type Config struct {
 	Command func(script, dir string) *action.Action
 	// Reads and Writes are the kinds of reading and writing a file; nil: unknown.
 	Reads, Writes func(path string) []action.Kind
-	// MCP judges a tool of an MCP server; nil: each is a tool.call.
-	MCP func(server, tool string, arguments []byte) MCPCall
+	// MCP judges the tools of MCP servers. Nothing vouches for a server here: its name
+	// is the agent's word, and may only tighten.
+	MCP *mcp.Classifier
 	// Prompted is told what a person said in a session; may be nil.
 	Prompted func(ctx context.Context, s gate.Session, session, text string)
 	Log      *slog.Logger
-}
-
-// An MCPCall is what a call of an MCP tool would do.
-type MCPCall struct {
-	Kinds       []action.Kind
-	Verb        string
-	Target      string
-	Title       string
-	Shape       string
-	Statement   string
-	Destination string
-	Objects     []string
-	Reversible  bool
-	Untrusted   bool
 }
 
 // A Gate answers the hooks of coding agents. It is safe for concurrent use.
@@ -160,7 +148,7 @@ type call struct {
 
 // New returns a Gate.
 func New(cfg Config) (*Gate, error) {
-	if cfg.Open == nil || cfg.Log == nil {
+	if cfg.Open == nil || cfg.MCP == nil || cfg.Log == nil {
 		return nil, errors.New("hook gate: a part is missing")
 	}
 	return &Gate{cfg: cfg, runs: gate.NewRuns(longest), calls: map[string][]*call{}}, nil

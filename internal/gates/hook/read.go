@@ -103,11 +103,6 @@ func (e *Event) checkCall() error {
 	return nil
 }
 
-// empty reports whether a call has no arguments at all.
-func (e *Event) empty() bool {
-	return len(bytes.TrimSpace(bytes.Trim(e.Input, "{}"))) == 0
-}
-
 // guess makes an event of a document that can't be read, so that the refusal has a
 // form that the agent heeds. Only the form hangs on it: each one is a no.
 func (ad adapter) guess(agent string, body []byte) *Event {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/classify/mcp"
 )
 
 // A tool is one row of an agent's table: what makes an action of a call, and the
@@ -17,6 +18,7 @@ type tool struct {
 	args  []string // all must be there; the first one names the target
 	more  []string // these may be
 	words bool     // the first argument is words to look for, and no path
+	own   bool     // it keeps the agent's own lists, or asks its user: nothing is judged
 }
 
 // judged is what became of a call. Without an action the tool has no effect
@@ -28,8 +30,7 @@ type judged struct {
 	release   func()
 }
 
-// harmless tools keep the agent's own lists, or ask its user.
-var harmless = tool{do: func(*Gate, *Event, tool, fields) (judged, error) { return judged{}, nil }}
+var harmless = tool{own: true}
 
 // judge makes an action of a call.
 func (g *Gate) judge(ad adapter, e *Event) (judged, error) {
@@ -44,8 +45,10 @@ func (g *Gate) judge(ad adapter, e *Event) (judged, error) {
 		t = tool{do: func(g *Gate, e *Event, _ tool, _ fields) (judged, error) { return g.mcp(e, server, name), nil }}
 	case !known:
 		t = tool{do: unknown}
+	case t.own:
+		return judged{}, nil
 	}
-	if len(t.args) > 0 && len(in) == 0 {
+	if len(in) == 0 && !mcp { // an MCP tool may take no arguments
 		return judged{}, fmt.Errorf("the input of %s is empty", e.Tool)
 	}
 	for _, a := range t.args {
@@ -243,10 +246,7 @@ func resource(_ *Gate, e *Event, _ tool, in fields) (judged, error) {
 }
 
 // unknown is a tool that no table has.
-func unknown(_ *Gate, e *Event, _ tool, in fields) (judged, error) {
-	if len(in) == 0 {
-		return judged{}, fmt.Errorf("the input of %s is empty", e.Tool)
-	}
+func unknown(_ *Gate, e *Event, _ tool, _ fields) (judged, error) {
 	return judged{action: &action.Action{Kinds: []action.Kind{action.ToolCall, action.Unknown}, Verb: "call", Target: e.Tool, Title: "call " + e.Tool + ", which nobody here knows"}}, nil
 }
 
@@ -264,23 +264,18 @@ func (e *Event) mcpTool() (server, name string, ok bool) {
 	return server, name, true
 }
 
+// mcp is a call of an MCP server's tool. That server's gate, if there is one, judges it again.
 func (g *Gate) mcp(e *Event, server, name string) judged {
-	if g.cfg.MCP == nil {
-		return judged{action: &action.Action{Kinds: []action.Kind{action.ToolCall}, Verb: strings.ToLower(name), Target: server, Title: "call " + name + " of " + server}, untrusted: "MCP tool"}
-	}
-	c := g.cfg.MCP(server, name, e.Input)
+	r := g.cfg.MCP.Tool(mcp.Server{Name: server, Told: server}, mcp.Definition{Name: name}, e.Input)
 	a := &action.Action{
-		Kinds: c.Kinds, Verb: c.Verb, Target: c.Target, Title: c.Title, Shape: c.Shape, Statement: c.Statement,
-		Objects: c.Objects, Reversible: c.Reversible,
+		Kinds: r.Kinds, Verb: r.Verb, Target: r.Target, Title: r.Title, Shape: r.Shape, Statement: r.Statement,
+		Objects: r.Objects, Columns: r.Columns, Reversible: r.Reversible, State: map[string]string{"server": server},
 	}
-	if len(a.Kinds) == 0 {
-		a.Kinds = []action.Kind{action.ToolCall}
+	if !slices.Contains(a.Kinds, action.ToolCall) {
+		a.Kinds = append(slices.Clone(a.Kinds), action.ToolCall)
 	}
-	a.Data.Destination = c.Destination
-	a.State = map[string]string{"server": server}
-	j := judged{action: a}
-	if c.Untrusted {
-		j.untrusted = "MCP tool"
-	}
+	a.Data.Destination = r.Destination
+	a.Data.Inferred, a.Data.InferredOf = len(r.Inferred) > 0, r.Inferred
+	j := judged{action: a, untrusted: "MCP tool"}
 	return j
 }
