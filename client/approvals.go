@@ -35,6 +35,7 @@ type Approval struct {
 	Data       Data     `json:"data"`
 	Risk       Risk     `json:"risk"`   // orders approvals; it decides nothing
 	Claims     Claims   `json:"claims"` // the asker's own words, unchecked
+	Lead       *Lead    `json:"lead,omitempty"`
 
 	Subject  Party    `json:"subject"`
 	Chain    []Party  `json:"chain"` // the acting one first
@@ -132,6 +133,35 @@ type Claims struct {
 	Ticket     string `json:"ticket,omitempty"`
 	Intent     string `json:"intent,omitempty"`
 	BreakGlass bool   `json:"break_glass,omitempty"`
+}
+
+// A Lead is what led to an action, as far as anybody knows. Session and prompt are
+// the asker's words, unchecked.
+type Lead struct {
+	Session    string     `json:"session,omitempty"`
+	Prompt     string     `json:"prompt,omitempty"` // masked
+	PromptHash string     `json:"prompt_hash,omitempty"`
+	PromptTime *time.Time `json:"prompt_time,omitempty"`
+	Names      string     `json:"names_target,omitempty"` // whether the prompt names the target: yes, no, or ""
+	By         []LedBy    `json:"by,omitempty"`           // the first one first
+	Saw        []Saw      `json:"saw,omitempty"`
+}
+
+// A LedBy is an action that led to another. How is stated (by the asker's side) or seen.
+type LedBy struct {
+	ID    string `json:"id"`
+	Title string `json:"title"`
+	How   string `json:"how"`
+}
+
+// A Saw is what an actor has seen lately: Kind is sensitive or untrusted.
+type Saw struct {
+	Kind  string    `json:"kind"`
+	What  string    `json:"what"`
+	Actor string    `json:"actor"`
+	Act   string    `json:"act,omitempty"`
+	Time  time.Time `json:"time"`
+	Until time.Time `json:"until"`
 }
 
 // A Rule is one that matched.

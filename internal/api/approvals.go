@@ -43,6 +43,7 @@ type ApprovalView struct {
 	Data      DataView `json:"data"`
 	Risk      RiskView `json:"risk" doc:"Orders approvals; it decides nothing"`
 	Claims    Claims   `json:"claims" doc:"The asker's own words. Nothing here was checked"`
+	Lead      *Lead    `json:"lead,omitempty" doc:"What led to it, as far as anybody knows"`
 
 	Subject  Party   `json:"subject" doc:"On whose behalf"`
 	Chain    []Party `json:"chain" doc:"Who acts, the acting one first"`
@@ -114,6 +115,52 @@ type Claims struct {
 	Ticket     string `json:"ticket,omitempty"`
 	Intent     string `json:"intent,omitempty"`
 	BreakGlass bool   `json:"break_glass,omitempty"`
+}
+
+// A Lead is what led to an action. Session and prompt are the asker's words.
+type Lead struct {
+	Session    string     `json:"session,omitempty" doc:"As the asker's side names it"`
+	Prompt     string     `json:"prompt,omitempty" doc:"What the agent was told to do, as its side tells: masked, and its beginning only where it is long"`
+	PromptHash string     `json:"prompt_hash,omitempty" doc:"Keyed; the same prompt has the same"`
+	PromptTime *time.Time `json:"prompt_time,omitempty"`
+	Names      string     `json:"names_target,omitempty" doc:"Whether the prompt names the target; left out where nobody can tell" enum:"yes,no"`
+	By         []LedBy    `json:"by,omitempty" doc:"Actions that it came from, the first one first"`
+	Saw        []Saw      `json:"saw,omitempty" doc:"What its actor, or another of the same person, has seen lately"`
+}
+
+// A LedBy is an action that led to another.
+type LedBy struct {
+	ID    string `json:"id" doc:"As its records name it, in detail act"`
+	Title string `json:"title"`
+	How   string `json:"how" doc:"stated: the asker says so; seen: it was the only one under way" enum:"stated,seen"`
+}
+
+// A Saw is why an actor counts as tainted.
+type Saw struct {
+	Kind  string    `json:"kind" enum:"sensitive,untrusted"`
+	What  string    `json:"what"`
+	Actor string    `json:"actor"`
+	Act   string    `json:"act,omitempty" doc:"What brought it"`
+	Time  time.Time `json:"time"`
+	Until time.Time `json:"until"`
+}
+
+func leadView(l *approval.Lead) *Lead {
+	if l == nil {
+		return nil
+	}
+	v := &Lead{Session: l.Session, Names: l.Names}
+	if p := l.Prompt; p != nil {
+		t := p.Time.UTC()
+		v.Prompt, v.PromptHash, v.PromptTime = p.Text, p.Hash, &t
+	}
+	for _, by := range l.By {
+		v.By = append(v.By, LedBy(by))
+	}
+	for _, s := range l.Saw {
+		v.Saw = append(v.Saw, Saw{s.Kind, s.What, s.Actor, s.Act, s.Time.UTC(), s.Until.UTC()})
+	}
+	return v
 }
 
 // A Party is a person or an actor.
@@ -341,6 +388,7 @@ func (s *server) view(c *identity.Caller, a *approval.Approval) *ApprovalView {
 		Data:    dataView(&a.Data),
 		Risk:    riskView(a),
 		Claims:  Claims{Reason: a.Claims.Reason, Ticket: a.Claims.Ticket, Intent: a.Claims.Intent, BreakGlass: a.Claims.BreakGlass},
+		Lead:    leadView(a.Lead),
 		Subject: Party{ID: a.Asker.Subject.ID, Name: a.Asker.Subject.Name}, Asks: a.Asks(), Policy: a.Policy, Reason: a.Reason,
 		Repeats: a.Repeats, Locks: a.OpenTransaction, Gone: a.AskerGone, Grant: a.GrantID, Outcome: a.Outcome, RowLimit: known(bounds.Rows),
 		Items: planItems(a), Plan: a.Plan, PlanItem: a.Position,

@@ -123,7 +123,7 @@ func Of(a *approval.Approval, seats []approval.Seat, publicURL string) *Card {
 		ID: a.ID, Digest: a.Digest.String(), Version: a.Version, URL: strings.TrimSuffix(publicURL, "/") + "/approvals/" + a.ID,
 		State: StateOf(a), Pending: a.State == approval.Pending, Over: over(a.State), Risk: RiskOf(a), Title: show.Plain(Title(a), maxTitle),
 		Who: who(a), For: show.Plain(Subject(a), maxTitle), Kinds: kinds(a.Kinds), On: show.Plain(Resource(a), maxPlace), Where: show.Plain(Where(a), maxPlace),
-		Data: data(&a.Data), Why: show.Plain(a.Reason, maxWhy), Claims: claims(&a.Claims),
+		Data: data(&a.Data), Why: show.Plain(a.Reason, maxWhy), Claims: claims(a),
 		Asks: show.Plain(a.Asks(), maxTitle), Seats: len(seats), Decided: Decided(a),
 		Created: a.Created, Expires: a.Expires, Assurance: a.Assurance(), OpenTransaction: a.OpenTransaction,
 	}
@@ -220,15 +220,10 @@ func data(d *action.Data) string {
 	return s
 }
 
-func claims(k *action.Claims) []Claim {
-	var out []Claim
-	for _, x := range []Claim{{"reason", k.Reason}, {"ticket", k.Ticket}, {"intent", k.Intent}} {
-		if x.Text != "" {
-			out = append(out, Claim{x.Name, show.Plain(x.Text, maxClaim)})
-		}
-	}
-	if k.BreakGlass {
-		out = append(out, Claim{"break-glass", "asked for; it permits nothing by itself"})
+func claims(a *approval.Approval) []Claim {
+	out := Said(a)
+	for i := range out {
+		out[i].Text = show.Plain(out[i].Text, maxClaim)
 	}
 	return out
 }

@@ -56,6 +56,7 @@ func EffectsOf(a *approval.Approval) []Effect {
 	if a.Data.Inferred {
 		say("unk", "Masked values can be inferred from it: they stand in a condition or an order")
 	}
+	saw(a, say)
 	if a.OpenTransaction {
 		say("warn", "The asker waits inside an open transaction and holds its locks")
 	}

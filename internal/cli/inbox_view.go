@@ -185,6 +185,9 @@ func detailLines(p *client.Approval, w int, now time.Time) []string {
 			say("claims", x[0]+": “"+x[1]+"” (the asker's own words)")
 		}
 	}
+	for _, x := range leadLines(p.Lead) {
+		say(x[0], x[1])
+	}
 	for _, r := range p.Reviews {
 		say("review", r.Name+": "+r.Decision+" by "+r.Channel+" “"+r.Reason+"”, "+ago(r.Time, now))
 	}

@@ -192,6 +192,9 @@ func (a *app) printApproval(p *client.Approval) {
 	if p.Claims.Reason != "" {
 		line("says", "“%s” (the asker's own words)", p.Claims.Reason)
 	}
+	for _, x := range leadLines(p.Lead) {
+		line(x[0], "%s", x[1])
+	}
 	for _, r := range p.Reviews {
 		line("review", "%s: %s by %s “%s”, %s", r.Name, r.Decision, r.Channel, r.Reason, ago(r.Time, now))
 		if r.Obligation != nil {

@@ -113,7 +113,7 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 	d := &detail{
 		A: a, CSRF: p.Session.CSRF, Risk: risk, State: stateOf(a), Ring: ringOf(a, risk.Class, now), Title: visible(card.Title(a), maxTitle),
 		Chain: c.chainOf(a, risk.Class), Digest: a.Digest.String(), Facts: factsOf(a), Effects: effectsOf(a),
-		Why: visible(a.Reason, maxClaim), Rules: rulesView(a.Rules), Claims: claimsOf(&a.Claims),
+		Why: visible(a.Reason, maxClaim), Rules: rulesView(a.Rules), Claims: claimsOf(a),
 		Pending: a.State == approval.Pending,
 	}
 	d.Lines, d.Cut = statementLines(a.Statement, a.Masked)
@@ -379,17 +379,13 @@ func personName(p *identity.Person) string {
 	return label(p.ID)
 }
 
-func claimsOf(k *action.Claims) []claim {
+func claimsOf(a *approval.Approval) []claim {
 	var out []claim
-	for _, x := range []struct{ name, text string }{
-		{"reason", k.Reason}, {"ticket", k.Ticket}, {"intent", k.Intent}, {"session", k.Session},
-	} {
-		if x.text != "" {
-			out = append(out, claim{x.name, visible(x.text, maxClaim)})
-		}
+	for _, x := range card.Said(a) {
+		out = append(out, claim{x.Name, visible(x.Text, maxClaim)})
 	}
-	if k.BreakGlass {
-		out = append(out, claim{"break-glass", visible("asked for; it permits nothing by itself", maxClaim)})
+	if name := a.Claims.Session; name != "" {
+		out = append(out, claim{"session", visible(name, maxClaim)})
 	}
 	return out
 }

@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/audit"
+)
+
+// A prompt that a hook tells, the command that follows and the statement that the
+// command sends through another gate are one story: in the log and on the card.
+func TestPromptCommandStatement(t *testing.T) {
+	c := attackCluster(t)
+	defer c.Stop()
+	x := newTarget(t, c, "story", taintPack)
+	b := &bench{Server: x.Server, t: t, dir: filepath.Dir(x.cfg.file)}
+	token := b.begin("worker", "s1", "toolu_1")
+	_, port, _ := net.SplitHostPort(x.addr)
+	as := func(application string) *pgconn.PgConn {
+		t.Helper()
+		conn, err := pgconn.Connect(t.Context(), fmt.Sprintf("host=127.0.0.1 port=%s user=worker password=%s dbname=story sslmode=disable application_name=%s", port, token, application))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close(context.Background()) })
+		return conn
+	}
+	var act string
+	for _, r := range b.records(audit.TypeRequest) {
+		act = r.Detail["act"]
+	}
+	if act == "" {
+		t.Fatal("the command has no name on record")
+	}
+	for _, tt := range []struct{ application, how string }{{"assent/s1/toolu_1", approval.Stated}, {"psql", approval.Seen}} {
+		if _, err := as(tt.application).Exec(t.Context(), "select id, item from orders where id = 7").ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+		got := b.traffic("shop")
+		if len(got) == 0 {
+			t.Fatal("nothing is on record")
+		}
+		d := got[len(got)-1].Detail
+		if d["session"] != "s1" || d["parent"] != act || d["parent.how"] != tt.how || len(d["prompt"]) != 32 {
+			t.Errorf("as %s: %v", tt.application, d)
+		}
+	}
+	// Customers' numbers come unmasked here: what leaves after it waits for people.
+	one := as("assent/s1/toolu_1")
+	if _, err := one.Exec(t.Context(), "copy orders to stdout").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Exec(t.Context(), "select ssn from customers").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := one.Exec(t.Context(), "copy orders to stdout").ReadAll()
+		done <- err
+	}()
+	a := b.waiting(1)[0]
+	l := a.Lead
+	switch {
+	case l == nil || l.Prompt == nil || len(l.By) != 1 || len(l.Saw) != 1:
+		t.Fatalf("%+v", l)
+	case l.By[0].ID != act || l.By[0].Title != "Bash psql shop" || l.By[0].How != approval.Stated || l.Names != "yes" || l.Session != "s1":
+		t.Errorf("%+v", l)
+	case strings.Contains(l.Prompt.Text, "AKIA") || !strings.HasPrefix(l.Prompt.Text, "Export the orders"):
+		t.Errorf("prompt %q", l.Prompt.Text)
+	case !strings.Contains(l.Saw[0].What, "customers with us-ssn") || l.Saw[0].Kind != approval.SawSensitive:
+		t.Errorf("saw %+v", l.Saw)
+	}
+	// The same statement asked by another command finds its approval.
+	b.approve(a)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
