@@ -406,8 +406,11 @@ var (
 
 // Why a pool of sessions lets nobody in.
 var (
-	ErrClosed = errors.New("the gate is closed")
-	ErrCut    = errors.New("the session was cut as it opened")
+	// ErrComesBack is the cause by which a gate ends the context of Enforce when it has told
+	// its client to ask again: the approval is pending, and its asker has not gone.
+	ErrComesBack = errors.New("the client was told to come back")
+	ErrClosed    = errors.New("the gate is closed")
+	ErrCut       = errors.New("the session was cut as it opened")
 )
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

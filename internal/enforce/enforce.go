@@ -594,7 +594,7 @@ func (e *Enforcer) wait(ctx context.Context, j *judgement, a *approval.Approval,
 	switch {
 	case err == nil:
 		return got, nil
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), gate.ErrComesBack):
 		// The client left. Its approval stays and says so; our own context is gone already.
 		if err := e.o.Approvals.Gone(context.WithoutCancel(ctx), a.ID, true); err != nil {
 			e.o.Logger.Error("marking an approval whose asker left", "approval", a.ID, "err", err)

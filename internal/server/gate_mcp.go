@@ -49,6 +49,9 @@ func mcpGate(s *Server, g *GateConfig) (runningGate, error) {
 		}
 		o.Servers = append(o.Servers, m)
 	}
+	if o.Pauser, err = mcp.NewLadder(mcp.LadderConfig{Key: s.pauseKey, Withdraw: s.withdrawHeld, Log: s.log}); err != nil {
+		return runningGate{}, err
+	}
 	gate, err := mcp.New(o)
 	if err != nil {
 		return runningGate{}, err
@@ -62,6 +65,22 @@ func mcpGate(s *Server, g *GateConfig) (runningGate, error) {
 			return gate.Serve(ctx, l)
 		},
 	}, nil
+}
+
+// withdrawHeld ends an approval for the credential that asked for it, and for no other.
+func (s *Server) withdrawHeld(ctx context.Context, credential, id, why string) error {
+	a, err := s.engine.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if a.Asker.Credential != credential || len(a.Asker.Chain) == 0 {
+		return fmt.Errorf("withdrawing %s: another credential asked for it", id)
+	}
+	if a.Plan != "" {
+		return fmt.Errorf("withdrawing %s: it is one item of plan %s, which is taken back as a whole", id, a.Plan)
+	}
+	_, err = s.engine.Withdraw(ctx, id, a.Asker.Chain[0].ID, why)
+	return err
 }
 
 func (s *Server) mcpServer(m *MCPServerConfig) (mcp.Server, error) {

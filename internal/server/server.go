@@ -98,6 +98,8 @@ type Server struct {
 	exchange  *actors.Desk
 	clients   *workload.Certificates // nil: no client certificate counts
 
+	pauseKey []byte // seals what clients of gates bring back for what waits
+
 	head  chan audit.Head // newest durable head, to be signed
 	gates []*runningGate
 
@@ -182,6 +184,7 @@ func (s *Server) make(ctx context.Context) error {
 			return err
 		}
 	}
+	s.pauseKey = k.api
 	return s.makeGates()
 }
 

@@ -67,15 +67,18 @@ func (v *conversation) exchange(ctx context.Context, raw []byte, head http.Heade
 		return o
 	}
 	w := v.waiting(m, out)
-	var ran outcome
+	var mu sync.Mutex
+	var ran outcome // owned by mu: a pauser may run it on after its answer
 	w.Run = func(ctx, deciding context.Context, params []byte, held func(gate.Held)) ([]byte, *gate.Denied) {
 		m := m
 		if params != nil {
 			m = &message{raw: object("jsonrpc", "2.0", "id", m.id, "method", m.method, "params", params), key: m.key, id: m.id, method: m.method, params: params}
 		}
-		var d *gate.Denied
-		ran, d = v.forward(ctx, deciding, m, head, out, held)
-		return ran.last.data, d
+		o, d := v.forward(ctx, deciding, m, head, out, held)
+		mu.Lock()
+		defer mu.Unlock()
+		ran = o
+		return o.last.data, d
 	}
 	var answer []byte
 	if m.method == "tools/call" {
@@ -87,6 +90,8 @@ func (v *conversation) exchange(ctx context.Context, raw []byte, head http.Heade
 			return o
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if string(answer) != string(ran.last.data) { // the pauser's own
 		return answered(answer)
 	}
@@ -107,6 +112,7 @@ func (v *conversation) waiting(m *message, out taker) *Waiting {
 		Server: v.server.Name, Credential: v.credential, Method: m.method, ID: m.id, Params: m.params,
 		Version: c.version, Capabilities: c.declared, Progress: c.token,
 		Tell: func(b []byte) { _ = out.event(event{data: b}) },
+		Keep: v.keep,
 		Deny: func(d *gate.Denied) []byte {
 			if t, _ := v.guard.tools.find(text(m.params, "name")); t != nil {
 				c.tool = t
@@ -334,10 +340,37 @@ func (v *conversation) use() (func(), bool) {
 	return func() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		if v.users--; v.users == 0 && !v.over && v.id != "" {
+		switch v.users--; {
+		case v.users > 0 || v.over:
+		case v.id != "":
 			v.timer = time.AfterFunc(v.gate.idle, v.close)
+		default: // of one request, and of what it left to be done
+			v.over = true
+			v.guard.Close()
+			v.stop()
+			v.release()
 		}
 	}, true
+}
+
+// keep lets what a request began outlast it. The context ends with the
+// conversation, and with the session of its credential.
+func (v *conversation) keep() (context.Context, func()) {
+	done, ok := v.use()
+	if !ok {
+		ctx, stop := context.WithCancel(v.ctx)
+		stop()
+		return ctx, func() {}
+	}
+	ctx, stop := context.WithCancel(v.ctx)
+	go func() {
+		select {
+		case <-v.session.Cut():
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { stop(); done() }
 }
 
 // close ends the conversation on both sides.

@@ -295,17 +295,13 @@ func (g *Gate) post(w http.ResponseWriter, r *http.Request, s *Server, in *calle
 		reply(w, http.StatusNotFound, fail(m.id, codeInvalid, why))
 		return
 	}
-	kept = v.release != nil && v.id != "" && m.method == "initialize"
+	kept = v.id == "" || m.method == "initialize" // it releases the session itself
 	done, ok := v.use()
 	if !ok {
 		reply(w, http.StatusNotFound, fail(m.id, codeInvalid, "no such session: begin a new one"))
 		return
 	}
 	defer done()
-	if v.id == "" {
-		defer v.guard.Close()
-		defer v.stop()
-	}
 	out := &httpTaker{w: w, accepts: r.Header.Get("Accept")}
 	if m.method == "initialize" {
 		out.session = v.id
@@ -365,6 +361,8 @@ func mismatch(h http.Header, m *message) string {
 	switch m.method {
 	case "tools/call", "prompts/get":
 		name = text(m.params, "name")
+	case "tasks/get", "tasks/update", "tasks/cancel":
+		name = text(m.params, "taskId")
 	case "resources/read":
 		name = text(m.params, "uri")
 	default:
@@ -507,7 +505,7 @@ func (t *httpTaker) finish(o outcome, m *message) {
 func statusOf(answer []byte) int {
 	fault := member(answer, "error")
 	switch string(member(fault, "code")) {
-	case "-32700", "-32600", "-32020":
+	case "-32700", "-32600", "-32020", "-32021":
 		return http.StatusBadRequest
 	}
 	return http.StatusOK

@@ -172,6 +172,9 @@ func (g *Gate) Close() {
 		all.Go(v.close)
 	}
 	all.Wait()
+	if p, is := g.pauser.(interface{ Close() }); is {
+		p.Close()
+	}
 	g.sessions.Close()
 }
 

@@ -182,6 +182,8 @@ const (
 	codeInternal   = -32603
 	codeNotFound   = -32002 // MCP: resource not found
 	codeMismatch   = -32020 // MCP: a header says something else than the body
+	codeMissing    = -32021 // MCP: the client did not declare what this takes
+	codeOpenURL    = -32042 // MCP: the user must open an address first
 	codeDenied     = -32010 // ours: not permitted, or not yet
 	codeNotReached = -32011 // ours: the server behind the gate can't be reached
 )
