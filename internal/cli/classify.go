@@ -26,18 +26,12 @@ type classified struct {
 
 func (a *app) classifyCmd() *cobra.Command {
 	c := group(&cobra.Command{Use: "classify", Short: "What would Assent make of this statement?"})
-	c.AddCommand(a.classifySQLCmd(), &cobra.Command{
-		Use: "shell", Short: "Classify shell commands (this build has no shell gate yet)", Hidden: true,
-		RunE: func(*cobra.Command, []string) error {
-			return failf(exitUsage, "this build classifies sql only; there is no gate for shell commands in it")
-		},
-	})
+	c.AddCommand(a.classifySQLCmd(), a.classifyShellCmd())
 	return c
 }
 
 func (a *app) classifySQLCmd() *cobra.Command {
-	var packs []string
-	var env, actor string
+	var o classifyFlags
 	c := &cobra.Command{
 		Use:   "sql [STATEMENT...]",
 		Short: "Kinds, verdict and reasons of SQL statements",
@@ -47,18 +41,11 @@ Statements are arguments, or JSON lines with "sql" (and "id") on standard input.
 The verdict is that of the built-in pack, or of --policy, for an agent's action
 whose rows are not known unless the statement bounds them. Nothing is run.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if actor != "agent" && actor != "pipeline" && actor != "service" && actor != "human" {
-				return usage(cmd, "--actor %q: it is agent, pipeline, service or human", actor)
-			}
-			set, err := a.packs(packs)
+			cl, err := a.classifier(cmd, o)
 			if err != nil {
 				return err
 			}
-			d, err := detect.New(detect.Options{})
-			if err != nil {
-				return err
-			}
-			cl := &classifier{sql: sql.New(sql.Options{CacheEntries: -1}), set: set, detect: d, env: env, actor: actor}
+			cl.sql = sql.New(sql.Options{CacheEntries: -1})
 			if len(args) > 0 {
 				for _, text := range args {
 					if err := a.printClassified(text, cl.classify("", text)); err != nil {
@@ -67,16 +54,47 @@ whose rows are not known unless the statement bounds them. Nothing is run.`,
 				}
 				return nil
 			}
-			if isTerminal(a.in) {
-				fmt.Fprintln(a.err, `reading JSON lines like {"sql":"SELECT 1"}; end with Ctrl-D`)
-			}
-			return a.classifyLines(cl)
+			return a.classifyLines(`{"sql":"SELECT 1"}`, `"sql" (and "id")`, func(line []byte) (string, classified, bool) {
+				var l struct {
+					ID  string  `json:"id"`
+					SQL *string `json:"sql"`
+				}
+				if err := json.Unmarshal(line, &l); err != nil || l.SQL == nil {
+					return "", classified{}, false
+				}
+				return *l.SQL, cl.classify(l.ID, *l.SQL), true
+			})
 		},
 	}
-	c.Flags().StringSliceVar(&packs, "policy", nil, "packs to decide by instead of the built-in one")
-	c.Flags().StringVar(&env, "env", "prod", "environment of the resource")
-	c.Flags().StringVar(&actor, "actor", "agent", "type of the actor: agent, pipeline, service or human")
+	o.bind(c)
 	return c
+}
+
+// classifyFlags say by which packs and for whom a text is decided.
+type classifyFlags struct {
+	packs      []string
+	env, actor string
+}
+
+func (o *classifyFlags) bind(c *cobra.Command) {
+	c.Flags().StringSliceVar(&o.packs, "policy", nil, "packs to decide by instead of the built-in one")
+	c.Flags().StringVar(&o.env, "env", "prod", "environment of the resource")
+	c.Flags().StringVar(&o.actor, "actor", "agent", "type of the actor: agent, pipeline, service or human")
+}
+
+func (a *app) classifier(cmd *cobra.Command, o classifyFlags) (*classifier, error) {
+	if o.actor != "agent" && o.actor != "pipeline" && o.actor != "service" && o.actor != "human" {
+		return nil, usage(cmd, "--actor %q: it is agent, pipeline, service or human", o.actor)
+	}
+	set, err := a.packs(o.packs)
+	if err != nil {
+		return nil, err
+	}
+	d, err := detect.New(detect.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &classifier{set: set, detect: d, env: o.env, actor: o.actor}, nil
 }
 
 func (a *app) packs(paths []string) (*policy.Set, error) {
@@ -95,7 +113,11 @@ func (a *app) packs(paths []string) (*policy.Set, error) {
 
 const maxLine = 16 << 20
 
-func (a *app) classifyLines(cl *classifier) error {
+// classifyLines classifies JSON lines of standard input. one says false where a line isn't what it wants.
+func (a *app) classifyLines(example, wants string, one func(line []byte) (string, classified, bool)) error {
+	if isTerminal(a.in) {
+		fmt.Fprintf(a.err, "reading JSON lines like %s; end with Ctrl-D\n", example)
+	}
 	in := bufio.NewScanner(a.in)
 	in.Buffer(nil, maxLine)
 	n := 1
@@ -103,14 +125,11 @@ func (a *app) classifyLines(cl *classifier) error {
 		if strings.TrimSpace(in.Text()) == "" {
 			continue
 		}
-		var line struct {
-			ID  string  `json:"id"`
-			SQL *string `json:"sql"`
+		text, c, ok := one(in.Bytes())
+		if !ok {
+			return failf(exitUsage, `standard input, line %d: want a JSON object with %s`, n, wants)
 		}
-		if err := json.Unmarshal(in.Bytes(), &line); err != nil || line.SQL == nil {
-			return failf(exitUsage, `standard input, line %d: want a JSON object with "sql" (and "id")`, n)
-		}
-		if err := a.printClassified(*line.SQL, cl.classify(line.ID, *line.SQL)); err != nil {
+		if err := a.printClassified(text, c); err != nil {
 			return err
 		}
 	}
