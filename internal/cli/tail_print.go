@@ -41,9 +41,22 @@ func recordLine(r *client.Record, colour bool) string {
 		parts[0], parts[1] = faint.Render(parts[0]), faint.Render(parts[1])
 		parts[3] = decisionStyle(what).Render(parts[3])
 	}
-	for _, p := range []string{r.Title, r.Resource, r.Approval, r.Detail["what"]} {
+	title := r.Title
+	if r.Detail["parent"] != "" {
+		title = "↳ " + title
+	}
+	said := r.Detail["what"]
+	if r.Type == "prompt" {
+		said = "“" + r.Detail["text"] + "” session " + r.Session
+	}
+	for _, p := range []string{title, r.Resource, r.Approval, said} {
 		if p != "" {
 			parts = append(parts, clip(show.Plain(p, 400), 80))
+		}
+	}
+	for _, name := range []string{"session", "parent"} {
+		if v := r.Detail[name]; v != "" {
+			parts = append(parts, name+" "+clip(show.Plain(v, 200), 60))
 		}
 	}
 	if r.Actor != "" && r.Person != "" {

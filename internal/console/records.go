@@ -44,6 +44,10 @@ func momentOf(r *entry) moment {
 		m.Kind, m.Class, text = r.Decision, "info", r.Detail["text"]
 	case audit.TypeUnmask:
 		m.Kind, m.Class, text = "unmask", "warn", "looked at a masked "+r.Detail["class"]
+	case audit.TypePrompt:
+		m.Kind, m.Class, text = "prompt", "info", "told, as its side says: "+r.Detail["text"]
+	case audit.TypeTaint:
+		m.Kind, m.Class, text = "taint", "warn", "saw "+r.Detail["what"]
 	case audit.TypeStarted:
 		m.Kind, m.Class, m.Result, text = "grant", "info", "running", firstOf(text, "the grant was used")
 	case audit.TypeOutcome:

@@ -58,14 +58,19 @@ type sessionView struct {
 	Line   sessionLine
 	Rows   []stepRow
 	Lasted string
-	Cut    bool // more happened than is shown
+	Cut    bool   // more happened than is shown
+	Asker  bool   // the asker's side names it so
+	All    string // page of what the asker's side names as one session, this among it
 }
 
 // stepRow is one record of a session; Gap is how long nothing happened before.
 type stepRow struct {
 	recordRow
-	Gap  string
-	Held bool
+	Gap   string
+	Held  bool
+	Depth int    // how many actions led to it, 4 at most
+	By    string // the last of them; "" where it isn't on the page
+	How   string
 }
 
 const (
@@ -74,8 +79,8 @@ const (
 )
 
 func (c *Console) showSession(w http.ResponseWriter, r *http.Request, p *who) {
-	id := r.PathValue("id")
-	in, _, err := c.recent(r.Context(), audit.Query{Session: id, Limit: inSession})
+	id, actor := r.PathValue("id"), r.URL.Query().Get("actor")
+	in, err := c.sessionRecords(r.Context(), id, actor)
 	if err != nil {
 		c.broken(w, r, "reading a session's records", err)
 		return
@@ -93,17 +98,27 @@ func (c *Console) showSession(w http.ResponseWriter, r *http.Request, p *who) {
 		}
 	}
 	slices.SortStableFunc(steps, func(a, b entry) int { return a.Time.Compare(b.Time) })
-	view := sessionView{ID: id, Cut: len(in) == inSession}
-	if lines := sessionsOf(in); len(lines) > 0 {
+	view := sessionView{ID: id, Cut: len(in) == inSession, Asker: actor != ""}
+	if view.Asker {
+		view.Line = wholeLine(steps)
+		view.Lasted = spell(view.Line.Last.Sub(view.Line.First))
+	} else if lines := sessionsOf(in); len(lines) > 0 {
 		view.Line, view.Gate = lines[0], lines[0].Gate
 		view.Lasted = spell(view.Line.Last.Sub(view.Line.First))
 	}
+	depths := depthsOf(in)
 	var before time.Time
 	for i, row := range c.recordRows(steps) {
 		if view.Href == "" && strings.HasPrefix(steps[i].Actor, "agent:") {
 			view.Actor, view.Href = visible(label(steps[i].Actor), maxName), "/agents/"+url.PathEscape(steps[i].Actor)
 		}
 		s := stepRow{recordRow: row, Held: steps[i].Approval != ""}
+		if at := depths[keyOf(&steps[i])]; at.depth > 0 {
+			s.Depth, s.By, s.How = min(at.depth, 4), plain(at.by, 120), at.how
+		}
+		if name := steps[i].Detail["session"]; name != "" && !view.Asker && view.All == "" {
+			view.All = "/sessions/" + url.PathEscape(name) + "?actor=" + url.QueryEscape(steps[i].Actor)
+		}
 		if gap := steps[i].Time.Sub(before); !before.IsZero() && gap >= quietFrom {
 			s.Gap = spell(gap)
 		}

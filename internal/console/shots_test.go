@@ -58,6 +58,7 @@ func TestRoomsInDarkLightAndOnAPhone(t *testing.T) {
 	h, a := furnished(t)
 	controls(t, h)
 	qualified(h)
+	told(h)
 	staffed(t, h)
 	ruled(t, h)
 	setUp(h)
@@ -65,7 +66,7 @@ func TestRoomsInDarkLightAndOnAPhone(t *testing.T) {
 	b.signIn(h, sam)
 	rooms := map[string]string{
 		"approvals": "/approvals/" + a.ID, "activity": "/activity", "audit": "/audit", "record": "/audit/3", "settings": "/settings",
-		"decided": "/approvals?tab=decided", "agents": "/agents", "agent": "/agents/agent:nightly-exporter", "session": "/sessions/9c41",
+		"decided": "/approvals?tab=decided", "agents": "/agents", "agent": "/agents/agent:nightly-exporter", "session": "/sessions/9c41", "task": "/sessions/task?actor=agent:release-bot",
 		"policies": "/policies", "grants": "/grants", "control": "/control", "reviewing": "/settings/reviewing", "setup": "/setup",
 	}
 	axe := axeSource(t)
