@@ -25,6 +25,11 @@ func (s *Server) makeHooks() error {
 			return pool.Open(ctx, bearer, from, session)
 		},
 		MCP: tools, Log: s.log,
+		Prompted: func(ctx context.Context, in gate.Session, session, text string) {
+			if err := gate.Prompt(ctx, in, session, text); err != nil && ctx.Err() == nil {
+				s.log.Warn("a prompt wasn't taken in", "err", err)
+			}
+		},
 	})
 	s.endHooks = func() { s.hooks.Close(); pool.Close() }
 	return err

@@ -52,6 +52,10 @@ func TestPromptCommandStatement(t *testing.T) {
 			t.Errorf("as %s: %v", tt.application, d)
 		}
 	}
+	// A newer prompt, as Claude Code's own hook tells it, is the intent from here on.
+	if code, body := b.call("POST", "/v1/hooks/claude-code", token, `{"session_id":"s1","cwd":"/","hook_event_name":"UserPromptSubmit","prompt":"Now tidy up the invoices; mail zoe.secret@example.org"}`); code != 200 {
+		t.Fatalf("%d %s", code, body)
+	}
 	// Customers' numbers come unmasked here: what leaves after it waits for people.
 	one := as("assent/s1/toolu_1")
 	if _, err := one.Exec(t.Context(), "copy orders to stdout").ReadAll(); err != nil {
@@ -70,9 +74,9 @@ func TestPromptCommandStatement(t *testing.T) {
 	switch {
 	case l == nil || l.Prompt == nil || len(l.By) != 1 || len(l.Saw) != 1:
 		t.Fatalf("%+v", l)
-	case l.By[0].ID != act || l.By[0].Title != "Bash psql shop" || l.By[0].How != approval.Stated || l.Names != "yes" || l.Session != "s1":
+	case l.By[0].ID != act || l.By[0].Title != "Bash psql shop" || l.By[0].How != approval.Stated || l.Names != "no" || l.Session != "s1":
 		t.Errorf("%+v", l)
-	case strings.Contains(l.Prompt.Text, "AKIA") || !strings.HasPrefix(l.Prompt.Text, "Export the orders"):
+	case l.Prompt.Text != "Now tidy up the invoices; mail [masked:email]":
 		t.Errorf("prompt %q", l.Prompt.Text)
 	case !strings.Contains(l.Saw[0].What, "customers with us-ssn") || l.Saw[0].Kind != approval.SawSensitive:
 		t.Errorf("saw %+v", l.Saw)

@@ -138,7 +138,7 @@ func (g *Gate) begin(e *Event, credential string, p gate.Permit, j judged) {
 		}
 	}
 	g.mu.Unlock()
-	id := g.runs.Begin(credential, "", p, func() { g.forget(c, use, same); j.release() })
+	id := g.runs.Begin(credential, e.Use, p, func() { g.forget(c, use, same); j.release() })
 	g.mu.Lock()
 	c.run = id
 	g.mu.Unlock()
