@@ -89,6 +89,8 @@ type Options struct {
 	Quality func(ctx context.Context) ([]approval.Reviewer, error)
 	// Calm spares people; nil: nobody can be.
 	Calm Calm
+	// Push tells browsers while no page is open; nil: none is told.
+	Push Push
 	// Unmask shows single masked values to reviewers; nil: nobody sees any.
 	Unmask Unmasker
 	// PublicURL is where browsers reach the console: https, or http on loopback.
@@ -253,6 +255,7 @@ func (c *Console) routes() http.Handler {
 	if c.o.Unmask != nil {
 		mux.HandleFunc("POST /approvals/{id}/unmask", c.signedIn(c.unmask))
 	}
+	c.pushRoutes(mux)
 	c.passkeyRoutes(mux)
 	c.peopleRoutes(mux)
 	c.controlRoutes(mux)

@@ -24,6 +24,7 @@ type settingsPage struct {
 	SetUp     bool // there is a page that leads through it
 	Calm      bool
 	Quiet     calm.Hours
+	Push      pushView
 	Tokens    bool         // one's own credentials have a page
 	Channels  channelsView // for administrators
 }
@@ -70,6 +71,14 @@ func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
 	}
 	if c.o.About != nil {
 		page.About = c.o.About(r.Context())
+	}
+	var err error
+	if page.Push, err = c.pushOf(r, p); err != nil {
+		c.o.Logger.ErrorContext(r.Context(), "listing browsers that are told", "err", err)
+		page.About.Problems = append(page.About.Problems, "which browsers are told can't be read; the server's log says why")
+	}
+	if page.Push.May {
+		w.Header().Set("Content-Security-Policy", workerPolicy)
 	}
 	whose := p.ID
 	if page.Admin {

@@ -27,11 +27,16 @@ func (s *Server) makeChannel(c *ChannelConfig) (ch notify.Channel, handler http.
 	if c.Email != nil {
 		return s.makeEmail(c)
 	}
+	if c.Push != nil {
+		ch, err := s.makePush(c)
+		return ch, nil, err
+	}
 	return nil, nil, fmt.Errorf("channel %s: there is no such kind of channel", c.Name)
 }
 
 // makeChannels makes all of them, and what keeps their cards true.
-func (s *Server) makeChannels() error {
+func (s *Server) makeChannels(k *keys) error {
+	s.pushSecret = k.api
 	var err error
 	if s.calm, err = calm.Open(context.Background(), s.box, nil, s.log); err != nil {
 		return err

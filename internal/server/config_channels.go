@@ -17,6 +17,7 @@ type ChannelConfig struct {
 
 	Email   *EmailConfig   `yaml:"email" doc:"Mail, with a link to where it is decided (docs/email.md)."`
 	Webhook *WebhookConfig `yaml:"webhook" doc:"Another system, told by signed POSTs (docs/webhooks.md)."`
+	Push    *PushConfig    `yaml:"push" doc:"People's browsers, while no page of the console is open (docs/push.md)."`
 }
 
 // A RouteConfig sends what fits to one place. Empty fields fit everything.
@@ -88,6 +89,9 @@ func (c *ChannelConfig) kinds() []string {
 	if c.Email != nil {
 		out = append(out, "email")
 	}
+	if c.Push != nil {
+		out = append(out, "push")
+	}
 	return out
 }
 
@@ -107,7 +111,7 @@ func (k *checker) channels(c *Config) {
 			k.fail(at+".name", fmt.Sprintf("%q is the name of an issuer too", ch.Name), "give it another name: accounts are NAME|id")
 		}
 		if n := len(ch.kinds()); n != 1 {
-			k.fail(at, fmt.Sprintf("names %d kinds of channel", n), "give exactly one of slack, teams, email, webhook")
+			k.fail(at, fmt.Sprintf("names %d kinds of channel", n), "give exactly one of slack, teams, email, webhook, push")
 		}
 		if ch.Slack != nil {
 			k.slack(at+".slack", ch.Slack)
@@ -120,6 +124,9 @@ func (k *checker) channels(c *Config) {
 		}
 		if ch.Email != nil {
 			k.email(at+".email", c, ch)
+		}
+		if ch.Push != nil {
+			k.push(at+".push", c, ch)
 		}
 		for j := range ch.Routes {
 			r := ch.Routes[j].route(ch.Name)

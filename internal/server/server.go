@@ -29,6 +29,7 @@ import (
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/calm"
 	"github.com/assenthq/assent/internal/change"
+	"github.com/assenthq/assent/internal/channels/webpush"
 	"github.com/assenthq/assent/internal/console"
 	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/emergency"
@@ -84,7 +85,10 @@ type Server struct {
 	calm     *calm.Keeper
 	fatigue  *fatigue
 	doors    map[string]http.Handler // of channels, by path
-	runs     []func(context.Context) // of channels
+	push     *webpush.Channel        // one of them; nil: no browser is told
+
+	pushSecret []byte                  // its key is derived from it
+	runs       []func(context.Context) // of channels
 	// newBundle is told when another policy was applied, here or elsewhere.
 	newBundle chan struct{}
 	console   *console.Console
@@ -179,7 +183,7 @@ func (s *Server) make(ctx context.Context) error {
 	if err := s.makeDirectory(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, func(*keys) error { return s.makeChannels() }, func(*keys) error { return s.makeHooks() }, s.makeHTTP} {
+	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, s.makeChannels, func(*keys) error { return s.makeHooks() }, s.makeHTTP} {
 		if err := step(k); err != nil {
 			return err
 		}
@@ -302,7 +306,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		Passkeys: s.passkeys, Channels: s.notify,
 		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &console.Traffic{Spool: s.spool}, About: s.about, Verified: s.lastVerified,
 		Checkpoint: func(context.Context) ([]byte, error) { return s.auditLog.Checkpoint(), nil }, Logger: s.log,
-		Unmask: s.unmasker(), Prove: proving{s}.Proof, Verifiers: s.auditLog.Verifiers, Policies: s.inForce, Setup: trial{s},
+		Unmask: s.unmasker(), Push: s.pushing(), Prove: proving{s}.Proof, Verifiers: s.auditLog.Verifiers, Policies: s.inForce, Setup: trial{s},
 	})
 	if err != nil {
 		return err

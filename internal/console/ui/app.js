@@ -105,6 +105,7 @@ function apply(next) {
 
 // decorate puts back what only this browser knows: local times, the filter, marks, arming.
 function decorate() {
+  offerPush();
   stay();
   times();
   filter();
@@ -343,6 +344,41 @@ async function foresee() {
     const got = $('[data-live=standing-preview]', await ask(form.getAttribute('action').replace(/review$/, 'standing?') + q));
     if (mine === foreseen && got) at.replaceChildren(...[...got.childNodes].map(n => doc.adoptNode(n)));
   } catch { if (mine === foreseen) at.textContent = 'What it would cover can\'t be shown right now.'; }
+}
+
+// ---- push messages -------------------------------------------------------------
+
+let workers; // the one script that may be a worker; no other name passes
+function worker() {
+  workers ??= window.trustedTypes?.createPolicy('assent-worker', { createScriptURL: u => { if (u !== '/worker.js') throw new TypeError('no such worker'); return u; } }) ?? { createScriptURL: u => u };
+  return navigator.serviceWorker.register(workers.createScriptURL('/worker.js'));
+}
+
+const raw = buffer => btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+
+async function subscribe(b) {
+  b.disabled = true;
+  try {
+    if (await Notification.requestPermission() !== 'granted') throw new Error('This browser was told not to show notifications. Its own settings can change that.');
+    await worker();
+    const ready = await navigator.serviceWorker.ready;
+    const s = await ready.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: b.dataset.keyOf });
+    const r = await post('/settings/push', { endpoint: s.endpoint, key: raw(s.getKey('p256dh')), auth: raw(s.getKey('auth')) });
+    if (!r.ok) await s.unsubscribe();
+    toast(r.text, !r.ok);
+    refresh();
+  } catch (e) {
+    toast(e.message, true);
+  }
+  b.disabled = false;
+}
+
+// offerPush shows the button where the browser can do it.
+function offerPush() {
+  const b = $('#pushb');
+  if (!b || !('serviceWorker' in navigator) || !('PushManager' in window)) return;
+  b.hidden = false;
+  $('#pushno').hidden = true;
 }
 
 // passkeys is loaded when the first one is needed.
@@ -591,6 +627,7 @@ doc.addEventListener('click', e => {
   else if (el.id === 'hold') hold(el);
   else if (el.id === 'verify-again') prove();
   else if (el.id === 'helpb') $('#help').showModal();
+  else if (el.id === 'pushb') subscribe(el);
   else if (el.id === 'confirm-no') $('#confirm').close();
   else if (el.id === 'confirm-yes') decide('approve', true);
   else if (el.closest('.row') && wide.matches && !e.metaKey && !e.ctrlKey && !e.shiftKey) { e.preventDefault(); pick(el.closest('.row')); }
