@@ -23,7 +23,7 @@ func (a *app) classifyShellCmd() *cobra.Command {
 Arguments are one bash script each; with --argv they are together one command
 that no shell sees: --argv -- cmd args…. Or JSON lines with "script" or "argv"
 (and "id") on standard input. The verdict is that of the built-in pack, or of
---policy. Nothing is run.`,
+--policy, for an actor that has seen nothing it must not carry out. Nothing is run.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := a.classifier(cmd, o)
 			if err != nil {
@@ -84,7 +84,7 @@ func (c *classifier) shell(id string, an shell.Analysis, text string) classified
 		act.Data.Destination = "client"
 	}
 	c.findData(act)
-	d := c.set.Explain(&policy.Input{Action: act, SubjectID: act.Subject, ActorID: act.Actors[0].ID, ActorType: c.actor, ActorOwner: act.Subject, Time: time.Now()})
+	d := c.set.Explain(&policy.Input{Action: act, SubjectID: act.Subject, ActorID: act.Actors[0].ID, ActorType: c.actor, ActorOwner: act.Subject, Time: time.Now(), Tainted: policy.No})
 	for _, h := range d.Rules {
 		out.Why = append(out.Why, fmt.Sprintf("%s: rule %s of pack %s", h.Then, h.Rule, h.Pack))
 	}
