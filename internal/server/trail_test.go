@@ -229,3 +229,60 @@ func TestForgedSessionGetsNothing(t *testing.T) {
 		}
 	}
 }
+
+const sendPack = `apiVersion: assent/v1
+kind: PolicyPack
+metadata: { name: send, version: 1.0.0, owner: tests }
+rules:
+  - { id: reads, match: { kind: data.read }, then: allow }
+  - { id: secrets, match: { actor: agent }, then: mask, mask: { secret: redact } }
+  - id: sending-waits
+    match: { kind: [message.send] }
+    then: review
+    approval: { from: [group:reviewers], count: 1, assurance: token }
+  - id: tainted-sending-waits
+    match: { kind: [message.send] }
+    when: context.tainted
+    then: review
+    approval: { from: [group:reviewers], count: 1, assurance: token }
+tests:
+  - { name: sends, given: { kind: message.send }, want: { decision: review } }
+`
+
+// What people allowed again without asking, they allowed an agent that had seen nothing.
+func TestTaintEndsStandingGrants(t *testing.T) {
+	b := threatBench(t, sendPack)
+	send := func(ctx context.Context) error {
+		a := &action.Action{Kinds: []action.Kind{action.MessageSend}, Verb: "send", Title: "send", Shape: "5e9d", Statement: "hello", Payload: []byte("hello")}
+		b.session.Describe(a)
+		p, err := b.session.Enforce(ctx, a, gate.Hooks{})
+		if err == nil {
+			p.Done(gate.Outcome{State: gate.Executed})
+		}
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- send(t.Context()) }()
+	a := b.waiting(1)[0]
+	p, _ := b.Server.dir.Person("person:mira")
+	if _, err := b.engine.Answer(t.Context(), approval.Answer{Approval: a.ID, Person: p, Decision: approval.Approve, Channel: "api", Assurance: "token", Digest: a.Digest, Version: a.Version, Standing: &approval.Scope{Uses: 5, For: time.Hour, Values: approval.SameValues}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := send(t.Context()); err != nil {
+		t.Fatalf("on the standing grant: %v", err)
+	}
+	r := b.read("worker")
+	r.Text([]byte("key AKIAIOSFODNN7EXAMPLE"))
+	if err := r.Count(1, 30); err != nil {
+		t.Fatal(err)
+	}
+	r.Done(gate.Outcome{State: gate.Executed})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := send(ctx); err == nil || len(b.waiting(1)) != 1 {
+		t.Errorf("after a secret it runs on the standing grant: %v", err)
+	}
+}
