@@ -32,8 +32,8 @@ func (g *Gate) answer(ctx context.Context, ad adapter, e *Event, r Request, s ga
 		g.ended(e, credential)
 		return say("none", Answer{Verdict: Silent})
 	case Prompt:
-		if g.cfg.Prompted != nil {
-			g.cfg.Prompted(ctx, s, e.Session, e.Prompt)
+		if err := gate.Prompt(ctx, s, e.Session, e.Prompt); err != nil {
+			g.cfg.Log.Error("a prompt is not known", "agent", e.Agent, "err", err)
 		}
 		return say("none", Answer{Verdict: Silent})
 	case Over:
@@ -52,9 +52,48 @@ func (g *Gate) answer(ctx context.Context, ad adapter, e *Event, r Request, s ga
 		return say("none", Answer{Verdict: Silent})
 	}
 	j.release = release
-	res := g.ask(ctx, e, r, s, credential, j, say)
-	kept = res.Status == "allowed"
+	res, mine := g.once(ctx, e, credential, func() Result { return g.ask(ctx, e, r, s, credential, j, say) })
+	kept = mine && res.Status == "allowed"
 	return res
+}
+
+// An asking is a call that is being decided.
+type asking struct {
+	done chan struct{}
+	res  Result // written before done is closed
+}
+
+// once has one call decided once, though two hooks may ask about it at the same time.
+// mine is false where another one's answer was taken.
+func (g *Gate) once(ctx context.Context, e *Event, credential string, ask func() Result) (res Result, mine bool) {
+	use, same := e.keys(credential)
+	if use == "" {
+		return ask(), true
+	}
+	key := use + same
+	g.mu.Lock()
+	one := g.asked[key]
+	if one == nil {
+		one = &asking{done: make(chan struct{})}
+		g.asked[key] = one
+		g.mu.Unlock()
+		defer func() {
+			g.mu.Lock()
+			delete(g.asked, key)
+			g.mu.Unlock()
+			close(one.done)
+		}()
+		one.res = refuse(agents()[e.Agent], e, "no decision could be reached, so the answer is no") // until there is one
+		one.res = ask()
+		return one.res, true
+	}
+	g.mu.Unlock()
+	select {
+	case <-one.done:
+		return one.res, false
+	case <-ctx.Done():
+		return refuse(agents()[e.Agent], e, "it was called off"), false
+	}
 }
 
 // ask has a call decided, and keeps its permit until the agent tells how it ended.
@@ -107,11 +146,12 @@ func (e *Event) keys(credential string) (use, same string) {
 	if e.Use != "" {
 		use = hash("use", credential, e.Session, e.Use)
 	}
-	return use, hash("same", credential, e.Session, e.family(), string(canonical(e.Input)))
+	like := e.Like
+	if like == "" {
+		like = e.Tool + "\x00" + string(canonical(e.Input))
+	}
+	return use, hash("same", credential, e.Session, like)
 }
-
-// family is the tool's name, for agents that announce one call under two names.
-func (e *Event) family() string { return e.Tool }
 
 // canonical drops the space that one event has and another hasn't.
 func canonical(input []byte) []byte {

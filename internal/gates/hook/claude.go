@@ -1,9 +1,15 @@
 package hook
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"errors"
+)
 
 // claudeEvent reads Claude Code's documents (@anthropic-ai/claude-agent-sdk 0.3.330, sdk.d.ts).
 func claudeEvent(f fields) (*Event, error) {
+	if f.has("cursor_version") { // Cursor runs Claude Code's hooks too, and its own beside them
+		return nil, errors.New("it is Cursor's, and Claude Code's hook is no hook of Cursor: run assent hook install cursor, and switch third-party hooks off there")
+	}
 	e := &Event{Input: f["tool_input"], Reply: f["tool_response"]}
 	var id string
 	err := f.into(map[string]*string{
@@ -86,14 +92,9 @@ func claudeAnswer(e *Event, a Answer) any {
 	return claudeDocument{Specific: s}
 }
 
-func claudeTools(name string) (tool, bool) {
-	t, ok := claudeToolTable[name]
-	return t, ok
-}
-
-// claudeToolTable is BUILTIN_TOOL_NAMES and the inputs of sdk-tools.d.ts, and the names that
+// claudeTools is BUILTIN_TOOL_NAMES and the inputs of sdk-tools.d.ts, and the names that
 // earlier versions had. What is not here is unknown.
-var claudeToolTable = map[string]tool{
+var claudeTools = map[string]tool{
 	"Bash":       {do: runs, args: []string{"command"}},
 	"Monitor":    {do: runs, args: []string{"command"}},
 	"PowerShell": {do: runsElsewhere, args: []string{"command"}},

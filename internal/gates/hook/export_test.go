@@ -11,7 +11,7 @@ func Asks(agent string, body []byte) bool {
 	if err != nil {
 		return true
 	}
-	if t, ok := ad.tools(e.Tool); ok && t.own {
+	if t, ok := ad.tools[e.Tool]; ok && t.own {
 		return false
 	}
 	return e.Phase == Ask || e.Phase == Confirm

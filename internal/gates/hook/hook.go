@@ -50,15 +50,18 @@ func Agents() []string { return slices.Sorted(maps.Keys(agents())) }
 func agents() map[string]adapter {
 	return map[string]adapter{
 		"claude-code": {claudePhases, claudeEvent, claudeAnswer, claudeTools},
+		"codex":       {codexPhases, codexEvent, codexAnswer, codexTools},
+		"cursor":      {cursorPhases, cursorEvent, cursorAnswer, cursorTools},
+		"gemini":      {geminiPhases, geminiEvent, geminiAnswer, geminiTools},
 	}
 }
 
 // An adapter is what is one agent's own.
 type adapter struct {
-	phases map[string]Phase               // of its events, by name
-	event  func(fields) (*Event, error)   // reads the document
-	answer func(e *Event, a Answer) any   // what the agent reads
-	tools  func(name string) (tool, bool) // its built-in tools
+	phases map[string]Phase             // of its events, by name
+	event  func(fields) (*Event, error) // reads the document
+	answer func(e *Event, a Answer) any // what the agent reads
+	tools  map[string]tool              // its built-in tools; what is not there is unknown
 }
 
 // A Phase says when in the life of a call an event comes.
@@ -90,6 +93,7 @@ type Event struct {
 	Server      string // of an MCP tool, where the agent tells
 	Reply       []byte // what the call brought back: any JSON
 	NotRun      bool   // with Ended: it never began
+	Like        string // what it is, where the agent announces one call under several names
 	Prompt      string
 }
 
@@ -123,9 +127,7 @@ type Config struct {
 	// MCP judges the tools of MCP servers. Nothing vouches for a server here: its name
 	// is the agent's word, and may only tighten.
 	MCP *mcp.Classifier
-	// Prompted is told what a person said in a session; may be nil.
-	Prompted func(ctx context.Context, s gate.Session, session, text string)
-	Log      *slog.Logger
+	Log *slog.Logger
 }
 
 // A Gate answers the hooks of coding agents. It is safe for concurrent use.
@@ -135,6 +137,7 @@ type Gate struct {
 
 	mu    sync.Mutex
 	calls map[string][]*call // owned by mu: calls that were let run, by what identifies them
+	asked map[string]*asking // owned by mu: calls that are being decided, by their id
 }
 
 // A call was let run and has not ended yet.
@@ -151,7 +154,7 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.Open == nil || cfg.MCP == nil || cfg.Log == nil {
 		return nil, errors.New("hook gate: a part is missing")
 	}
-	return &Gate{cfg: cfg, runs: gate.NewRuns(longest), calls: map[string][]*call{}}, nil
+	return &Gate{cfg: cfg, runs: gate.NewRuns(longest), calls: map[string][]*call{}, asked: map[string]*asking{}}, nil
 }
 
 // Close ends the calls that are under way as unknown.

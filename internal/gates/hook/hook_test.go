@@ -49,6 +49,11 @@ func (d *desk) Enforce(_ context.Context, a *action.Action, _ gate.Hooks) (gate.
 	return &permit{d: d}, nil
 }
 
+func (d *desk) Prompted(_ context.Context, session, text string) error {
+	d.prompts = append(d.prompts, session+": "+text)
+	return nil
+}
+
 func (d *desk) Refused(_ context.Context, detail string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,10 +109,7 @@ func newGate(t testing.TB, d *desk) *hook.Gate {
 		Command: func(script, dir string) *action.Action {
 			return &action.Action{Kinds: []action.Kind{action.Execute}, Verb: "sh", Title: "run", Statement: script, Payload: []byte(script), State: map[string]string{"dir": dir}}
 		},
-		MCP: tools, Prompted: func(_ context.Context, _ gate.Session, session, text string) {
-			d.prompts = append(d.prompts, session+": "+text)
-		},
-		Log: slog.New(slog.DiscardHandler),
+		MCP: tools, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

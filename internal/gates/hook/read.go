@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/assenthq/assent/internal/jsontext"
 )
@@ -42,13 +43,14 @@ func (f fields) text(name string) (string, error) {
 	return s, nil
 }
 
-// need is text that must be there.
-func (f fields) need(name string) (string, error) {
-	s, err := f.text(name)
-	if err == nil && s == "" {
-		err = fmt.Errorf("%s is missing", name)
+// any is the first of several spellings of a string (a|b) that is there.
+func (f fields) any(names string) (string, error) {
+	for name := range strings.SplitSeq(names, "|") {
+		if s, err := f.text(name); err != nil || s != "" {
+			return s, err
+		}
 	}
-	return s, err
+	return "", nil
 }
 
 // into reads strings into the places named; the first error is returned.

@@ -1,9 +1,11 @@
 package hook
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -15,7 +17,7 @@ import (
 // names of the arguments that say what it does it to.
 type tool struct {
 	do    func(g *Gate, e *Event, t tool, in fields) (judged, error)
-	args  []string // all must be there; the first one names the target
+	args  []string // all must be there, of several spellings (a|b) one; the first one names the target
 	more  []string // these may be
 	words bool     // the first argument is words to look for, and no path
 	own   bool     // it keeps the agent's own lists, or asks its user: nothing is judged
@@ -39,7 +41,7 @@ func (g *Gate) judge(ad adapter, e *Event) (judged, error) {
 		return judged{}, err
 	}
 	server, name, mcp := e.mcpTool()
-	t, known := ad.tools(e.Tool)
+	t, known := ad.tools[e.Tool]
 	switch {
 	case mcp:
 		t = tool{do: func(g *Gate, e *Event, _ tool, _ fields) (judged, error) { return g.mcp(e, server, name), nil }}
@@ -52,7 +54,10 @@ func (g *Gate) judge(ad adapter, e *Event) (judged, error) {
 		return judged{}, fmt.Errorf("the input of %s is empty", e.Tool)
 	}
 	for _, a := range t.args {
-		if _, err := in.need(a); err != nil {
+		if s, err := in.any(a); err != nil {
+			return judged{}, fmt.Errorf("the input of %s: %w", e.Tool, err)
+		} else if s == "" {
+			err = fmt.Errorf("%s is missing", a)
 			return judged{}, fmt.Errorf("the input of %s: %w", e.Tool, err)
 		}
 	}
@@ -87,13 +92,16 @@ func finish(e *Event, a *action.Action) {
 
 // runs is a script for a shell.
 func runs(g *Gate, e *Event, t tool, in fields) (judged, error) {
-	script, err := in.text(t.args[0])
+	script, err := in.any(t.args[0])
 	if err != nil {
 		return judged{}, err
 	}
+	if patch, in := patchOf(e.Agent, script); patch != "" {
+		return g.patch(e, resolve(e.Dir, in), patch)
+	}
 	dir := e.Dir
 	for _, name := range t.more { // a working directory of its own
-		own, err := in.text(name)
+		own, err := in.any(name)
 		if err != nil {
 			return judged{}, err
 		}
@@ -119,7 +127,7 @@ func runs(g *Gate, e *Event, t tool, in fields) (judged, error) {
 
 // runsElsewhere is a script for a shell that nobody here reads.
 func runsElsewhere(_ *Gate, e *Event, t tool, in fields) (judged, error) {
-	script, err := in.text(t.args[0])
+	script, err := in.any(t.args[0])
 	return judged{action: &action.Action{Kinds: []action.Kind{action.Execute, action.Unknown}, Verb: strings.ToLower(e.Tool), Title: "run a script of " + e.Tool, Statement: script, Payload: []byte(script)}}, err
 }
 
@@ -131,7 +139,7 @@ func (t tool) paths(e *Event, in fields) ([]string, error) {
 	}
 	var out []string
 	for _, name := range names {
-		p, err := in.text(name)
+		p, err := in.any(name)
 		if err != nil {
 			return nil, err
 		}
@@ -208,9 +216,46 @@ func (g *Gate) write(e *Event, paths []string) *action.Action {
 	return a
 }
 
+// deletes is a write after which nothing is left.
+func deletes(g *Gate, e *Event, t tool, in fields) (judged, error) {
+	j, err := writes(g, e, t, in)
+	if err == nil {
+		j.action.Kinds, j.action.Verb, j.action.Title = append(j.action.Kinds, action.DataDelete), "delete", "delete "+j.action.Target
+	}
+	return j, err
+}
+
+// patches is a patch of several files.
+func patches(g *Gate, e *Event, t tool, in fields) (judged, error) {
+	text, err := in.any(t.args[0])
+	if err != nil {
+		return judged{}, err
+	}
+	if patch, dir := patchOf(e.Agent, text); patch != "" {
+		return g.patch(e, resolve(e.Dir, dir), patch)
+	}
+	return g.patch(e, e.Dir, text)
+}
+
+func (g *Gate) patch(e *Event, dir, text string) (judged, error) {
+	files, deleted := patchFiles(text)
+	if len(files) == 0 {
+		return judged{}, fmt.Errorf("the patch of %s names no file", e.Tool)
+	}
+	for i, f := range files {
+		files[i] = resolve(dir, f)
+	}
+	a := g.write(e, files)
+	a.Verb, a.Statement = "patch", text
+	if deleted {
+		a.Kinds = append(a.Kinds, action.DataDelete)
+	}
+	return judged{action: a}, nil
+}
+
 // fetches is a page of the web, or of a network nearer by.
 func fetches(_ *Gate, e *Event, t tool, in fields) (judged, error) {
-	text, err := in.text(t.args[0])
+	text, err := in.any(t.args[0])
 	if err != nil {
 		return judged{}, err
 	}
@@ -250,12 +295,15 @@ func unknown(_ *Gate, e *Event, _ tool, _ fields) (judged, error) {
 	return judged{action: &action.Action{Kinds: []action.Kind{action.ToolCall, action.Unknown}, Verb: "call", Target: e.Tool, Title: "call " + e.Tool + ", which nobody here knows"}}, nil
 }
 
-// mcpTool splits the name of a tool of an MCP server: mcp__server__tool. Where the
-// agent names the server itself, that counts.
+// mcpTool splits the name of a tool of an MCP server: mcp__server__tool, or MCP:tool of
+// Cursor, which doesn't name the server. Where the agent names the server itself, that counts.
 func (e *Event) mcpTool() (server, name string, ok bool) {
+	if name, ok := strings.CutPrefix(e.Tool, "MCP:"); ok && name != "" {
+		return "", name, true
+	}
 	rest, ok := strings.CutPrefix(e.Tool, "mcp__")
-	if !ok {
-		return e.Server, e.Tool, e.Server != ""
+	if !ok || e.Server != "" {
+		return e.Server, strings.TrimPrefix(strings.TrimPrefix(rest, e.Server+"__"), "mcp_"+e.Server+"_"), e.Server != ""
 	}
 	server, name, found := strings.Cut(rest, "__")
 	if !found || server == "" || name == "" {
@@ -278,4 +326,51 @@ func (g *Gate) mcp(e *Event, server, name string) judged {
 	a.Data.Inferred, a.Data.InferredOf = len(r.Inferred) > 0, r.Inferred
 	j := judged{action: a, untrusted: "MCP tool"}
 	return j
+}
+
+// readsMany is a read of files that patterns name.
+func readsMany(g *Gate, e *Event, _ tool, in fields) (judged, error) {
+	var list []string
+	for _, name := range []string{"include", "paths"} {
+		if in.has(name) && json.Unmarshal(in[name], &list) == nil && len(list) > 0 {
+			break
+		}
+	}
+	if len(list) == 0 {
+		return judged{}, fmt.Errorf("the input of %s names no file", e.Tool)
+	}
+	for i, p := range list {
+		list[i] = resolve(e.Dir, p)
+	}
+	return judged{action: &action.Action{Kinds: g.readKinds(list), Verb: "read", Target: list[0], Title: fmt.Sprintf("read %d patterns of files, first %s", len(list), list[0]), Objects: list, Reversible: true}}, nil
+}
+
+// address finds the addresses in a prompt.
+var address = regexp.MustCompile(`https?://[^\s"'<>()]+`)
+
+// fetchesAny is the web page, or the pages, that an address or a prompt names.
+func fetchesAny(_ *Gate, e *Event, t tool, in fields) (judged, error) {
+	text, err := in.any(t.args[0])
+	if err != nil {
+		return judged{}, err
+	}
+	var hosts []string
+	for _, found := range address.FindAllString(text, -1) {
+		if u, err := url.Parse(found); err == nil && u.Hostname() != "" {
+			hosts = append(hosts, strings.ToLower(u.Hostname()))
+		}
+	}
+	if slices.Sort(hosts); len(hosts) == 0 {
+		return judged{}, fmt.Errorf("the input of %s names no address", e.Tool)
+	}
+	hosts = slices.Compact(hosts)
+	a := &action.Action{Kinds: []action.Kind{action.NetFetch}, Verb: "fetch", Target: hosts[0], Title: "fetch pages of " + strings.Join(hosts, ", "), Objects: hosts, Reversible: true}
+	a.Data.Destination = strings.Join(hosts, ", ")
+	return judged{action: a, untrusted: "web page"}, nil
+}
+
+// resourceOf reads a resource of an MCP server that its address names.
+func resourceOf(_ *Gate, e *Event, t tool, in fields) (judged, error) {
+	uri, err := in.any(t.args[0])
+	return judged{action: &action.Action{Kinds: []action.Kind{action.DataRead, action.ToolCall}, Verb: "read", Target: cut(uri), Title: "read an MCP resource", Reversible: true}, untrusted: "MCP resource"}, err
 }
