@@ -2,11 +2,13 @@ package server
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/classify/mcp"
+	"github.com/assenthq/assent/internal/classify/shell"
 	"github.com/assenthq/assent/internal/gates/hook"
 )
 
@@ -25,9 +27,11 @@ func (s *Server) makeHooks() error {
 			return pool.Open(ctx, bearer, from, session)
 		},
 		MCP: tools, Log: s.log,
-		Prompted: func(ctx context.Context, in gate.Session, session, text string) {
-			if err := gate.Prompt(ctx, in, session, text); err != nil && ctx.Err() == nil {
-				s.log.Warn("a prompt wasn't taken in", "err", err)
+		Command: func(script, dir string) *action.Action {
+			r := shell.Script(script, shell.Context{Dir: dir, StdinKnown: true})
+			return &action.Action{
+				Kinds: r.Kinds, Verb: r.Verb, Target: r.Target, Title: r.Title, Shape: r.Shape, Reversible: r.Reversible, Routine: r.Routine,
+				Payload: []byte(script), Statement: script, Data: action.Data{Destination: strings.Join(r.Hosts, ", ")},
 			}
 		},
 	})

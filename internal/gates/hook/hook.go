@@ -120,10 +120,8 @@ const (
 type Config struct {
 	// Open lets an asker in, as gate.Sessions does, at the gate that takes the actor's commands.
 	Open func(ctx context.Context, actor, bearer string, from gate.Peer, session string) (s gate.Session, credential string, release func(), err error)
-	// Command makes an action of a script for a shell; nil: each is unknown.
+	// Command makes an action of a script for a shell; nil where it has no canonical form.
 	Command func(script, dir string) *action.Action
-	// Reads and Writes are the kinds of reading and writing a file; nil: unknown.
-	Reads, Writes func(path string) []action.Kind
 	// MCP judges the tools of MCP servers. Nothing vouches for a server here: its name
 	// is the agent's word, and may only tighten.
 	MCP *mcp.Classifier
@@ -151,7 +149,7 @@ type call struct {
 
 // New returns a Gate.
 func New(cfg Config) (*Gate, error) {
-	if cfg.Open == nil || cfg.MCP == nil || cfg.Log == nil {
+	if cfg.Open == nil || cfg.Command == nil || cfg.MCP == nil || cfg.Log == nil {
 		return nil, errors.New("hook gate: a part is missing")
 	}
 	return &Gate{cfg: cfg, runs: gate.NewRuns(longest), calls: map[string][]*call{}, asked: map[string]*asking{}}, nil

@@ -99,13 +99,6 @@ func newGate(t testing.TB, d *desk) *hook.Gate {
 			}
 			return d, "cred_" + bearer, func() {}, nil
 		},
-		Reads: func(path string) []action.Kind {
-			if strings.Contains(path, ".ssh/") {
-				return []action.Kind{action.SecretAccess}
-			}
-			return []action.Kind{action.DataRead}
-		},
-		Writes: func(string) []action.Kind { return []action.Kind{action.CodeChange} },
 		Command: func(script, dir string) *action.Action {
 			return &action.Action{Kinds: []action.Kind{action.Execute}, Verb: "sh", Title: "run", Statement: script, Payload: []byte(script), State: map[string]string{"dir": dir}}
 		},

@@ -116,11 +116,8 @@ func (ad adapter) guess(agent string, body []byte) *Event {
 	_, rest, _ := bytes.Cut(body, []byte(key))
 	rest = bytes.TrimLeft(rest[:min(len(rest), 100)], " \t\r\n:")
 	if name, _, ok := bytes.Cut(bytes.TrimPrefix(rest, []byte(`"`)), []byte(`"`)); ok {
-		switch phase := ad.phases[string(name)]; phase {
-		case Ask, Confirm, After:
-			if _, known := ad.phases[string(name)]; known {
-				e.Name, e.Phase = string(name), phase
-			}
+		if phase, known := ad.phases[string(name)]; known && phase == Ask {
+			e.Name, e.Phase = string(name), Ask
 		}
 	}
 	return e

@@ -11,6 +11,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/classify/mcp"
+	"github.com/assenthq/assent/internal/classify/shell"
 )
 
 // A tool is one row of an agent's table: what makes an action of a call, and the
@@ -85,6 +86,9 @@ func finish(e *Event, a *action.Action) {
 	if a.Shape == "" {
 		a.Shape = hash(e.Agent, e.Tool, a.Verb)[:32]
 	}
+	if len(a.Kinds) == 0 {
+		a.Kinds = []action.Kind{action.DataRead} // without effect: what it prints is all there is
+	}
 	slices.Sort(a.Kinds)
 	a.Kinds = slices.Compact(a.Kinds)
 	a.Claims.Session = e.Session
@@ -96,8 +100,8 @@ func runs(g *Gate, e *Event, t tool, in fields) (judged, error) {
 	if err != nil {
 		return judged{}, err
 	}
-	if patch, in := patchOf(e.Agent, script); patch != "" {
-		return g.patch(e, resolve(e.Dir, in), patch)
+	if text, in := patchOf(e.Agent, script); text != "" {
+		return patch(e, resolve(e.Dir, in), text)
 	}
 	dir := e.Dir
 	for _, name := range t.more { // a working directory of its own
@@ -108,9 +112,6 @@ func runs(g *Gate, e *Event, t tool, in fields) (judged, error) {
 		if own != "" {
 			dir = resolve(e.Dir, own)
 		}
-	}
-	if g.cfg.Command == nil {
-		return judged{action: &action.Action{Kinds: []action.Kind{action.Execute, action.Unknown}, Verb: "shell", Title: "run a script", Statement: script, Payload: []byte(script)}}, nil
 	}
 	a := g.cfg.Command(script, dir)
 	if a == nil {
@@ -162,37 +163,29 @@ func resolve(dir, p string) string {
 	return path.Join(dir, p)
 }
 
-func (g *Gate) readKinds(paths []string) []action.Kind {
-	if g.cfg.Reads == nil {
-		return []action.Kind{action.DataRead, action.Unknown}
-	}
-	var out []action.Kind
+func readKinds(paths []string) []action.Kind {
+	out := []action.Kind{action.DataRead}
 	for _, p := range paths {
-		out = append(out, g.cfg.Reads(p)...)
-	}
-	return append(out, action.DataRead)
-}
-
-func (g *Gate) writeKinds(paths []string) []action.Kind {
-	if g.cfg.Writes == nil {
-		return []action.Kind{action.DataWrite, action.Unknown}
-	}
-	var out []action.Kind
-	for _, p := range paths {
-		out = append(out, g.cfg.Writes(p)...)
-	}
-	if len(out) == 0 {
-		out = []action.Kind{action.DataWrite}
+		out = append(out, shell.ReadKinds(p)...)
 	}
 	return out
 }
 
-func reads(g *Gate, e *Event, t tool, in fields) (judged, error) {
+// writeKinds are at least a write: a tool that changes a file says nothing of devices.
+func writeKinds(paths []string) []action.Kind {
+	out := []action.Kind{action.DataWrite}
+	for _, p := range paths {
+		out = append(out, shell.WriteKinds(p)...)
+	}
+	return out
+}
+
+func reads(_ *Gate, e *Event, t tool, in fields) (judged, error) {
 	paths, err := t.paths(e, in)
 	if err != nil {
 		return judged{}, err
 	}
-	return judged{action: &action.Action{Kinds: g.readKinds(paths), Verb: "read", Target: paths[0], Title: "read " + paths[0], Objects: paths, Reversible: true}}, nil
+	return judged{action: &action.Action{Kinds: readKinds(paths), Verb: "read", Target: paths[0], Title: "read " + paths[0], Objects: paths, Reversible: true}}, nil
 }
 
 // collects is the output of a command that was let run in the background.
@@ -200,16 +193,16 @@ func collects(_ *Gate, e *Event, _ tool, _ fields) (judged, error) {
 	return judged{action: &action.Action{Kinds: []action.Kind{action.DataRead}, Verb: "read", Target: "output", Title: "read the output of a command", Reversible: true}}, nil
 }
 
-func writes(g *Gate, e *Event, t tool, in fields) (judged, error) {
+func writes(_ *Gate, e *Event, t tool, in fields) (judged, error) {
 	paths, err := t.paths(e, in)
 	if err != nil {
 		return judged{}, err
 	}
-	return judged{action: g.write(e, paths)}, nil
+	return judged{action: write(paths)}, nil
 }
 
-func (g *Gate) write(e *Event, paths []string) *action.Action {
-	a := &action.Action{Kinds: g.writeKinds(paths), Verb: "write", Target: paths[0], Title: "write " + paths[0], Objects: paths}
+func write(paths []string) *action.Action {
+	a := &action.Action{Kinds: writeKinds(paths), Verb: "write", Target: paths[0], Title: "write " + paths[0], Objects: paths}
 	if len(paths) > 1 {
 		a.Title = fmt.Sprintf("write %d files, first %s", len(paths), paths[0])
 	}
@@ -226,18 +219,18 @@ func deletes(g *Gate, e *Event, t tool, in fields) (judged, error) {
 }
 
 // patches is a patch of several files.
-func patches(g *Gate, e *Event, t tool, in fields) (judged, error) {
+func patches(_ *Gate, e *Event, t tool, in fields) (judged, error) {
 	text, err := in.any(t.args[0])
 	if err != nil {
 		return judged{}, err
 	}
-	if patch, dir := patchOf(e.Agent, text); patch != "" {
-		return g.patch(e, resolve(e.Dir, dir), patch)
+	if body, dir := patchOf(e.Agent, text); body != "" {
+		return patch(e, resolve(e.Dir, dir), body)
 	}
-	return g.patch(e, e.Dir, text)
+	return patch(e, e.Dir, text)
 }
 
-func (g *Gate) patch(e *Event, dir, text string) (judged, error) {
+func patch(e *Event, dir, text string) (judged, error) {
 	files, deleted := patchFiles(text)
 	if len(files) == 0 {
 		return judged{}, fmt.Errorf("the patch of %s names no file", e.Tool)
@@ -245,7 +238,7 @@ func (g *Gate) patch(e *Event, dir, text string) (judged, error) {
 	for i, f := range files {
 		files[i] = resolve(dir, f)
 	}
-	a := g.write(e, files)
+	a := write(files)
 	a.Verb, a.Statement = "patch", text
 	if deleted {
 		a.Kinds = append(a.Kinds, action.DataDelete)
@@ -329,7 +322,7 @@ func (g *Gate) mcp(e *Event, server, name string) judged {
 }
 
 // readsMany is a read of files that patterns name.
-func readsMany(g *Gate, e *Event, _ tool, in fields) (judged, error) {
+func readsMany(_ *Gate, e *Event, _ tool, in fields) (judged, error) {
 	var list []string
 	for _, name := range []string{"include", "paths"} {
 		if in.has(name) && json.Unmarshal(in[name], &list) == nil && len(list) > 0 {
@@ -342,7 +335,7 @@ func readsMany(g *Gate, e *Event, _ tool, in fields) (judged, error) {
 	for i, p := range list {
 		list[i] = resolve(e.Dir, p)
 	}
-	return judged{action: &action.Action{Kinds: g.readKinds(list), Verb: "read", Target: list[0], Title: fmt.Sprintf("read %d patterns of files, first %s", len(list), list[0]), Objects: list, Reversible: true}}, nil
+	return judged{action: &action.Action{Kinds: readKinds(list), Verb: "read", Target: list[0], Title: fmt.Sprintf("read %d patterns of files, first %s", len(list), list[0]), Objects: list, Reversible: true}}, nil
 }
 
 // address finds the addresses in a prompt.
