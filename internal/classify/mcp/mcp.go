@@ -64,7 +64,9 @@ type Result struct {
 	Reversible, Untrusted, Routine bool
 	Destination                    string
 	Statement                      string // for people
-	// Columns and Inferred are those of SQL in the arguments.
+	// Columns are the output columns of SQL in the arguments. Inferred are classes of
+	// data that could be told from its answer without standing in a plain column:
+	// what a condition asks, or what is computed. "*" where any may be.
 	Columns  []action.Column
 	Inferred []string
 	Limit    action.Count
@@ -76,11 +78,14 @@ type Result struct {
 // Options configure a Classifier. The zero value works.
 type Options struct {
 	SQL *sql.Classifier // nil: one of its own
+	// Class is the class of a column, "table.column"; "" for none. nil: any column may be of any class.
+	Class func(column string) string
 }
 
 // A Classifier judges calls. It is safe for concurrent use.
 type Classifier struct {
 	sql   *sql.Classifier
+	class func(string) string
 	table table
 }
 
@@ -90,7 +95,10 @@ func New(o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the table of MCP tools: %w", err)
 	}
-	c := &Classifier{sql: o.SQL, table: t}
+	c := &Classifier{sql: o.SQL, class: o.Class, table: t}
+	if c.class == nil {
+		c.class = func(string) string { return "*" }
+	}
 	if c.sql == nil {
 		c.sql = sql.New(sql.Options{})
 	}
@@ -158,6 +166,8 @@ func (j *judge) result(args []byte) Result {
 	slices.Sort(r.Kinds)
 	slices.Sort(r.Objects)
 	r.Objects = slices.Compact(r.Objects)
+	slices.Sort(r.Inferred)
+	r.Inferred = slices.Compact(r.Inferred)
 	if len(r.Kinds) > 0 {
 		r.Harmless = ""
 	} else if j.harmless < j.calls || r.Harmless == "" {

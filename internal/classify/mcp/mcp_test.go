@@ -239,6 +239,30 @@ func TestWhatPeopleRead(t *testing.T) {
 	}
 }
 
+func TestWhatSQLGivesAwayUnseen(t *testing.T) {
+	c, err := mcp.New(mcp.Options{Class: func(column string) string {
+		if strings.HasSuffix(column, ".ssn") || column == "ssn" {
+			return "us-ssn"
+		}
+		return ""
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"SELECT name FROM c WHERE c.id = 1": "", "SELECT c.ssn FROM c": "", "SELECT c.name FROM c WHERE c.ssn LIKE '1%'": "us-ssn",
+		"SELECT reverse(c.ssn) FROM c": "us-ssn", "SELECT max(c.ssn) FROM c": "us-ssn", "SELECT count(*) FROM c": "",
+	} {
+		r := c.Tool(mcp.Server{Name: "s", Kind: "postgres"}, tool(t, "query"), []byte(`{"sql":`+quote(text)+`}`))
+		if got := strings.Join(r.Inferred, " "); got != want {
+			t.Errorf("%s gives away %q, want %q", text, got, want)
+		}
+		if r := classifier(t).Tool(mcp.Server{Name: "s", Kind: "postgres"}, tool(t, "query"), []byte(`{"sql":`+quote(text)+`}`)); want != "" && !slices.Equal(r.Inferred, []string{"*"}) {
+			t.Errorf("%s, where nobody knows of classes: %v", text, r.Inferred)
+		}
+	}
+}
+
 func TestOneDigestForOneDefinition(t *testing.T) {
 	const one = `{"name":"a","description":"d","inputSchema":{"type":"object","properties":{"x":{"type":"number","minimum":0.5},"y":{}},"required":["x","y"]},"_meta":{"at":1}}`
 	base := define(t, one)

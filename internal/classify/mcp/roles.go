@@ -159,7 +159,7 @@ func (j *judge) statements(text string) {
 		}
 		r.Objects = append(r.Objects, st.Objects...)
 		r.Columns = append(r.Columns, st.Columns...)
-		r.Inferred = append(r.Inferred, st.Inferred...)
+		j.infer(st)
 		r.Reversible = r.Reversible && st.Reversible
 		if weight := weigh(st.Kinds); i == 0 || weight > worst {
 			worst, r.Verb, r.Target = weight, st.Verb, st.Target
@@ -170,6 +170,21 @@ func (j *judge) statements(text string) {
 	}
 	if r.Harmless != "" && len(r.Kinds) == 0 {
 		j.harmless = j.calls
+	}
+}
+
+// infer finds the classes that a statement's answer could give away unseen.
+func (j *judge) infer(st *sql.Statement) {
+	columns := slices.Clone(st.Inferred)
+	for i := range st.Columns {
+		if c := &st.Columns[i]; c.Derived || c.Turned || c.Aggregate {
+			columns = append(columns, c.Sources...)
+		}
+	}
+	for _, c := range columns {
+		if class := j.c.class(c); class != "" {
+			j.found.Inferred = append(j.found.Inferred, class)
+		}
 	}
 }
 
