@@ -56,6 +56,7 @@ type Options struct {
 	Standings   Standings
 	Glass       Glass
 	Rules       Rules    // nil: groups and settings are the configuration's alone
+	Pins        Pins     // of tools of MCP servers; nil: none are kept
 	Channels    Channels // nil: nobody is told but in the console
 	Hooks       Hooks    // nil: coding agents' hooks are not answered
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.

@@ -95,6 +95,11 @@ func operations() map[string]*operation {
 		{id: "listSettings", method: "GET", path: "/v1/settings", scopes: []string{review, read, admin}, tag: forPeople, summary: "Limits that may be changed while the server runs"},
 		{id: "changeSettings", method: "POST", path: "/v1/settings", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to change some: another administrator must allow what permits more"},
 
+		{id: "listTools", method: "GET", path: "/v1/tools", scopes: []string{review, read, admin}, tag: forPeople, summary: "Tools of MCP servers: pinned, or held since they changed"},
+		{id: "getTool", method: "GET", path: "/v1/tools/{id}", scopes: []string{review, read, admin}, tag: forPeople, summary: "One tool, with what changed line by line"},
+		{id: "releaseTool", method: "POST", path: "/v1/tools/{id}/release", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to rely on a held definition: another administrator must allow it"},
+		{id: "holdTool", method: "POST", path: "/v1/tools/{id}/hold", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Refuse calls of a tool, at once"},
+
 		{id: "listPasskeys", method: "GET", path: "/v1/passkeys", scopes: []string{review, read, admin}, tag: forPeople, summary: "Your passkeys; administrators see everybody's"},
 		{id: "revokePasskey", method: "DELETE", path: "/v1/passkeys/{id}", scopes: []string{review, admin}, status: 204, tag: forPeople, summary: "End a passkey for good: what it approved and did not run yet no longer runs"},
 
@@ -180,6 +185,10 @@ func (s *server) register() {
 	add(s, ops["changeGroup"], s.changeGroup)
 	add(s, ops["listSettings"], s.listSettings)
 	add(s, ops["changeSettings"], s.changeSettings)
+	add(s, ops["listTools"], s.listTools)
+	add(s, ops["getTool"], s.getTool)
+	add(s, ops["releaseTool"], s.releaseTool)
+	add(s, ops["holdTool"], s.holdTool)
 	add(s, ops["listPasskeys"], s.listPasskeys)
 	add(s, ops["revokePasskey"], s.revokePasskey)
 	add(s, ops["listActors"], s.listActors)

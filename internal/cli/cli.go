@@ -174,7 +174,7 @@ and who you are.`,
 		a.verifyCmd(), a.migrateCmd(), a.policyCmd(), a.tokenCmd(), a.actorsCmd(), a.loginCmd(), a.logoutCmd(), a.whoamiCmd(), a.sessionsCmd(), a.accountsCmd(), a.standInCmd(), a.passkeysCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
 	)
 	root.AddCommand(a.freezeCmd(), a.thawCmd(), a.grantsCmd(), a.emergencyCmd(), a.groupsCmd(), a.onCallCmd(), a.settingsCmd(), a.slackCmd(), a.teamsCmd())
-	root.AddCommand(a.channelsCmd(), a.inboxCmd(), a.mcpCmd(), a.hookCmd())
+	root.AddCommand(a.channelsCmd(), a.inboxCmd(), a.mcpCmd(), a.toolsCmd(), a.hookCmd())
 	return root
 }
 

@@ -181,5 +181,28 @@ func (a *app) examineServer(ctx context.Context) []finding {
 		}
 		out = append(out, f)
 	}
+	return append(out, examineTools(ctx, c)...)
+}
+
+// examineTools says which tools of MCP servers wait for an administrator.
+func examineTools(ctx context.Context, c *client.Client) (out []finding) {
+	tools, unsound, err := c.Tools(ctx, "")
+	if err != nil || len(tools)+len(unsound) == 0 {
+		return nil // a server without them, or a credential that may not ask
+	}
+	for i := range tools {
+		if t := &tools[i]; t.Held != nil {
+			out = append(out, finding{
+				fmt.Sprintf("the tool %s of %s is held: %s", t.Name, t.Server, strings.Join(t.Held.Why, "; ")), "problem",
+				"assent tools diff shows what its server lists now; assent tools release asks to rely on it",
+			})
+		}
+	}
+	for _, id := range unsound {
+		out = append(out, finding{"the tool " + id + " was changed in the store outside Assent, and is held", "problem", "find out who writes to the store: assent verify checks the log"})
+	}
+	if len(out) == 0 {
+		out = append(out, finding{count(len(tools), "tool", "tools") + " of MCP servers, all as pinned", "ok", ""})
+	}
 	return out
 }

@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/classify/mcp"
 	"github.com/assenthq/assent/internal/sealed"
 )
@@ -114,7 +115,8 @@ type Options struct {
 
 // A Keeper knows every tool that was seen. It is safe for concurrent use.
 type Keeper struct {
-	o Options
+	o       Options
+	changes *change.Engine // nil: nothing is released
 
 	mu      sync.RWMutex
 	tools   map[string]*Tool // by id, never changed in place; owned by mu

@@ -28,8 +28,9 @@ type move struct {
 	Digest string `json:"digest"`
 }
 
-// HandleWith teaches e to release and hold tools. Holding happens at once.
+// HandleWith has e release and hold tools, before anybody asks. Holding happens at once.
 func (k *Keeper) HandleWith(e *change.Engine) {
+	k.changes = e
 	e.Handle(what, change.Applier{
 		Check: func(_ context.Context, body []byte) error {
 			m, err := moveOf(body)
@@ -99,18 +100,18 @@ func (k *Keeper) apply(ctx context.Context, w *sealed.Writer, id string, c *chan
 }
 
 // Release asks to rely on the definition of this digest, which is held.
-func (k *Keeper) Release(ctx context.Context, ch *change.Engine, id, digest, reason string, p change.Proposal) (change.Entry, error) {
+func (k *Keeper) Release(ctx context.Context, id, digest, reason string, p change.Proposal) (change.Entry, error) {
 	t, err := k.Get(id)
 	if err != nil {
 		return change.Entry{}, err
 	}
 	p.Title = fmt.Sprintf("Release the tool %s of %s", shown(t.Name), shown(t.Server))
 	p.Text = k.text(&t) + because(p.Author.Name, reason)
-	return k.propose(ctx, ch, move{release, id, digest}, &t, p)
+	return k.propose(ctx, move{release, id, digest}, &t, p)
 }
 
 // Hold refuses calls of a tool from now on.
-func (k *Keeper) Hold(ctx context.Context, ch *change.Engine, id, reason string, p change.Proposal) (change.Entry, error) {
+func (k *Keeper) Hold(ctx context.Context, id, reason string, p change.Proposal) (change.Entry, error) {
 	t, err := k.Get(id)
 	if err != nil {
 		return change.Entry{}, err
@@ -120,10 +121,13 @@ func (k *Keeper) Hold(ctx context.Context, ch *change.Engine, id, reason string,
 	}
 	p.Title = fmt.Sprintf("Hold the tool %s of %s", shown(t.Name), shown(t.Server))
 	p.Text = "Calls are refused until somebody releases it.\n" + because(p.Author.Name, reason)
-	return k.propose(ctx, ch, move{hold, id, t.Pinned.Digest}, &t, p)
+	return k.propose(ctx, move{hold, id, t.Pinned.Digest}, &t, p)
 }
 
-func (k *Keeper) propose(ctx context.Context, ch *change.Engine, m move, t *Tool, p change.Proposal) (change.Entry, error) {
+func (k *Keeper) propose(ctx context.Context, m move, t *Tool, p change.Proposal) (change.Entry, error) {
+	if k.changes == nil {
+		return change.Entry{}, change.ErrWhat
+	}
 	if err := m.fits(t); err != nil {
 		return change.Entry{}, err
 	}
@@ -132,7 +136,7 @@ func (k *Keeper) propose(ctx context.Context, ch *change.Engine, m move, t *Tool
 		return change.Entry{}, err
 	}
 	p.What = what
-	return ch.Propose(ctx, p)
+	return k.changes.Propose(ctx, p)
 }
 
 // text is what people read before they release a tool.

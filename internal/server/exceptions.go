@@ -91,6 +91,9 @@ func (s *Server) makeChanges() error {
 	s.changes.HandleThaw(s.freezes)
 	s.handlePolicy()
 	s.freezes.OnChange(s.stopFrozen)
+	if err := s.makePins(); err != nil {
+		return err
+	}
 	return s.makeRules()
 }
 

@@ -43,6 +43,7 @@ import (
 	"github.com/assenthq/assent/internal/oidc"
 	"github.com/assenthq/assent/internal/passkey"
 	"github.com/assenthq/assent/internal/people"
+	"github.com/assenthq/assent/internal/pins"
 	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/rules"
 	"github.com/assenthq/assent/internal/scim"
@@ -81,6 +82,7 @@ type Server struct {
 	changes  *change.Engine
 	glass    *emergency.Glass
 	rules    *rules.Rules
+	pins     *pins.Keeper
 	notify   *notify.Dispatcher
 	calm     *calm.Keeper
 	fatigue  *fatigue
@@ -313,7 +315,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	}
 	rest, err := api.New(api.Options{
 		Hooks:     s.hooks,
-		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules,
+		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
