@@ -113,7 +113,7 @@ type ToolRequest struct {
 }
 
 type releaseToolIn struct {
-	toolIn
+	ID   string `path:"id" maxLength:"64"`
 	Body ToolRequest
 }
 
@@ -129,7 +129,7 @@ type HoldRequest struct {
 }
 
 type holdToolIn struct {
-	toolIn
+	ID   string `path:"id" maxLength:"64"`
 	Body HoldRequest
 }
 

@@ -27,6 +27,10 @@ type MCPServerConfig struct {
 	Untrusted string            `yaml:"untrusted" doc:"Everything that this server returns was written by others, and is what: web page, mail, issue."`
 	Kind      string            `yaml:"kind" doc:"What server it is, by your word: github, filesystem, postgres, … (docs/mcp-tools.md lists them). Its tools are then known by the shipped table."`
 	Trust     string            `yaml:"trust" doc:"annotations: what the server itself says of its tools is believed where nobody mapped them. Unset: it only tightens."`
+	Pin       string            `yaml:"pin" default:"first" doc:"first: the first definition of a tool is relied on, and another one is held. review: a tool is held until an administrator releases it."`
+	Held      string            `yaml:"held" default:"hide" doc:"hide: a held tool is left out of lists. show: it is listed with a text that says it is held."`
+	Allow     []string          `yaml:"allow" doc:"Names or patterns of the tools that may be listed and called. Unset: all."`
+	Deny      []string          `yaml:"deny" doc:"Names or patterns of tools that are left out and refused. Goes before allow."`
 	Tools     []MCPToolConfig   `yaml:"tools" doc:"What its tools do, by your word; it goes before the shipped table."`
 }
 
@@ -95,6 +99,12 @@ func (k *checker) mcpGate(at string, g *GateConfig) {
 		}
 		if s.Trust != "" && s.Trust != "annotations" {
 			k.fail(at+".trust", fmt.Sprintf("%q", s.Trust), "write annotations, or leave it out")
+		}
+		if s.Pin != "" && s.Pin != "first" && s.Pin != "review" {
+			k.fail(at+".pin", fmt.Sprintf("%q", s.Pin), "write first or review")
+		}
+		if s.Held != "" && s.Held != "hide" && s.Held != "show" {
+			k.fail(at+".held", fmt.Sprintf("%q", s.Held), "write hide or show")
 		}
 		for name, secret := range s.Headers {
 			if !headerName(name) {

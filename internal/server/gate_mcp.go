@@ -27,12 +27,12 @@ func mcpGate(s *Server, g *GateConfig) (runningGate, error) {
 	if err != nil {
 		return runningGate{}, err
 	}
-	tools, err := classify.New(classify.Options{})
+	tools, err := classify.New(classify.Options{Class: s.classOf})
 	if err != nil {
 		return runningGate{}, err
 	}
 	o := mcp.Config{
-		Name: g.Name, Authority: s.enforcer.Gate(g.Name, resourceOf(g), systemOf(g)), Judge: tools,
+		Name: g.Name, Authority: s.enforcer.Gate(g.Name, resourceOf(g), systemOf(g)), Judge: tools, Pins: s.pinned(g),
 		Resource: g.MCP.Resource, Authorization: g.MCP.Authorization, Hosts: g.MCP.Hosts, Origins: g.MCP.Origins,
 		Refused: s.refusedAt(g), Log: s.log,
 	}

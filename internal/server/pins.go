@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	classify "github.com/assenthq/assent/internal/classify/mcp"
 	"github.com/assenthq/assent/internal/notify"
 	"github.com/assenthq/assent/internal/pins"
 	"github.com/assenthq/assent/internal/show"
@@ -43,4 +44,29 @@ func (s *Server) tellHeld(ctx context.Context, t pins.Tool) {
 		Title: fmt.Sprintf("Held: the tool %s of %s", name, from),
 		Text:  "Calls are refused until an administrator releases it. Why: " + strings.Join(t.Held.Why, "; ") + ".",
 	})
+}
+
+// pinned are the pins of one gate.
+type pinned struct {
+	*pins.Keeper
+	gate string
+}
+
+// Check is the keeper's, at this gate.
+func (p pinned) Check(ctx context.Context, server string, defs []classify.Definition) ([]pins.Verdict, error) {
+	return p.Keeper.Check(ctx, p.gate, server, defs)
+}
+
+// Known is the keeper's, at this gate.
+func (p pinned) Known(ctx context.Context, server, tool string) (digest string, ok bool) {
+	return p.Keeper.Known(ctx, p.gate, server, tool)
+}
+
+// pinned tells the keeper what the configuration says of a gate's servers.
+func (s *Server) pinned(g *GateConfig) pinned {
+	for i := range g.Servers {
+		m := &g.Servers[i]
+		s.pins.Serve(pins.Server{Gate: g.Name, Name: m.Name, Review: m.Pin == "review", Show: m.Held == "show", Allow: m.Allow, Deny: m.Deny})
+	}
+	return pinned{s.pins, g.Name}
 }

@@ -157,7 +157,7 @@ func describeCall(ctx context.Context, g *Guard, c *call, m *message) (*action.A
 // lookUp finds the definition of a tool, and lists them first where that is due.
 func (g *Guard) lookUp(ctx context.Context, c *call, name string) (*Tool, *refusal) {
 	t, why := g.tools.find(name)
-	if g.tools.stale(g.fresh) || t == nil && why == "" && g.fresh > 0 {
+	if g.tools.stale(g.fresh) || g.tools.doubted(ctx, name, t, why) || t == nil && why == "" && g.fresh > 0 {
 		var meta []byte
 		if c.version >= Stateless {
 			meta = object(metaVersion, c.version, metaCapabilities, []byte("{}"))

@@ -183,7 +183,7 @@ func (g *Guard) decide(ctx context.Context, c *call, m *message, how manner, hel
 	}
 	c.permit, c.kinds = permit, a.Kinds
 	if c.tool != nil { // what a tool is may have changed while people decided
-		if now, _ := g.tools.find(c.tool.Name); now == nil || now.Pinned != c.tool.Pinned {
+		if now, refusal := g.lookUp(ctx, c, c.tool.Name); refusal != nil || now.Pinned != c.tool.Pinned {
 			c.finish(gate.Outcome{State: gate.NotRun})
 			d := &gate.Denied{Status: gate.StatusDenied, Reason: "the server changed this tool's definition since it was judged", Hint: "list the tools again"}
 			return Step{Answer: g.deny(c, d), Denied: d}

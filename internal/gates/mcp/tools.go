@@ -9,6 +9,7 @@ import (
 
 	classify "github.com/assenthq/assent/internal/classify/mcp"
 	"github.com/assenthq/assent/internal/jsontext"
+	"github.com/assenthq/assent/internal/pins"
 )
 
 // A Judge says what a call of a tool does; classify.Classifier is one. What it
@@ -25,11 +26,13 @@ type Tool struct {
 	Output bool   // it declares the shape of what it returns
 }
 
-// Pins keeps the definitions that tools had when they were first approved.
+// Pins keeps the definitions that tools had when they were first relied on.
 type Pins interface {
-	// Check returns, for each of the tools, why it may not be used; "" for it may.
-	// It is asked for each listing. An error means that none of them may.
-	Check(ctx context.Context, server string, tools []*Tool) ([]string, error)
+	// Check tells what becomes of each definition, in their order. It is asked for
+	// each listing. An error means that none of them may be used.
+	Check(ctx context.Context, server string, defs []classify.Definition) ([]pins.Verdict, error)
+	// Known is the digest that is relied on; false: none is, or the tool was held meanwhile.
+	Known(ctx context.Context, server, tool string) (digest string, ok bool)
 }
 
 // maxTools bounds the tools of one server, maxPages the pages they may come in.
@@ -73,6 +76,16 @@ func (c *catalog) find(name string) (t *Tool, why string) {
 	return c.tools[name], c.barred[name]
 }
 
+// doubted says that what is relied on of a tool is not what find says of it: another
+// client was told of another definition, or an administrator held or released it.
+func (c *catalog) doubted(ctx context.Context, name string, t *Tool, why string) bool {
+	if c.pins == nil || t == nil && why == "" {
+		return false
+	}
+	digest, ok := c.pins.Known(ctx, c.server, name)
+	return t == nil && ok || t != nil && (!ok || digest != t.Pinned)
+}
+
 // stale says that the tools were not listed within age.
 func (c *catalog) stale(age time.Duration) bool {
 	c.mu.Lock()
@@ -113,11 +126,9 @@ func (c *catalog) page(ctx context.Context, result []byte, first bool) ([]byte, 
 			defs = append(defs, t)
 		}
 	}
-	why := make([]string, len(defs))
-	if c.pins != nil && len(defs) > 0 {
-		if why, err = c.pins.Check(ctx, c.server, defs); err != nil || len(why) != len(defs) {
-			return nil, fmt.Errorf("checking the tools' definitions: %w", err)
-		}
+	why, instead, err := c.check(ctx, defs)
+	if err != nil {
+		return nil, err
 	}
 	if err := c.add(defs, why, first); err != nil {
 		return nil, err
@@ -128,19 +139,47 @@ func (c *catalog) page(ctx context.Context, result []byte, first bool) ([]byte, 
 	kept := []byte{'['}
 	same := true
 	for i, t := range defs {
+		raw := t.Raw
 		if why[i] != "" {
 			same = false
-			continue
+			if raw = instead[i]; raw == nil {
+				continue
+			}
 		}
 		if len(kept) > 1 {
 			kept = append(kept, ',')
 		}
-		kept = append(kept, t.Raw...)
+		kept = append(kept, raw...)
 	}
 	if same {
 		return result, nil
 	}
 	return object(append(rest, "tools", append(kept, ']'))...), nil
+}
+
+// check says why definitions may not be used, and what is listed in their place.
+func (c *catalog) check(ctx context.Context, tools []*Tool) (why []string, instead [][]byte, err error) {
+	why, instead = make([]string, len(tools)), make([][]byte, len(tools))
+	if c.pins == nil || len(tools) == 0 {
+		return why, instead, nil
+	}
+	defs := make([]classify.Definition, len(tools))
+	for i, t := range tools {
+		defs[i] = t.Definition
+	}
+	verdicts, err := c.pins.Check(ctx, c.server, defs)
+	if err == nil && len(verdicts) != len(defs) {
+		err = errors.New("not as many verdicts as tools")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("checking the tools' definitions: %w", err)
+	}
+	for i := range verdicts {
+		if v := &verdicts[i]; !v.Pinned {
+			why[i], instead[i] = orElse(v.Why, "it is held"), v.Instead
+		}
+	}
+	return why, instead, nil
 }
 
 func (c *catalog) add(defs []*Tool, why []string, first bool) error {
