@@ -97,10 +97,20 @@ func (a *Authority) Outcomes() []gate.Outcome {
 }
 
 // Cut ends every session.
-func (a *Authority) Cut() { close(a.cut) }
+func (a *Authority) Cut() { close(a.cuts()) }
 
-// check reports what must never be, once every connection has ended.
-func (a *Authority) check(t *testing.T) {
+func (a *Authority) cuts() chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cut == nil {
+		a.cut = make(chan struct{})
+	}
+	return a.cut
+}
+
+// Check reports what must never be, once every connection has ended.
+func (a *Authority) Check(t *testing.T) {
+	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.open != 0 {
@@ -118,6 +128,7 @@ type session struct{ a *Authority }
 
 func (s *session) Describe(a *action.Action) {
 	a.Resource = action.Resource{URN: "gatetest:upstream", Type: "gatetest", Env: "test"}
+	a.Subject, a.Actors = "person:alice", []action.Link{{ID: "agent:" + User, Type: "agent"}}
 }
 
 func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (gate.Permit, error) {
@@ -146,7 +157,7 @@ func (s *session) Refused(_ context.Context, detail string) {
 	s.a.refused = append(s.a.refused, detail)
 }
 
-func (s *session) Cut() <-chan struct{} { return s.a.cut }
+func (s *session) Cut() <-chan struct{} { return s.a.cuts() }
 
 func (s *session) Close() {
 	s.a.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/assenthq/assent/internal/identity"
 )
@@ -24,6 +25,7 @@ type Door struct {
 	Tokens       *identity.Tokens
 	Certificates Certificates // nil: none count
 	Directory    identity.Directory
+	SSH          *SSHKeys              // nil: none count
 	Saw          func(*identity.Asker) // told of each actor that Check lets in; may be nil
 }
 
@@ -42,7 +44,10 @@ func (d *Door) Check(ctx context.Context, bearer string) (*identity.Caller, erro
 
 // Proved says who a credential belongs to that was checked before, as things are now.
 func (d *Door) Proved(ctx context.Context, id string) (*identity.Caller, error) {
-	if !strings.HasPrefix(id, certified) {
+	switch {
+	case isSSH(id):
+		return d.byKey(ctx, id)
+	case !strings.HasPrefix(id, certified):
 		return d.Tokens.Proved(ctx, id)
 	}
 	c, err := d.byCertificate(ctx)
@@ -74,12 +79,17 @@ func (d *Door) byCertificate(ctx context.Context) (*identity.Caller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", identity.ErrBadToken, err)
 	}
+	return d.caller(id, certified+identity.Thumbprint(chain[0]), chain[0].NotAfter)
+}
+
+// caller is an actor with a credential that is no token; expires may be zero.
+func (d *Door) caller(id, credential string, expires time.Time) (*identity.Caller, error) {
 	actor, known := d.Directory.ActorByID(id)
 	if !known {
 		return nil, fmt.Errorf("%w: no actor %q", identity.ErrBadToken, id)
 	}
 	scopes := []string{identity.ScopeAct}
-	a := &identity.Asker{Chain: []identity.Actor{actor}, Credential: certified + identity.Thumbprint(chain[0]), Expires: chain[0].NotAfter, Scopes: scopes}
+	a := &identity.Asker{Chain: []identity.Actor{actor}, Credential: credential, Expires: expires, Scopes: scopes}
 	if actor.Owner != "" {
 		if a.Subject, known = d.Directory.Person(actor.Owner); !known {
 			return nil, fmt.Errorf("%w: no person %q", identity.ErrBadToken, actor.Owner)

@@ -45,7 +45,8 @@ func (s *Server) sawActor(a *identity.Asker) {
 
 // makeDoor joins tokens and certificates: it comes after both.
 func (s *Server) makeDoor() {
-	s.door = &actors.Door{Tokens: s.tokens, Directory: s.dir, Saw: s.sawActor}
+	s.sshKeys = actors.NewSSHKeys()
+	s.door = &actors.Door{Tokens: s.tokens, Directory: s.dir, SSH: s.sshKeys, Saw: s.sawActor}
 	if s.clients != nil { // an interface with a nil in it would not be nil
 		s.door.Certificates = s.clients
 	}

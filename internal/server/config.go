@@ -95,7 +95,7 @@ type ActorConfig struct {
 // A GateConfig is one enforcement point.
 type GateConfig struct {
 	Name     string            `yaml:"name" doc:"Name of the gate and of the resource behind it."`
-	Type     string            `yaml:"type" doc:"Protocol: postgres, or mcp (docs/mcp.md)."`
+	Type     string            `yaml:"type" doc:"Protocol: postgres, mcp (docs/mcp.md) or ssh (docs/ssh.md)."`
 	Listen   string            `yaml:"listen" doc:"Address that agents connect to."`
 	Env      string            `yaml:"env" doc:"Environment of the resource, for policy: prod, staging, …"`
 	Labels   map[string]string `yaml:"labels" doc:"Labels of the resource, for policy."`
@@ -103,6 +103,8 @@ type GateConfig struct {
 	Upstream UpstreamConfig    `yaml:"upstream" doc:"The system behind the gate."`
 	Servers  []MCPServerConfig `yaml:"servers" doc:"Of type mcp, in place of upstream: the servers behind the gate, each at /mcp/NAME."`
 	MCP      MCPConfig         `yaml:"mcp" doc:"Of type mcp: how clients find the gate and sign in to it."`
+	Hosts    []SSHHostConfig   `yaml:"hosts" doc:"Of type ssh, in place of upstream: the hosts behind the gate."`
+	SSH      *SSHConfig        `yaml:"ssh" doc:"Of type ssh: who comes in how, and what they may ask for."`
 }
 
 // An UpstreamConfig is the system behind a gate and the credential the gate holds for it.
@@ -356,6 +358,7 @@ func (k *checker) check(c *Config) {
 	for i := range c.Gates {
 		k.gate(fmt.Sprintf("$.gates[%d]", i), &c.Gates[i], names)
 	}
+	k.sshActors(c)
 	if !map[string]bool{"debug": true, "info": true, "warn": true, "error": true}[c.Log.Level] {
 		k.fail("$.log.level", fmt.Sprintf("level %q", c.Log.Level), "write debug, info, warn or error")
 	}
@@ -439,7 +442,9 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 		k.fail(at+".name", fmt.Sprintf("%q stands twice", g.Name), "give each gate its own name")
 	}
 	names[g.Name] = true
-	k.address(at+".listen", g.Listen, at+".tls", g.TLS)
+	if g.Type != "ssh" { // which encrypts by itself
+		k.address(at+".listen", g.Listen, at+".tls", g.TLS)
+	}
 	if g.Env == "" {
 		k.fail(at+".env", "is missing", "say which environment it is (prod, staging, …): policy decides by it")
 	}

@@ -59,4 +59,5 @@ func (c *Config) keysDir() string {
 }
 
 func (c *Config) logKeyFile() string { return filepath.Join(c.keysDir(), "log.key") }
+func (c *Config) sshKeyFile() string { return filepath.Join(c.keysDir(), "ssh_host_ed25519_key") }
 func (c *Config) grantFile() string  { return filepath.Join(c.keysDir(), "grant.jwks") }

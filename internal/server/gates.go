@@ -32,6 +32,7 @@ func gateTypes() map[string]gateType {
 	return map[string]gateType{
 		"mcp":      {(*checker).mcpGate, mcpGate, reachMCP},
 		"postgres": {(*checker).postgresGate, postgresGate, reachHost},
+		"ssh":      {(*checker).sshGate, sshGate, reachSSH},
 	}
 }
 

@@ -155,10 +155,13 @@ func Verifier(c *Config) (string, error) {
 
 // behind names what is behind a gate.
 func behind(g *GateConfig) string {
-	if g.Type != "mcp" {
+	if g.Type != "mcp" && g.Type != "ssh" {
 		return g.Upstream.Host + ":" + strconv.Itoa(g.Upstream.Port)
 	}
 	var names []string
+	for _, h := range g.Hosts {
+		names = append(names, h.Name)
+	}
 	for _, m := range g.Servers {
 		names = append(names, m.Name)
 	}

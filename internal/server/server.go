@@ -102,6 +102,7 @@ type Server struct {
 	look      chan struct{} // wakes cutLoop
 	door      *actors.Door
 	exchange  *actors.Desk
+	sshKeys   *actors.SSHKeys
 	clients   *workload.Certificates // nil: no client certificate counts
 
 	pauseKey []byte // seals what clients of gates bring back for what waits
@@ -594,8 +595,8 @@ func (s *Server) tokenHolds(ctx context.Context, id string) error {
 }
 
 func resourceOf(g *GateConfig) action.Resource {
-	if g.Type == "mcp" {
-		return action.Resource{URN: "mcp:" + g.Name, Type: g.Type, Env: g.Env, Labels: g.Labels}
+	if g.Type == "mcp" || g.Type == "ssh" {
+		return action.Resource{URN: g.Type + ":" + g.Name, Type: g.Type, Env: g.Env, Labels: g.Labels}
 	}
 	return action.Resource{URN: g.Type + ":" + g.Name + "/" + g.Upstream.Database, Type: g.Type, Env: g.Env, Labels: g.Labels}
 }
