@@ -116,7 +116,15 @@ func (s *session) request(r *gossh.Request) (ok bool, work func()) {
 	case "pty-req", "shell", "window-change":
 		s.c.refused("a terminal")
 	case "subsystem":
-		s.c.refused("a subsystem that is on no list")
+		name, err := oneString(r.Payload)
+		if err != nil || name != "sftp" {
+			s.c.refused("a subsystem that is on no list")
+			return false, nil
+		}
+		if !s.start() {
+			return false, nil
+		}
+		return true, s.sftp
 	default:
 		s.c.refused("a session request that is on no list")
 	}
@@ -215,6 +223,11 @@ func (s *session) held(h gate.Held) {
 
 // refuse tells the client why nothing runs, and ends its channel.
 func (s *session) refuse(d *gate.Denied) {
+	s.say(deniedText(d))
+	s.exit(exitOf(d))
+}
+
+func deniedText(d *gate.Denied) string {
 	text := d.Status + ": " + d.Reason
 	if d.Hint != "" {
 		text += " (" + d.Hint + ")"
@@ -225,8 +238,7 @@ func (s *session) refuse(d *gate.Denied) {
 	if d.URL != "" {
 		text += ", see " + d.URL
 	}
-	s.say(text)
-	s.exit(exitOf(d))
+	return text
 }
 
 func exitOf(d *gate.Denied) uint32 {
