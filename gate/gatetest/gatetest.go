@@ -406,7 +406,8 @@ func upstreamDies(t *testing.T, h Harness) {
 		t.Error("Write succeeded without an upstream")
 	}
 	g.stop()
-	if got := a.Outcomes(); len(got) != 1 || got[0].State != gate.Unknown {
+	// A runtime of its own may find out before it has sent anything.
+	if got := a.Outcomes(); len(got) != 1 || got[0].State != gate.Unknown && (h.Serve == nil || got[0].State != gate.NotRun) {
 		t.Errorf("outcomes: %+v; want one unknown", got)
 	}
 }

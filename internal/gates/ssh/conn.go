@@ -3,6 +3,7 @@ package ssh
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -93,6 +94,10 @@ func (g *Gate) serve(ctx context.Context, raw net.Conn) {
 	go answerNo(requests, c.global)
 	for nc := range channels {
 		c.channel(nc)
+	}
+	var network net.Error
+	if err := c.client.Wait(); c.run.Err() == nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &network) {
+		c.refused("bytes that are not SSH as it was agreed on")
 	}
 	c.stop(errGone)
 }
