@@ -70,7 +70,7 @@ func TestFiles(t *testing.T) {
 	h.stop()
 	want := []string{
 		"look  data.read", "read notes data.read", "write up data.write", "change attributes up data.write,privilege.change", "make directory d data.write",
-		"rename d/up data.write", "link link data.write", "remove link data.delete", "write kept data.write",
+		"rename d/up data.read,data.write", "link link data.read,data.write", "remove link data.delete,data.write", "write kept data.write",
 	}
 	if got := h.verbs(); !slices.Equal(got, want) {
 		t.Errorf("asked for\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
