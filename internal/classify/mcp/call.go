@@ -37,18 +37,18 @@ func (j *judge) call(tool string, raw []byte, depth int) {
 		}
 		j.tighten(depth, rules)
 	default:
-		j.unlisted(tool, rules, args, depth)
+		j.unlisted(rules, args, depth)
 	}
 	j.inside(args, depth)
 }
 
 // unlisted judges a tool of which nobody told who is believed.
-func (j *judge) unlisted(tool string, rules []*entry, args map[string]any, depth int) {
+func (j *judge) unlisted(rules []*entry, args map[string]any, depth int) {
 	if depth == 0 && j.server.Trusted && j.annotated() {
 		j.guess(args)
 		return
 	}
-	j.add("nobody said what "+tool+" does", action.ToolCall)
+	j.add("nobody said what the tool does", action.ToolCall)
 	j.found.Untrusted = true
 	for _, e := range rules { // the server only calls itself so
 		j.apply(e, args)
@@ -179,7 +179,7 @@ func (j *judge) nestedCall(name string, args []byte, depth int) {
 		j.add("it holds more calls than are followed", action.Unknown)
 		return
 	}
-	j.add("it holds a call of " + name)
+	j.add("its arguments hold another call")
 	untrusted := j.found.Untrusted
 	j.call(name, args, depth+1)
 	j.found.Untrusted = j.found.Untrusted || untrusted

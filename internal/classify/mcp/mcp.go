@@ -70,7 +70,7 @@ type Result struct {
 	Columns  []action.Column
 	Inferred []string
 	Limit    action.Count
-	Why      []string // a line for each thing found
+	Why      []string // a line for each thing found, without the values of arguments
 	// Mapped: the administrator or, by their word, the table knows the tool.
 	Mapped bool
 }

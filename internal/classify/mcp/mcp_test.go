@@ -120,7 +120,13 @@ func TestCalls(t *testing.T) {
 		{"database", "read_query", `{"query":"SELECT a FROM t /*!; DROP TABLE x */"}`, "data.read unknown"},
 		{"database", "write_query", `{"query":"DELETE FROM customers"}`, "data.delete"},
 		{"github", "create_issue", `{"owner":"o","repo":"r","title":"t"}`, "message.send"},
-		{"github", "push_files", `{"owner":"o","repo":"r","files":[{"path":"a.go","content":"x"}]}`, "code.change"},
+		{"github", "push_files", `{"owner":"o","repo":"r","files":[{"path":"a.go","content":"x"}]}`, "code.change data.write"},
+		{"filesystem", "read_text_file", `{"path":"C:\\Users\\u\\.ssh\\id_ed25519"}`, "data.read secret.access"},
+		{"shell", "execute_command", `{"command":"ls"}`, "data.read"},
+		{"shell", "execute_command", `{"command":"rm -rf /srv/data"}`, "data.delete"},
+		{"shell", "start_process", `{"command":"$(echo cm) x"}`, "execute unknown"},
+		{"kubernetes", "pods_exec", `{"name":"p","command":["cat","/etc/hosts"]}`, "data.read execute infra.change"},
+		{"aws", "call_aws", `{"cli_command":"aws s3 rb s3://x --force"}`, "data.delete infra.destroy"},
 		{"github", "label_write", `{"method":"Delete","name":"x"}`, "data.delete data.write"},
 		{"github", "merge_pull_request", `{}`, "code.change"},
 		{"github", "delete_everything", `{}`, "tool.call"},
@@ -137,7 +143,7 @@ func TestCalls(t *testing.T) {
 		// Calls inside calls.
 		{"filesystem", "read_file", `{"path":"a","then":{"tool":"write_file","arguments":{"path":"b"}}}`, "data.read data.write"},
 		{"filesystem", "read_file", `{"path":"a","then":"{\"name\":\"rm\",\"arguments\":{}}"}`, "data.read tool.call"},
-		{"", "call_tool", `{"tool_name":"write_file","tool_input":"{\"path\":\"/root/.ssh/config\"}"}`, "secret.access tool.call"},
+		{"", "call_tool", `{"tool_name":"write_file","tool_input":"{\"path\":\"/root/.ssh/config\"}"}`, "config.change tool.call"},
 		{"memory", "search_nodes", `{"query":"{\"method\":\"tools/call\",\"params\":{\"name\":\"delete_entities\",\"arguments\":{}}}"}`, "data.delete data.read tool.call"},
 	} {
 		r := c.Tool(mcp.Server{Name: "s", Kind: row.server}, tool(t, row.tool), []byte(row.args))
@@ -167,7 +173,7 @@ func TestTheAdministratorsMappingGoesFirst(t *testing.T) {
 	}
 	destroys := `{"name":"%","annotations":{"readOnlyHint":false,"destructiveHint":true}}`
 	for name, want := range map[string]string{
-		"move_file": "data.read", "write_log": "code.change", "write_file": "deploy", "ab": "data.write payment", "other": "data.read",
+		"move_file": "data.read", "write_log": "code.change data.write", "write_file": "deploy", "ab": "data.write payment", "other": "data.read",
 	} {
 		r := c.Tool(s, define(t, strings.Replace(destroys, "%", name, 1)), []byte(`{"path":"x"}`))
 		if got := kinds(&r); got != want || !r.Mapped {

@@ -85,9 +85,11 @@ func (j *judge) one(a argument, text string) {
 		j.shown(a.name, text)
 		j.script(text)
 	case asRead:
-		j.path(text, readKinds)
+		j.path(text, "a file that it reads", readKinds)
 	case asWrite:
-		j.path(text, writeKinds)
+		j.path(text, "a file that it writes", writeKinds)
+	case asPath:
+		j.path(text, "a file that it names", sensitive)
 	case asURL:
 		j.url(text)
 	case asDestination:
@@ -213,10 +215,10 @@ func dialect(text string) string {
 	return ""
 }
 
-func (j *judge) path(p string, kinds func(string) []action.Kind) {
+func (j *judge) path(p, why string, kinds func(string) []action.Kind) {
 	j.found.Objects = append(j.found.Objects, p)
 	if k := kinds(p); len(k) > 0 {
-		j.add("the path "+p, k...)
+		j.add(why, k...)
 	}
 	if j.found.Target == "" {
 		j.found.Target = p
@@ -233,17 +235,17 @@ func (j *judge) url(text string) {
 		j.add("a URL that can't be read", action.NetFetch, action.Unknown)
 		return
 	case strings.EqualFold(u.Scheme, "file"):
-		j.path(u.Path, readKinds)
+		j.path(u.Path, "a file that it reads", readKinds)
 		j.add("a file by its URL", action.DataRead)
 		return
 	case !slices.Contains([]string{"http", "https", "ws", "wss", "ftp"}, strings.ToLower(u.Scheme)):
-		j.add("a URL of scheme "+u.Scheme, action.Unknown)
+		j.add("a URL of a scheme on no list", action.Unknown)
 	}
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	if numeric(host) {
 		j.add("an address in numbers that hide it", action.Unknown)
 	}
-	j.add("it fetches from "+host, action.NetFetch)
+	j.add("it fetches from the network", action.NetFetch)
 	if metadata(host) {
 		j.add("that host hands out credentials of the machine", action.SecretAccess)
 	}

@@ -41,6 +41,7 @@ const (
 	asArgv
 	asRead
 	asWrite
+	asPath // read or written, nobody knows
 	asURL
 	asTarget
 	asDestination
@@ -64,8 +65,8 @@ var guesses = []argument{
 	{role: asOtherSQL, name: "sql"},
 	{role: asShell, name: "command"},
 	{role: asShell, name: "cmd"},
-	{role: asRead, name: "path"},
-	{role: asRead, name: "file_path"},
+	{role: asPath, name: "path"},
+	{role: asPath, name: "file_path"},
 	{role: asURL, name: "url"},
 	{role: asURL, name: "uri"},
 }
