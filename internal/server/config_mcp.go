@@ -24,6 +24,11 @@ type MCPServerConfig struct {
 	URL       string            `yaml:"url" doc:"Address of streamable HTTP: https, or http on loopback."`
 	CA        string            `yaml:"ca" doc:"Certificate authorities that may sign the server's certificate (PEM). Unset: the system's."`
 	Headers   map[string]Secret `yaml:"headers" doc:"Headers with the gate's own credential for the server, such as Authorization. In file: and command: {person} and {actor} stand for who asks."`
+	Command   []string          `yaml:"command" doc:"Instead of url: starts the server (argv, no shell), which speaks over standard input and output; one process for each conversation."`
+	Dir       string            `yaml:"dir" doc:"Of command: its working directory."`
+	Env       map[string]string `yaml:"env" doc:"Of command: its environment. It gets nothing else but PATH."`
+	SecretEnv map[string]Secret `yaml:"secret_env" doc:"Of command: variables with credentials. In file: and command: {person} and {actor} stand for who asks."`
+	Tunnel    bool              `yaml:"tunnel" doc:"Instead of url: the client starts the server where it is, with assent mcp --server NAME -- COMMAND."`
 	Untrusted string            `yaml:"untrusted" doc:"Everything that this server returns was written by others, and is what: web page, mail, issue."`
 	Kind      string            `yaml:"kind" doc:"What server it is, by your word: github, filesystem, postgres, … (docs/mcp-tools.md lists them). Its tools are then known by the shipped table."`
 	Trust     string            `yaml:"trust" doc:"annotations: what the server itself says of its tools is believed where nobody mapped them. Unset: it only tightens."`
@@ -62,7 +67,7 @@ func (m *MCPServerConfig) classed() classify.Server {
 
 func (k *checker) mcpGate(at string, g *GateConfig) {
 	if len(g.Servers) == 0 {
-		k.fail(at+".servers", "is missing", "name at least one server, with name: and url:")
+		k.fail(at+".servers", "is missing", "name at least one server, with name: and url: or command:")
 	}
 	if g.MCP.Resource != "" {
 		if u, err := url.Parse(g.MCP.Resource); err != nil || u.Host == "" || u.Path != "/mcp" || u.RawQuery != "" || u.Scheme != "https" && !isLoopback(u.Hostname()) {
@@ -84,15 +89,7 @@ func (k *checker) mcpGate(at string, g *GateConfig) {
 			k.fail(at+".name", fmt.Sprintf("%q is not a short name of its own", s.Name), "use lower-case letters, digits, '.', '_' and '-', and another name for each; '__' divides server and tool")
 		}
 		seen[s.Name] = true
-		u, err := url.Parse(s.URL)
-		switch {
-		case s.URL == "":
-			k.fail(at+".url", "is missing", "say where the server is: https://…/mcp")
-		case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
-			k.fail(at+".url", "is not an address", "for example https://mcp.example.com/mcp; credentials belong in headers:")
-		case u.Scheme == "http" && !isLoopback(u.Hostname()):
-			k.fail(at+".url", "is not encrypted", "use https: what the gate sends holds its credential")
-		}
+		k.mcpWay(at, s)
 		classed := s.classed()
 		if err := tools.Check(&classed); err != nil {
 			k.fail(at, err.Error(), "docs/mcp-tools.md has an example")
@@ -106,14 +103,50 @@ func (k *checker) mcpGate(at string, g *GateConfig) {
 		if s.Held != "" && s.Held != "hide" && s.Held != "show" {
 			k.fail(at+".held", fmt.Sprintf("%q", s.Held), "write hide or show")
 		}
-		for name, secret := range s.Headers {
+		for name := range s.Headers {
 			if !headerName(name) {
 				k.fail(at+".headers."+name, "is not a header that may be set", "for example Authorization or X-Api-Key")
 			}
-			if n := secret.sources(); n != 1 {
-				k.fail(at+".headers."+name, fmt.Sprintf("names %d sources", n), "give one of file, env or command")
-			}
 		}
+		k.secrets(at+".headers", s.Headers)
+		k.secrets(at+".secret_env", s.SecretEnv)
+	}
+}
+
+func (k *checker) secrets(at string, of map[string]Secret) {
+	for name, secret := range of {
+		if n := secret.sources(); n != 1 {
+			k.fail(at+"."+name, fmt.Sprintf("names %d sources", n), "give one of file, env or command")
+		}
+	}
+}
+
+// mcpWay checks how a server is reached.
+func (k *checker) mcpWay(at string, s *MCPServerConfig) {
+	ways := 0
+	for _, is := range []bool{s.URL != "", len(s.Command) > 0, s.Tunnel} {
+		if is {
+			ways++
+		}
+	}
+	if ways != 1 {
+		k.fail(at, "is reached in "+fmt.Sprint(ways)+" ways", "give one of url, command or tunnel")
+	}
+	if s.URL == "" && len(s.Headers) > 0 {
+		k.fail(at+".headers", "are of a server with a url", "use secret_env")
+	}
+	if len(s.Command) == 0 && len(s.Env)+len(s.SecretEnv) > 0 {
+		k.fail(at+".env", "is of a server with a command", "give command, or leave it out")
+	}
+	if s.URL == "" {
+		return
+	}
+	u, err := url.Parse(s.URL)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
+		k.fail(at+".url", "is not an address", "for example https://mcp.example.com/mcp; credentials belong in headers:")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		k.fail(at+".url", "is not encrypted", "use https: what the gate sends holds its credential")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"time"
@@ -84,7 +85,13 @@ func (s *Server) withdrawHeld(ctx context.Context, credential, id, why string) e
 }
 
 func (s *Server) mcpServer(m *MCPServerConfig) (mcp.Server, error) {
-	out := mcp.Server{Name: m.Name, URL: m.URL, Untrusted: m.Untrusted, Tools: m.classed()}
+	out := mcp.Server{Name: m.Name, URL: m.URL, Untrusted: m.Untrusted, Tunnel: m.Tunnel, Tools: m.classed()}
+	if len(m.Command) > 0 {
+		out.Command = func(ctx context.Context, who mcp.Who) (mcp.Command, error) { return s.mcpCommand(ctx, m, who) }
+	}
+	if m.URL == "" {
+		return out, nil
+	}
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if m.CA != "" {
 		pem, err := os.ReadFile(s.cfg.path(m.CA))
@@ -109,6 +116,22 @@ func (s *Server) mcpServer(m *MCPServerConfig) (mcp.Server, error) {
 		return h, nil
 	}
 	return out, nil
+}
+
+// mcpCommand is how a server is started for who asks.
+func (s *Server) mcpCommand(ctx context.Context, m *MCPServerConfig, who mcp.Who) (mcp.Command, error) {
+	c := mcp.Command{Argv: m.Command, Dir: s.cfg.path(m.Dir)}
+	for name, value := range m.Env {
+		c.Env = append(c.Env, name+"="+value)
+	}
+	for name, secret := range m.SecretEnv {
+		value, err := secret.readFor(ctx, s.cfg, who)
+		if err != nil {
+			return c, fmt.Errorf("%s of server %s: %w", name, m.Name, err)
+		}
+		c.Env = append(c.Env, name+"="+string(value))
+	}
+	return c, nil
 }
 
 // whoName is what may stand in a path or an argument for a person or an actor.
@@ -172,6 +195,14 @@ func reachMCP(ctx context.Context, _ *Server, g *GateConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	for _, m := range g.Servers {
+		if m.URL == "" {
+			if len(m.Command) > 0 {
+				if _, err := exec.LookPath(m.Command[0]); err != nil {
+					return fmt.Errorf("server %s: %w", m.Name, err)
+				}
+			}
+			continue
+		}
 		u, err := url.Parse(m.URL)
 		if err != nil {
 			return err

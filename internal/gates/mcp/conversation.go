@@ -41,6 +41,8 @@ type conversation struct {
 type taker interface {
 	// event sends what is not the last message of the stream.
 	event(e event) error
+	// opened is told once a request has its place among those under way.
+	opened()
 }
 
 // An outcome is how the exchange about one message ended.
@@ -130,7 +132,7 @@ func (v *conversation) waiting(m *message, out taker) *Waiting {
 
 // forward judges a message, sends it on, and passes on what comes back until the answer.
 func (v *conversation) forward(ctx, deciding context.Context, m *message, head http.Header, out taker, held func(gate.Held)) (outcome, *gate.Denied) {
-	step := v.guard.client(deciding, m, held)
+	step := v.guard.client(deciding, m, held, out.opened)
 	if step.Forward == nil {
 		return answered(step.Answer), step.Denied
 	}

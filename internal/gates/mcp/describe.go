@@ -145,6 +145,9 @@ func describeCall(ctx context.Context, g *Guard, c *call, m *message) (*action.A
 	a.Claims = claims(m.params)
 	a.Payload = payload(arguments, loose)
 	a.Statement = j.Statement
+	if g.command != "" {
+		defer func() { a.Statement += "\nserver started by the client: " + g.command }()
+	}
 	if a.Statement == "" {
 		a.Statement = name + " " + pretty(arguments)
 		for _, f := range loose {

@@ -111,7 +111,7 @@ func (g *Guard) Client(ctx context.Context, raw []byte, held func(gate.Held)) St
 	if err != nil {
 		return g.unreadable(ctx, err)
 	}
-	return g.client(ctx, m, held)
+	return g.client(ctx, m, held, func() {})
 }
 
 func (g *Guard) unreadable(ctx context.Context, err error) Step {
@@ -119,17 +119,19 @@ func (g *Guard) unreadable(ctx context.Context, err error) Step {
 	return Step{Answer: fail(nil, codeParse, "refused: "+err.Error()+"; send one JSON-RPC message at a time")}
 }
 
-func (g *Guard) client(ctx context.Context, m *message, held func(gate.Held)) Step {
+// client judges a message that was read. opened is called once a request has its
+// place among those under way: what comes after it may then refer to it.
+func (g *Guard) client(ctx context.Context, m *message, held func(gate.Held), opened func()) Step {
 	switch {
 	case m.response():
 		return g.reply(ctx, m, held)
 	case m.notification():
 		return g.notice(ctx, m)
 	}
-	return g.request(ctx, m, held)
+	return g.request(ctx, m, held, opened)
 }
 
-func (g *Guard) request(ctx context.Context, m *message, held func(gate.Held)) Step {
+func (g *Guard) request(ctx context.Context, m *message, held func(gate.Held), opened func()) Step {
 	how, known := requests[m.method]
 	if !known {
 		g.session.Refused(ctx, "a method on no list")
@@ -143,6 +145,7 @@ func (g *Guard) request(ctx context.Context, m *message, held func(gate.Held)) S
 		g.session.Refused(ctx, why)
 		return Step{Answer: fail(m.id, codeInvalid, "refused: "+why)}
 	}
+	opened()
 	step := g.decide(ctx, c, m, how, held)
 	if step.Forward == nil {
 		g.drop(c)

@@ -18,6 +18,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/gorilla/websocket"
 )
 
 // wellKnown is where a client finds out who issues tokens (RFC 9728).
@@ -60,6 +61,10 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodPost:
 		g.post(w, r, s, in)
 	case http.MethodGet:
+		if websocket.IsWebSocketUpgrade(r) {
+			g.socket(w, r, s, in)
+			return
+		}
 		g.get(w, r, s, in)
 	case http.MethodDelete:
 		defer in.release()
@@ -460,6 +465,8 @@ func (t *httpTaker) headers() {
 		t.w.Header().Set(headSession, t.session)
 	}
 }
+
+func (t *httpTaker) opened() {}
 
 func (t *httpTaker) event(e event) error {
 	t.mu.Lock()

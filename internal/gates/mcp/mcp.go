@@ -19,9 +19,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,13 +53,18 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// A Server is one MCP server behind the gate.
+// A Server is one MCP server behind the gate: at an address, started by the gate, or
+// started by the client itself.
 type Server struct {
 	Name string
 	URL  string // of streamable HTTP
 	// Headers are sent with every request: the gate's own credential for who asks.
 	Headers func(ctx context.Context, who Who) (http.Header, error)
-	Client  *http.Client // nil: one that verifies certificates and follows no redirects
+	Client  *http.Client // nil: one that verifies certificates; redirects are never followed
+	// Command starts the server, once for each conversation.
+	Command func(ctx context.Context, who Who) (Command, error)
+	// Tunnel lets clients start the server where they are (assent mcp -- command).
+	Tunnel bool
 	// Untrusted says that what comes back was written by others, and what it is.
 	Untrusted string
 	Tools     classify.Server // what the administrator said of its tools
@@ -69,8 +76,12 @@ type Who struct {
 	Actor  string // "nightly-exporter"
 }
 
-// maxConversations bounds those that one credential may have open.
-const maxConversations = 200
+// maxConversations bounds those that one credential may have open, maxProcesses
+// the servers that run for it.
+const (
+	maxConversations = 200
+	maxProcesses     = 20
+)
 
 // A Gate is a running gate.
 type Gate struct {
@@ -88,6 +99,7 @@ type Gate struct {
 	open     map[string]*conversation  // owned by mu, by id
 	catalogs map[catalogKey]*catalog   // owned by mu: of requests without a conversation
 	foreign  map[[32]byte]foreignToken // owned by mu
+	children map[catalogKey]*local     // owned by mu: servers for requests without a conversation
 	shut     bool                      // owned by mu
 }
 
@@ -112,24 +124,44 @@ func New(o Config) (*Gate, error) {
 	}
 	g := &Gate{
 		name: o.Name, judge: o.Judge, pins: o.Pins, pauser: o.Pauser, o: o, idle: o.Idle, log: o.Log,
-		sessions: gate.NewSessions(o.Authority, o.Idle), open: map[string]*conversation{}, catalogs: map[catalogKey]*catalog{}, foreign: map[[32]byte]foreignToken{},
+		sessions: gate.NewSessions(o.Authority, o.Idle), open: map[string]*conversation{}, catalogs: map[catalogKey]*catalog{}, children: map[catalogKey]*local{}, foreign: map[[32]byte]foreignToken{},
 	}
 	for i := range o.Servers {
 		s := o.Servers[i]
-		if u, err := url.Parse(s.URL); err != nil || u.Host == "" || u.User != nil {
-			return nil, fmt.Errorf("server %s: not an address: give url", s.Name)
+		if err := s.complete(); err != nil {
+			return nil, fmt.Errorf("server %s: %w", s.Name, err)
 		}
-		if s.Client == nil {
-			s.Client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second}}
-		}
-		s.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		if s.Headers == nil {
-			s.Headers = func(context.Context, Who) (http.Header, error) { return nil, nil }
-		}
-		s.Tools.Name = s.Name
 		g.servers = append(g.servers, &s)
 	}
 	return g, nil
+}
+
+// complete fills in what was left out.
+func (s *Server) complete() error {
+	s.Tools.Name = s.Name
+	ways := 0
+	for _, is := range []bool{s.URL != "", s.Command != nil, s.Tunnel} {
+		if is {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return errors.New("it is at an address, started by the gate or by the client: one of them")
+	}
+	if s.URL == "" {
+		return nil
+	}
+	if u, err := url.Parse(s.URL); err != nil || u.Host == "" || u.User != nil {
+		return errors.New("its url is no address")
+	}
+	if s.Client == nil {
+		s.Client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second}}
+	}
+	s.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if s.Headers == nil {
+		s.Headers = func(context.Context, Who) (http.Header, error) { return nil, nil }
+	}
+	return nil
 }
 
 // Serve answers until ctx ends.
@@ -166,7 +198,11 @@ func (g *Gate) Close() {
 	for _, v := range g.open {
 		open = append(open, v)
 	}
+	children := slices.Collect(maps.Values(g.children))
 	g.mu.Unlock()
+	for _, c := range children {
+		c.end(context.Background())
+	}
 	var all sync.WaitGroup
 	for _, v := range open {
 		all.Go(v.close)
@@ -189,17 +225,26 @@ func (g *Gate) server(name string) *Server {
 
 // begin makes a conversation. kept says that it outlasts the request.
 func (g *Gate) begin(ctx context.Context, in *caller, s *Server, kept bool) (*conversation, error) {
+	return g.beginAt(ctx, in, s, kept, nil, "")
+}
+
+// beginAt is begin with a server at the other end of a pipe of its own, which its
+// client started by command.
+func (g *Gate) beginAt(ctx context.Context, in *caller, s *Server, kept bool, start func() (pipe, error), command string) (*conversation, error) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	v := &conversation{gate: g, server: s, credential: in.credential, ctx: run, stop: stop, release: in.release, session: in.session}
-	who := whoOf(in.session)
-	v.up = &remote{client: s.Client, url: s.URL, headers: func(ctx context.Context) (http.Header, error) { return s.Headers(ctx, who) }}
-	v.guard = &Guard{session: in.session, server: s.Name, place: "mcp:" + g.name + "/" + s.Name, classed: s.Tools, others: s.Untrusted, judge: g.judge, ask: v.askServer}
+	if start != nil {
+		v.up = &local{start: start, ended: func() { go v.close() }}
+	} else {
+		v.up = g.reach(v, kept)
+	}
+	v.guard = &Guard{session: in.session, server: s.Name, place: "mcp:" + g.name + "/" + s.Name, classed: s.Tools, others: s.Untrusted, judge: g.judge, ask: v.askServer, command: command}
 	if !kept {
 		v.guard.tools, v.guard.fresh = g.catalog(in.credential, s), time.Minute
 		return v, nil
 	}
 	v.guard.tools = newCatalog(s.Name, g.pins)
-	v.id = "mcp_" + rand.Text()
+	v.id = sessionID + rand.Text()
 	if err := g.keep(v); err != nil {
 		stop()
 		return nil, err
@@ -214,17 +259,56 @@ func (g *Gate) begin(ctx context.Context, in *caller, s *Server, kept bool) (*co
 	return v, nil
 }
 
+// sessionID begins the ids of conversations.
+const sessionID = "mcp_"
+
+// reach is the way to the server of a conversation.
+func (g *Gate) reach(v *conversation, kept bool) conn {
+	s, who := v.server, whoOf(v.session)
+	if s.URL != "" {
+		return &remote{client: s.Client, url: s.URL, headers: func(ctx context.Context) (http.Header, error) { return s.Headers(ctx, who) }}
+	}
+	start := func() (pipe, error) {
+		if s.Command == nil {
+			return nil, errors.New("this server is started by its client: assent mcp --server " + s.Name + " -- COMMAND")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		c, err := s.Command(ctx, who)
+		if err != nil {
+			return nil, err
+		}
+		return startChild(c, g.log)
+	}
+	if kept {
+		return &local{start: start, ended: func() { go v.close() }}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	k := catalogKey{v.credential, s.Name}
+	if g.children[k] == nil {
+		g.children[k] = &local{start: start, shared: true, rest: 10 * time.Minute}
+	}
+	return g.children[k]
+}
+
 func (g *Gate) keep(v *conversation) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut {
 		return gate.ErrClosed
 	}
-	n := 0
+	n, processes := 0, 0
 	for _, other := range g.open {
 		if other.credential == v.credential {
 			n++
+			if other.server.Command != nil {
+				processes++
+			}
 		}
+	}
+	if v.server.Command != nil && processes >= maxProcesses {
+		return fmt.Errorf("%d servers run for this credential, the most there may be", processes)
 	}
 	if n >= maxConversations {
 		return fmt.Errorf("this credential has %d conversations open, the most there may be", n)

@@ -209,3 +209,15 @@ func decoded(value string) string {
 	}
 	return string(b)
 }
+
+// encoded is a value as a header may carry it.
+func encoded(value string) string {
+	safe := value == strings.TrimSpace(value) && !(strings.HasPrefix(value, "=?base64?") && strings.HasSuffix(value, "?="))
+	for _, c := range []byte(value) {
+		safe = safe && c >= 0x20 && c < 0x7f
+	}
+	if safe {
+		return value
+	}
+	return "=?base64?" + base64.StdEncoding.EncodeToString([]byte(value)) + "?="
+}
