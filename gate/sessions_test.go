@@ -3,6 +3,7 @@ package gate_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -140,8 +141,11 @@ func TestManyNames(t *testing.T) {
 
 type onePermit struct {
 	gate.Permit
-	done []gate.Outcome
+	done  []gate.Outcome
+	begun []string // run and name
 }
+
+func (p *onePermit) Begun(run, name string) { p.begun = append(p.begun, run, name) }
 
 func (p *onePermit) Done(o gate.Outcome)  { p.done = append(p.done, o) }
 func (p *onePermit) Text(b []byte) []byte { return append([]byte("masked "), b...) }
@@ -154,6 +158,9 @@ func TestRuns(t *testing.T) {
 		id := r.Begin("cred_a", "toolu_1", told, func() { released++ })
 		if r.Find("cred_a", "toolu_1") != id || r.Find("cred_b", "toolu_1") != "" || r.Find("cred_a", "") != "" {
 			t.Error("a run is found by its own credential and name")
+		}
+		if !slices.Equal(told.begun, []string{id, "toolu_1"}) {
+			t.Errorf("the permit heard of %v", told.begun)
 		}
 		if r.Use("cred_b", id, func(gate.Permit) { t.Error("used by another credential") }) || r.End("cred_b", id, gate.Outcome{State: gate.Failed}) {
 			t.Error("another credential reached the run")
@@ -174,6 +181,7 @@ func TestRuns(t *testing.T) {
 		}
 		r.Begin("cred_a", "", late, nil)
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		if len(late.done) != 1 || late.done[0].State != gate.Unknown {
 			t.Errorf("never told: %+v", late.done)
 		}

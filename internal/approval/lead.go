@@ -1,6 +1,9 @@
 package approval
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Lead is what led to an action, as far as anybody knows. Prompt and session are the
 // asker's words and prove nothing; Saw is what Assent observed. All text in it is masked.
@@ -48,3 +51,23 @@ const (
 	SawSensitive = "sensitive" // classed values that were not masked, or secrets
 	SawUntrusted = "untrusted" // content that others wrote
 )
+
+// with is what led to several actions of one asker: of what the asker says the first's.
+func (l *Lead) with(o *Lead) *Lead {
+	switch {
+	case o == nil:
+		return l
+	case l == nil:
+		c := *o
+		c.Names, c.Saw = "", slices.Clone(o.Saw) // it names one of several targets
+		return &c
+	}
+	for _, s := range o.Saw {
+		if at := slices.IndexFunc(l.Saw, func(had Saw) bool { return had.Kind == s.Kind }); at < 0 {
+			l.Saw = append(l.Saw, s)
+		} else if s.Until.After(l.Saw[at].Until) {
+			l.Saw[at] = s
+		}
+	}
+	return l
+}

@@ -189,6 +189,7 @@ func (a *Approval) take(item *Approval) {
 	a.Kinds = union(a.Kinds, item.Kinds)
 	slices.Sort(a.Kinds)
 	a.Show = union(a.Show, item.Show)
+	a.Lead = a.Lead.with(item.Lead)
 	for i := range item.Requirements {
 		r := &item.Requirements[i]
 		if !slices.ContainsFunc(a.Requirements, func(o policy.Requirement) bool { return sameAsk(&o, r) }) {

@@ -378,8 +378,9 @@ func Names(p *approval.Prompt, target string) string {
 	if short == "" {
 		return ""
 	}
+	lower, upper := fold(short[0])
 	for at := 0; at+len(short) <= len(p.Text); at++ {
-		if strings.EqualFold(p.Text[at:at+len(short)], short) && edge(p.Text, at-1) && edge(p.Text, at+len(short)) {
+		if c := p.Text[at]; (c == lower || c == upper) && strings.EqualFold(p.Text[at:at+len(short)], short) && edge(p.Text, at-1) && edge(p.Text, at+len(short)) {
 			return "yes"
 		}
 	}
@@ -387,6 +388,17 @@ func Names(p *approval.Prompt, target string) string {
 		return ""
 	}
 	return "no"
+}
+
+// fold is a byte in both cases.
+func fold(c byte) (lower, upper byte) {
+	switch {
+	case c >= 'A' && c <= 'Z':
+		return c + 'a' - 'A', c
+	case c >= 'a' && c <= 'z':
+		return c, c - 'a' + 'A'
+	}
+	return c, c
 }
 
 // edge says that the byte at i of s doesn't belong to a word.

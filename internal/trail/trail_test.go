@@ -168,9 +168,14 @@ func TestParents(t *testing.T) {
 	}
 	b.Begin("hooks", "run_1", "toolu_1", "s1", led("act_1"), nil)
 	for _, tt := range [][4]string{
-		{"shop", "", "", "act_1 seen"}, {"shop", "s1", "", "act_1 seen"}, {"shop", "s2", "", ""},
-		{"shop", "s1", "toolu_1", "act_1 stated"}, {"shop", "", "run_1", "act_1 stated"}, {"shop", "", "act_1", "act_1 stated"},
-		{"shop", "s1", "toolu_9", ""}, {"shop", "s2", "toolu_1", ""},
+		{"shop", "", "", "act_1 seen"},
+		{"shop", "s1", "", "act_1 seen"},
+		{"shop", "s2", "", ""},
+		{"shop", "s1", "toolu_1", "act_1 stated"},
+		{"shop", "", "run_1", "act_1 stated"},
+		{"shop", "", "act_1", "act_1 stated"},
+		{"shop", "s1", "toolu_9", ""},
+		{"shop", "s2", "toolu_1", ""},
 		{"hooks", "s1", "", ""}, // another tool call beside it
 	} {
 		if got := by(tt[0], tt[1], tt[2]); got != tt[3] {
@@ -390,4 +395,11 @@ func FuzzClient(f *testing.F) {
 			t.Errorf("%q: %q, %q", s, session, parent)
 		}
 	})
+}
+
+func BenchmarkNames(b *testing.B) {
+	p := &approval.Prompt{Text: strings.Repeat("Please look at the order of the ordinary things ", 42)}
+	for b.Loop() {
+		trail.Names(p, "public.orders")
+	}
 }
