@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"path"
 	"strings"
+
+	"github.com/assenthq/assent/internal/words"
 )
 
 //go:embed ui
@@ -61,12 +63,43 @@ func (c *Console) serveAsset(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.body)
 }
 
-func (c *Console) parsePages() (*template.Template, error) {
-	t, err := template.New("").Funcs(template.FuncMap{
+// parsePages parses every page in one language.
+func (c *Console) parsePages(tag string, catalog words.Catalog) (*template.Template, error) {
+	say := func(en string) string {
+		if to := catalog[en]; to != "" {
+			return to
+		}
+		return en
+	}
+	t := template.New("").Funcs(template.FuncMap{
 		"asset": func(name string) string { return "/ui/" + name + "?v=" + c.assets[name].hash },
-	}).Funcs(viewFuncs()).ParseFS(files, "ui/*.html")
+		"say":   say,
+	}).Funcs(viewFuncs())
+	sources, err := pageSources()
 	if err != nil {
-		return nil, fmt.Errorf("console: parsing its pages: %w", err)
+		return nil, err
+	}
+	for _, source := range sources {
+		text := strings.Replace(words.Translate(source, func(en string) string { return catalog[en] }), `<html lang="en"`, `<html lang="`+tag+`"`, 1)
+		if t, err = t.Parse(text); err != nil {
+			return nil, fmt.Errorf("console: parsing its pages in %s: %w", tag, err)
+		}
 	}
 	return t, nil
+}
+
+func pageSources() ([]string, error) {
+	names, err := fs.Glob(files, "ui/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("console: reading its pages: %w", err)
+	}
+	var out []string
+	for _, name := range names {
+		b, err := files.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("console: reading its pages: %w", err)
+		}
+		out = append(out, string(b))
+	}
+	return out, nil
 }

@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -26,6 +25,9 @@ import (
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/passkey"
+	"github.com/assenthq/assent/internal/words"
+
+	"golang.org/x/text/language"
 )
 
 // Approvals is what the console needs of the approval engine: to look, and to answer.
@@ -89,6 +91,8 @@ type Options struct {
 	Quality func(ctx context.Context) ([]approval.Reviewer, error)
 	// Calm spares people; nil: nobody can be.
 	Calm Calm
+	// Languages are those that pages are shown in besides English, by BCP 47 tag.
+	Languages map[string]words.Catalog
 	// Push tells browsers while no page is open; nil: none is told.
 	Push Push
 	// Unmask shows single masked values to reviewers; nil: nobody sees any.
@@ -151,7 +155,8 @@ type Console struct {
 	cookie  string          // name of the session cookie
 	secure  bool
 	links   *links
-	pages   *template.Template
+	spoken  []*spoken // English first
+	matcher language.Matcher
 	assets  map[string]asset
 	streams streams
 	tally   *tally      // what the last day came to
@@ -188,7 +193,7 @@ func New(o Options) (*Console, error) {
 	if c.assets, err = loadAssets(); err != nil {
 		return nil, err
 	}
-	if c.pages, err = c.parsePages(); err != nil {
+	if err = c.speak(o.Languages); err != nil {
 		return nil, err
 	}
 	c.handler = c.guard(c.routes())
@@ -294,19 +299,21 @@ func (c *Console) routes() http.Handler {
 // never leaves half a card on the screen.
 func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var b bytes.Buffer
-	if err := c.pages.ExecuteTemplate(&b, name, data); err != nil {
+	lang := c.language(r)
+	if err := lang.pages.ExecuteTemplate(&b, name, data); err != nil {
 		c.o.Logger.ErrorContext(r.Context(), "rendering a page", "page", name, "err", err)
 		http.Error(w, "The page could not be drawn. Nothing was decided.", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", lang.tag)
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 }
 
 // fail tells a person what went wrong and what to try next; inner detail stays in the log.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, status int, what, next string) {
-	c.page(w, r, status, "message", message{Theme: theme(r), Title: what, Next: next})
+	c.page(w, r, status, "message", message{Theme: theme(r), Title: c.language(r).say(what), Next: c.language(r).say(next)})
 }
 
 // message is the page that tells one thing.

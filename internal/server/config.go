@@ -20,6 +20,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"golang.org/x/text/language"
 
 	"github.com/assenthq/assent/internal/detect"
 )
@@ -49,6 +50,7 @@ type Config struct {
 	Gates        []GateConfig      `yaml:"gates" doc:"Enforcement points, one for each system."`
 	Canaries     CanariesConfig    `yaml:"canaries" doc:"Holds that nobody asked for and that should be denied, to see whether cards are read (docs/reviewers.md). None unless set."`
 	Channels     []ChannelConfig   `yaml:"channels" doc:"Where people are told and asked besides the console."`
+	Languages    map[string]string `yaml:"languages" doc:"Catalogues of the console's sentences in other languages, by language tag: a JSON file each, relative to this one (docs/languages.md)."`
 	Columns      map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
 	Limits       Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
 	Log          LogConfig         `yaml:"log" doc:"The process's own log, not the audit log."`
@@ -346,6 +348,14 @@ func (k *checker) check(c *Config) {
 	k.mayAct(c)
 	k.workloads(c, people)
 	k.certificates(c)
+	for tag, file := range c.Languages {
+		if _, err := language.Parse(tag); err != nil {
+			k.fail("$.languages."+tag, fmt.Sprintf("%q is no language", tag), "write a tag such as de or pt-BR")
+		}
+		if file == "" {
+			k.fail("$.languages."+tag, "names no file", "assent words > de.json makes one to fill in")
+		}
+	}
 	for env, v := range c.Default {
 		if v != "deny" && v != "review" {
 			k.fail("$.default."+env, fmt.Sprintf("verdict %q", v), "write deny or review")

@@ -301,7 +301,12 @@ func (s *Server) makeHTTP(k *keys) error {
 		return err
 	}
 	s.exchange = desk
+	languages, err := s.cfg.languages()
+	if err != nil {
+		return err
+	}
 	s.console, err = console.New(console.Options{
+		Languages: languages,
 		Sessions: s.sessions, SignIns: s.signIns(), Administers: s.administers,
 		Approvals: s.engine, Log: s.store, Mask: s.masked, Nudge: s.nudge, Quality: s.reviewers, Calm: s.calm, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
 		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine, Glass: s.glass, Rules: s.rules, Tokens: revoking{s},
