@@ -307,7 +307,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	}
 	s.console, err = console.New(console.Options{
 		Languages: languages,
-		Sessions: s.sessions, SignIns: s.signIns(), Administers: s.administers,
+		Sessions:  s.sessions, SignIns: s.signIns(), Administers: s.administers,
 		Approvals: s.engine, Log: s.store, Mask: s.masked, Nudge: s.nudge, Quality: s.reviewers, Calm: s.calm, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
 		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine, Glass: s.glass, Rules: s.rules, Tokens: revoking{s},
 		Actors: s.actors, Credentials: s.tokens.List,
