@@ -25,7 +25,7 @@ var floors = [][]string{
 	{"internal/enforce", "internal/rules", "internal/pins", "gate/gatetest", "internal/store/storetest", "internal/notify"},
 	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres", "internal/channels/...", "client"},
 	{"internal/api", "internal/console", "internal/scim", "internal/asktools", "internal/notify/notifytest"},
-	{"internal/server"},
+	{"internal/server", "internal/launch"},
 	{"internal/demo"},
 	{"internal/cli"},
 	{"cmd/assent", "e2e/..."},

@@ -16,11 +16,15 @@ type Preview struct {
 	// would show, counted; 0: it would show none.
 	SmallestGroup Count
 
-	Binds bool      // the gate holds the action to Rows while it runs
-	Text  string    // "would change 18 rows of customers": never a value of the data
-	Why   string    // why there is no preview, or why it binds nothing
-	By    string    // who found out: "counted by PostgreSQL over a connection of the gate's own"
-	Time  time.Time // when; zero: nobody looked
+	Binds bool   // the gate holds the action to Rows while it runs
+	Text  string // "would change 18 rows of customers": never a value of the data
+	Why   string // why there is no preview, or why it binds nothing
+	// Claimed says that nobody of ours found out: a program on the asker's machine
+	// says so. People are told as much, and it changes no decision.
+	Claimed bool `json:",omitempty"`
+
+	By   string    // who found out: "counted by PostgreSQL over a connection of the gate's own"
+	Time time.Time // when; zero: nobody looked
 }
 
 // Bound is how many rows the action may change if people agree to what p
@@ -72,6 +76,8 @@ func (p *Preview) Describe() string {
 	switch {
 	case p == nil:
 		return "no preview: nobody looked"
+	case p.Claimed && p.Text != "":
+		return "claimed by " + p.By + ": " + p.Text
 	case p.Text == "":
 		return "no preview: " + p.Why
 	case p.Why != "":

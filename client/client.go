@@ -60,7 +60,9 @@ type Error struct {
 	Title     string       `json:"title"`
 	Status    int          `json:"status"`
 	Detail    string       `json:"detail"`
-	Need      string       `json:"need"` // the assurance that a review needs
+	Need      string       `json:"need"`     // the assurance that a review needs
+	Approval  string       `json:"approval"` // of a command that may not run
+	URL       string       `json:"url"`      // where that can be looked at
 	RequestID string       `json:"request_id"`
 	Fields    []ErrorField `json:"errors"`
 

@@ -48,6 +48,7 @@ type Options struct {
 	Directory   identity.Directory
 	People      People // nil: nobody but the configuration's people
 	Enforcer    Enforcer
+	Commands    Commands // nil: no gate takes commands
 	Approvals   Approvals
 	Reviews     Reviews
 	Passkeys    Passkeys // nil: none are kept

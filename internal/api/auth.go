@@ -125,7 +125,7 @@ func (s *server) callerIn(ctx context.Context, headers []string) (*identity.Call
 	if err != nil || c == nil || !s.Clock().Before(c.Expires) {
 		return nil, denied
 	}
-	infoOf(ctx).caller = c
+	infoOf(ctx).caller, infoOf(ctx).bearer = c, bearer
 	return c, nil
 }
 

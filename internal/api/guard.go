@@ -23,6 +23,9 @@ type info struct {
 	id        string // request id: the client's, when it sent a usable one
 	operation string // template, never a path with ids in it
 	caller    *identity.Caller
+	bearer    string // that the caller presented; never logged
+	remote    string // address it came from
+	w         http.ResponseWriter
 }
 
 type infoKey struct{}
@@ -39,7 +42,7 @@ func infoOf(ctx context.Context) *info {
 func (s *server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		in := &info{id: requestID(r), operation: "unmatched"}
+		in := &info{id: requestID(r), operation: "unmatched", remote: r.RemoteAddr, w: w}
 		r = r.WithContext(context.WithValue(withCertificates(r), infoKey{}, in))
 		rec := &recorder{ResponseWriter: w}
 		secure(rec.Header(), r)
@@ -56,6 +59,13 @@ func (s *server) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// patient lets a request wait longer than its body may take to arrive.
+func patient(ctx context.Context) {
+	if w := infoOf(ctx).w; w != nil {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a writer without a deadline needs none
+	}
 }
 
 // withCertificates notes the client's certificates, where TLS has verified them.

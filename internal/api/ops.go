@@ -1,12 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,6 +30,8 @@ type operation struct {
 	stream           bool     // ends by itself: no time limit of ours
 	answers          bool     // says no in a document of its own: what is frozen hears it there
 	status           int      // of success, when not 200
+	also             int      // another status of success, with the same body
+	body             int64    // bytes of a request's body, when not maxBody
 	tag, summary     string
 }
 
@@ -52,6 +56,9 @@ func operations() map[string]*operation {
 		{id: "reportOutcome", method: "POST", path: "/access/v1/requests/{id}/outcome", scopes: []string{gateway}, tag: forAskers, summary: "How the approved action ended"},
 
 		{id: "answerHook", method: "POST", path: "/v1/hooks/{agent}", scopes: []string{act}, stream: true, answers: true, tag: forAskers, summary: "A coding agent's hook: its document in, the document it acts on out"},
+		{id: "askCommand", method: "POST", path: "/v1/commands", scopes: []string{act}, stream: true, also: 202, body: maxCommand, tag: forAskers, summary: "May this command run here? Waits for people when asked to"},
+		{id: "maskOutput", method: "POST", path: "/v1/commands/{run}/output", scopes: []string{act}, tag: forAskers, summary: "Mask a piece of what a command printed"},
+		{id: "endRun", method: "POST", path: "/v1/commands/{run}/outcome", scopes: []string{act}, status: 204, tag: forAskers, summary: "How a command ended"},
 
 		{id: "exchangeToken", method: "POST", path: exchangePath, public: true, tag: forAskers, summary: "Exchange a credential for an actor's short-lived token (RFC 8693)"},
 
@@ -147,6 +154,9 @@ func (s *server) register() {
 	add(s, ops["cancelRequest"], s.cancelRequest)
 	add(s, ops["reportOutcome"], s.reportOutcome)
 	add(s, ops["answerHook"], s.answerHook)
+	add(s, ops["askCommand"], s.askCommand)
+	add(s, ops["maskOutput"], s.maskOutput)
+	add(s, ops["endRun"], s.endRun)
 	add(s, ops["exchangeToken"], s.exchangeToken)
 	s.oauthAnswers()
 	add(s, ops["listApprovals"], s.listApprovals)
@@ -221,15 +231,22 @@ func add[I, O any](s *server, op *operation, handle func(context.Context, *I) (*
 	if op.public {
 		security = []map[string][]string{}
 	}
-	problemSchema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")
+	schemas := s.api.OpenAPI().Components.Schemas
+	problemSchema := schemas.Schema(reflect.TypeFor[Problem](), true, "")
+	responses := map[string]*huma.Response{"default": {
+		Description: "A problem document (RFC 9457)",
+		Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: problemSchema}},
+	}}
+	if body, ok := reflect.TypeFor[O]().FieldByName("Body"); ok && op.also != 0 {
+		responses[strconv.Itoa(op.also)] = &huma.Response{
+			Description: http.StatusText(op.also), Content: map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(body.Type, true, "")}},
+		}
+	}
 	huma.Register(s.api, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Description: describe(op),
 		Tags: []string{op.tag}, DefaultStatus: op.status, Security: security,
-		MaxBodyBytes: maxBody + 1, BodyReadTimeout: readTime, RejectUnknownQueryParameters: true,
-		Responses: map[string]*huma.Response{"default": {
-			Description: "A problem document (RFC 9457)",
-			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: problemSchema}},
-		}},
+		MaxBodyBytes: cmp.Or(op.body, maxBody) + 1, BodyReadTimeout: readTime, RejectUnknownQueryParameters: true,
+		Responses: responses,
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err == nil {

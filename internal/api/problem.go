@@ -25,6 +25,8 @@ type Problem struct {
 	Status    int            `json:"status"`
 	Detail    string         `json:"detail,omitempty" doc:"What to do about it, for a person to read"`
 	Need      string         `json:"need,omitempty" doc:"The assurance that a review needs"`
+	Approval  string         `json:"approval,omitempty" doc:"Of a command that may not run: the approval that says so"`
+	URL       string         `json:"url,omitempty" doc:"Where that can be looked at"`
 	RequestID string         `json:"request_id,omitempty" doc:"Finds this request in the server's log"`
 	Errors    []ProblemField `json:"errors,omitempty"`
 

@@ -14,8 +14,9 @@ import (
 
 // Bounds on what a request body may hold.
 const (
-	maxBody  = 1 << 20 // bytes
-	maxDepth = 32      // nested objects and arrays
+	maxBody  = 1 << 20    // bytes, where an operation doesn't say otherwise
+	maxBulk  = maxCommand // the most that one says
+	maxDepth = 32         // nested objects and arrays
 )
 
 var (
@@ -31,8 +32,8 @@ var (
 // (CVE-2026-27896 and its kin).
 func decodeStrict(data []byte, v any) error {
 	switch {
-	case len(data) > maxBody:
-		return fmt.Errorf("the body is larger than %d bytes", maxBody)
+	case len(data) > maxBulk: // each operation's own bound stands before this
+		return fmt.Errorf("the body is larger than %d bytes", maxBulk)
 	case !utf8.Valid(data):
 		return errNotUTF8
 	case !json.Valid(data):

@@ -52,7 +52,7 @@ func TestStrictRefusesWhatTwoParsersReadInTwoWays(t *testing.T) {
 		"empty":                       ``,
 		"NaN":                         `{"name":"a","count":NaN}`,
 		"single quotes":               `{'name':'a'}`,
-		"bigger than the bound of it": `{"name":"` + strings.Repeat("a", maxBody) + `"}`,
+		"bigger than the bound of it": `{"name":"` + strings.Repeat("a", maxBulk) + `"}`,
 	} {
 		var v strictTarget
 		if err := decodeStrict([]byte(text), &v); err == nil {

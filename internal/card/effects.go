@@ -89,6 +89,10 @@ func sayPreview(say func(class, format string, args ...any), p *action.Preview) 
 		say("unk", "No preview: %s", p.Why)
 		return
 	}
+	if p.Claimed {
+		say("unk", "The asker's side says that it %s (%s, at %s UTC). Nobody of ours looked", p.Text, p.By, p.Time.UTC().Format("15:04:05"))
+		return
+	}
 	class := "known"
 	if !p.Rows.Known && !p.Destroys.Known {
 		class = "unk"

@@ -30,17 +30,24 @@ const (
 	exitFailed   = 1  // it did not work
 	exitUsage    = 2  // the command line, configuration or policy is wrong
 	exitNotFound = 4  // no such approval, record or token
+	exitAway     = 69 // EX_UNAVAILABLE: the server can't be reached
 	exitPending  = 75 // EX_TEMPFAIL of sysexits.h: people have not decided yet
 	exitDenied   = 77 // EX_NOPERM: denied, or you may not do this
+	exitConfig   = 78 // EX_CONFIG: no credential, or no server, to ask with
 )
 
-// exitError carries an exit status with an error.
+// exitError carries an exit status with an error; without one, nothing is said.
 type exitError struct {
 	status int
 	err    error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.status)
+	}
+	return e.err.Error()
+}
 func (e *exitError) Unwrap() error { return e.err }
 
 func failf(status int, format string, args ...any) error {
@@ -71,6 +78,10 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
+	}
+	var silent *exitError
+	if errors.As(err, &silent) && silent.err == nil {
+		return silent.status
 	}
 	// What a server says may quote what an agent wrote.
 	fmt.Fprintln(errw, "assent:", printable(err.Error()))
@@ -175,7 +186,7 @@ and who you are.`,
 	)
 	root.AddCommand(a.freezeCmd(), a.thawCmd(), a.grantsCmd(), a.emergencyCmd(), a.groupsCmd(), a.onCallCmd(), a.settingsCmd(), a.slackCmd(), a.teamsCmd())
 	root.AddCommand(a.channelsCmd(), a.inboxCmd(), a.mcpCmd(), a.toolsCmd(), a.hookCmd())
-	root.AddCommand(a.sshCmd())
+	root.AddCommand(a.sshCmd(), a.execCmd())
 	return root
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -329,6 +330,9 @@ func (p *permit) reading() bool {
 }
 
 func (p *permit) Bound() int64 { return p.limit }
+
+// Masks is what is masked in what comes back, class to method, for who masks it elsewhere.
+func (p *permit) Masks() map[string]string { return maps.Clone(p.j.decision.Masks) }
 
 // Grant is the signed grant of an approved action, "" for one allowed outright.
 func (p *permit) Grant() string { return p.grant }

@@ -97,8 +97,8 @@ type ActorConfig struct {
 // A GateConfig is one enforcement point.
 type GateConfig struct {
 	Name     string            `yaml:"name" doc:"Name of the gate and of the resource behind it."`
-	Type     string            `yaml:"type" doc:"Protocol: postgres, mcp (docs/mcp.md) or ssh (docs/ssh.md)."`
-	Listen   string            `yaml:"listen" doc:"Address that agents connect to."`
+	Type     string            `yaml:"type" doc:"Protocol: postgres, mcp (docs/mcp.md), ssh (docs/ssh.md) or command (docs/commands.md)."`
+	Listen   string            `yaml:"listen" doc:"Address that agents connect to. Not of a command gate: it is reached where the API is."`
 	Env      string            `yaml:"env" doc:"Environment of the resource, for policy: prod, staging, …"`
 	Labels   map[string]string `yaml:"labels" doc:"Labels of the resource, for policy."`
 	TLS      *KeyPair          `yaml:"tls" doc:"Certificate shown to agents. Required when the gate listens beyond loopback."`
@@ -107,6 +107,7 @@ type GateConfig struct {
 	MCP      MCPConfig         `yaml:"mcp" doc:"Of type mcp: how clients find the gate and sign in to it."`
 	Hosts    []SSHHostConfig   `yaml:"hosts" doc:"Of type ssh, in place of upstream: the hosts behind the gate."`
 	SSH      *SSHConfig        `yaml:"ssh" doc:"Of type ssh: who comes in how, and what they may ask for."`
+	Actors   []string          `yaml:"actors" doc:"Of a command gate: ids of the actors whose commands it takes. None: of all that no other takes. Without any command gate there is one named commands, env workstation."`
 }
 
 // An UpstreamConfig is the system behind a gate and the credential the gate holds for it.
@@ -369,6 +370,7 @@ func (k *checker) check(c *Config) {
 		k.gate(fmt.Sprintf("$.gates[%d]", i), &c.Gates[i], names)
 	}
 	k.sshActors(c)
+	k.commandGates(c)
 	if !map[string]bool{"debug": true, "info": true, "warn": true, "error": true}[c.Log.Level] {
 		k.fail("$.log.level", fmt.Sprintf("level %q", c.Log.Level), "write debug, info, warn or error")
 	}
@@ -452,7 +454,7 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 		k.fail(at+".name", fmt.Sprintf("%q stands twice", g.Name), "give each gate its own name")
 	}
 	names[g.Name] = true
-	if g.Type != "ssh" { // which encrypts by itself
+	if g.Type != "ssh" && g.Type != "command" { // one encrypts by itself, one listens nowhere
 		k.address(at+".listen", g.Listen, at+".tls", g.TLS)
 	}
 	if g.Env == "" {
@@ -467,6 +469,7 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 }
 
 func (k *checker) postgresGate(at string, g *GateConfig) {
+	k.noActors(at, g)
 	u := &g.Upstream
 	for _, f := range []struct{ key, v string }{{"host", u.Host}, {"database", u.Database}, {"user", u.User}} {
 		if f.v == "" {

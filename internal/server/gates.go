@@ -32,6 +32,7 @@ func gateTypes() map[string]gateType {
 	return map[string]gateType{
 		"mcp":      {(*checker).mcpGate, mcpGate, reachMCP},
 		"postgres": {(*checker).postgresGate, postgresGate, reachHost},
+		"command":  {(*checker).commandGate, commandGate, reachNothing},
 		"ssh":      {(*checker).sshGate, sshGate, reachSSH},
 	}
 }
@@ -41,7 +42,7 @@ func gateTypeNames() []string { return slices.Sorted(maps.Keys(gateTypes())) }
 // A runningGate is one gate of the configuration.
 type runningGate struct {
 	cfg      *GateConfig
-	serve    func(ctx context.Context, l net.Listener) error // until ctx ends
+	serve    func(ctx context.Context, l net.Listener) error // until ctx ends; nil: it is reached where the API is
 	close    func()                                          // what serve leaves behind; may be nil
 	listener net.Listener
 }
@@ -71,6 +72,9 @@ func (s *Server) refusedAt(g *GateConfig) func(context.Context, gate.Peer, strin
 
 func (s *Server) startGates(ctx context.Context) error {
 	for _, g := range s.gates {
+		if g.serve == nil {
+			continue
+		}
 		l, err := net.Listen("tcp", g.cfg.Listen)
 		if err != nil {
 			return fmt.Errorf("gate %s: %w (choose another listen: in the configuration)", g.cfg.Name, err)

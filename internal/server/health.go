@@ -49,6 +49,9 @@ func (s *Server) checks() []api.Check {
 	}
 	for i := range s.cfg.Gates {
 		g := &s.cfg.Gates[i]
+		if g.Type == "command" {
+			continue
+		}
 		out = append(out, api.Check{Name: "upstream of " + g.Name, Run: func(ctx context.Context) error { return s.reach(ctx, g) }})
 	}
 	return append(out, s.issuerChecks()...)

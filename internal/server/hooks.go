@@ -1,14 +1,9 @@
 package server
 
 import (
-	"context"
-	"strings"
-	"time"
-
 	"github.com/assenthq/assent/action"
-	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/classify/mcp"
-	"github.com/assenthq/assent/internal/classify/shell"
+	"github.com/assenthq/assent/internal/gates/command"
 	"github.com/assenthq/assent/internal/gates/hook"
 )
 
@@ -18,23 +13,20 @@ func (s *Server) makeHooks() error {
 	if err != nil {
 		return err
 	}
-	const name = "commands"
-	res := action.Resource{URN: "command:" + name, Type: "command", Env: "workstation"}
-	pool := gate.NewSessions(s.enforcer.Gate(name, res, ""), 10*time.Minute)
 	s.hooks, err = hook.New(hook.Config{
-		Open: func(ctx context.Context, _, bearer string, from gate.Peer, session string) (gate.Session, string, func(), error) {
-			from.Gate = name
-			return pool.Open(ctx, bearer, from, session)
-		},
-		MCP: tools, Log: s.log,
-		Command: func(script, dir string) *action.Action {
-			r := shell.Script(script, shell.Context{Dir: dir, StdinKnown: true})
-			return &action.Action{
-				Kinds: r.Kinds, Verb: r.Verb, Target: r.Target, Title: r.Title, Shape: r.Shape, Reversible: r.Reversible, Routine: r.Routine,
-				Payload: []byte(script), Statement: script, Data: action.Data{Destination: strings.Join(r.Hosts, ", ")},
-			}
-		},
+		Open:    s.commands.Open,
+		Command: scriptOf,
+		MCP:     tools, Log: s.log,
 	})
-	s.endHooks = func() { s.hooks.Close(); pool.Close() }
+	s.endHooks = s.hooks.Close
 	return err
+}
+
+// scriptOf is a script for a shell as an action.
+func scriptOf(script, dir string) *action.Action {
+	c := &command.Command{Script: script, Dir: dir}
+	if c.Check() != nil {
+		return nil
+	}
+	return command.Describe(c)
 }

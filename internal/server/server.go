@@ -35,6 +35,7 @@ import (
 	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/enforce"
 	"github.com/assenthq/assent/internal/freeze"
+	"github.com/assenthq/assent/internal/gates/command"
 	"github.com/assenthq/assent/internal/gates/hook"
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
@@ -112,6 +113,7 @@ type Server struct {
 
 	hooks    *hook.Gate
 	endHooks func() // nil: there are none
+	commands *command.Gates
 
 	listener net.Listener
 	http     *http.Server
@@ -186,7 +188,7 @@ func (s *Server) make(ctx context.Context) error {
 	if err := s.makeDirectory(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, s.makeChannels, func(*keys) error { return s.makeHooks() }, s.makeHTTP} {
+	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, s.makeChannels, func(*keys) error { return s.makeCommands() }, func(*keys) error { return s.makeHooks() }, s.makeHTTP} {
 		if err := step(k); err != nil {
 			return err
 		}
@@ -321,6 +323,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	}
 	rest, err := api.New(api.Options{
 		Hooks:     s.hooks,
+		Commands:  s.commands,
 		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
@@ -478,6 +481,9 @@ func (s *Server) close(ctx context.Context) error {
 	if s.endHooks != nil {
 		s.endHooks()
 	}
+	if s.commands != nil {
+		s.commands.Close()
+	}
 	if s.cancel != nil {
 		s.cancel()
 		if err := s.record(ctx, &audit.Record{Type: audit.TypeStop}); err != nil {
@@ -600,16 +606,20 @@ func (s *Server) tokenHolds(ctx context.Context, id string) error {
 }
 
 func resourceOf(g *GateConfig) action.Resource {
-	if g.Type == "mcp" || g.Type == "ssh" {
-		return action.Resource{URN: g.Type + ":" + g.Name, Type: g.Type, Env: g.Env, Labels: g.Labels}
+	urn := g.Type + ":" + g.Name
+	if g.Type == "postgres" {
+		urn += "/" + g.Upstream.Database
 	}
-	return action.Resource{URN: g.Type + ":" + g.Name + "/" + g.Upstream.Database, Type: g.Type, Env: g.Env, Labels: g.Labels}
+	return action.Resource{URN: urn, Type: g.Type, Env: g.Env, Labels: g.Labels}
 }
 
 // systemOf names what a gate stands before, as far as its configuration tells two apart.
 func systemOf(g *GateConfig) string {
 	if g.Type == "mcp" {
 		return "mcp://" + g.Name
+	}
+	if g.Upstream.Host == "" {
+		return g.Type + ":" + g.Name
 	}
 	port := g.Upstream.Port
 	if port == 0 {
@@ -622,7 +632,9 @@ func systemOf(g *GateConfig) string {
 func (s *Server) GateAddrs() map[string]string {
 	out := map[string]string{}
 	for _, g := range s.gates {
-		out[g.cfg.Name] = s.GateAddr(g.cfg.Name)
+		if addr := s.GateAddr(g.cfg.Name); addr != "" {
+			out[g.cfg.Name] = addr
+		}
 	}
 	return out
 }
