@@ -50,6 +50,7 @@ type outcome struct {
 	last   event // the answer; without data there is none
 	open   bool  // the answer will come on another stream
 	status int   // as the server gave it over HTTP; 0: it is our own answer, or there is none
+	stream bool  // the server answered by a stream, so the client gets one too
 }
 
 // exchange takes one message of the client and gives it what follows.
@@ -194,7 +195,8 @@ func (v *conversation) relay(ctx context.Context, s stream, c *call, out taker) 
 		switch {
 		case r.call == c:
 			e.data = r.Send
-			return outcome{last: e, status: s.status()}
+			_, streams := s.(*eventStream)
+			return outcome{last: e, status: s.status(), stream: streams}
 		case r.Send == nil && !e.hasID:
 			continue
 		}

@@ -495,7 +495,7 @@ func (t *httpTaker) finish(o outcome, m *message) {
 		if len(o.last.data) > 0 {
 			_ = t.send(o.last)
 		}
-	case len(o.last.data) > 0 && strings.Contains(t.accepts, typeEvents) && !strings.Contains(t.accepts, typeJSON) && !strings.Contains(t.accepts, "*/*"):
+	case len(o.last.data) > 0 && strings.Contains(t.accepts, typeEvents) && (o.stream || !strings.Contains(t.accepts, typeJSON) && !strings.Contains(t.accepts, "*/*")):
 		t.stream()
 		_ = t.send(o.last)
 	case len(o.last.data) > 0:
