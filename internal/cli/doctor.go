@@ -78,6 +78,7 @@ func (a *app) examine(ctx context.Context, file string) []finding {
 	}
 	out = append(out, a.examineData()...)
 	out = append(out, a.examineServer(ctx)...)
+	out = append(out, examineHooks(ctx)...)
 	if _, err := pgcluster.Find(); err != nil {
 		add("ok", "install PostgreSQL to see the demo with the real one", "the demo uses its embedded database here")
 	}

@@ -75,7 +75,12 @@ type hooking struct {
 	client   *http.Client
 }
 
+// parse reads the flags, and the credential that they name.
 func (h *hooking) parse(args []string) error {
+	return h.flags(args, false)
+}
+
+func (h *hooking) flags(args []string, only bool) error {
 	set := flag.NewFlagSet("hook", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	address, file, headless := set.String("url", "", ""), set.String("token-file", "", ""), set.String("headless", "deny", "")
@@ -86,7 +91,13 @@ func (h *hooking) parse(args []string) error {
 	if *headless != "deny" && *headless != "defer" {
 		return fmt.Errorf("--headless %q: it is deny or defer", *headless)
 	}
-	h.app.url, h.wait, h.headless = *address, max(0, min(*wait, hook.MaxWait)), *headless
+	if *wait < 0 || *wait > hook.MaxWait {
+		return fmt.Errorf("--wait %s: at most %s, since the agents wait no longer than 600 seconds", *wait, hook.MaxWait)
+	}
+	h.app.url, h.wait, h.headless = *address, *wait, *headless
+	if only {
+		return nil
+	}
 	var err error
 	h.token, err = hookToken(*file)
 	return err
@@ -223,5 +234,6 @@ told to run without them. What must not happen is stopped at a gate.`,
 		sub.Flags().String("headless", "deny", "what a run without a person at it hears of a call that still waits: deny, or defer until it is resumed (Claude Code)")
 		c.AddCommand(sub)
 	}
+	c.AddCommand(a.hookInstallCmd(), a.hookUninstallCmd())
 	return c
 }
