@@ -46,14 +46,13 @@ func (s *server) answerHook(ctx context.Context, in *hookIn) (*huma.StreamRespon
 	actor := asker.Chain[0].ID
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humago.Unwrap(hc)
-		_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		body, err := readHook(w, r)
 		if err != nil {
 			problem(http.StatusBadRequest, "body", "The body did not arrive whole.").write(w, r)
 			return
 		}
 		res, err := s.Hooks.Answer(r.Context(), in.Agent, hook.Request{
-			Actor: actor, Bearer: bearer, From: gate.Peer{Address: r.RemoteAddr, Client: in.Agent}, Body: body,
+			Actor: actor, Bearer: infoOf(ctx).bearer, From: gate.Peer{Address: r.RemoteAddr, Client: in.Agent}, Body: body,
 			Wait: time.Duration(in.Wait) * time.Second, Defer: in.Pending == "defer",
 		})
 		switch {

@@ -112,7 +112,6 @@ type Server struct {
 	gates []*runningGate
 
 	hooks    *hook.Gate
-	endHooks func() // nil: there are none
 	commands *command.Gates
 
 	listener net.Listener
@@ -478,8 +477,8 @@ func (s *Server) close(ctx context.Context) error {
 		}
 		cancel()
 	}
-	if s.endHooks != nil {
-		s.endHooks()
+	if s.hooks != nil {
+		s.hooks.Close()
 	}
 	if s.commands != nil {
 		s.commands.Close()

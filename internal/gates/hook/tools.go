@@ -123,7 +123,11 @@ func runs(g *Gate, e *Event, t tool, in fields) (judged, error) {
 		}
 		a.State["sandbox"], a.Routine = "off", false
 	}
-	return judged{action: a}, nil
+	j := judged{action: a}
+	if slices.Contains(a.Kinds, action.NetFetch) {
+		j.untrusted = "web page"
+	}
+	return j, nil
 }
 
 // runsElsewhere is a script for a shell that nobody here reads.
