@@ -126,6 +126,8 @@ type Options struct {
 	Tokens Tokens
 	// Rules are groups and settings that may be changed here; nil: none may.
 	Rules Rules
+	// Pins are tools of MCP servers; nil: there is no page of them.
+	Pins Pins
 	// Setup tries the parts of a configuration; nil: there is no page that leads through it.
 	Setup Setup
 	// Policies tells what decides now; nil: there is no page of it.
@@ -268,6 +270,7 @@ func (c *Console) routes() http.Handler {
 	c.agentRoutes(mux)
 	c.setupRoutes(mux)
 	c.rulesRoutes(mux)
+	c.toolRoutes(mux)
 	c.tokenRoutes(mux)
 	if c.o.Policies != nil {
 		mux.HandleFunc("GET /policies", c.signedIn(c.showPolicies))

@@ -16,6 +16,7 @@ func (c *Console) rooms() []Room {
 		{Room{"agents", "Agents", "/agents", "bot", "n"}, c.o.Actors != nil},
 		{Room{"grants", "Grants", "/grants", "key", "g"}, c.o.Freezes != nil && c.o.Changes != nil && c.o.Standings != nil},
 		{Room{"policies", "Policies", "/policies", "shield", "p"}, c.o.Policies != nil},
+		{Room{"tools", "Tools", "/tools", "tool", "o"}, c.o.Pins != nil},
 		{Room{"people", "People", "/settings/people", "people", "e"}, c.o.Directory != nil},
 		{Room{"reviewers", "Reviewers", "/settings/reviewing", "check", "r"}, c.o.Quality != nil},
 		{Room{"audit", "Audit log", "/audit", "log", "l"}, true},

@@ -56,7 +56,8 @@ func furnished(t *testing.T) (*house, *approval.Approval) {
 
 func TestRoomsInDarkLightAndOnAPhone(t *testing.T) {
 	h, a := furnished(t)
-	controls(t, h)
+	_, changes := controls(t, h)
+	_, tool := tooled(t, h, changes)
 	qualified(h)
 	told(h)
 	staffed(t, h)
@@ -67,7 +68,7 @@ func TestRoomsInDarkLightAndOnAPhone(t *testing.T) {
 	rooms := map[string]string{
 		"approvals": "/approvals/" + a.ID, "activity": "/activity", "audit": "/audit", "record": "/audit/3", "settings": "/settings",
 		"decided": "/approvals?tab=decided", "agents": "/agents", "agent": "/agents/agent:nightly-exporter", "session": "/sessions/9c41", "task": "/sessions/task?actor=agent:release-bot",
-		"policies": "/policies", "grants": "/grants", "control": "/control", "reviewing": "/settings/reviewing", "setup": "/setup",
+		"policies": "/policies", "grants": "/grants", "control": "/control", "reviewing": "/settings/reviewing", "setup": "/setup", "tools": "/tools", "tool": "/tools/" + tool.ID(),
 	}
 	axe := axeSource(t)
 	for _, scheme := range []string{"dark", "light"} {

@@ -3,10 +3,12 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	classify "github.com/assenthq/assent/internal/classify/mcp"
+	"github.com/assenthq/assent/internal/console"
 	"github.com/assenthq/assent/internal/notify"
 	"github.com/assenthq/assent/internal/pins"
 	"github.com/assenthq/assent/internal/show"
@@ -69,4 +71,12 @@ func (s *Server) pinned(g *GateConfig) pinned {
 		s.pins.Serve(pins.Server{Gate: g.Name, Name: m.Name, Review: m.Pin == "review", Show: m.Held == "show", Allow: m.Allow, Deny: m.Deny})
 	}
 	return pinned{s.pins, g.Name}
+}
+
+// toolsPage is what the console shows of tools; nil where there is no gate for them.
+func (s *Server) toolsPage() console.Pins {
+	if !slices.ContainsFunc(s.cfg.Gates, func(g GateConfig) bool { return g.Type == "mcp" }) {
+		return nil
+	}
+	return s.pins
 }

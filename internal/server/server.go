@@ -310,7 +310,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		Languages: languages,
 		Sessions:  s.sessions, SignIns: s.signIns(), Administers: s.administers,
 		Approvals: s.engine, Log: s.store, Mask: s.masked, Nudge: s.nudge, Quality: s.reviewers, Calm: s.calm, People: s.dir, PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts,
-		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine, Glass: s.glass, Rules: s.rules, Tokens: revoking{s},
+		Directory: s.dir, Freezes: s.freezes, Changes: s.changes, Standings: s.engine, Glass: s.glass, Rules: s.rules, Pins: s.toolsPage(), Tokens: revoking{s},
 		Actors: s.actors, Credentials: s.tokens.List,
 		Passkeys: s.passkeys, Channels: s.notify,
 		CheckToken: s.personOf, TokenHolds: s.tokenHolds, Traffic: &console.Traffic{Spool: s.spool}, About: s.about, Verified: s.lastVerified,
