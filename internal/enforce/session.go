@@ -279,7 +279,7 @@ func (p *permit) Count(rows, bytes int64) error {
 
 // show is look, with an error for the gate.
 func (p *permit) show(now time.Time) error {
-	if p.look(now) != nil {
+	if p.look(now, false) != nil {
 		return &gate.Denied{Status: gate.StatusNobody, Reason: "what is read can't be noted, so nothing may pass", Hint: "try again later; the server's own log says what is wrong"}
 	}
 	return nil

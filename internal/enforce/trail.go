@@ -125,13 +125,15 @@ func bare(methods map[string]string) (set classSet) {
 }
 
 // look notes, before anything of an answer flows, that its actor is about to see
-// what matters: classed values that were not masked, and secrets.
-func (p *permit) look(now time.Time) error {
-	if p.seen.book == nil || p.rows+p.bytes == 0 && len(p.text) == 0 {
+// what matters: classed values that were not masked, and secrets. ended: whatever was to
+// come has come, also where nobody counted it.
+func (p *permit) look(now time.Time, ended bool) error {
+	flowed := p.rows+p.bytes > 0
+	if p.seen.book == nil || !flowed && !ended && len(p.text) == 0 {
 		return nil
 	}
 	set := p.classes()
-	if p.rows+p.bytes > 0 {
+	if flowed {
 		set |= p.j.stated
 	} else {
 		set &^= p.j.classes
@@ -140,7 +142,7 @@ func (p *permit) look(now time.Time) error {
 		set |= setOf(c)
 	}
 	set &= p.bare
-	secret := slices.Contains(p.j.action.Kinds, action.SecretAccess)
+	secret := (flowed || ended) && slices.Contains(p.j.action.Kinds, action.SecretAccess)
 	if set == 0 && !secret || p.seen.book.Sees(approval.SawSensitive, now) {
 		return nil
 	}
@@ -187,7 +189,7 @@ func (p *permit) over(o gate.Outcome) {
 	}
 	now := p.e.o.Now()
 	if o.State != gate.NotRun {
-		_ = p.look(now) // it can't be held back any more; the memory has it
+		_ = p.look(now, true) // it can't be held back any more; the memory has it
 		if o.Untrusted != "" && !b.Sees(approval.SawUntrusted, now) {
 			_ = p.see(approval.SawUntrusted, o.Untrusted+": "+p.j.action.Verb+" "+p.j.target(), now)
 		}

@@ -6,12 +6,15 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/trail"
 )
 
 // A prompt that a hook tells, the command that follows and the statement that the
@@ -85,5 +88,42 @@ func TestPromptCommandStatement(t *testing.T) {
 	b.approve(a)
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What one node notes of an actor counts on the other, and a node that starts later has it too.
+func TestTrailOnTwoNodes(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.node("a"), f.node("b")
+	who, twin := trail.Who{Person: "person:dana", Actor: "agent:worker"}, trail.Who{Person: "person:dana", Actor: "agent:twin"}
+	if err := a.trail.Book(who).Prompt(t.Context(), "s1", "tidy up", audit.Record{}); err != nil {
+		t.Fatal(err)
+	}
+	if l := b.trail.Book(who).Lead(t.Context(), "shop", "s1", ""); l == nil || l.Prompt == nil || l.Prompt.Text != "tidy up" {
+		t.Errorf("the other node's intent: %+v", l)
+	}
+	tainted := func(n *bench) func() bool {
+		return func() bool { return n.trail.Book(twin).Taint(time.Now(), true).Sensitive != nil }
+	}
+	var both sync.WaitGroup
+	for _, n := range []*bench{a, b} { // of two that note it at once, neither is lost
+		for _, kind := range []string{approval.SawSensitive, approval.SawUntrusted} {
+			both.Go(func() {
+				if err := n.trail.Book(who).See(t.Context(), approval.Saw{Kind: kind, What: "it"}, time.Now()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	both.Wait()
+	third := trail.Who{Person: "person:omar", Actor: "agent:third"}
+	if err := a.trail.Book(third).See(t.Context(), approval.Saw{Kind: approval.SawUntrusted, What: "web page"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other node knows", func() bool {
+		return tainted(b)() && b.trail.Book(third).Taint(time.Now(), false).Untrusted != nil
+	})
+	if c := f.node("c"); !tainted(c)() || c.trail.Book(third).Taint(time.Now(), false).Untrusted == nil {
+		t.Error("a node that starts later doesn't know")
 	}
 }

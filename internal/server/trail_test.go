@@ -131,6 +131,23 @@ func TestTaintStaysWithActorAndPerson(t *testing.T) {
 	check("after its rows were deleted", map[string]string{"worker": "deny", "twin": "deny", "stranger": "allow"})
 }
 
+// A command that reads a credential has shown it, though no gate saw its output.
+func TestAccessToSecretsTaints(t *testing.T) {
+	b := threatBench(t, strings.Replace(taintPack, "data.write, execute]", "data.write, execute, secret.access]", 1))
+	for _, state := range []gate.OutcomeState{gate.NotRun, gate.Failed} {
+		b.as("worker")
+		p, err := b.ask(t.Context(), action.SecretAccess, "cat .aws/credentials")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Done(gate.Outcome{State: state})
+		want := map[gate.OutcomeState]string{gate.NotRun: "allow", gate.Failed: "review"}[state]
+		if got := b.exports("worker"); got != want {
+			t.Errorf("after %s: %s, want %s", state, got, want)
+		}
+	}
+}
+
 func TestUntrustedContentTaints(t *testing.T) {
 	b := threatBench(t, taintPack)
 	b.as("stranger")

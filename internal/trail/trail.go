@@ -127,15 +127,6 @@ type told struct {
 	looked time.Time        // when the log was last asked
 }
 
-type run struct {
-	id, name, session, gate string
-	led                     approval.LedBy
-	from                    []approval.LedBy
-	ended                   time.Time
-}
-
-type leadKey struct{ gate, session, parent string }
-
 // Prompt takes in what an agent was told to do, in a session that its side names. It
 // becomes the intent of the actions that follow in this session. An error means
 // that it was not taken in; nothing depends on it but what people read.
@@ -260,114 +251,6 @@ func (b *Book) newest(ctx context.Context, session string) *approval.Prompt {
 	return next.prompt
 }
 
-// Begin notes that an action of this actor runs out of sight from here on. id and name
-// are what its parts may say that it is; led is how their records name it, and from what led to it.
-func (b *Book) Begin(gate, id, name, session string, led approval.LedBy, from []approval.LedBy) {
-	session, ok := b.t.Name(session)
-	if !ok {
-		session = ""
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.forget()
-	if len(b.runs) >= maxRuns {
-		b.runs = b.runs[1:]
-	}
-	b.runs, b.leads = append(b.runs, &run{id: id, name: name, session: session, gate: gate, led: led, from: from}), nil
-}
-
-// End notes that it ended. What it left running may still name it for a while.
-func (b *Book) End(act string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, r := range b.runs {
-		if r.led.ID == act && r.ended.IsZero() {
-			r.ended, b.leads = b.t.o.Clock(), nil
-		}
-	}
-	b.forget()
-}
-
-// forget drops runs that ended a while ago. mu is held.
-func (b *Book) forget() {
-	old := b.t.o.Clock().Add(-keepEnded)
-	kept := b.runs[:0]
-	for _, r := range b.runs {
-		if r.ended.IsZero() || r.ended.After(old) {
-			kept = append(kept, r)
-		}
-	}
-	clear(b.runs[len(kept):])
-	b.runs = kept
-}
-
-// Lead is what led to an action at a gate that names its session and parent so; nil
-// when nobody knows anything. It is shared, and never changed.
-func (b *Book) Lead(ctx context.Context, gate, session, parent string) *approval.Lead {
-	k := leadKey{gate, session, parent}
-	b.mu.Lock()
-	lead, is := b.leads[k]
-	quiet := session == "" && parent == "" && len(b.runs) == 0
-	fresh := is && (!b.t.o.Shared || lead == nil || lead.Session == "")
-	b.mu.Unlock()
-	if quiet {
-		return nil
-	}
-	if fresh {
-		return lead
-	}
-	if session, is = b.t.Name(session); !is {
-		session = ""
-	}
-	b.mu.Lock()
-	from, how := b.parent(gate, session, parent)
-	if session == "" && from != nil {
-		session = from.session
-	}
-	b.mu.Unlock()
-	next := &approval.Lead{Session: session, Prompt: b.newest(ctx, session)}
-	if from != nil {
-		led := from.led
-		led.How = how
-		next.By = append(append(next.By, from.from[max(0, len(from.from)-maxChain+1):]...), led)
-	}
-	if next.Session == "" && next.By == nil {
-		next = nil
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.leads == nil || len(b.leads) >= maxSessions {
-		b.leads = map[leadKey]*approval.Lead{}
-	}
-	b.leads[k] = next
-	return next
-}
-
-// parent finds the run that an action came from: the one it names, or the innermost of
-// those under way at other gates, where each led to the next: what comes through the same
-// gate may as well run beside it. mu is held.
-func (b *Book) parent(gate, session, name string) (*run, string) {
-	if name != "" {
-		for i := len(b.runs) - 1; i >= 0; i-- {
-			if r := b.runs[i]; (r.id == name || r.name == name || r.led.ID == name) && (session == "" || r.session == "" || r.session == session) {
-				return r, approval.Stated
-			}
-		}
-		return nil, ""
-	}
-	var in *run
-	for _, r := range b.runs {
-		if !r.ended.IsZero() || r.gate == gate || session != "" && r.session != session {
-			continue
-		}
-		if in != nil && (len(r.from) == 0 || r.from[len(r.from)-1].ID != in.led.ID) {
-			return nil, ""
-		}
-		in = r
-	}
-	return in, approval.Seen
-}
-
 // Names says whether a prompt names the target of an action: its last part, as a word
 // of its own, whatever the case.
 func Names(p *approval.Prompt, target string) string {
@@ -408,21 +291,4 @@ func edge(s string, i int) bool {
 	}
 	c := s[i]
 	return c < 0x80 && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
-}
-
-// Client reads the name that a client gives to itself ("assent/SESSION/PARENT", as a
-// PostgreSQL application_name): which session and what action of the asker's it
-// belongs to. Any other name says nothing.
-func Client(name string) (session, parent string) {
-	rest, is := strings.CutPrefix(name, "assent/")
-	if !is || len(name) > 2*maxName+8 {
-		return "", ""
-	}
-	session, parent, _ = strings.Cut(rest, "/")
-	for _, c := range []byte(session + parent) {
-		if !nameByte(c) {
-			return "", ""
-		}
-	}
-	return session, parent
 }
