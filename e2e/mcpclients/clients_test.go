@@ -44,6 +44,7 @@ tests:
 type house struct {
 	t     *testing.T
 	gate  string
+	own   string // our own server of tools
 	agent string
 	mira  *client.Client
 	ran   atomic.Int64 // calls that reached the modern server
@@ -108,7 +109,7 @@ gates:
 		return token
 	}
 	h.agent = mint(identity.MintRequest{Kind: identity.KindActor, Actors: []string{"agent:worker"}})
-	h.gate = "http://" + s.GateAddr("tools") + "/mcp/"
+	h.gate, h.own = "http://"+s.GateAddr("tools")+"/mcp/", s.URL()+"/mcp"
 	if h.mira, err = client.New(s.URL(), mint(identity.MintRequest{Kind: identity.KindPerson, Subject: "person:mira", Scopes: []string{"review"}}), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -157,6 +158,11 @@ type line struct {
 // run starts a client, and hands over what it tells.
 func (h *house) run(kind, upstream, message string) <-chan line {
 	h.t.Helper()
+	return h.call(kind, h.gate+upstream, "echo", map[string]any{"message": message})
+}
+
+func (h *house) call(kind, url, tool string, with map[string]any) <-chan line {
+	h.t.Helper()
 	command := []string{"node", "client.mjs"}
 	if sdk, rest, _ := strings.Cut(kind, ":"); sdk == "python" {
 		python, err := filepath.Abs("../../.cache/python/bin/python")
@@ -165,12 +171,12 @@ func (h *house) run(kind, upstream, message string) <-chan line {
 		}
 		command, kind = []string{python, "client.py"}, rest
 	}
-	args, err := json.Marshal(map[string]string{"message": message})
+	args, err := json.Marshal(with)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	cmd := exec.CommandContext(ctx, command[0], append(command[1:], kind, h.gate+upstream, h.agent, "echo", string(args))...)
+	cmd := exec.CommandContext(ctx, command[0], append(command[1:], kind, url, h.agent, tool, string(args))...)
 	var errs strings.Builder
 	cmd.Stderr = &errs
 	out, err := cmd.StdoutPipe()
@@ -319,5 +325,35 @@ func TestAClientThatTimesOut(t *testing.T) {
 	}
 	if n := h.ran.Load(); n != 1 {
 		t.Errorf("the modern server ran it %d times", n)
+	}
+}
+
+// Our own tools answer every client and era; what a gate held is waited for there.
+func TestOwnTools(t *testing.T) {
+	h := newHouse(t)
+	held := h.run("modern", "modern", "held")
+	a := h.pending()
+	for _, kind := range []string{"modern", "v1", "python:legacy"} {
+		var last line
+		for l := range h.call(kind, h.own, "assent_list", map[string]any{}) {
+			last = l
+		}
+		if !strings.Contains(last.Result, a.ID+" pending") || last.IsError {
+			t.Errorf("%s: %+v", kind, last)
+		}
+	}
+	waits := h.call("python:modern", h.own, "assent_wait", map[string]any{"approval_id": a.ID})
+	if _, err := h.mira.Review(t.Context(), a, "approve", ""); err != nil {
+		t.Fatal(err)
+	}
+	for l := range waits {
+		if !strings.HasPrefix(l.Result, "APPROVED ("+"approval "+a.ID) {
+			t.Errorf("waited: %+v", l)
+		}
+	}
+	for l := range held {
+		if l.Result != "Echo: held" {
+			t.Errorf("held: %+v", l)
+		}
 	}
 }

@@ -110,7 +110,7 @@ func asking(items ...asktools.Item) asktools.Ask {
 	return asktools.Ask{Actions: items, Reason: "the tests want it"}
 }
 
-var revisions = []string{"2026-07-28", "2025-11-25", "2025-03-26"}
+var revisions = []string{"2026-07-28", "2025-11-25", "2024-11-05"}
 
 func TestAnAgentAsksWaitsAndUses(t *testing.T) {
 	for _, version := range revisions {

@@ -204,12 +204,38 @@ func TestNestedCallsAreHeldToo(t *testing.T) {
 	}
 }
 
+// An asker that was told to come back is not said to have gone, and nobody but the
+// credential that asked has an approval withdrawn.
+func TestToldToComeBack(t *testing.T) {
+	l := newLadder(t)
+	_, got, _ := l.send(l.token, "tools/call", "write_note", map[string]any{"elicitation": map[string]any{"url": map[string]any{}}}, map[string]any{"name": "write_note", "arguments": map[string]any{"text": "x"}})
+	a := l.waiting(1)[0]
+	if got["resultType"] != "input_required" || a.AskerGone {
+		t.Errorf("%v, and its asker has gone: %v", got, a.AskerGone)
+	}
+	for _, credential := range []string{"", "tok_other"} {
+		if err := l.withdrawHeld(t.Context(), credential, a.ID, "not theirs"); err == nil {
+			t.Errorf("%q withdrew it", credential)
+		}
+	}
+	l.waiting(1)
+	if err := l.withdrawHeld(t.Context(), a.Asker.Credential, a.ID, "theirs"); err != nil {
+		t.Error(err)
+	}
+	l.waiting(0)
+}
+
 // message is one request of a client that declares tasks, without any SDK.
 func (l *ladderBench) message(token, method, name string, params map[string]any) (status int, result map[string]any, code float64) {
 	l.t.Helper()
+	return l.send(token, method, name, map[string]any{"extensions": map[string]any{"io.modelcontextprotocol/tasks": map[string]any{}}}, params)
+}
+
+func (l *ladderBench) send(token, method, name string, capabilities, params map[string]any) (status int, result map[string]any, code float64) {
+	l.t.Helper()
 	params["_meta"] = map[string]any{
 		"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": map[string]any{"name": "raw", "version": "1"},
-		"io.modelcontextprotocol/clientCapabilities": map[string]any{"extensions": map[string]any{"io.modelcontextprotocol/tasks": map[string]any{}}},
+		"io.modelcontextprotocol/clientCapabilities": capabilities,
 	}
 	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 	if err != nil {

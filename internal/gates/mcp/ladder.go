@@ -247,9 +247,16 @@ func (l *Ladder) Method(ctx context.Context, w *Waiting) (answer []byte, mine bo
 		answer, _ = w.Run(ctx, ctx, nil, nil)
 		return offering(answer), true
 	case "subscriptions/listen":
-		if member(member(w.Params, "notifications"), "taskIds") != nil && !w.abilities().tasks {
+		wanted := member(w.Params, "notifications")
+		if member(wanted, "taskIds") == nil {
+			return nil, false
+		}
+		if !w.abilities().tasks {
 			return missingTasks(w.ID), true
 		}
+		// Ids of tasks here are nothing to the server, whose acknowledgement names none: the client asks by tasks/get.
+		answer, _ = w.Run(ctx, ctx, with(w.Params, map[string][]byte{"notifications": without(wanted, "taskIds")}), nil)
+		return answer, true
 	case "tasks/get", "tasks/update", "tasks/cancel":
 		if !w.abilities().tasks {
 			return missingTasks(w.ID), true

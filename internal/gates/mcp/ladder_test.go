@@ -294,13 +294,36 @@ func TestAStateBelongsToOneCall(t *testing.T) {
 			}
 			d.counts(asked, 0)
 		}
-		_, err := d.l.states.open(text([]byte(again), "requestState"), "cred", "two", digestOf([]byte(again)), time.Now())
-		if err == nil {
-			t.Error("another server takes it")
+		sealed, digest := text([]byte(again), "requestState"), digestOf([]byte(again))
+		for _, c := range []struct {
+			credential, server, digest string
+			later                      time.Duration
+			taken                      bool
+		}{
+			{"cred", "one", digest, 0, true}, {"other", "one", digest, 0, false}, {"cred", "two", digest, 0, false},
+			{"cred", "one", digestOf([]byte(`{"name":"drop"}`)), 0, false}, {"cred", "one", digest, 2 * time.Hour, false},
+		} {
+			if _, err := d.l.states.open(sealed, c.credential, c.server, c.digest, time.Now().Add(c.later)); (err == nil) != c.taken {
+				t.Errorf("%+v: %v", c, err)
+			}
 		}
-		if _, err = d.l.states.open(text([]byte(again), "requestState"), "cred", "one", digestOf([]byte(again)), time.Now().Add(2*time.Hour)); err == nil {
-			t.Error("it never expires")
+	})
+}
+
+// A node that knows of an approval only by the state that comes back asks nobody again.
+func TestAnotherNodeGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		again := retry(t, d.l.Call(t.Context(), d.call(Stateless, urlOnly, drop1)), drop1, "accept")
+		other, err := NewLadder(LadderConfig{Key: d.l.o.Key, Withdraw: d.withdraw})
+		if err != nil {
+			t.Fatal(err)
 		}
+		go func() { time.Sleep(time.Second); d.decide("approved") }()
+		if got := other.Call(t.Context(), d.call(Stateless, urlOnly, again)); string(member(resultOf(got), "content")) != "[]" {
+			t.Errorf("%s", got)
+		}
+		d.counts(1, 1)
 	})
 }
 

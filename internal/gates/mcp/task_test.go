@@ -45,7 +45,7 @@ func TestATaskRunsOnceItIsApproved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
 		defer d.l.Close()
-		id, w := d.begun(drop1)
+		id, w := d.begun(strings.TrimSuffix(drop1, "}") + `,"_meta":{"` + metaCapabilities + `":` + tasksToo + `}}`)
 		start := time.Now()
 		if s := d.status(w, id); s != "working" || time.Since(start) != taskPoll {
 			t.Errorf("%s after %s", s, time.Since(start))
@@ -60,7 +60,7 @@ func TestATaskRunsOnceItIsApproved(t *testing.T) {
 			t.Errorf("asked again: %s", again)
 		}
 		d.counts(1, 1)
-		if strings.Contains(d.ran[0], Tasks) {
+		if strings.Contains(d.ran[0], Tasks) || !strings.Contains(d.ran[0], "x/y") {
 			t.Errorf("the server is told of tasks: %s", d.ran[0])
 		}
 		time.Sleep(2 * time.Hour)
@@ -113,6 +113,14 @@ func TestTasksNeedTheirCapability(t *testing.T) {
 	w.Method = "subscriptions/listen"
 	if got, mine := d.l.Method(t.Context(), w); !mine || string(member(member(got, "error"), "code")) != "-32021" {
 		t.Errorf("listening: %s", got)
+	}
+	w = d.call(Stateless, tasksToo, `{"notifications":{"taskIds":["task_x"],"toolsListChanged":true}}`)
+	w.Method = "subscriptions/listen"
+	w.Run = func(_, _ context.Context, params []byte, _ func(gate.Held)) ([]byte, *gate.Denied) {
+		return params, nil
+	}
+	if got, mine := d.l.Method(t.Context(), w); !mine || string(got) != `{"notifications":{"toolsListChanged":true}}` {
+		t.Errorf("the server is asked %s", got)
 	}
 	for _, version := range []string{"", "2025-11-25"} { // there they are another thing, and nothing of ours
 		if _, mine := d.l.Method(t.Context(), &Waiting{Method: "tasks/get", Version: version, Capabilities: []byte(tasksToo)}); mine {
@@ -174,6 +182,17 @@ func TestNoTaskOfAClientThatLeft(t *testing.T) {
 		w.Run = func(run, _ context.Context, _ []byte, _ func(gate.Held)) ([]byte, *gate.Denied) {
 			leave()
 			<-run.Done()
+			return nil, nil
+		}
+		if got := d.l.Call(ctx, w); got != nil || len(d.l.tasks.open) != 0 {
+			t.Errorf("%s", got)
+		}
+		ctx, leave = context.WithCancel(t.Context())
+		w.Run = func(run, deciding context.Context, _ []byte, held func(gate.Held)) ([]byte, *gate.Denied) {
+			leave()
+			<-run.Done()
+			held(gate.Held{ID: "apr_1", Expires: time.Now().Add(time.Hour)}) // too late: nobody would know its name
+			<-deciding.Done()
 			return nil, nil
 		}
 		if got := d.l.Call(ctx, w); got != nil || len(d.l.tasks.open) != 0 {
