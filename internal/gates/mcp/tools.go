@@ -187,22 +187,27 @@ func (c *catalog) add(defs []*Tool, why []string, first bool) error {
 	defer c.mu.Unlock()
 	if first || c.tools == nil {
 		c.tools, c.barred = map[string]*Tool{}, map[string]string{}
+		c.read = time.Time{} // until the last page
 	}
 	if len(c.tools)+len(c.barred)+len(defs) > maxTools {
 		return fmt.Errorf("more than %d tools", maxTools)
 	}
 	for i, t := range defs {
 		if old := c.tools[t.Name]; old != nil && old.Pinned != t.Pinned && why[i] == "" {
-			delete(c.tools, t.Name)
-			c.barred[t.Name] = "the server lists it twice, in two ways"
-			why[i] = c.barred[t.Name]
-			continue
+			why[i] = "the server lists it twice, in two ways"
 		}
 		if why[i] != "" {
 			c.barred[t.Name] = why[i]
-			continue
+			delete(c.tools, t.Name)
 		}
-		c.tools[t.Name] = t
+		if c.barred[t.Name] == "" {
+			c.tools[t.Name] = t
+		}
+	}
+	for i, t := range defs {
+		if why[i] == "" {
+			why[i] = c.barred[t.Name]
+		}
 	}
 	return nil
 }
