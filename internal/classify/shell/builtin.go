@@ -400,18 +400,42 @@ func envSplit(c *call, ws []word) source {
 	if strings.Contains(text, hole) || strings.ContainsAny(text, "$\\") {
 		c.cm.unknown("splits a text that isn't understood")
 	}
-	// Its quotes are those of a shell; words of it are arguments of env again.
-	sc := c.sc.fork()
-	f, err := parse(strings.NewReplacer(hole, "", ";", `\;`, "&", `\&`, "|", `\|`, "<", `\<`, ">", `\>`, "(", `\(`, ")", `\)`, "`", "\\`", "#", `\#`, "\n", " ").Replace(text))
-	if err != nil {
-		c.cm.unknown("splits a text that isn't understood")
-		return source{}
-	}
 	words := []word{{text: "env"}}
-	for _, s := range f.Stmts {
-		for _, w := range callWords(s) {
-			words = append(words, c.a.fields(sc, w)...)
-		}
+	for _, w := range splitEnv(strings.ReplaceAll(text, hole, "")) {
+		words = append(words, word{text: w})
 	}
 	return c.inner(append(words, rest...), c.in)
+}
+
+// splitEnv splits as env -S does, for texts without variables and escapes; its caller says where there are some.
+func splitEnv(text string) []string {
+	var out []string
+	var cur strings.Builder
+	begun, quote := false, byte(0)
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quote != 0 && c == quote:
+			quote = 0
+		case c == '\\' && i+1 < len(text):
+			i++
+			cur.WriteByte(text[i])
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote, begun = c, true
+		case quote == 0 && strings.IndexByte(" \t\n\v\f\r", c) >= 0:
+			if begun {
+				out = append(out, cur.String())
+				cur.Reset()
+			}
+			begun = false
+		case quote == 0 && !begun && c == '#':
+			return out
+		default:
+			begun = true
+			cur.WriteByte(c)
+		}
+	}
+	if begun {
+		out = append(out, cur.String())
+	}
+	return out
 }

@@ -206,10 +206,10 @@ var projectDirs = []string{"node_modules/.bin", ".venv/bin", "venv/bin", "vendor
 
 // programName is the name in the tables of a command word, or "" for a program of nobody knows what.
 func programName(text string) string {
-	dir, base := path.Split(text)
-	if dir == "" {
+	if !strings.Contains(text, "/") {
 		return text
 	}
+	dir, base := path.Split(path.Clean(text))
 	dir = strings.TrimSuffix(dir, "/")
 	if strings.Contains(systemDirs, " "+dir+" ") {
 		return base
@@ -295,8 +295,8 @@ func (c *call) shell(text word, args []word, in source) source {
 	sc := c.sc.fork()
 	sc.via = append(slices.Clone(c.sc.via), c.cm.verb)
 	sc.args, sc.stdin = args, in
-	if sc.args == nil {
-		sc.args = []word{}
+	if len(args) == 0 || slices.ContainsFunc(args, func(w word) bool { return w.multi || w.glob }) {
+		sc.args = nil // nobody knows which is which
 	}
 	return c.a.script(text.text, sc)
 }

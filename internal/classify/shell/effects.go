@@ -144,6 +144,8 @@ func (c *call) write(w word) {
 			c.cm.add(writeWhy(k), k)
 		}
 		c.a.writes = append(c.a.writes, w.show())
+	} else {
+		c.cm.harmless = or(c.cm.harmless, "nothing is kept of it")
 	}
 	if w.hole && (w.multi || strings.HasPrefix(w.text, hole)) {
 		c.cm.add("which file it writes only the shell will know", action.Unknown)

@@ -10,21 +10,6 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// callWords are the words of a statement that is one simple command.
-func callWords(s *syntax.Stmt) [][]*syntax.Word {
-	if c, ok := s.Cmd.(*syntax.CallExpr); ok {
-		var out [][]*syntax.Word
-		for _, as := range c.Assigns {
-			if as.Name != nil && as.Value != nil {
-				w := &syntax.Word{Parts: append([]syntax.WordPart{&syntax.Lit{Value: as.Name.Value + "="}}, as.Value.Parts...)}
-				out = append(out, []*syntax.Word{w})
-			}
-		}
-		return append(out, c.Args)
-	}
-	return nil
-}
-
 // runShell is a shell as a program: -c with a text, a script file, or a text that flows in.
 func runShell(c *call) source {
 	posix := !slices.Contains([]string{"fish", "csh", "tcsh", "pwsh", "powershell", "nu", "elvish", "xonsh"}, c.cm.verb)

@@ -110,7 +110,7 @@ func (c *call) sends(urls []word, sends bool, method string, loud bool) bool {
 			net = true
 		}
 		c.host(host)
-		if loud && local {
+		if loud {
 			kinds = append(kinds, action.NetFetch)
 		}
 		why := "fetches from the network"

@@ -116,10 +116,10 @@ func partMatches(rule, part string, wild, inside bool) bool {
 	if !wild || !strings.ContainsAny(part, "*?[") {
 		return strings.EqualFold(rule, part) // file systems that ignore case
 	}
-	if strings.Trim(part, "*") == "" {
+	if len(strings.Trim(part, "*?")) < 2 {
 		return inside // "*" alone finds no dot file; in a directory that is named it does
 	}
-	ok, err := path.Match(part, strings.NewReplacer("*", "x", "?", "x").Replace(rule))
+	ok, err := path.Match(part, strings.NewReplacer("*", "\x01", "?", "\x01").Replace(rule))
 	return err != nil || ok
 }
 

@@ -52,6 +52,9 @@ func (a *analyzer) top(c Context) *scope {
 	return sc
 }
 
+// maxValue is the longest value that is followed: x=$x$x doubles.
+const maxValue = 16 << 10
+
 func (sc *scope) fork() *scope {
 	n := *sc
 	n.vars, n.funcs, n.aliases = maps.Clone(sc.vars), maps.Clone(sc.funcs), maps.Clone(sc.aliases)
@@ -62,6 +65,9 @@ func (sc *scope) fork() *scope {
 func (sc *scope) set(name string, v value) {
 	if name == "IFS" {
 		sc.ifs = true
+	}
+	if len(v.word.text) > maxValue || len(v.array) > maxValue/16 {
+		v = unknownValue()
 	}
 	sc.vars[name] = v
 }
@@ -132,7 +138,6 @@ func (sc *scope) lookup(name string) value {
 		if n := int(name[0] - '1'); n < len(sc.args) {
 			return value{word: sc.args[n]}
 		}
-		return value{}
 	}
 	return unknownValue()
 }

@@ -108,8 +108,26 @@ func refuse(text string) string {
 		return "holds a NUL byte"
 	case !utf8.ValidString(text):
 		return "is not UTF-8"
+	case tooDeep(text):
+		return "is nested too deeply"
 	}
 	return ""
+}
+
+// tooDeep bounds the parser's work. It counts brackets in quotes too: a text with that many is nobody's.
+func tooDeep(text string) bool {
+	depth := 0
+	for i := range len(text) {
+		switch text[i] {
+		case '(', '{', '[':
+			if depth++; depth > 300 {
+				return true
+			}
+		case ')', '}', ']':
+			depth = max(depth-1, 0)
+		}
+	}
+	return false
 }
 
 func tooLong() string { return fmt.Sprintf("longer than %d KiB", maxBytes>>10) }

@@ -8,6 +8,24 @@ import (
 	"github.com/assenthq/assent/action"
 )
 
+// pass is cat: what flows in flows on.
+func pass(c *call, ws []word) source {
+	if len(ws) == 0 && len(c.opts) == 0 {
+		c.cm.add("reads what it is given", action.DataRead)
+		return c.in
+	}
+	return c.role("R", ws)
+}
+
+// tee writes what flows through.
+func tee(c *call, ws []word) source {
+	c.cm.add("reads what it is given", action.DataRead)
+	for _, w := range ws {
+		c.write(w)
+	}
+	return c.in
+}
+
 // grep reads; with -r all below.
 func grep(c *call, ws []word) source {
 	recursive := c.has("r", "R", "recursive", "dereference-recursive") || slices.Contains([]string{"rg", "ag", "ack"}, c.cm.verb)
@@ -77,6 +95,9 @@ func dd(c *call, ws []word) source {
 
 func printenv(c *call, ws []word) source {
 	c.cm.add("prints variables", action.DataRead)
+	if len(ws) == 0 {
+		c.cm.add("prints variables, and what is secret in them", action.SecretAccess)
+	}
 	for _, w := range ws {
 		if !w.known() || secretName(w.text) {
 			c.cm.add("prints a variable whose name says that it holds a secret", action.SecretAccess)

@@ -96,10 +96,10 @@ aws | region profile output query endpoint-url color ca-bundle cli-read-timeout 
  rds generate-db-auth-token : secret
  redshift get-cluster-credentials* : secret
  ec2 get-password-data|get-console-* : secret
+ ec2 describe*|get*|search*|list* : read
  ec2 terminate-instances|delete-*|release-*|deregister-* : destroy
  ec2 authorize-*|revoke-*|modify-security-group*|*-security-group*|*-route*|*-vpc*|*-subnet*|*-network-*|*-internet-gateway|*-nat-gateway|*-address*|*-peering*|*-transit-* : network infra
  ec2 run-instances|create-*|allocate-*|import-* : create
- ec2 describe*|get*|search*|list* : read
  ec2 modify-snapshot-attribute|modify-image-attribute : priv export
  ec2 : infra
  ec2-instance-connect : session ident

@@ -2,7 +2,8 @@ package shell
 
 // devTools build, test, check and format the working copy, and manage its packages.
 const devTools = `
-go | C
+go + | C run bench count timeout p tags covermode coverpkg cpu fuzz fuzztime list skip parallel vet
+ -coverprofile -cpuprofile -memprofile -blockprofile -mutexprofile -trace -outputdir : OUT
  -toolexec --toolexec -exec --exec -overlay --overlay -vettool --vettool -modfile -gccgoflags -ldflags=*extld* : ? =
  -o : OUT
  version|env|list|doc|help|bug : GOENV

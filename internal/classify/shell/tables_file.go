@@ -2,7 +2,9 @@ package shell
 
 // fileTools read, write and show files. Their options are those of GNU and BSD.
 const fileTools = `
-cat tac nl rev fold fmt expand unexpand column pr od hexdump hd xxd strings cut tr uniq comm join paste cmp look bat batcat zcat bzcat xzcat zstdcat gzcat iconv base32 base64 basenc uudecode ~ | n w s b d f c t A j N l L m v e i g p
+cat |
+ : PASS
+bat batcat tac nl rev fold fmt expand unexpand column pr od hexdump hd xxd strings cut tr uniq comm join paste cmp look zcat bzcat xzcat zstdcat gzcat iconv base32 base64 basenc uudecode ~ | n w s b d f c t A j N l L m v e i g p
  : R
 head tail ~ | n c
  : R
@@ -107,7 +109,7 @@ fallocate | l o length offset
  -p -d -z -c --punch-hole --collapse-range --zero-range : delete
  : W
 tee |
- : W
+ : TEE
 sponge |
  : W
 dd |
@@ -158,8 +160,7 @@ cpio pax |
 md5 ~ |
  : read
 printenv |
- * : PRINTENV
- : read secret
+ : PRINTENV
 locate plocate mlocate ~ | d n
  : read
 fd fdfind | d t e E g max-depth type extension exclude size changed-within max-results c color j threads S

@@ -60,13 +60,23 @@ const maxBraces = 64
 
 // braces expands {a,b}. Sequences and large ones become a hole.
 func (a *analyzer) braces(w *syntax.Word) []*syntax.Word {
+	open := 0
+	for _, p := range w.Parts {
+		if l, ok := p.(*syntax.Lit); ok {
+			open += strings.Count(l.Value, "{")
+		}
+	}
+	unknown := []*syntax.Word{{Parts: []syntax.WordPart{&syntax.ParamExp{Param: &syntax.Lit{Value: "?brace"}}}}}
+	if open > maxBraces {
+		return unknown
+	}
 	cp := *w
-	if !syntax.SplitBraces(&cp) {
+	if open == 0 || !syntax.SplitBraces(&cp) {
 		return []*syntax.Word{w}
 	}
 	out, ok := expandBraces(cp.Parts)
 	if !ok {
-		return []*syntax.Word{{Parts: []syntax.WordPart{&syntax.ParamExp{Param: &syntax.Lit{Value: "?brace"}}}}}
+		return unknown
 	}
 	words := make([]*syntax.Word, len(out))
 	for i, parts := range out {
@@ -196,6 +206,7 @@ func (f *fielder) arithm(p *syntax.ArithmExp) {
 		f.put("0") // some number
 		return
 	}
+	f.a.command([]word{{text: "$(("}}, f.sc.via).unknown("arithmetic on a text that only the shell knows may run it")
 	f.hole(false)
 }
 
@@ -270,7 +281,12 @@ func (f *fielder) lit(s string) {
 			f.cur.glob = f.cur.glob || c != '[' || strings.Contains(s[i:], "]")
 			f.put(s[i : i+1])
 		default:
-			f.put(s[i : i+1])
+			n := strings.IndexAny(s[i:], `\*?[`)
+			if n < 0 {
+				n = len(s) - i
+			}
+			f.put(s[i : i+n])
+			i += n - 1
 		}
 	}
 }

@@ -95,6 +95,10 @@ func special(role string) func(*call, []word) source {
 		return ssh
 	case "SSHOPT":
 		return sshOption
+	case "PASS":
+		return pass
+	case "TEE":
+		return tee
 	case "GREP":
 		return grep
 	case "FD":
@@ -200,7 +204,9 @@ func sudoShell(c *call, _ []word) source {
 
 func flock(c *call, ws []word) source {
 	if len(ws) > 0 {
-		c.write(ws[0])
+		if c.write(ws[0]); len(ws) > 2 && (ws[1].text == "-c" || ws[1].text == "--command") {
+			return c.shell(ws[2], nil, c.in)
+		}
 		return c.inner(ws[1:], c.in)
 	}
 	return source{}
