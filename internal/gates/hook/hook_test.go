@@ -18,6 +18,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/classify/mcp"
+	"github.com/assenthq/assent/internal/gates/command"
 	"github.com/assenthq/assent/internal/gates/hook"
 )
 
@@ -100,7 +101,11 @@ func newGate(t testing.TB, d *desk) *hook.Gate {
 			return d, "cred_" + bearer, func() {}, nil
 		},
 		Command: func(script, dir string) *action.Action {
-			return &action.Action{Kinds: []action.Kind{action.Execute}, Verb: "sh", Title: "run", Statement: script, Payload: []byte(script), State: map[string]string{"dir": dir}}
+			c := &command.Command{Script: script, Dir: dir}
+			if c.Check() != nil {
+				return nil
+			}
+			return command.Describe(c)
 		},
 		MCP: tools, Log: slog.New(slog.DiscardHandler),
 	})
