@@ -171,7 +171,7 @@ func readKinds(paths []string) []action.Kind {
 	out := []action.Kind{action.DataRead}
 	for _, p := range paths {
 		out = append(out, shell.ReadKinds(p)...)
-		out = append(out, shell.ReadKinds(strings.TrimRight(p, "*"))...) // .env*
+		out = append(out, shell.ReadKinds(strings.TrimRight(p, "*"))...)           // .env*
 		if base := path.Base(p); len(base) > 1 && base[0] == '.' && base != ".." { // a directory of one program's settings
 			for _, name := range []string{"credentials", "config", "config.json", "token"} {
 				out = append(out, shell.ReadKinds(path.Join(p, name))...)
