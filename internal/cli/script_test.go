@@ -71,7 +71,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus, "until": cmdUntil, "start": cmdStart, "waitfor": cmdWaitFor, "signal": cmdSignal, "ended": cmdEnded,
-			"capture": cmdCapture, "house": cmdHouse, "serve": cmdServe, "psql": cmdPSQL, "provoke": cmdProvoke, "sqlite": cmdSQLite, "evil": cmdEvil, "harmless": cmdHarmless, "taken": cmdTaken, "receiver": cmdReceiver,
+			"capture": cmdCapture, "house": cmdHouse, "serve": cmdServe, "psql": cmdPSQL, "provoke": cmdProvoke, "sqlite": cmdSQLite, "evil": cmdEvil, "harmless": cmdHarmless, "taken": cmdTaken, "receiver": cmdReceiver, "toolserver": cmdToolServer, "listtools": cmdListTools,
 			"tty": cmdTTY, "screen": cmdScreen, "keys": cmdKeys, "resize": cmdResize, "left": cmdLeft,
 		},
 	})

@@ -116,7 +116,10 @@ func describeCall(ctx context.Context, g *Guard, c *call, m *message) (*action.A
 		return nil, r
 	}
 	c.tool = t
-	j := g.judge.Tool(g.classed, t.Definition, arguments)
+	g.mu.Lock()
+	classed := g.classed
+	g.mu.Unlock()
+	j := g.judge.Tool(classed, t.Definition, arguments)
 	a := g.action(orElse(j.Verb, "call"), orElse(j.Target, name))
 	a.Kinds, a.Title, a.Shape, a.Reversible, a.Routine, a.Columns = j.Kinds, j.Title, j.Shape, j.Reversible, j.Routine, j.Columns
 	switch {

@@ -258,6 +258,7 @@ func (g *Guard) harmless(ctx context.Context, c *call, m *message, raw []byte) [
 	case "initialize":
 		g.mu.Lock()
 		g.version, g.declared = text(m.result, "protocolVersion"), member(c.asked, "capabilities")
+		g.classed.Told = text(member(m.result, "serverInfo"), "name")
 		g.mu.Unlock()
 	case "tools/list":
 		first := member(c.asked, "cursor") == nil
