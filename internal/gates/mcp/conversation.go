@@ -21,7 +21,9 @@ type conversation struct {
 	gate       *Gate
 	server     *Server
 	guard      *Guard
-	up         conn
+	up         conn // nil where hub is not
+	hub        *hub
+	within     *conversation // that of the hub which it is a part of
 	session    gate.Session
 	credential string
 	id         string             // as the client knows it; "" for one request
@@ -56,8 +58,12 @@ type outcome struct {
 // exchange takes one message of the client and gives it what follows.
 func (v *conversation) exchange(ctx context.Context, raw []byte, head http.Header, out taker) outcome {
 	m, err := read(raw)
+	if v.hub != nil && err == nil {
+		return v.hub.exchange(ctx, m, head, out)
+	}
 	if err != nil {
-		return answered(v.guard.unreadable(ctx, err).Answer)
+		v.session.Refused(ctx, "a message that can't be read: "+err.Error())
+		return answered(unreadable(err))
 	}
 	if v.answersUs(m) {
 		return outcome{}
@@ -207,6 +213,9 @@ func (v *conversation) relay(ctx context.Context, s stream, c *call, out taker) 
 
 // listen passes on what belongs to no request, until either side ends it.
 func (v *conversation) listen(ctx context.Context, last string, head http.Header, open func(), out taker) error {
+	if v.hub != nil {
+		return v.hub.listen(ctx, last, head, open, out)
+	}
 	s, err := v.up.listen(ctx, last, head)
 	if err != nil {
 		return err
@@ -324,6 +333,9 @@ func (v *conversation) answersUs(m *message) bool {
 
 // begun says that the server has taken the client's initialize.
 func (v *conversation) begun() bool {
+	if v.hub != nil {
+		return v.hub.begun()
+	}
 	v.guard.mu.Lock()
 	defer v.guard.mu.Unlock()
 	return v.guard.version != ""
@@ -350,7 +362,7 @@ func (v *conversation) use() (func(), bool) {
 			v.timer = time.AfterFunc(v.gate.idle, v.close)
 		default: // of one request, and of what it left to be done
 			v.over = true
-			v.guard.Close()
+			v.closeGuards()
 			v.stop()
 			v.release()
 		}
@@ -360,6 +372,9 @@ func (v *conversation) use() (func(), bool) {
 // keep lets what a request began outlast it. The context ends with the
 // conversation, and with the session of its credential.
 func (v *conversation) keep() (context.Context, func()) {
+	if v.within != nil {
+		return v.within.keep()
+	}
 	done, ok := v.use()
 	if !ok {
 		ctx, stop := context.WithCancel(v.ctx)
@@ -391,11 +406,26 @@ func (v *conversation) close() {
 	v.mu.Unlock()
 	v.gate.forget(v)
 	v.stop()
+	defer v.release()
+	if v.hub != nil {
+		v.hub.close()
+		return
+	}
 	v.guard.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	v.up.end(ctx)
-	v.release()
+}
+
+// closeGuards ends a conversation of one request, whose way to the server is others' too.
+func (v *conversation) closeGuards() {
+	if v.hub == nil {
+		v.guard.Close()
+		return
+	}
+	for _, p := range v.hub.parts {
+		p.guard.Close()
+	}
 }
 
 // compact takes line ends out of a message for transports of lines.

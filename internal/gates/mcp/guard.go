@@ -109,14 +109,14 @@ func drop() Step { return Step{} }
 func (g *Guard) Client(ctx context.Context, raw []byte, held func(gate.Held)) Step {
 	m, err := read(raw)
 	if err != nil {
-		return g.unreadable(ctx, err)
+		g.session.Refused(ctx, "a message that can't be read: "+err.Error())
+		return Step{Answer: unreadable(err)}
 	}
 	return g.client(ctx, m, held, func() {})
 }
 
-func (g *Guard) unreadable(ctx context.Context, err error) Step {
-	g.session.Refused(ctx, "a message that can't be read: "+err.Error())
-	return Step{Answer: fail(nil, codeParse, "refused: "+err.Error()+"; send one JSON-RPC message at a time")}
+func unreadable(err error) []byte {
+	return fail(nil, codeParse, "refused: "+err.Error()+"; send one JSON-RPC message at a time")
 }
 
 // client judges a message that was read. opened is called once a request has its

@@ -90,6 +90,8 @@ func (g *Gate) route(path string) *Server {
 		return g.server(name)
 	case path == "/mcp" && len(g.servers) == 1:
 		return g.servers[0]
+	case path == "/mcp":
+		return g.joined
 	}
 	return nil
 }

@@ -90,6 +90,7 @@ type Gate struct {
 	pins     Pins
 	pauser   Pauser
 	servers  []*Server
+	joined   *Server // stands for all of them together
 	sessions *gate.Sessions
 	o        Config
 	idle     time.Duration
@@ -126,6 +127,7 @@ func New(o Config) (*Gate, error) {
 		name: o.Name, judge: o.Judge, pins: o.Pins, pauser: o.Pauser, o: o, idle: o.Idle, log: o.Log,
 		sessions: gate.NewSessions(o.Authority, o.Idle), open: map[string]*conversation{}, catalogs: map[catalogKey]*catalog{}, children: map[catalogKey]*local{}, foreign: map[[32]byte]foreignToken{},
 	}
+	g.joined = &Server{}
 	for i := range o.Servers {
 		s := o.Servers[i]
 		if err := s.complete(); err != nil {
@@ -233,18 +235,17 @@ func (g *Gate) begin(ctx context.Context, in *caller, s *Server, kept bool) (*co
 func (g *Gate) beginAt(ctx context.Context, in *caller, s *Server, kept bool, start func() (pipe, error), command string) (*conversation, error) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	v := &conversation{gate: g, server: s, credential: in.credential, ctx: run, stop: stop, release: in.release, session: in.session}
-	if start != nil {
-		v.up = &local{start: start, ended: func() { go v.close() }}
-	} else {
-		v.up = g.reach(v, kept)
+	if kept {
+		v.id = sessionID + rand.Text()
 	}
-	v.guard = &Guard{session: in.session, server: s.Name, place: "mcp:" + g.name + "/" + s.Name, classed: s.Tools, others: s.Untrusted, judge: g.judge, ask: v.askServer, command: command}
+	if s == g.joined {
+		g.join(v, kept)
+	} else {
+		g.equip(v, kept, start, command)
+	}
 	if !kept {
-		v.guard.tools, v.guard.fresh = g.catalog(in.credential, s), time.Minute
 		return v, nil
 	}
-	v.guard.tools = newCatalog(s.Name, g.pins)
-	v.id = sessionID + rand.Text()
 	if err := g.keep(v); err != nil {
 		stop()
 		return nil, err
@@ -257,6 +258,22 @@ func (g *Gate) beginAt(ctx context.Context, in *caller, s *Server, kept bool, st
 		}
 	}()
 	return v, nil
+}
+
+// equip gives a conversation its way to the server and its guard.
+func (g *Gate) equip(v *conversation, kept bool, start func() (pipe, error), command string) {
+	s := v.server
+	if start != nil {
+		v.up = &local{start: start, ended: func() { go v.close() }}
+	} else {
+		v.up = g.reach(v, kept)
+	}
+	v.guard = &Guard{session: v.session, server: s.Name, place: "mcp:" + g.name + "/" + s.Name, classed: s.Tools, others: s.Untrusted, judge: g.judge, ask: v.askServer, command: command}
+	if kept {
+		v.guard.tools = newCatalog(s.Name, g.pins)
+	} else {
+		v.guard.tools, v.guard.fresh = g.catalog(v.credential, s), time.Minute
+	}
 }
 
 // sessionID begins the ids of conversations.

@@ -176,9 +176,9 @@ func (k *socket) run(v *conversation) {
 				}
 			})
 			<-t.begun
-			if _, remotely := v.up.(*remote); remotely && !listening && err == nil && m.method == "notifications/initialized" {
+			if _, here := v.up.(*local); !here && !listening && err == nil && m.method == "notifications/initialized" {
 				listening = true
-				work.Go(func() { _ = v.listen(ctx, "", v.heads(&message{}), func() {}, k) })
+				work.Go(func() { _ = v.listen(ctx, "", head, func() {}, k) })
 			}
 		default:
 			return
@@ -240,9 +240,12 @@ func (p *socketPipe) close() { p.k.close() }
 // heads are the headers of streamable HTTP for a message that came without any.
 func (v *conversation) heads(m *message) http.Header {
 	h := http.Header{}
-	v.guard.mu.Lock()
-	version := v.guard.version
-	v.guard.mu.Unlock()
+	version := ""
+	if v.guard != nil {
+		v.guard.mu.Lock()
+		version = v.guard.version
+		v.guard.mu.Unlock()
+	}
 	if said := text(member(m.params, "_meta"), metaVersion); said != "" {
 		version = said
 	}

@@ -35,8 +35,8 @@ type Tunnel struct {
 	idle chan struct{} // told when there are none
 }
 
-// Run joins them until the client, the server or the gate ends. Requests that
-// are without an answer then get an error.
+// Run joins them until the client or the server ends. Once the gate has ended, each
+// request is answered by an error.
 func (t *Tunnel) Run(ctx context.Context) error {
 	t.open, t.idle = map[string][]byte{}, make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(ctx)
@@ -79,13 +79,11 @@ func (t *Tunnel) Run(ctx context.Context) error {
 				return err
 			}
 			t.note(line)
-			if err := k.write(frameClient, line); err != nil {
-				t.fail("Assent can't be reached, so nothing passes")
-				return fmt.Errorf("the gate is gone: %w", err)
+			if k.write(frameClient, line) != nil {
+				k.close() // take says why
 			}
 		case err := <-ended:
-			t.fail("Assent can't be reached, so nothing passes")
-			return err
+			return t.refuse(ctx, lines, err)
 		case <-ctx.Done():
 			t.fail("the server has ended")
 			return errors.New("the server has ended")
@@ -269,13 +267,13 @@ func (t *Tunnel) fail(why string) {
 // refuse answers the client's requests by errors, for as long as it asks.
 func (t *Tunnel) refuse(ctx context.Context, lines <-chan []byte, why error) error {
 	for {
+		t.fail("Assent lets nothing pass: " + why.Error())
 		select {
 		case line, more := <-lines:
 			if !more {
 				return why
 			}
 			t.note(line)
-			t.fail("Assent lets nothing pass: " + why.Error())
 		case <-ctx.Done():
 			return why
 		}
