@@ -151,6 +151,9 @@ type Outcome struct {
 	// Untrusted says that the reply brought content that others wrote ("web
 	// page", "mail", "issue"): whoever reads it may be told what to do by it.
 	Untrusted string
+	// Kept names what is kept of it beside the log, such as a terminal's
+	// recording, and KeptDigest is the SHA-256 of that, in hex.
+	Kept, KeptDigest string
 }
 
 // OutcomeState is one of Executed, Failed, Unknown, NotRun.

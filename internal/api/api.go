@@ -56,10 +56,11 @@ type Options struct {
 	Changes     Changes
 	Standings   Standings
 	Glass       Glass
-	Rules       Rules    // nil: groups and settings are the configuration's alone
-	Pins        Pins     // of tools of MCP servers; nil: none are kept
-	Channels    Channels // nil: nobody is told but in the console
-	Hooks       Hooks    // nil: coding agents' hooks are not answered
+	Rules       Rules      // nil: groups and settings are the configuration's alone
+	Recordings  Recordings // nil: no terminals are recorded
+	Pins        Pins       // of tools of MCP servers; nil: none are kept
+	Channels    Channels   // nil: nobody is told but in the console
+	Hooks       Hooks      // nil: coding agents' hooks are not answered
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.
 	ApplyPolicy func(ctx context.Context, files map[string]string, p change.Proposal) (change.Entry, error)
 	Audit       audit.Reader

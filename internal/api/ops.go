@@ -107,6 +107,10 @@ func operations() map[string]*operation {
 		{id: "releaseTool", method: "POST", path: "/v1/tools/{id}/release", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to rely on a held definition: another administrator must allow it"},
 		{id: "holdTool", method: "POST", path: "/v1/tools/{id}/hold", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Refuse calls of a tool, at once"},
 
+		{id: "listRecordings", method: "GET", path: "/v1/recordings", scopes: []string{read, admin}, tag: forPeople, summary: "What terminals showed, newest first"},
+		{id: "getRecording", method: "GET", path: "/v1/recordings/{id}", scopes: []string{read, admin}, stream: true, tag: forPeople, summary: "One recording, and whether its file is still what the log says"},
+		{id: "getCast", method: "GET", path: "/v1/recordings/{id}/cast", scopes: []string{read, admin}, stream: true, tag: forPeople, summary: "The recording itself, as asciicast version 2"},
+
 		{id: "listPasskeys", method: "GET", path: "/v1/passkeys", scopes: []string{review, read, admin}, tag: forPeople, summary: "Your passkeys; administrators see everybody's"},
 		{id: "revokePasskey", method: "DELETE", path: "/v1/passkeys/{id}", scopes: []string{review, admin}, status: 204, tag: forPeople, summary: "End a passkey for good: what it approved and did not run yet no longer runs"},
 
@@ -195,6 +199,9 @@ func (s *server) register() {
 	add(s, ops["changeGroup"], s.changeGroup)
 	add(s, ops["listSettings"], s.listSettings)
 	add(s, ops["changeSettings"], s.changeSettings)
+	add(s, ops["listRecordings"], s.listRecordings)
+	add(s, ops["getRecording"], s.getRecording)
+	add(s, ops["getCast"], s.getCast)
 	add(s, ops["listTools"], s.listTools)
 	add(s, ops["getTool"], s.getTool)
 	add(s, ops["releaseTool"], s.releaseTool)

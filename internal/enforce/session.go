@@ -396,6 +396,9 @@ func (p *permit) outcome(o gate.Outcome, masked map[string]int64) {
 	if o.Untrusted != "" {
 		d = d.with("untrusted", cut(o.Untrusted, 100))
 	}
+	if o.Kept != "" {
+		d = d.with("kept", o.Kept).with("kept_sha256", o.KeptDigest)
+	}
 	*r = audit.Record{
 		Type: audit.TypeOutcome, Actor: p.seen.chain[0], Gate: p.j.where.Gate, Session: p.j.where.Session,
 		Outcome: string(o.State), Rows: &p.count, Masked: masked, Kinds: r.Kinds[:0], Previous: p.j.asked,

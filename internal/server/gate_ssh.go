@@ -13,6 +13,7 @@ import (
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/actors"
 	"github.com/assenthq/assent/internal/gates/ssh"
+	"github.com/assenthq/assent/internal/recording"
 	gossh "golang.org/x/crypto/ssh"
 )
 
@@ -32,10 +33,11 @@ type SSHHostConfig struct {
 
 // SSHConfig says who comes in how at an ssh gate.
 type SSHConfig struct {
-	Keys     []SSHKeyConfig `yaml:"keys" doc:"Public keys that stand for an actor, beside tokens."`
-	UserCA   []string       `yaml:"user_ca" doc:"Public keys of authorities whose user certificates count: a principal names the actor."`
-	CertLife time.Duration  `yaml:"certificate_life" doc:"Longest life that such a certificate may have." default:"24h"`
-	AllowEnv []string       `yaml:"allow_env" doc:"Environment variables that agents may set; * at the end stands for anything. Locales must be of UTF-8." default:"LANG, LC_*"`
+	Keys      []SSHKeyConfig `yaml:"keys" doc:"Public keys that stand for an actor, beside tokens."`
+	UserCA    []string       `yaml:"user_ca" doc:"Public keys of authorities whose user certificates count: a principal names the actor."`
+	CertLife  time.Duration  `yaml:"certificate_life" doc:"Longest life that such a certificate may have." default:"24h"`
+	Terminals string         `yaml:"terminals" doc:"recorded, where policy or people permit session.open, or refused." default:"recorded"`
+	AllowEnv  []string       `yaml:"allow_env" doc:"Environment variables that agents may set; * at the end stands for anything. Locales must be of UTF-8." default:"LANG, LC_*"`
 }
 
 // An SSHKeyConfig is one public key of an actor.
@@ -70,6 +72,9 @@ func (k *checker) sshGate(at string, g *GateConfig) {
 		if _, err := publicKey(ca); err != nil {
 			k.fail(fmt.Sprintf("%s.ssh.user_ca[%d]", at, i), err.Error(), "for example ssh-ed25519 AAAA… comment")
 		}
+	}
+	if t := g.SSH.Terminals; t != "" && t != "recorded" && t != "refused" {
+		k.fail(at+".ssh.terminals", fmt.Sprintf("%q", t), "write recorded or refused")
 	}
 	if g.SSH.CertLife < 0 {
 		k.fail(at+".ssh.certificate_life", "is negative", "leave it out for 24h")
@@ -163,7 +168,11 @@ func sshGate(s *Server, g *GateConfig) (runningGate, error) {
 	if err != nil {
 		return runningGate{}, err
 	}
-	cfg := ssh.Config{Name: g.Name, HostKey: key, Refused: s.refusedAt(g), Log: s.log}
+	var recordings *recording.Store
+	if g.SSH == nil || g.SSH.Terminals != "refused" {
+		recordings = s.recordings
+	}
+	cfg := ssh.Config{Name: g.Name, HostKey: key, Recordings: recordings, Refused: s.refusedAt(g), Log: s.log}
 	for i := range g.Hosts {
 		h, err := s.sshHost(g, &g.Hosts[i])
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assenthq/assent/client"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/gates/ssh/sshdtest"
 	"github.com/assenthq/assent/internal/identity"
@@ -280,5 +282,73 @@ gates:
 	}
 	if isPort("65536") || !isPort("22") {
 		t.Error("ports")
+	}
+}
+
+// A terminal waits for people, and its recording is held against the log.
+func TestSSHRecordings(t *testing.T) {
+	b := newSSHBench(t, "")
+	c, err := b.dial(gossh.Password(b.token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	s, err := c.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RequestPty("xterm", 30, 100, nil); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		out, err := s.Output("echo card 4111 1111 1111 1111")
+		if strings.Contains(string(out), "4111") {
+			err = fmt.Errorf("the terminal shows %q", out)
+		}
+		done <- err
+	}()
+	a := b.waiting(1)[0]
+	b.approve(a)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	operator, err := ReadOperator(b.cfg.DataDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := client.New(operator.URL, operator.Token, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := api.Recordings(t.Context())
+	if err != nil || len(list) != 1 || list[0].Actor != "agent:worker" || list[0].Resource != "ssh:bastion/web1" || list[0].Subject != "person:dana" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	var one *client.Recording
+	eventually(t, "the outcome's record", func() bool {
+		one, err = api.Recording(t.Context(), list[0].ID)
+		return err == nil && one.Intact != nil
+	})
+	if !*one.Intact {
+		t.Errorf("%+v", one)
+	}
+	r, err := api.Cast(t.Context(), one.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cast, err := io.ReadAll(r)
+	if _ = r.Close(); err != nil || !bytes.Contains(cast, []byte("card ")) || bytes.Contains(cast, []byte("4111 1111")) {
+		t.Errorf("%s, %v", cast, err)
+	}
+	file := filepath.Join(b.cfg.DataDir(), "recordings", one.ID+".cast")
+	if err := os.WriteFile(file, bytes.Replace(cast, []byte("card"), []byte("cart"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if one, err = api.Recording(t.Context(), one.ID); err != nil || one.Intact == nil || *one.Intact {
+		t.Errorf("a recording that was changed: %+v, %v", one, err)
+	}
+	if _, err := api.Cast(t.Context(), "rec_aaaaaaaaaaaaaaaa"); !client.Is(err, "not-found") {
+		t.Errorf("%v", err)
 	}
 }

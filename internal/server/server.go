@@ -46,6 +46,7 @@ import (
 	"github.com/assenthq/assent/internal/people"
 	"github.com/assenthq/assent/internal/pins"
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/recording"
 	"github.com/assenthq/assent/internal/rules"
 	"github.com/assenthq/assent/internal/scim"
 	"github.com/assenthq/assent/internal/sealed"
@@ -98,13 +99,14 @@ type Server struct {
 	handler   http.Handler
 	registry  *prometheus.Registry
 
-	workloads *workload.Verifier
-	actors    *actors.Registry
-	look      chan struct{} // wakes cutLoop
-	door      *actors.Door
-	exchange  *actors.Desk
-	sshKeys   *actors.SSHKeys
-	clients   *workload.Certificates // nil: no client certificate counts
+	workloads  *workload.Verifier
+	actors     *actors.Registry
+	look       chan struct{} // wakes cutLoop
+	door       *actors.Door
+	exchange   *actors.Desk
+	sshKeys    *actors.SSHKeys
+	recordings *recording.Store
+	clients    *workload.Certificates // nil: no client certificate counts
 
 	pauseKey []byte // seals what clients of gates bring back for what waits
 
@@ -152,6 +154,9 @@ func (s *Server) make(ctx context.Context) error {
 		}
 	}
 	var err error
+	if s.recordings, err = recording.Open(filepath.Join(data, "recordings")); err != nil {
+		return err
+	}
 	if s.detect, err = detect.New(detect.Options{Columns: classes(s.cfg.Columns)}); err != nil {
 		return fmt.Errorf("configuration, columns: %w", err)
 	}
@@ -323,7 +328,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	rest, err := api.New(api.Options{
 		Hooks:     s.hooks,
 		Commands:  s.commands,
-		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins,
+		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins, Recordings: s.recordings,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,

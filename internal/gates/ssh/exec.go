@@ -20,12 +20,17 @@ import (
 // exec has a command decided, and runs it.
 func (s *session) exec(text string) {
 	a := s.command(text)
+	if s.pty != nil {
+		s.terminal(a, "exec", text)
+		return
+	}
 	permit, denied := s.ask(a, s.held)
 	if denied != nil {
 		s.refuse(denied)
 		return
 	}
-	s.runAt(permit, a, "exec", putString(nil, text))
+	r := &run{s: s, out: &output{permit: permit, raw: a.Data.Unscanned, release: func() error { return s.release(permit, a) }}}
+	s.runAt(permit, r, "exec", putString(nil, text))
 }
 
 // command is the action of running text by the login shell of the host. It is
@@ -128,8 +133,17 @@ func (s *session) release(permit gate.Permit, a *action.Action) error {
 type run struct {
 	s     *session
 	up    gossh.Channel
-	out   *output
+	out   passer
 	ended chan exit // how the host says that it ended
+	// before is sent ahead of the request, after is told how it ended; both may be nil.
+	before func(up gossh.Channel) error
+	after  func(*gate.Outcome)
+}
+
+// A passer passes on what a host sends. Its two streams share it.
+type passer interface {
+	copy(to io.Writer, from io.Reader) error
+	counted() (rows, bytes int64)
 }
 
 // exit is an exit-status or exit-signal request, as the host sent it.
@@ -139,13 +153,21 @@ type exit struct {
 }
 
 // runAt sends one request to the host and passes on what comes back.
-func (s *session) runAt(permit gate.Permit, a *action.Action, request string, payload []byte) {
+func (s *session) runAt(permit gate.Permit, r *run, request string, payload []byte) {
 	began := time.Now()
 	done := func(o gate.Outcome) {
 		o.Duration = time.Since(began)
+		if r.after != nil {
+			r.after(&o)
+		}
 		permit.Done(o)
 	}
-	r, err := s.open(permit, a)
+	err := s.open(r)
+	if err == nil && r.before != nil {
+		if err = r.before(r.up); err != nil {
+			_ = r.up.Close()
+		}
+	}
 	if err != nil {
 		done(gate.Outcome{State: gate.NotRun})
 		s.refuse(&gate.Denied{Status: gate.StatusNobody, Reason: err.Error(), Hint: "it did not run"})
@@ -165,8 +187,7 @@ func (s *session) runAt(permit gate.Permit, a *action.Action, request string, pa
 	s.setRunning(r.up)
 	defer s.setRunning(nil)
 	how, err := r.copy()
-	outcome := r.outcome(how, err)
-	done(outcome)
+	done(r.outcome(how, err))
 	var limit *gate.Denied
 	switch {
 	case errors.As(err, &limit):
@@ -183,34 +204,33 @@ func lostRun() *gate.Denied {
 }
 
 // open opens a channel at the host, with the variables that were judged.
-func (s *session) open(permit gate.Permit, a *action.Action) (*run, error) {
+func (s *session) open(r *run) error {
 	select {
 	case <-s.c.session.Cut():
-		return nil, errCut
+		return errCut
 	default:
 	}
 	if s.run.Err() != nil {
-		return nil, context.Cause(s.run)
+		return context.Cause(s.run)
 	}
 	host, err := s.c.upstream()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	up, requests, err := host.OpenChannel("session", nil)
 	if err != nil {
-		return nil, fmt.Errorf("host %s opened no session", s.c.host.Name)
+		return fmt.Errorf("host %s opened no session", s.c.host.Name)
 	}
-	r := &run{s: s, up: up, ended: make(chan exit, 1)}
-	r.out = &output{permit: permit, raw: a.Data.Unscanned, release: func() error { return s.release(permit, a) }}
+	r.s, r.up, r.ended = s, up, make(chan exit, 1)
 	go r.watch(requests)
 	for _, v := range s.env {
 		// Without an answer, as clients do: which variables a host takes is its own matter.
 		if _, err := up.SendRequest("env", false, putString(putString(nil, v.name), v.value)); err != nil {
 			_ = up.Close()
-			return nil, fmt.Errorf("host %s ended the session", s.c.host.Name)
+			return fmt.Errorf("host %s ended the session", s.c.host.Name)
 		}
 	}
-	return r, nil
+	return nil
 }
 
 func (s *session) setRunning(up gossh.Channel) {

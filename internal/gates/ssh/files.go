@@ -67,7 +67,7 @@ func (s *session) sftp() {
 		return
 	}
 	began := time.Now()
-	err := s.serveFiles(permit, a)
+	err := s.serveFiles(permit)
 	o := gate.Outcome{State: gate.Executed, Duration: time.Since(began)}
 	switch {
 	case err == nil:
@@ -87,9 +87,9 @@ func (s *session) sftp() {
 	s.refuse(&gate.Denied{Status: gate.StatusUnreadable, Reason: err.Error()})
 }
 
-func (s *session) serveFiles(look gate.Permit, a *action.Action) error {
-	r, err := s.open(look, a)
-	if err != nil {
+func (s *session) serveFiles(look gate.Permit) error {
+	r := &run{}
+	if err := s.open(r); err != nil {
 		return err
 	}
 	defer func() { _ = r.up.Close() }()

@@ -17,6 +17,7 @@ import (
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/gate/gatetest"
 	"github.com/assenthq/assent/internal/gates/ssh/sshdtest"
+	"github.com/assenthq/assent/internal/recording"
 	"go.uber.org/goleak"
 	gossh "golang.org/x/crypto/ssh"
 )
@@ -56,7 +57,11 @@ func newHouse(t *testing.T, d *sshdtest.Daemon, change ...func(*Config)) *house 
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Name: "bastion", Hosts: []*Host{h.host}, HostKey: signer, Grace: time.Second, Refused: func(_ context.Context, _ gate.Peer, detail string) {
+	recordings, err := recording.Open(filepath.Join(h.dir, "recordings"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Name: "bastion", Recordings: recordings, Hosts: []*Host{h.host}, HostKey: signer, Grace: time.Second, Refused: func(_ context.Context, _ gate.Peer, detail string) {
 		h.mu.Lock()
 		h.refused = append(h.refused, detail)
 		h.mu.Unlock()

@@ -31,11 +31,13 @@ type session struct {
 	stop      context.CancelCauseFunc // ends both
 
 	env     []variable
+	pty     *pty // that was asked for
 	started bool
 	work    sync.WaitGroup
 
 	mu      sync.Mutex
 	running gossh.Channel // at the host; owned by mu
+	resized func(size)    // tells the recording; owned by mu
 	status  bool          // an exit status was sent; owned by mu
 }
 
@@ -113,8 +115,19 @@ func (s *session) request(r *gossh.Request) (ok bool, work func()) {
 		s.c.refused("forwarding of an authentication agent")
 	case "x11-req":
 		s.c.refused("forwarding of a display")
-	case "pty-req", "shell", "window-change":
-		s.c.refused("a terminal")
+	case "pty-req":
+		return s.setTerminal(r.Payload), nil
+	case "shell":
+		if s.c.g.cfg.Recordings == nil || len(r.Payload) != 0 {
+			s.c.refused("a terminal")
+			return false, nil
+		}
+		if !s.start() {
+			return false, nil
+		}
+		return true, s.shell
+	case "window-change":
+		return s.resize(r.Payload), nil
 	case "subsystem":
 		name, err := oneString(r.Payload)
 		if err != nil || name != "sftp" {
@@ -204,7 +217,13 @@ func refusal(err error) *gate.Denied {
 }
 
 // say writes a line of ours where the client's own errors go.
-func (s *session) say(line string) { _, _ = fmt.Fprintf(s.ch.Stderr(), "assent: %s\n", line) }
+func (s *session) say(line string) {
+	end := "\n"
+	if s.pty != nil { // the client's terminal is raw
+		end = "\r\n"
+	}
+	_, _ = fmt.Fprintf(s.ch.Stderr(), "assent: %s%s", line, end)
+}
 
 // held tells the client what it waits for.
 func (s *session) held(h gate.Held) {

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/recording"
 	gossh "golang.org/x/crypto/ssh"
 )
 
@@ -37,6 +38,8 @@ type Config struct {
 	// Key returns who a public key or user certificate stands for, once its
 	// holder has proved it. nil: none stands for anybody.
 	Key func(ctx context.Context, user string, key gossh.PublicKey) (gate.Verifier, error)
+	// Recordings keeps what terminals show. nil: there are none.
+	Recordings *recording.Store
 	// Env are the environment variables that a client may set; a trailing * stands for any ending.
 	Env []string
 
