@@ -432,7 +432,7 @@ func sentence(d *gate.Denied) string {
 		b.WriteString(" Look at it here: " + d.URL)
 	}
 	if d.Status == gate.StatusPending {
-		b.WriteString(" To go on waiting, call the same tool again with exactly the same arguments: it finds this approval, and runs once it is approved. (With Assent's own tools, assent_wait waits for it.)")
+		b.WriteString(" To go on waiting, make exactly the same call again: it finds this approval, and runs once it is approved. (With Assent's own tools, assent_wait waits for it.)")
 	} else if d.Hint != "" {
 		b.WriteString(" What to do: " + d.Hint + ".")
 	}

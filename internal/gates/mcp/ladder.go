@@ -71,21 +71,25 @@ func isObject(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }
 
 // Call answers one tools/call.
 func (l *Ladder) Call(ctx context.Context, w *Waiting) []byte {
-	can := w.abilities()
 	params, was, answer := l.resume(ctx, w)
 	if answer != nil {
 		return answer
 	}
-	if can.tasks {
+	if w.abilities().tasks {
 		params = withoutTasks(orBytes(params, w.Params))
 		if l.tasks.room(w.Credential) && w.Keep != nil {
 			return l.task(ctx, w, params)
 		}
 	}
+	return l.wait(ctx, w, params, was)
+}
+
+// wait keeps a request waiting, and shows its user the approval where that can be done.
+func (l *Ladder) wait(ctx context.Context, w *Waiting, params []byte, was *state) []byte {
 	var asked func(context.Context, gate.Held) []byte
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	if can.url {
+	if w.abilities().url && (w.Version < Stateless || rounds[w.Method]) {
 		asked = func(ctx context.Context, h gate.Held) []byte {
 			if was != nil && was.Approval == h.ID || !l.first(h) {
 				return nil
@@ -102,6 +106,9 @@ func (l *Ladder) Call(ctx context.Context, w *Waiting) []byte {
 	}
 	return l.o.Poll.call(ctx, w, params, asked)
 }
+
+// rounds are the methods whose answer may be that input is required (SEP-2322).
+var rounds = map[string]bool{"tools/call": true, "prompts/get": true, "resources/read": true}
 
 func orBytes(b, other []byte) []byte {
 	if b == nil {
@@ -137,7 +144,7 @@ func (l *Ladder) first(h gate.Held) bool {
 // make the same call again. nil: it can't be asked in this way.
 func (l *Ladder) inputRequired(w *Waiting, params []byte, h gate.Held) []byte {
 	st := state{
-		Approval: h.ID, Digest: digestOf(params), Credential: w.Credential, Server: w.Server, URL: h.URL, Expires: h.Expires.Unix(),
+		Approval: h.ID, Digest: digestOf(w.Method, params), Credential: w.Credential, Server: w.Server, URL: h.URL, Expires: h.Expires.Unix(),
 		Responses: member(params, "inputResponses"), State: member(params, "requestState"),
 	}
 	sealed := l.states.seal(st)
@@ -191,7 +198,7 @@ func (l *Ladder) resume(ctx context.Context, w *Waiting) (params []byte, was *st
 		return nil, nil, nil
 	}
 	action := text(member(member(w.Params, "inputResponses"), inputKey), "action")
-	was, err := l.states.open(brought, w.Credential, w.Server, digestOf(w.Params), time.Now())
+	was, err := l.states.open(brought, w.Credential, w.Server, digestOf(w.Method, w.Params), time.Now())
 	if err != nil { // other arguments, or another's: an action of its own
 		return with(w.Params, map[string][]byte{"requestState": nil, "inputResponses": nil}), nil, nil
 	}
@@ -237,8 +244,16 @@ func replaced(raw []byte, name string, value []byte) []byte {
 	return object(pairs...)
 }
 
-// Method answers what belongs to tasks, and says of a server that they are to be had here.
+// Method answers what belongs to tasks, says of a server that they are to be had here,
+// and keeps a read waiting as it does a call.
 func (l *Ladder) Method(ctx context.Context, w *Waiting) (answer []byte, mine bool) {
+	if requests[w.Method].describe != nil {
+		params, was, answer := l.resume(ctx, w)
+		if answer == nil {
+			answer = l.wait(ctx, w, params, was)
+		}
+		return answer, true
+	}
 	if w.Version < Stateless {
 		return nil, false
 	}

@@ -79,6 +79,17 @@ func (d *desk) decide(state string) {
 	d.t.Error("nothing is pending")
 }
 
+func (d *desk) decideAll(state string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, h := range d.held {
+		if h.state == "pending" {
+			h.state = state
+			close(h.decided)
+		}
+	}
+}
+
 func (d *desk) find(key, credential string) *heldCall {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -294,14 +305,17 @@ func TestAStateBelongsToOneCall(t *testing.T) {
 			}
 			d.counts(asked, 0)
 		}
-		sealed, digest := text([]byte(again), "requestState"), digestOf([]byte(again))
+		sealed, digest := text([]byte(again), "requestState"), digestOf("tools/call", []byte(again))
 		for _, c := range []struct {
 			credential, server, digest string
 			later                      time.Duration
 			taken                      bool
 		}{
-			{"cred", "one", digest, 0, true}, {"other", "one", digest, 0, false}, {"cred", "two", digest, 0, false},
-			{"cred", "one", digestOf([]byte(`{"name":"drop"}`)), 0, false}, {"cred", "one", digest, 2 * time.Hour, false},
+			{"cred", "one", digest, 0, true},
+			{"other", "one", digest, 0, false},
+			{"cred", "two", digest, 0, false},
+			{"cred", "one", digestOf("tools/call", []byte(`{"name":"drop"}`)), 0, false},
+			{"cred", "one", digest, 2 * time.Hour, false},
 		} {
 			if _, err := d.l.states.open(sealed, c.credential, c.server, c.digest, time.Now().Add(c.later)); (err == nil) != c.taken {
 				t.Errorf("%+v: %v", c, err)
@@ -357,6 +371,52 @@ func TestAStateCarriesTheServersOwn(t *testing.T) {
 		}
 		if len(d.ran) != 1 || d.ran[0] != own {
 			t.Errorf("the server got %q", d.ran)
+		}
+	})
+}
+
+// A read that is held waits, shows its approval and ends as a call does; what a
+// refusal looks like is the method's own.
+func TestAReadIsHeldLikeACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for method, params := range map[string]string{"resources/read": `{"uri":"note://one"}`, "prompts/get": `{"name":"p","arguments":{"a":"b"}}`, "resources/list": `{}`, "completion/complete": `{"ref":{}}`} {
+			d := newDesk(t)
+			ask := func(version, caps, params string) []byte {
+				t.Helper()
+				w := d.call(version, caps, params)
+				w.Method = method
+				w.Deny = func(r *gate.Denied) []byte { return (&Guard{}).deny(&call{id: w.ID, method: method}, r) }
+				got, mine := d.l.Method(t.Context(), w)
+				if !mine {
+					t.Fatalf("%s is left to the server", method)
+				}
+				return got
+			}
+			isPending := func(got []byte) bool {
+				return text(member(member(got, "error"), "data"), "status") == "pending_approval"
+			}
+			start := time.Now()
+			if got := ask("2025-06-18", "{}", params); !isPending(got) || time.Since(start) != waitBudget {
+				t.Errorf("%s after %s: %s", method, time.Since(start), got)
+			}
+			got := ask(Stateless, urlOnly, params)
+			if !rounds[method] {
+				if !isPending(got) {
+					t.Errorf("%s: %s", method, got)
+				}
+				continue
+			}
+			again := retry(t, got, params, "accept")
+			if got := ask(Stateless, urlOnly, strings.NewReplacer("note://one", "note://two", `"b"`, `"c"`).Replace(again)); isPending(got) {
+				t.Errorf("%s of something else: %s", method, got)
+			}
+			go func() { time.Sleep(time.Second); d.decideAll("approved") }()
+			if got := ask(Stateless, urlOnly, again); string(member(resultOf(got), "content")) != "[]" {
+				t.Errorf("%s: %s", method, got)
+			}
+		}
+		if _, mine := newDesk(t).l.Method(t.Context(), &Waiting{Method: "tools/list", Version: Stateless}); mine {
+			t.Error("what needs no decision is taken")
 		}
 	})
 }

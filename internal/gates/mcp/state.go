@@ -24,7 +24,7 @@ const maxState = 256 << 10
 // It opens nothing: it says which approval its user was shown, so that they are not asked again.
 type state struct {
 	Approval   string `json:"a"`
-	Digest     string `json:"d"` // of the tool's name and the arguments
+	Digest     string `json:"d"` // of what is asked for
 	Credential string `json:"c"`
 	Server     string `json:"s"`
 	URL        string `json:"u"`
@@ -87,12 +87,18 @@ func (s states) open(text, credential, server, digest string, now time.Time) (*s
 	return &st, nil
 }
 
-// digestOf is what a call of a tool is recognised by.
-func digestOf(params []byte) string {
+// digestOf is what a request is recognised by: all of it but how it travels, and
+// what answers questions.
+func digestOf(method string, params []byte) string {
 	h := sha256.New()
-	h.Write(jsontext.Append(nil, []byte(text(params, "name"))))
-	h.Write([]byte{0})
-	h.Write(member(params, "arguments"))
+	h.Write(jsontext.Append(nil, []byte(method)))
+	for _, f := range members(params) {
+		if f.Name != "_meta" && f.Name != "inputResponses" && f.Name != "requestState" {
+			h.Write(append(jsontext.Append(nil, []byte(f.Name)), ':'))
+			h.Write(f.Value)
+			h.Write([]byte{','})
+		}
+	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
