@@ -118,6 +118,7 @@ func (a *app) execOnce(ctx context.Context, c *client.Client, r *launch.Request,
 	if err != nil {
 		return 0, false, notPermitted(ctx, err)
 	}
+	p.LeadsTo(answer.Run)
 	result, err := p.Run(answer.Masks)
 	// The command ran, whatever became of us: the server is told.
 	tell, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -248,6 +248,9 @@ func (p *permit) Text(b []byte) []byte {
 	for c, n := range counts {
 		p.text[c] += n
 	}
+	if len(counts) > 0 && p.look(p.e.o.Now(), false) != nil {
+		return []byte("[not shown: what is read can't be noted]")
+	}
 	return out
 }
 

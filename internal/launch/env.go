@@ -64,7 +64,7 @@ func matters(name string) bool {
 func describeEnv(env []string) (*client.CommandEnv, error) {
 	values := map[string]string{}
 	for _, kv := range env {
-		if k, v, ok := strings.Cut(kv, "="); ok && matters(k) && sendable(k) {
+		if k, v, ok := strings.Cut(kv, "="); ok && matters(k) && sendable(k) && (k != "PGAPPNAME" || !strings.HasPrefix(v, "assent/")) { // which only says what led to it
 			values[k] = v
 		}
 	}
@@ -123,4 +123,31 @@ func valuesKey() ([]byte, error) {
 		return nil, fmt.Errorf("keeping the key of digests: %w", err)
 	}
 	return key, nil
+}
+
+// LeadsTo has what the command asks for in its turn name run as what led to it. It
+// changes nothing that was asked about.
+func (p *Prepared) LeadsTo(run string) {
+	session, name := "", ""
+	env := make([]string, 0, len(p.env)+1)
+	for _, v := range p.env {
+		k, value, _ := strings.Cut(v, "=")
+		switch k {
+		case "ASSENT_PARENT":
+			continue
+		case "ASSENT_SESSION":
+			session = value
+		case "PGAPPNAME":
+			name = value
+			if strings.HasPrefix(name, "assent/") { // ours, as assent run sets it
+				continue
+			}
+		}
+		env = append(env, v)
+	}
+	env = append(env, "ASSENT_PARENT="+run)
+	if strings.HasPrefix(name, "assent/") {
+		env = append(env, "PGAPPNAME=assent/"+session+"/"+run)
+	}
+	p.env = env
 }

@@ -4,13 +4,17 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
@@ -125,5 +129,67 @@ func TestTrailOnTwoNodes(t *testing.T) {
 	})
 	if c := f.node("c"); !tainted(c)() || c.trail.Book(third).Taint(time.Now(), false).Untrusted == nil {
 		t.Error("a node that starts later doesn't know")
+	}
+}
+
+// A hook's tool call, the same call as the MCP gate sees it, and the statement that the
+// tool's server sends through a third gate: each is led by the one before.
+func TestHookToolStatement(t *testing.T) {
+	c := attackCluster(t)
+	defer c.Stop()
+	var ask func(context.Context) error
+	tools := sdk.NewServer(&sdk.Implementation{Name: "notes", Version: "1"}, nil)
+	sdk.AddTool(tools, &sdk.Tool{Name: "query"}, func(ctx context.Context, _ *sdk.CallToolRequest, _ noteArgs) (*sdk.CallToolResult, any, error) {
+		return &sdk.CallToolResult{Content: []sdk.Content{&sdk.TextContent{Text: "done"}}}, nil, ask(ctx)
+	})
+	up := httptest.NewServer(sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return tools }, &sdk.StreamableHTTPOptions{Stateless: true}))
+	defer up.Close()
+	s := testServer(t, strings.Replace(taintPack, "execute]", "execute, tool.call]", 1), `
+people: [{ id: mira, groups: [reviewers] }, { id: dana }]
+actors: [{ id: worker, owner: dana }]
+gates:
+  - name: tools
+    type: mcp
+    env: prod
+    listen: 127.0.0.1:0
+    servers: [{ name: notes, url: `+up.URL+`, tools: [{ tool: query, kinds: [tool.call] }] }]
+  - name: db
+    type: postgres
+    env: prod
+    listen: 127.0.0.1:0
+    upstream: { host: 127.0.0.1, port: `+strconv.Itoa(c.Port)+`, database: postgres, user: `+c.User+`, password: { file: pw }, tls: "off" }
+`, map[string]string{"pw": c.Password})
+	b := &bench{Server: s, t: t}
+	token := b.begin("worker", "s1", "toolu_1")
+	_, port, _ := net.SplitHostPort(s.GateAddr("db"))
+	ask = func(ctx context.Context) error {
+		conn, err := pgconn.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%s user=worker password=%s dbname=postgres sslmode=disable", port, token))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		_, err = conn.Exec(ctx, "select relname from pg_class limit 1").ReadAll()
+		return err
+	}
+	cs, err := sdk.NewClient(&sdk.Implementation{Name: "client", Version: "1"}, nil).Connect(t.Context(),
+		&sdk.StreamableClientTransport{Endpoint: "http://" + s.GateAddr("tools") + "/mcp", HTTPClient: &http.Client{Transport: withToken(token)}, MaxRetries: -1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cs.Close() }()
+	r, err := cs.CallTool(t.Context(), &sdk.CallToolParams{Meta: sdk.Meta{"dev.assent/session": "s1", "dev.assent/parent": "toolu_1"}, Name: "query", Arguments: map[string]any{"text": ""}})
+	if err != nil || r.IsError {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	asked := map[string]audit.Record{}
+	for _, r := range append(b.records(audit.TypeRequest), b.traffic("db")...) {
+		asked[r.Gate] = r
+	}
+	hook, tool, statement := asked["hooks"].Detail, asked["tools"].Detail, asked["db"].Detail
+	if tool["parent"] != hook["act"] || tool["parent.how"] != approval.Stated || tool["prompt"] == "" {
+		t.Errorf("the tool call: %v, under %v", tool, hook)
+	}
+	if statement["parent"] != tool["act"] || statement["parent.how"] != approval.Seen || statement["session"] != "s1" || statement["prompt"] != tool["prompt"] {
+		t.Errorf("the statement: %v, under %v", statement, tool)
 	}
 }

@@ -100,7 +100,7 @@ func (b *Book) Lead(ctx context.Context, gate, session, parent string) *approval
 	return next
 }
 
-// parent finds the run that an action came from: the one it names, or the innermost of
+// parent finds the run that an action came from: the one it names, if there is such a one, or the innermost of
 // those under way at other gates, where each led to the next: what comes through the same
 // gate may as well run beside it. mu is held.
 func (b *Book) parent(gate, session, name string) (*run, string) {
@@ -110,7 +110,6 @@ func (b *Book) parent(gate, session, name string) (*run, string) {
 				return r, approval.Stated
 			}
 		}
-		return nil, ""
 	}
 	var in *run
 	for _, r := range b.runs {

@@ -174,7 +174,7 @@ func TestParents(t *testing.T) {
 		{"shop", "s1", "toolu_1", "act_1 stated"},
 		{"shop", "", "run_1", "act_1 stated"},
 		{"shop", "", "act_1", "act_1 stated"},
-		{"shop", "s1", "toolu_9", ""},
+		{"shop", "s1", "toolu_9", "act_1 seen"},
 		{"shop", "s2", "toolu_1", ""},
 		{"hooks", "s1", "", ""}, // another tool call beside it
 	} {

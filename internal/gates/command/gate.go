@@ -349,6 +349,12 @@ type told struct {
 	web bool
 }
 
+func (t *told) Begun(run, name string) {
+	if b, is := t.Permit.(gate.Begun); is {
+		b.Begun(run, name)
+	}
+}
+
 func (t *told) Done(o gate.Outcome) {
 	if t.web && o.State != gate.NotRun && o.Untrusted == "" {
 		o.Untrusted = "web page"

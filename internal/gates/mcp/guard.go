@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"strconv"
@@ -185,6 +186,9 @@ func (g *Guard) decide(ctx context.Context, c *call, m *message, how manner, hel
 		return Step{Answer: g.deny(c, d), Denied: d}
 	}
 	c.permit, c.kinds = permit, a.Kinds
+	if b, is := permit.(gate.Begun); is && c.tool != nil { // what the tool does in its turn comes through other gates
+		b.Begun("call_"+rand.Text(), "")
+	}
 	if c.tool != nil { // what a tool is may have changed while people decided
 		if now, refusal := g.lookUp(ctx, c, c.tool.Name); refusal != nil || now.Pinned != c.tool.Pinned {
 			c.finish(gate.Outcome{State: gate.NotRun})
