@@ -118,6 +118,39 @@ func (c *Client) AskCommand(ctx context.Context, cmd *Command, wait time.Duratio
 	return &out, nil
 }
 
+// An Environment is what a program needs to know to work through a server's gates.
+type Environment struct {
+	URL      string            `json:"url"`
+	Gates    []EnvironmentGate `json:"gates"`
+	Commands string            `json:"commands"` // the gate that takes the caller's commands
+	Egress   *Egress           `json:"egress"`   // nil: there is no gate of HTTP on its way out
+}
+
+// An EnvironmentGate is one gate that listens.
+type EnvironmentGate struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Address  string `json:"address"` // host:port
+	Env      string `json:"env"`
+	Database string `json:"database"`
+	TLS      bool   `json:"tls"`
+}
+
+// An Egress is a proxy that HTTP goes out through.
+type Egress struct {
+	Proxy string `json:"proxy"` // without a credential
+	CA    string `json:"ca"`    // certificate of the authority that it signs with (PEM)
+}
+
+// Environment asks which gates there are.
+func (c *Client) Environment(ctx context.Context) (*Environment, error) {
+	var out Environment
+	if err := c.do(ctx, http.MethodGet, "/v1/environment", nil, nil, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
 // MaskOutput masks a piece of what a run printed: whole lines.
 func (c *Client) MaskOutput(ctx context.Context, run, text string) (string, error) {
 	type body struct {

@@ -49,6 +49,8 @@ type Options struct {
 	People      People // nil: nobody but the configuration's people
 	Enforcer    Enforcer
 	Commands    Commands // nil: no gate takes commands
+	// Environment is which gates an actor works through; nil: none is told.
+	Environment func(actor string) Environment
 	Approvals   Approvals
 	Reviews     Reviews
 	Passkeys    Passkeys // nil: none are kept

@@ -60,6 +60,8 @@ func operations() map[string]*operation {
 		{id: "maskOutput", method: "POST", path: "/v1/commands/{run}/output", scopes: []string{act}, tag: forAskers, summary: "Mask a piece of what a command printed"},
 		{id: "endRun", method: "POST", path: "/v1/commands/{run}/outcome", scopes: []string{act}, status: 204, tag: forAskers, summary: "How a command ended"},
 
+		{id: "environment", method: "GET", path: "/v1/environment", scopes: []string{act}, tag: forAskers, summary: "Which gates are there, for a program that works through them?"},
+
 		{id: "exchangeToken", method: "POST", path: exchangePath, public: true, tag: forAskers, summary: "Exchange a credential for an actor's short-lived token (RFC 8693)"},
 
 		{id: "listApprovals", method: "GET", path: "/v1/approvals", scopes: []string{review, read, admin}, tag: forPeople, summary: "Approvals, newest first"},
@@ -161,6 +163,7 @@ func (s *server) register() {
 	add(s, ops["askCommand"], s.askCommand)
 	add(s, ops["maskOutput"], s.maskOutput)
 	add(s, ops["endRun"], s.endRun)
+	add(s, ops["environment"], s.environment)
 	add(s, ops["exchangeToken"], s.exchangeToken)
 	s.oauthAnswers()
 	add(s, ops["listApprovals"], s.listApprovals)

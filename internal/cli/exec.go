@@ -147,22 +147,31 @@ func ended(status int) error {
 
 // actorClient talks to the server as an actor.
 func (a *app) actorClient(tokenFile string) (*client.Client, error) {
-	token := os.Getenv("ASSENT_TOKEN")
-	if tokenFile != "" {
-		b, err := os.ReadFile(tokenFile)
-		if err != nil {
-			return nil, failf(exitConfig, "reading the credential: %w", err)
-		}
-		token = strings.TrimSpace(string(b))
-	}
-	if token == "" {
-		return nil, failf(exitConfig, "no credential: set ASSENT_TOKEN to the actor's token, or name a file with --token-file (an operator makes one with assent token mint --actor NAME)")
+	token, err := actorToken(tokenFile)
+	if err != nil {
+		return nil, err
 	}
 	c, err := client.New(a.server(), token, nil)
 	if err != nil {
 		return nil, &exitError{exitConfig, err}
 	}
 	return c, nil
+}
+
+// actorToken is the actor's credential.
+func actorToken(file string) (string, error) {
+	token := os.Getenv("ASSENT_TOKEN")
+	if file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", failf(exitConfig, "reading the credential: %w", err)
+		}
+		token = strings.TrimSpace(string(b))
+	}
+	if token == "" {
+		return "", failf(exitConfig, "no credential: set ASSENT_TOKEN to the actor's token, or name a file with --token-file (an operator makes one with assent token mint --actor NAME)")
+	}
+	return token, nil
 }
 
 func notPrepared(err error) error {

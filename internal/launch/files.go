@@ -123,7 +123,7 @@ func named(argv []string) []string {
 		if i == 0 {
 			continue
 		}
-		for _, flag := range []string{"-f", "--file", "--filename", "-i", "--script"} {
+		for _, flag := range []string{"-f", "--file", "--filename", "--script"} {
 			if w == flag && i+1 < len(argv) {
 				add(argv[i+1])
 			} else if with, ok := strings.CutPrefix(w, flag+"="); ok {

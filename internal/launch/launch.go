@@ -67,6 +67,7 @@ type Prepared struct {
 	files    []file
 	input    *input
 	question *client.Command
+	dirs     []string // to be removed
 }
 
 type file struct{ path, digest string }
@@ -120,7 +121,11 @@ func (p *Prepared) describe(ctx context.Context) (err error) {
 	if err := p.scripts(); err != nil {
 		return err
 	}
-	return p.inline()
+	if err := p.inline(); err != nil {
+		return err
+	}
+	p.preview(ctx)
+	return ctx.Err()
 }
 
 // Question is what the server is asked.
@@ -130,6 +135,9 @@ func (p *Prepared) Question() *client.Command { return p.question }
 func (p *Prepared) Close() {
 	if p.binary != nil {
 		_ = p.binary.Close()
+	}
+	for _, dir := range p.dirs {
+		_ = os.RemoveAll(dir)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/assenthq/assent/internal/api"
 	"github.com/assenthq/assent/internal/gates/command"
 )
 
@@ -47,6 +48,17 @@ func commandGate(*Server, *GateConfig) (runningGate, error) { return runningGate
 
 // reachNothing is of gates without an upstream.
 func reachNothing(context.Context, *Server, *GateConfig) error { return nil }
+
+// environment tells an actor which gates there are.
+func (s *Server) environment(actor string) api.Environment {
+	out := api.Environment{Gates: []api.EnvironmentGate{}, Commands: s.commands.Name(actor)}
+	for _, g := range s.gates {
+		if addr := s.GateAddr(g.cfg.Name); addr != "" {
+			out.Gates = append(out.Gates, api.EnvironmentGate{Name: g.cfg.Name, Type: g.cfg.Type, Address: addr, Env: g.cfg.Env, Database: g.cfg.Upstream.Database, TLS: g.cfg.TLS != nil})
+		}
+	}
+	return out
+}
 
 func (k *checker) commandGate(at string, g *GateConfig) {
 	if g.Listen != "" || g.TLS != nil {

@@ -326,8 +326,8 @@ func (s *Server) makeHTTP(k *keys) error {
 		return err
 	}
 	rest, err := api.New(api.Options{
-		Hooks:     s.hooks,
-		Commands:  s.commands,
+		Hooks:    s.hooks,
+		Commands: s.commands, Environment: s.environment,
 		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins, Recordings: s.recordings,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),

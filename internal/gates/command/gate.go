@@ -169,6 +169,14 @@ func (g *Gates) Open(ctx context.Context, actor, bearer string, from gate.Peer, 
 	return at.sessions.Open(ctx, bearer, from, session)
 }
 
+// Name is the gate that takes an actor's commands; "" when none does.
+func (g *Gates) Name(actor string) string {
+	if p := g.at(actor); p != nil {
+		return p.name
+	}
+	return ""
+}
+
 // at is the place that takes an actor's commands; nil: none does.
 func (g *Gates) at(actor string) *place {
 	if p := g.places[actor]; p != nil {

@@ -28,14 +28,21 @@ func (c *Command) Inline() []string {
 	}
 	for _, f := range c.Files {
 		if f.Path == c.Argv[at] && f.Sent && inlines(f.Content) {
-			return slices.Concat(c.Argv[:at], []string{"-c", f.Content}, c.Argv[at:])
+			options := c.Argv[:at]
+			if options[at-1] == "--" { // behind it, -c would be a file
+				options = options[:at-1]
+			}
+			return slices.Concat(options, []string{"-c", f.Content}, c.Argv[at:])
 		}
 	}
 	return c.Argv
 }
 
-// inlines says that a text can be one argument (Linux: less than 128 KiB, no NUL).
-func inlines(text string) bool { return len(text) < 120<<10 && strings.IndexByte(text, 0) < 0 }
+// inlines says that a text can be the argument after -c (Linux: less than 128 KiB, no
+// NUL). A shell would take one that looks like an option for an option.
+func inlines(text string) bool {
+	return text != "" && text[0] != '-' && text[0] != '+' && len(text) < 120<<10 && strings.IndexByte(text, 0) < 0
+}
 
 // Shell reports whether a program is a shell that takes a script after -c.
 func Shell(program string) bool {

@@ -1,0 +1,39 @@
+package api
+
+import "context"
+
+// An Environment is what a program needs to know to work through this server's gates.
+type Environment struct {
+	URL      string            `json:"url" doc:"Of this server"`
+	Gates    []EnvironmentGate `json:"gates"`
+	Commands string            `json:"commands,omitempty" doc:"The gate that takes the caller's commands"`
+	Egress   *Egress           `json:"egress,omitempty" doc:"Missing: there is no gate of HTTP on its way out"`
+}
+
+// An EnvironmentGate is one gate that listens.
+type EnvironmentGate struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Address  string `json:"address" doc:"host:port"`
+	Env      string `json:"env"`
+	Database string `json:"database,omitempty"`
+	TLS      bool   `json:"tls,omitempty"`
+}
+
+// An Egress is a proxy that HTTP goes out through.
+type Egress struct {
+	Proxy string `json:"proxy" doc:"Address for HTTPS_PROXY, without a credential"`
+	CA    string `json:"ca" doc:"Certificate of the authority that it signs with (PEM)"`
+}
+
+type environmentOut struct{ Body Environment }
+
+func (s *server) environment(ctx context.Context, _ *nothing) (*environmentOut, error) {
+	c := callerOf(ctx)
+	out := Environment{Gates: []EnvironmentGate{}}
+	if s.Options.Environment != nil && c.Asker != nil && len(c.Asker.Chain) > 0 {
+		out = s.Options.Environment(c.Asker.Chain[0].ID)
+	}
+	out.URL = s.base
+	return &environmentOut{Body: out}, nil
+}

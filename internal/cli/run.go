@@ -1,0 +1,209 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/assenthq/assent/client"
+	"github.com/assenthq/assent/internal/launch"
+	"github.com/spf13/cobra"
+)
+
+// caVariables are where common runtimes look for the certificates they trust.
+var caVariables = []string{
+	"SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE",
+	"DENO_CERT", "CARGO_HTTP_CAINFO", "PIP_CERT", "NIX_SSL_CERT_FILE",
+}
+
+// running is what assent run was told.
+type running struct {
+	db        string
+	shims     []string
+	tokenFile string
+}
+
+func (a *app) runCmd() *cobra.Command {
+	r := &running{}
+	c := &cobra.Command{
+		Use:   "run [--db NAME] [--shim TERRAFORM,…] [-- PROGRAM [ARG...]]",
+		Short: "Start a program, such as a coding agent, that works through the gates",
+		Long: `Start a program with an environment that leads it through the server's gates:
+ASSENT_URL, ASSENT_TOKEN and a fresh ASSENT_SESSION; with --db the variables of a
+PostgreSQL client for that gate; with --shim a directory at the head of PATH in
+which those names run assent exec; and where the server has a gate of outgoing
+HTTP, the variables of proxies and certificates.
+
+Without a program it prints the environment, to be read by a shell.
+
+It leads; it does not lock in. The program can change its environment, and has
+whatever else your account has: credentials and network it must not use have to
+be out of its reach.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runProgram(cmd.Context(), r, args) },
+	}
+	c.Flags().StringVar(&r.db, "db", "", "PostgreSQL gate whose variables (PGHOST, PGPORT, PGUSER, PGPASSWORD, …) are set")
+	c.Flags().StringSliceVar(&r.shims, "shim", nil, "programs that go through assent exec")
+	c.Flags().StringVar(&r.tokenFile, "token-file", "", "file that holds the actor's credential (default $ASSENT_TOKEN)")
+	c.Flags().SetInterspersed(false)
+	return c
+}
+
+func (a *app) runProgram(ctx context.Context, r *running, argv []string) error {
+	token, err := actorToken(r.tokenFile)
+	if err != nil {
+		return err
+	}
+	c, err := client.New(a.server(), token, nil)
+	if err != nil {
+		return &exitError{exitConfig, err}
+	}
+	found, err := c.Environment(ctx)
+	if err != nil {
+		return notPermitted(ctx, err)
+	}
+	set := []string{"ASSENT_URL=" + a.server(), "ASSENT_TOKEN=" + token, "ASSENT_SESSION=run-" + strings.ToLower(rand.Text())}
+	if outer := os.Getenv("ASSENT_SESSION"); outer != "" {
+		set = append(set, "ASSENT_PARENT="+outer)
+	}
+	if r.db != "" {
+		db, err := databaseVariables(ctx, c, found, r.db, token)
+		if err != nil {
+			return err
+		}
+		set = append(set, db...)
+	}
+	if len(argv) == 0 {
+		if len(r.shims) > 0 || found.Egress != nil {
+			return failf(exitUsage, "shims and certificates last as long as a program does: name one after --")
+		}
+		for _, kv := range set {
+			k, v, _ := strings.Cut(kv, "=")
+			a.printf("export %s='%s'\n", k, strings.ReplaceAll(v, "'", `'\''`))
+		}
+		return nil
+	}
+	out, remove, err := outgoing(found.Egress, token)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	set = append(set, out...)
+	if len(r.shims) > 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("finding this program: %w", err)
+		}
+		dir, remove, err := launch.Shims(self, r.shims)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		defer remove()
+		set = append(set, launch.ShimsVariable+"="+dir, "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	}
+	result, err := launch.Program(argv, with(os.Environ(), set))
+	if err != nil {
+		return notPrepared(err)
+	}
+	return ended(result.Status())
+}
+
+// with is env with these variables in the place of its own.
+func with(env, set []string) []string {
+	names := map[string]bool{}
+	for _, kv := range set {
+		k, _, _ := strings.Cut(kv, "=")
+		names[k] = true
+	}
+	out := slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		k, _, _ := strings.Cut(kv, "=")
+		return names[k]
+	})
+	return append(out, set...)
+}
+
+// databaseVariables lead a PostgreSQL client to a gate (https://www.postgresql.org/docs/current/libpq-envars.html).
+func databaseVariables(ctx context.Context, c *client.Client, found *client.Environment, name, token string) ([]string, error) {
+	i := slices.IndexFunc(found.Gates, func(g client.EnvironmentGate) bool { return g.Name == name && g.Type == "postgres" })
+	if i < 0 {
+		return nil, failf(exitUsage, "the server has no PostgreSQL gate named %q", name)
+	}
+	g := found.Gates[i]
+	host, port, err := net.SplitHostPort(g.Address)
+	if err != nil {
+		return nil, fmt.Errorf("the address of gate %s: %w", name, err)
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() { // it listens everywhere: it is where the server is
+		u, err := url.Parse(found.URL)
+		if err != nil {
+			return nil, fmt.Errorf("the address of the server: %w", err)
+		}
+		host = u.Hostname()
+	}
+	me, err := c.WhoAmI(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(me.Chain) == 0 {
+		return nil, failf(exitConfig, "the credential is not an actor's")
+	}
+	_, user, _ := strings.Cut(me.Chain[0].ID, ":")
+	out := []string{"PGHOST=" + host, "PGPORT=" + port, "PGUSER=" + user, "PGPASSWORD=" + token, "PGDATABASE=" + g.Database, "PGAPPNAME=assent-run"}
+	if !g.TLS {
+		out = append(out, "PGSSLMODE=disable") // on loopback only
+	}
+	return out, nil
+}
+
+// outgoing are the variables of a gate of HTTP on its way out, with its authority's
+// certificate beside those that this machine trusts.
+func outgoing(e *client.Egress, token string) (set []string, remove func(), err error) {
+	if e == nil {
+		return nil, func() {}, nil
+	}
+	u, err := url.Parse(e.Proxy)
+	if err != nil || u.Host == "" {
+		return nil, nil, failf(exitConfig, "the server names a proxy without an address")
+	}
+	u.User = url.UserPassword("assent", token)
+	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"} {
+		set = append(set, name+"="+u.String(), strings.ToLower(name)+"="+u.String())
+	}
+	dir, err := os.MkdirTemp("", "assent-ca-*")
+	if err != nil {
+		return nil, nil, fmt.Errorf("keeping the certificate of the proxy: %w", err)
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	own, all := filepath.Join(dir, "proxy.pem"), filepath.Join(dir, "all.pem")
+	if err := os.WriteFile(own, []byte(e.CA), 0o600); err == nil {
+		err = os.WriteFile(all, append(systemCertificates(), e.CA...), 0o600)
+	}
+	if err != nil {
+		remove()
+		return nil, nil, fmt.Errorf("keeping the certificate of the proxy: %w", err)
+	}
+	for _, name := range caVariables {
+		file := all // these stand in the place of what the system trusts
+		if name == "NODE_EXTRA_CA_CERTS" {
+			file = own // and this beside it
+		}
+		set = append(set, name+"="+file)
+	}
+	return set, remove, nil
+}
+
+// systemCertificates are those that this machine trusts, where they are one file.
+func systemCertificates() []byte {
+	for _, file := range []string{os.Getenv("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"} {
+		if b, err := os.ReadFile(file); file != "" && err == nil {
+			return append(b, '\n')
+		}
+	}
+	return nil
+}
