@@ -54,7 +54,8 @@ func (c *cluster) Run() int {
 
 func TestMain(m *testing.M) {
 	testscript.Main(&cluster{m: m}, map[string]func(){
-		"assent": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"assent":    func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"terraform": terraform, "kubectl": kubectl,
 	})
 }
 
