@@ -351,10 +351,17 @@ func (g *Gates) take(w *waiting, credential string, a *action.Action) (*Answer, 
 	return out, nil
 }
 
-// told notes what the outcome of a run brought with it.
+// told notes what the outcome of a run brought with it, and what the machine says
+// that it printed beside what was masked here.
 type told struct {
 	gate.Permit
-	web bool
+	web     bool
+	counted int64 // bytes
+}
+
+func (t *told) Count(rows, bytes int64) error {
+	t.counted += bytes
+	return t.Permit.Count(rows, bytes)
 }
 
 func (t *told) Begun(run, name string) {
@@ -364,6 +371,9 @@ func (t *told) Begun(run, name string) {
 }
 
 func (t *told) Done(o gate.Outcome) {
+	if more := o.Bytes - t.counted; more > 0 && o.State != gate.NotRun {
+		_ = t.Permit.Count(0, more) // it was printed: what is left is to add it up
+	}
 	if t.web && o.State != gate.NotRun && o.Untrusted == "" {
 		o.Untrusted = "web page"
 	}
