@@ -77,7 +77,7 @@ func (l *Ladder) Call(ctx context.Context, w *Waiting) []byte {
 	}
 	if w.abilities().tasks {
 		params = withoutTasks(orBytes(params, w.Params))
-		if l.tasks.room(w.Credential) && w.Keep != nil {
+		if w.Keep != nil && l.tasks.room(w.Credential) {
 			return l.task(ctx, w, params)
 		}
 	}

@@ -75,7 +75,7 @@ func (s *tasks) close() {
 	s.work.Wait()
 }
 
-// room reports whether one more may be made.
+// room reports whether one more may be made. If so, close waits until work.Done.
 func (s *tasks) room(credential string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,10 +85,14 @@ func (s *tasks) room(credential string) bool {
 			n++
 		}
 	}
-	return !s.shut && n < tasksEach && len(s.open) < tasksAll
+	if s.shut || n >= tasksEach || len(s.open) >= tasksAll {
+		return false
+	}
+	s.work.Add(1)
+	return true
 }
 
-// task runs a call that may become a task: it does once people are asked.
+// task runs a call that may become a task: it does once people are asked. There is room for it.
 func (l *Ladder) task(ctx context.Context, w *Waiting, params []byte) []byte {
 	s := l.tasks
 	kept, release := w.Keep()
@@ -96,13 +100,13 @@ func (l *Ladder) task(ctx context.Context, w *Waiting, params []byte) []byte {
 	unlink := context.AfterFunc(s.ctx, cancel)
 	leaves := context.AfterFunc(ctx, cancel) // until it is a task, it ends with its request
 	deciding, stop := context.WithCancelCause(run)
-	end := func() { stop(nil); unlink(); cancel(); release() }
+	end := func() { stop(nil); unlink(); cancel(); release(); s.work.Done() }
 	holds, done := make(chan gate.Held, 1), make(chan ran, 1)
 	held := func(h gate.Held) { holds <- h }
-	s.work.Go(func() {
+	go func() {
 		answer, refused := w.Run(run, deciding, params, held)
 		done <- ran{answer, refused}
-	})
+	}()
 	select {
 	case r := <-done:
 		leaves()
@@ -115,10 +119,10 @@ func (l *Ladder) task(ctx context.Context, w *Waiting, params []byte) []byte {
 			return nil
 		}
 		t := s.begin(w, h, stop)
-		s.work.Go(func() {
+		go func() {
 			defer end()
 			s.follow(run, deciding, w, t, params, done)
-		})
+		}()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return object("jsonrpc", "2.0", "id", w.ID, "result", t.view("task"))

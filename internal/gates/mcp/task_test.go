@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,6 +247,39 @@ func TestATaskAsksForInput(t *testing.T) {
 				t.Errorf("round %d: %s", i+1, d.ran[i+1])
 			}
 		}
+	})
+}
+
+// The end of the gate ends tasks in every state, and waits for them.
+func TestTheEndEndsTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.replies = [][]byte{[]byte(`{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"a":{}}}}`)}
+		asks, w := d.begun(`{"name":"asks"}`)
+		d.decide("approved")
+		synctest.Wait()
+		waits, _ := d.begun(`{"name":"waits"}`)
+		var kept atomic.Int64
+		w2 := d.call(Stateless, tasksToo, `{"name":"third"}`)
+		w2.Keep = func() (context.Context, func()) {
+			kept.Add(1)
+			ctx, stop := context.WithCancel(context.Background())
+			return ctx, func() { stop(); kept.Add(-1) }
+		}
+		d.l.Call(t.Context(), w2)
+		if kept.Load() != 1 {
+			t.Error("nothing keeps it")
+		}
+		d.l.Close()
+		if kept.Load() != 0 {
+			t.Error("it is kept though the gate has ended")
+		}
+		for _, id := range []string{asks, waits} {
+			if s := d.status(w, id); s != "cancelled" {
+				t.Errorf("it is %s", s)
+			}
+		}
+		d.counts(3, 1)
 	})
 }
 
