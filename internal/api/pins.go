@@ -44,7 +44,7 @@ type ToolForm struct {
 
 // A ToolLine is one line of a comparison.
 type ToolLine struct {
-	Op   string `json:"op" enum:" ,-,+" doc:"- was, + is"`
+	Op   string `json:"op" doc:"- was, + is, a space both"`
 	Text string `json:"text"`
 }
 

@@ -28,7 +28,7 @@ func mcpGate(s *Server, g *GateConfig) (runningGate, error) {
 	if err != nil {
 		return runningGate{}, err
 	}
-	tools, err := classify.New(classify.Options{Class: s.classOf})
+	tools, err := classify.New(classify.Options{Class: s.classOf, Mask: s.masked})
 	if err != nil {
 		return runningGate{}, err
 	}

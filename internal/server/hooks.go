@@ -10,7 +10,7 @@ import (
 // makeHooks makes the gate of coding agents' hooks, after the gates of commands: what
 // an agent's tools do counts as its commands do. It is reached at the API.
 func (s *Server) makeHooks() error {
-	tools, err := mcp.New(mcp.Options{})
+	tools, err := mcp.New(mcp.Options{Class: s.classOf, Mask: s.masked})
 	if err != nil {
 		return err
 	}

@@ -80,12 +80,16 @@ type Options struct {
 	SQL *sql.Classifier // nil: one of its own
 	// Class is the class of a column, "table.column"; "" for none. nil: any column may be of any class.
 	Class func(column string) string
+	// Mask masks what is taken from arguments into a Result: targets and objects go
+	// into records and titles as they are. nil: nothing is masked.
+	Mask func(string) string
 }
 
 // A Classifier judges calls. It is safe for concurrent use.
 type Classifier struct {
 	sql   *sql.Classifier
 	class func(string) string
+	mask  func(string) string
 	table table
 }
 
@@ -95,7 +99,10 @@ func New(o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the table of MCP tools: %w", err)
 	}
-	c := &Classifier{sql: o.SQL, class: o.Class, table: t}
+	c := &Classifier{sql: o.SQL, class: o.Class, mask: o.Mask, table: t}
+	if c.mask == nil {
+		c.mask = func(s string) string { return s }
+	}
 	if c.class == nil {
 		c.class = func(string) string { return "*" }
 	}
@@ -164,6 +171,10 @@ func (j *judge) add(why string, kinds ...action.Kind) {
 func (j *judge) result(args []byte) Result {
 	r := &j.found
 	slices.Sort(r.Kinds)
+	for i, o := range r.Objects {
+		r.Objects[i] = j.c.mask(o)
+	}
+	r.Target, r.Destination = j.c.mask(r.Target), j.c.mask(r.Destination)
 	slices.Sort(r.Objects)
 	r.Objects = slices.Compact(r.Objects)
 	slices.Sort(r.Inferred)

@@ -245,6 +245,30 @@ func TestWhatPeopleRead(t *testing.T) {
 	}
 }
 
+// What arguments hold stands in the statement alone, which others mask.
+func TestArgumentsDontLeak(t *testing.T) {
+	const value = "ana.lopes@example.net"
+	c, err := mcp.New(mcp.Options{Mask: func(s string) string { return strings.ReplaceAll(s, value, "[masked]") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ kind, tool, args string }{
+		{"filesystem", "read_file", `{"path":"/home/ana.lopes@example.net/a"}`}, {"fetch", "fetch", `{"url":"https://ana.lopes@example.net/x"}`},
+		{"redis", "get", `{"key":"ana.lopes@example.net"}`}, {"mail", "send_email", `{"to":"ana.lopes@example.net"}`}, {"github", "create_issue", `{"owner":"ana.lopes@example.net","repo":"r"}`},
+		{"", "x", `{"tool":"ana.lopes@example.net","arguments":{"path":"ana.lopes@example.net"}}`}, {"shell", "execute_command", `{"command":"cat ana.lopes@example.net"}`},
+		{"postgres", "query", `{"sql":"SELECT a FROM t WHERE e = 'ana.lopes@example.net'"}`},
+	} {
+		r := c.Tool(mcp.Server{Name: "s", Kind: row.kind}, tool(t, row.tool), []byte(row.args))
+		if !strings.Contains(r.Statement, value) {
+			t.Errorf("%s %s: the statement is %q", row.kind, row.tool, r.Statement)
+		}
+		r.Statement = ""
+		if b, err := json.Marshal(r); err != nil || strings.Contains(string(b), "lopes") {
+			t.Errorf("%s %s: %s, %v", row.kind, row.tool, b, err)
+		}
+	}
+}
+
 func TestWhatSQLGivesAwayUnseen(t *testing.T) {
 	c, err := mcp.New(mcp.Options{Class: func(column string) string {
 		if strings.HasSuffix(column, ".ssn") || column == "ssn" {
