@@ -35,6 +35,11 @@ tests:
 // address and an agent's token.
 func deploy(t testing.TB, servers string) (gate, token string) {
 	t.Helper()
+	return deployWith(t, pack, servers)
+}
+
+func deployWith(t testing.TB, pack, servers string) (gate, token string) {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "pack.yaml"), []byte(pack), 0o600); err != nil {
 		t.Fatal(err)
@@ -45,6 +50,7 @@ listen: 127.0.0.1:0
 policy: [pack.yaml]
 people: [{ id: mira, groups: [reviewers] }, { id: dana }]
 actors: [{ id: worker, owner: dana }]
+limits: { export_after_rows: 1000000000 }
 gates:
   - name: tools
     type: mcp

@@ -143,6 +143,13 @@ func (v *conversation) forward(ctx, deciding context.Context, m *message, head h
 	if step.Forward == nil {
 		return answered(step.Answer), step.Denied
 	}
+	if step.call != nil {
+		var wrong string
+		if head, wrong = withParams(head, step.call.tool, m, step.call.version); wrong != "" {
+			v.guard.NotSent(step.call, wrong)
+			return outcome{last: event{data: fail(m.id, codeMismatch, wrong)}, status: http.StatusBadRequest}, nil
+		}
+	}
 	s, err := v.up.post(ctx, step.Forward, m, head)
 	if err != nil {
 		v.gate.log.Debug("a message was not taken", "gate", v.gate.name, "server", v.server.Name, "err", err)

@@ -2,15 +2,20 @@ package mcp_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/gate/gatetest"
 	gatemcp "github.com/assenthq/assent/internal/gates/mcp"
+	"github.com/assenthq/assent/internal/identity"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
@@ -203,5 +208,81 @@ func TestWhoComesIn(t *testing.T) {
 		if resp.StatusCode != 200 {
 			t.Errorf("metadata%s: %d", path, resp.StatusCode)
 		}
+	}
+}
+
+// What travels in headers beside the body says what the body says.
+func TestHeaders(t *testing.T) {
+	s := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	s.AddTool(&mcp.Tool{Name: "look", InputSchema: json.RawMessage(`{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}`)}, func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: "done"}}}, nil
+	})
+	h := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, &mcp.StreamableHTTPOptions{Stateless: true})
+	regions := make(chan string, 100)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Mcp-Method") == "tools/call" {
+			regions <- r.Header.Get("Mcp-Param-Region")
+		}
+		if r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
+			t.Error("the client's credential goes to the server")
+		}
+		h.ServeHTTP(w, r)
+	}))
+	t.Cleanup(up.Close)
+	a := authority()
+	url := open(t, a, nil, gatemcp.Server{Name: "one", URL: up.URL}) + "/mcp"
+	body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"look","arguments":{"region":"eu"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`
+	good := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "look", "Mcp-Param-Region", "eu", "Cookie", "a=b"}
+	if code, got, _ := post(t, url, body, good...); code != 200 || !strings.Contains(got, "done") || <-regions != "eu" {
+		t.Errorf("%d %s", code, got)
+	}
+	for _, bad := range [][2]string{{"Mcp-Param-Region", "us"}, {"Mcp-Param-Other", "x"}, {"Mcp-Name", "drop"}, {"Mcp-Name", ""}, {"Mcp-Method", "ping"}, {"Mcp-Method", ""}, {"Mcp-Protocol-Version", "2025-11-25"}, {"Mcp-Protocol-Version", ""}} {
+		heads := append(slices.Clone(good), bad[0], bad[1])
+		if code, got, _ := post(t, url, body, heads...); code != 400 || !strings.Contains(got, "-32020") {
+			t.Errorf("%s: %q: %d %s", bad[0], bad[1], code, got)
+		}
+	}
+	if n := len(regions); n != 0 {
+		t.Errorf("%d calls went on", n)
+	}
+	eventually(t, "every permit is completed", func() bool { return len(a.Outcomes()) == len(a.Actions()) })
+}
+
+// A message that is too long is refused clearly, before anything of it is judged.
+func TestTooLong(t *testing.T) {
+	a := authority()
+	url := open(t, a, nil, gatemcp.Server{Name: "one", URL: sdkHTTP(t, true)}) + "/mcp"
+	body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"look","arguments":{"text":"` + strings.Repeat("x", 17<<20) + `"}}}`
+	if code, got, _ := post(t, url, body); code != http.StatusRequestEntityTooLarge || !strings.Contains(got, "16 MiB") {
+		t.Errorf("%d %.200s", code, got)
+	}
+	if len(a.Actions()) != 0 {
+		t.Error("it was judged")
+	}
+}
+
+// A foreign token is taken where there is somebody to exchange it, once, and for this gate.
+func TestForeignToken(t *testing.T) {
+	n := 0
+	url := open(t, authority(), func(o *gatemcp.Config) {
+		o.Exchange = func(_ context.Context, foreign, resource string) (string, time.Time, error) {
+			n++
+			if foreign != "a.b.c" || !strings.HasSuffix(resource, "/mcp/one") {
+				return "", time.Time{}, identity.ErrBadToken
+			}
+			return gatetest.Token, time.Now().Add(time.Minute), nil
+		}
+	}, gatemcp.Server{Name: "one", URL: sdkHTTP(t, true)})
+	ping := `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	for range 3 {
+		if code, got, _ := post(t, url+"/mcp/one", ping, "Authorization", "Bearer a.b.c"); code != 200 {
+			t.Errorf("%d %s", code, got)
+		}
+	}
+	if n != 1 {
+		t.Errorf("it was exchanged %d times", n)
+	}
+	if code, _, _ := post(t, url+"/mcp/one", ping, "Authorization", "Bearer a.b.d"); code != 401 {
+		t.Errorf("another: %d", code)
 	}
 }
