@@ -48,7 +48,7 @@ func Put(name, path, within, command string, dry bool) (Change, error) {
 		if err := keep(name, c.Backup, before); err != nil {
 			return Change{}, err
 		}
-	} else if err := os.MkdirAll(filepath.Dir(real), 0o755); err != nil {
+	} else if err := os.MkdirAll(filepath.Dir(real), 0o750); err != nil {
 		return Change{}, fmt.Errorf("making the directory of %s: %w", path, err)
 	}
 	return c, write(real, after)

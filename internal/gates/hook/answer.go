@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -208,20 +209,22 @@ func (g *Gate) find(e *Event, credential string) (c *call, alike bool) {
 	use, same := e.keys(credential)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if use != "" {
-		for _, one := range g.calls[use] {
-			for _, other := range g.calls[same] {
-				if other == one {
-					return one, true
-				}
-			}
-			return one, false
+	if use == "" {
+		if list := g.calls[same]; len(list) > 0 {
+			return list[0], true
+		}
+		return nil, false
+	}
+	list := g.calls[use]
+	if len(list) == 0 {
+		return nil, false
+	}
+	for _, one := range list {
+		if slices.Contains(g.calls[same], one) {
+			return one, true
 		}
 	}
-	for _, one := range g.calls[same] {
-		return one, true
-	}
-	return nil, false
+	return list[0], false
 }
 
 // confirm reports whether a call that the agent would ask its user about was let run a

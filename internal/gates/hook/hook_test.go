@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -71,16 +72,20 @@ const secret = "ann@example.com"
 func (p *permit) Text(b []byte) []byte {
 	return bytes.ReplaceAll(b, []byte(secret), []byte("[email]"))
 }
+
 func (p *permit) Rows([]gate.Column) gate.Rows { return p }
+
 func (p *permit) Value(_ int, v []byte) ([]byte, error) {
 	return p.Text(v), nil
 }
+
 func (p *permit) Count(_, _ int64) error {
 	if p.d.limit {
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "too much"}
 	}
 	return nil
 }
+
 func (p *permit) Done(o gate.Outcome) {
 	p.d.mu.Lock()
 	defer p.d.mu.Unlock()
@@ -412,6 +417,38 @@ func FuzzAnswer(f *testing.F) {
 		}
 		if answer, _ := hook.Refuse(agent, body, "no"); yes(agent, answer) && hook.Asks(agent, body) {
 			t.Errorf("%s was told to go on without a server by %s", agent, answer)
+		}
+	})
+}
+
+// TestTwoHooks: a call that two hooks ask about at the same time is decided once.
+func TestTwoHooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		decide := make(chan struct{})
+		asked := 0
+		d := &desk{}
+		d.verdict = func(*action.Action) error {
+			asked++
+			d.mu.Unlock() // others may come in
+			<-decide
+			d.mu.Lock()
+			return nil
+		}
+		g := newGate(t, d)
+		answers := make(chan string)
+		for range 3 {
+			go func() { answers <- answer(t, g, "claude-code", pre) }()
+		}
+		go func() { answers <- answer(t, g, "claude-code", strings.Replace(pre, "make", "make evil", 1)) }()
+		synctest.Wait()
+		if asked != 2 {
+			t.Errorf("asked %d times about two calls", asked)
+		}
+		close(decide)
+		for range 4 {
+			if got := <-answers; !strings.Contains(got, `"allow"`) {
+				t.Errorf("%s", got)
+			}
 		}
 	})
 }
