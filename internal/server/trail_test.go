@@ -131,6 +131,30 @@ func TestTaintStaysWithActorAndPerson(t *testing.T) {
 	check("after its rows were deleted", map[string]string{"worker": "deny", "twin": "deny", "stranger": "allow"})
 }
 
+// What can't be noted does not flow, neither as rows nor as text.
+func TestWhatCantBeNotedDoesNotFlow(t *testing.T) {
+	b := threatBench(t, taintPack)
+	p := b.read("worker")
+	rename := func(from, to string) {
+		t.Helper()
+		db, err := sql.Open("sqlite", filepath.Join(b.dir, "data", "assent.db")+"?_pragma=busy_timeout(10000)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		if _, err := db.Exec("alter table " + from + " rename to " + to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename("sealed", "elsewhere")
+	defer rename("elsewhere", "sealed")
+	if out := string(p.Text([]byte("key AKIAIOSFODNN7EXAMPLE and more"))); strings.Contains(out, "more") {
+		t.Errorf("it shows %q", out)
+	}
+	refusedWith(t, p.Count(1, 30), gate.StatusNobody, "can't be noted")
+	p.Done(gate.Outcome{State: gate.Failed})
+}
+
 // A command that reads a credential has shown it, though no gate saw its output.
 func TestAccessToSecretsTaints(t *testing.T) {
 	b := threatBench(t, strings.Replace(taintPack, "data.write, execute]", "data.write, execute, secret.access]", 1))

@@ -30,7 +30,8 @@ func (b *Book) Begin(gate, id, name, session string, led approval.LedBy, from []
 	if len(b.runs) >= maxRuns {
 		b.runs = b.runs[1:]
 	}
-	b.runs, b.leads = append(b.runs, &run{id: id, name: name, session: session, gate: gate, led: led, from: from}), nil
+	b.runs = append(b.runs, &run{id: id, name: name, session: session, gate: gate, led: led, from: from})
+	b.moved()
 }
 
 // End notes that it ended. What it left running may still name it for a while.
@@ -39,7 +40,8 @@ func (b *Book) End(act string) {
 	defer b.mu.Unlock()
 	for _, r := range b.runs {
 		if r.led.ID == act && r.ended.IsZero() {
-			r.ended, b.leads = b.t.o.Clock(), nil
+			r.ended = b.t.o.Clock()
+			b.moved()
 		}
 	}
 	b.forget()
@@ -77,6 +79,7 @@ func (b *Book) Lead(ctx context.Context, gate, session, parent string) *approval
 		session = ""
 	}
 	b.mu.Lock()
+	changes := b.changes
 	from, how := b.parent(gate, session, parent)
 	if session == "" && from != nil {
 		session = from.session
@@ -93,6 +96,9 @@ func (b *Book) Lead(ctx context.Context, gate, session, parent string) *approval
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.changes != changes {
+		return next
+	}
 	if b.leads == nil || len(b.leads) >= maxSessions {
 		b.leads = map[leadKey]*approval.Lead{}
 	}

@@ -119,6 +119,7 @@ type Book struct {
 	prompts map[string]*told // by session
 	runs    []*run           // the oldest first
 	leads   map[leadKey]*approval.Lead
+	changes int // of prompts and runs: what was found before one is not kept
 }
 
 // told is what is known of one session's prompt.
@@ -164,7 +165,14 @@ func (b *Book) keep(session string, t *told) {
 		}
 		delete(b.prompts, oldest)
 	}
-	b.prompts[session], b.leads = t, nil
+	b.prompts[session] = t
+	b.moved()
+}
+
+// moved forgets what was found. mu is held.
+func (b *Book) moved() {
+	b.leads = nil
+	b.changes++
 }
 
 // prompt masks and bounds what an agent was told.

@@ -339,6 +339,22 @@ func TestUnknownUntilItWasRead(t *testing.T) {
 	}
 }
 
+// What can't be stored is no less seen.
+func TestWhatCantBeStored(t *testing.T) {
+	h := newHouse(t)
+	b := h.trail().Book(worker)
+	h.must(h.store.Close())
+	defer h.open()
+	saw := sensitive("it")
+	if b.See(t.Context(), saw, h.now) == nil || b.Taint(h.now, false).Sensitive != nil {
+		t.Fatal("it was noted, and is nowhere")
+	}
+	b.Feared(saw, h.now)
+	if b.Taint(h.now, false).Sensitive == nil || b.Taint(h.now.Add(time.Hour), false).Sensitive != nil {
+		t.Error("what is feared counts for a window")
+	}
+}
+
 func TestNames(t *testing.T) {
 	for _, tt := range []struct {
 		prompt, target, want string
