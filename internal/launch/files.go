@@ -63,7 +63,7 @@ func lookPath(name, dir, path string) (string, error) {
 		}
 		return name, nil
 	}
-	var last error = fs.ErrNotExist
+	last := fs.ErrNotExist
 	for _, d := range filepath.SplitList(path) {
 		if !filepath.IsAbs(d) {
 			continue

@@ -54,7 +54,7 @@ func Shims(assent string, names []string) (dir string, remove func(), err error)
 			return "", nil, fmt.Errorf("%q is not the name of a program", name)
 		}
 		text := "#!/bin/sh\nexec " + quoted(assent) + " exec -- " + quoted(name) + " \"$@\"\n"
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil { //nolint:gosec // it is to be run, by this user alone
 			remove()
 			return "", nil, fmt.Errorf("making a shim: %w", err)
 		}
