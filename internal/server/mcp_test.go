@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/internal/approval"
+	gatemcp "github.com/assenthq/assent/internal/gates/mcp"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -161,4 +163,70 @@ func testServer(t *testing.T, pack, config string, files map[string]string) *Ser
 		}
 	})
 	return s
+}
+
+// What a configuration of an MCP gate may not say, each with its place.
+func TestMCPConfig(t *testing.T) {
+	const good = "actors: [{ id: worker }]\ngates:\n  - name: tools\n    type: mcp\n    env: prod\n    listen: 127.0.0.1:8721\n    servers:\n      - name: notes\n        url: https://mcp.example.com/mcp\n        headers: { Authorization: { env: NOTES } }\n"
+	if _, err := ParseConfig("a.yaml", []byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, from, to, want string }{
+		{"no server", "    servers:\n      - name: notes\n        url: https://mcp.example.com/mcp\n        headers: { Authorization: { env: NOTES } }\n", "", "gates[0].servers: is missing"},
+		{"not encrypted", "https://mcp", "http://mcp", "servers[0].url: is not encrypted"},
+		{"a password in the address", "https://mcp", "https://u:hunter2@mcp", "servers[0].url: is not an address"},
+		{"two ways", "        headers", "        tunnel: true\n        headers", "is reached in 2 ways"},
+		{"no way", "        url: https://mcp.example.com/mcp\n", "", "is reached in 0 ways"},
+		{"a header that is ours", "Authorization", "Mcp-Session-Id", "is not a header that may be set"},
+		{"a plain credential", "{ env: NOTES }", "hunter2", "a secret never stands in this file"},
+		{"a name that divides", "name: notes", "name: my__notes", "is not a short name of its own"},
+		{"a kind of its own", "        headers", "        kind: hunter3\n        headers", "it is one of"},
+		{"a kind that is none", "        headers", "        tools: [{ tool: x, kinds: [data.teleport] }]\n        headers", "there is no kind"},
+		{"environment of an address", "        headers", "        env: { A: b }\n        headers", "is of a server with a command"},
+		{"a resource that is not the gate's", "    servers:", "    mcp: { resource: \"http://example.com/mcp\" }\n    servers:", "gates[0].mcp.resource"},
+		{"beyond loopback without a name", "127.0.0.1:8721", "0.0.0.0:8721\n    tls: { cert: c, key: k }", "mcp.resource: is missing"},
+	} {
+		text := strings.Replace(good, c.from, c.to, 1)
+		if text == good {
+			t.Fatalf("%s changes nothing", c.name)
+		}
+		_, err := ParseConfig("a.yaml", []byte(text))
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v\nwant %s", c.name, err, c.want)
+		}
+	}
+}
+
+// A credential of each person's own stays within its directory, whatever they are called.
+func TestSecretOfWhoAsks(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "dana-coder"), []byte("for dana\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &Config{}
+	for _, s := range []Secret{{File: dir + "/{person}-{actor}"}, {Command: []string{"cat", dir + "/{person}-{actor}"}}} {
+		if got, err := s.readFor(t.Context(), c, gatemcp.Who{Person: "dana", Actor: "coder"}); err != nil || string(got) != "for dana" {
+			t.Errorf("%q, %v", got, err)
+		}
+		for _, who := range []gatemcp.Who{{}, {Person: "dana"}, {Person: "../dana", Actor: "coder"}, {Person: "dana", Actor: "a/b"}, {Person: "-n", Actor: "coder"}, {Person: "a..b", Actor: "coder"}, {Person: "dana\x00", Actor: "coder"}} {
+			if got, err := s.readFor(t.Context(), c, who); err == nil {
+				t.Errorf("%+v reads %q", who, got)
+			}
+		}
+	}
+}
+
+// A token of another issuer is for this gate and nothing else.
+func TestForeignTokenIsForThisGate(t *testing.T) {
+	for audience, want := range map[string]bool{
+		`"https://a/mcp"`: true, `["https://a/mcp"]`: true, `"https://a"`: false, `["https://a/mcp","https://b"]`: false, `[]`: false, `null`: false, `{"a":1}`: false, `"https://a/mcp/"`: false,
+	} {
+		var v any
+		if err := json.Unmarshal([]byte(audience), &v); err != nil {
+			t.Fatal(err)
+		}
+		if onlyFor(v, "https://a/mcp") != want {
+			t.Errorf("aud %s", audience)
+		}
+	}
 }

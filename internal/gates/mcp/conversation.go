@@ -376,6 +376,20 @@ func (v *conversation) use() (func(), bool) {
 	}, true
 }
 
+// during is ctx, ended with the conversation and with the credential too.
+func (v *conversation) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-v.session.Cut():
+		case <-v.ctx.Done():
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	return ctx, cancel
+}
+
 // keep lets what a request began outlast it. The context ends with the
 // conversation, and with the session of its credential.
 func (v *conversation) keep() (context.Context, func()) {

@@ -313,9 +313,8 @@ func (g *Gate) post(w http.ResponseWriter, r *http.Request, s *Server, in *calle
 	if m.method == "initialize" {
 		out.session = v.id
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := v.during(r.Context())
 	defer cancel()
-	defer context.AfterFunc(v.ctx, cancel)()
 	o := v.exchange(ctx, raw, r.Header, out)
 	if m.method == "initialize" && !v.begun() { // the server did not take it
 		out.session = ""
@@ -406,9 +405,8 @@ func (g *Gate) get(w http.ResponseWriter, r *http.Request, s *Server, in *caller
 		return
 	}
 	defer done()
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := v.during(r.Context())
 	defer cancel()
-	defer context.AfterFunc(v.ctx, cancel)()
 	out := &httpTaker{w: w, accepts: typeEvents}
 	err := v.listen(ctx, r.Header.Get(headLast), r.Header, out.begin, out)
 	var refused *statusError
