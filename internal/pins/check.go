@@ -15,7 +15,8 @@ import (
 
 // Check tells what becomes of the definitions that a server lists, in their order.
 // What is seen for the first time is pinned or held, durably, before it returns.
-// An error means that nobody knows: nothing may be listed or called.
+// An error means that nobody knows: nothing may be listed or called. What stands
+// behind a # in server tells apart those that share what the administrator said.
 func (k *Keeper) Check(ctx context.Context, gate, server string, defs []mcp.Definition) ([]Verdict, error) {
 	c := k.newCheck(gate, server, defs)
 	out, due := c.all()
@@ -64,10 +65,9 @@ type named struct {
 func (k *Keeper) newCheck(gate, server string, defs []mcp.Definition) *check {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	s, told := k.servers[[2]string{gate, server}]
-	if !told {
-		s = Server{Gate: gate, Name: server}
-	}
+	name, _, _ := strings.Cut(server, "#")
+	s := k.servers[[2]string{gate, name}]
+	s.Gate, s.Name = gate, server
 	c := &check{k: k, server: s, defs: defs, twice: map[string]bool{}, room: k.o.MaxTools}
 	seen := map[string]bool{}
 	for i := range defs {

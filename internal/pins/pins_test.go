@@ -221,6 +221,10 @@ func TestWhatTheAdministratorSaid(t *testing.T) {
 		t.Errorf("%d tools are kept", n)
 	}
 	want(t, h.check(t, "s", def(t, "read_a", "other")), "read_a!nobody has released it yet")
+	// Servers that clients start are told apart by their commands, and share what was said.
+	want(t, h.check(t, "s#01", def(t, "x", "one"), def(t, "write", "")), "x!nobody has released it yet | write!the configuration leaves it out")
+	want(t, h.check(t, "t#01", def(t, "x", "one")), "x")
+	want(t, h.check(t, "t#02", def(t, "x", "two")), "x")
 }
 
 func TestManyTools(t *testing.T) {

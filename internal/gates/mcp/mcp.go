@@ -270,7 +270,7 @@ func (g *Gate) equip(v *conversation, kept bool, start func() (pipe, error), com
 	}
 	v.guard = &Guard{session: v.session, server: s.Name, place: "mcp:" + g.name + "/" + s.Name, classed: s.Tools, others: s.Untrusted, judge: g.judge, ask: v.askServer, command: command}
 	if kept {
-		v.guard.tools = newCatalog(s.Name, g.pins)
+		v.guard.tools = newCatalog(pinnedAs(s.Name, command), g.pins)
 	} else {
 		v.guard.tools, v.guard.fresh = g.catalog(v.credential, s), time.Minute
 	}

@@ -2,6 +2,8 @@ package mcp
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -63,6 +65,16 @@ type catalog struct {
 	tools  map[string]*Tool  // owned by mu
 	barred map[string]string // owned by mu: tools that may not be used, and why
 	read   time.Time         // owned by mu: when all were listed; zero: never, or they have changed
+}
+
+// pinnedAs is how the tools of a server are pinned: those of a server that its client
+// starts for each command by itself, or one client's command could hold another's tools.
+func pinnedAs(server, command string) string {
+	if command == "" {
+		return server
+	}
+	sum := sha256.Sum256([]byte(command))
+	return server + "#" + hex.EncodeToString(sum[:8])
 }
 
 func newCatalog(server string, pins Pins) *catalog {
