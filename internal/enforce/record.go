@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/policy"
 )
@@ -102,3 +103,45 @@ func cut(s string, n int) string {
 }
 
 func join(parts []string) string { return strings.Join(parts, "; ") }
+
+// outcome fills in the record of how the action ended. Its details are in p.ended.
+func (p *permit) outcome(o gate.Outcome, masked map[string]int64) {
+	a, r := p.j.action, &p.rec
+	p.count = max(o.Rows, p.rows)
+	var d details = p.ended.Details[:0]
+	if o.Code != "" {
+		d = d.with("code", o.Code)
+	}
+	d = d.with("took", took(o.Duration))
+	if p.begun {
+		d = d.with("act", p.j.act)
+	}
+	if o.Untrusted != "" {
+		d = d.with("untrusted", cut(o.Untrusted, 100))
+	}
+	if o.Kept != "" {
+		d = d.with("kept", o.Kept).with("kept_sha256", o.KeptDigest)
+	}
+	*r = audit.Record{
+		Type: audit.TypeOutcome, Actor: p.seen.chain[0], Gate: p.j.where.Gate, Session: p.j.where.Session,
+		Outcome: string(o.State), Rows: &p.count, Masked: masked, Kinds: r.Kinds[:0], Previous: p.j.asked,
+	}
+	p.ended.Details = d
+	if p.j.asked != 0 { // the request stands in the same lane and says the rest
+		return
+	}
+	r.Chain, r.Subject, r.Resource, r.Env = p.seen.chain, a.Subject, a.Resource.URN, a.Resource.Env
+	r.Verb, r.Target, r.Title, r.Shape, r.Approval, r.Grant = a.Verb, a.Target, p.j.title, a.Shape, p.approval, p.grantID
+	for _, k := range a.Kinds {
+		r.Kinds = append(r.Kinds, string(k))
+	}
+}
+
+// atomText is the conditions of a rule with the values they had.
+func atomText(atoms []policy.Atom) string {
+	var parts []string
+	for _, a := range atoms {
+		parts = append(parts, a.Value)
+	}
+	return cut(join(parts), 1000)
+}

@@ -158,6 +158,14 @@ func (p *permit) look(now time.Time, ended bool) error {
 	return p.see(approval.SawSensitive, p.j.action.Verb+" on "+p.j.target()+" with "+strings.Join(classes, ", "), now)
 }
 
+// show is look, with an error for the gate.
+func (p *permit) show(now time.Time) error {
+	if p.look(now, false) != nil {
+		return &gate.Denied{Status: gate.StatusNobody, Reason: "what is read can't be noted, so nothing may pass", Hint: "try again later; the server's own log says what is wrong"}
+	}
+	return nil
+}
+
 // see notes what the actor sees. When it returns nil, that is durable.
 func (p *permit) see(kind, what string, now time.Time) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
