@@ -27,7 +27,7 @@ type ladderBench struct {
 
 // newLadder starts one. The server's tool run_code calls what it is told to through
 // the gate, as the agent whose token it was given.
-func newLadder(t *testing.T) *ladderBench {
+func newLadder(t *testing.T, more ...string) *ladderBench {
 	t.Helper()
 	l := &ladderBench{}
 	s := mcp.NewServer(&mcp.Implementation{Name: "notes", Version: "1"}, nil)
@@ -47,12 +47,20 @@ func newLadder(t *testing.T) *ladderBench {
 	h := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, &mcp.StreamableHTTPOptions{Stateless: true})
 	up := httptest.NewServer(h)
 	t.Cleanup(up.Close)
+	servers := ""
+	for _, name := range append([]string{"notes"}, more...) {
+		servers += `
+      - { name: ` + name + `, url: "` + up.URL + `", tools: [{ tool: write_note, kinds: [data.write] }, { tool: run_code, kinds: [data.read] }] }`
+	}
 	l.bench = &bench{t: t, Server: testServer(t, mcpPack, `
 people: [{ id: mira, groups: [reviewers] }, { id: dana }]
 actors: [{ id: worker, owner: dana }, { id: twin, owner: dana }]
 gates:
-  - { name: tools, type: mcp, env: prod, listen: "127.0.0.1:0", servers: [{ name: notes, url: "`+up.URL+`", tools: [{ tool: write_note, kinds: [data.write] }, { tool: run_code, kinds: [data.read] }] }] }
-`, nil)}
+  - name: tools
+    type: mcp
+    env: prod
+    listen: 127.0.0.1:0
+    servers:`+servers+"\n", nil)}
 	l.gate = "http://" + l.GateAddr("tools") + "/mcp"
 	l.token, l.other = l.agentToken("agent:worker"), l.agentToken("agent:twin")
 	return l
@@ -267,6 +275,38 @@ func (l *ladderBench) send(token, method, name string, capabilities, params map[
 		l.t.Fatalf("%s: %d %s", method, resp.StatusCode, text)
 	}
 	return resp.StatusCode, out.Result, out.Error.Code
+}
+
+// Behind the one address of several servers a call is held as at its own server.
+func TestTheLadderOfSeveralServers(t *testing.T) {
+	l := newLadder(t, "more")
+	_, found, _ := l.message(l.token, "server/discover", "", map[string]any{})
+	if extensions, _ := found["capabilities"].(map[string]any)["extensions"].(map[string]any); extensions["io.modelcontextprotocol/tasks"] == nil {
+		t.Errorf("discover says %v", found["capabilities"])
+	}
+	_, got, _ := l.message(l.token, "tools/call", "more__write_note", map[string]any{"name": "more__write_note", "arguments": map[string]any{"text": "x"}})
+	id, _ := got["taskId"].(string)
+	if id == "" {
+		t.Fatalf("no task: %v", got)
+	}
+	l.approve(l.waiting(1)[0])
+	for end := time.Now().Add(10 * time.Second); got["status"] != "completed" && time.Now().Before(end); {
+		_, got, _ = l.message(l.token, "tasks/get", id, map[string]any{"taskId": id})
+	}
+	if got["status"] != "completed" || l.ran.Load() != 1 {
+		t.Errorf("%v, ran %d times", got, l.ran.Load())
+	}
+	var asked atomic.Int64
+	cs := l.client(&mcp.ClientOptions{
+		Capabilities: &mcp.ClientCapabilities{Elicitation: &mcp.ElicitationCapabilities{URL: &mcp.URLElicitationCapabilities{}}},
+		ElicitationHandler: func(context.Context, *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
+			asked.Add(1)
+			return &mcp.ElicitResult{Action: "accept"}, nil
+		},
+	}, "2026-07-28")
+	if got := l.held(cs, "notes__write_note"); got != "wrote hello" || asked.Load() != 1 {
+		t.Errorf("%q, asked %d times", got, asked.Load())
+	}
 }
 
 // A task outlives the request it began with, runs once it is approved, belongs to its

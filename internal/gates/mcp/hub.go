@@ -265,11 +265,13 @@ func (h *hub) meet(ctx context.Context, m *message, head http.Header, out taker)
 	found := map[string]bool{} // capabilities, and what they hold
 	version := ""
 	var versions []string
+	tasks := discovers // they are the pauser's, and the same with every server
 	for i, p := range h.parts {
 		r := results[p]
 		if r == nil {
 			continue
 		}
+		tasks = tasks && isObject(member(member(member(r, "capabilities"), "extensions"), Tasks))
 		if said := text(r, "instructions"); said != "" {
 			instructions.WriteString("## " + p.server.Name + "\n" + said + "\n\n")
 		}
@@ -292,7 +294,11 @@ func (h *hub) meet(ctx context.Context, m *message, head http.Header, out taker)
 		}
 		versions = slices.DeleteFunc(versions, func(v string) bool { return !slices.Contains(names, v) })
 	}
-	pairs := []any{"capabilities", capabilities(found, discovers)}
+	able := capabilities(found, discovers)
+	if tasks {
+		able = put(able, "extensions", object(Tasks, []byte("{}")))
+	}
+	pairs := []any{"capabilities", able}
 	if instructions.Len() > 0 {
 		pairs = append(pairs, "instructions", strings.TrimSpace(instructions.String()))
 	}
