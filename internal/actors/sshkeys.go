@@ -92,7 +92,7 @@ func (k *SSHKeys) Certified(a SSHAuthority, cert *ssh.Certificate, user, actor s
 			delete(k.certs, old)
 		}
 	}
-	k.certs[id] = certifiedName{actor, time.Unix(int64(cert.ValidBefore), 0)} //nolint:gosec // bounded by Longest after now
+	k.certs[id] = certifiedName{actor, time.Unix(int64(cert.ValidBefore), 0)}
 	return id, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -29,6 +30,7 @@ type SSHHostConfig struct {
 	Agent      string            `yaml:"agent" doc:"Socket of an SSH agent that holds the account's key."`
 	HostKey    []string          `yaml:"host_key" doc:"Public keys of the host, each as ssh-keyscan prints it after the name. This or known_hosts."`
 	KnownHosts string            `yaml:"known_hosts" doc:"File with the host's keys, in the form of OpenSSH."`
+	Forward    []string          `yaml:"forward" doc:"host:port that agents may ask to be connected to from this host (ssh -L, -W). None: no ports are forwarded."`
 }
 
 // SSHConfig says who comes in how at an ssh gate.
@@ -134,6 +136,11 @@ func (k *checker) sshHost(at string, h *SSHHostConfig, seen map[string]bool) {
 	if (len(h.HostKey) > 0) == (h.KnownHosts != "") {
 		k.fail(at, "needs one of host_key and known_hosts", "without the host's own key nobody knows who answers")
 	}
+	for i, to := range h.Forward {
+		if host, port, err := net.SplitHostPort(to); err != nil || host == "" || !isPort(port) || to != strings.ToLower(to) {
+			k.fail(fmt.Sprintf("%s.forward[%d]", at, i), fmt.Sprintf("%q is not host:port in lower case", to), "for example db1.internal:5432")
+		}
+	}
 	for i, key := range h.HostKey {
 		if _, err := publicKey(key); err != nil {
 			k.fail(fmt.Sprintf("%s.host_key[%d]", at, i), err.Error(), "for example ssh-ed25519 AAAA…, as ssh-keyscan prints it after the name")
@@ -196,7 +203,7 @@ func sshGate(s *Server, g *GateConfig) (runningGate, error) {
 
 func (s *Server) sshHost(g *GateConfig, h *SSHHostConfig) (*ssh.Host, error) {
 	out := &ssh.Host{
-		Name: h.Name, Address: h.Address, User: h.User, Agent: h.Agent, KnownHosts: s.cfg.path(h.KnownHosts),
+		Name: h.Name, Address: h.Address, User: h.User, Agent: h.Agent, KnownHosts: s.cfg.path(h.KnownHosts), Forward: h.Forward,
 		Authority: s.enforcer.Gate(g.Name, sshResource(g, h), "ssh://"+h.User+"@"+h.Address),
 	}
 	read := func(secret *Secret) func(context.Context) ([]byte, error) {

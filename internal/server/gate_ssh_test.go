@@ -199,7 +199,7 @@ func TestSSHKeysAndCertificates(t *testing.T) {
 		return string(bytes.TrimSpace(gossh.MarshalAuthorizedKey(s.PublicKey())))
 	}
 	b := newSSHBench(t, fmt.Sprintf("    ssh:\n      keys: [{ actor: worker, key: %q }]\n      user_ca: [%q]\n      certificate_life: 1h", line(mine), line(ca)))
-	now := uint64(time.Now().Unix()) //nolint:gosec // now is positive
+	now := uint64(time.Now().Unix())
 	cert := func(by gossh.Signer, change func(*gossh.Certificate)) gossh.Signer {
 		key := signer(t)
 		c := &gossh.Certificate{Key: key.PublicKey(), CertType: gossh.UserCert, ValidPrincipals: []string{"worker+web1", "worker"}, ValidAfter: now - 60, ValidBefore: now + 600}

@@ -29,8 +29,9 @@ type conn struct {
 	up      *remote // owned by dialing
 
 	mu     sync.Mutex
-	open   int             // sessions; owned by mu
+	open   int             // channels; owned by mu
 	sealed bool            // no more are opened; owned by mu
+	last   bool            // the client opens no more sessions; owned by mu
 	told   map[string]bool // refusals on record; owned by mu
 }
 
@@ -146,7 +147,9 @@ func (c *conn) refused(detail string) {
 func (c *conn) global(r *gossh.Request) {
 	switch r.Type {
 	case "no-more-sessions@openssh.com":
-		c.seal()
+		c.mu.Lock()
+		c.last = true
+		c.mu.Unlock()
 	case "keepalive@openssh.com", "hostkeys-prove-00@openssh.com": // no is an answer to these
 	case "tcpip-forward", "cancel-tcpip-forward", "streamlocal-forward@openssh.com", "cancel-streamlocal-forward@openssh.com":
 		c.refused("a forward from the host to the client")
@@ -158,10 +161,10 @@ func (c *conn) global(r *gossh.Request) {
 // channel begins what the client opens, if it is a session.
 func (c *conn) channel(nc gossh.NewChannel) {
 	switch nc.ChannelType() {
-	case "session":
-	case "direct-tcpip", "direct-streamlocal@openssh.com":
+	case "session", "direct-tcpip":
+	case "direct-streamlocal@openssh.com":
 		c.refused("a forward from the client to the host's network")
-		_ = nc.Reject(gossh.Prohibited, "assent: port forwarding is not allowed here")
+		_ = nc.Reject(gossh.Prohibited, "assent: sockets are not forwarded here")
 		return
 	default:
 		c.refused("a channel of a type that is on no list")
@@ -169,7 +172,7 @@ func (c *conn) channel(nc gossh.NewChannel) {
 		return
 	}
 	c.mu.Lock()
-	full, sealed := c.open >= maxChannels, c.sealed
+	full, sealed := c.open >= maxChannels, c.sealed || c.last && nc.ChannelType() == "session"
 	if !full && !sealed {
 		c.open++
 		c.channels.Add(1)
@@ -180,9 +183,18 @@ func (c *conn) channel(nc gossh.NewChannel) {
 		_ = nc.Reject(gossh.Prohibited, "assent: this connection opens no more sessions")
 	case full:
 		_ = nc.Reject(gossh.ResourceShortage, "assent: too many sessions on one connection")
+	case nc.ChannelType() == "direct-tcpip":
+		go c.forward(nc)
 	default:
 		go c.serveSession(nc)
 	}
+}
+
+func (c *conn) channelEnds() {
+	c.mu.Lock()
+	c.open--
+	c.mu.Unlock()
+	c.channels.Done()
 }
 
 // upstream is the connection to the host, dialled anew when it is gone.

@@ -72,15 +72,21 @@ func (s *session) command(text string) *action.Action {
 }
 
 // where says on cards which account it is.
-func (s *session) where() string { return " (as " + s.c.host.User + " on " + s.c.host.Name + ")" }
+func (s *session) where() string { return s.c.where() }
+
+func (c *conn) where() string { return " (as " + c.host.User + " on " + c.host.Name + ")" }
 
 // state is what gives a request its meaning beside its bytes.
 func (s *session) state(by string) map[string]string {
-	state := map[string]string{"by": by, "host": s.c.host.Name, "address": s.c.host.Address, "user": s.c.host.User}
+	state := s.c.state(by)
 	for _, v := range s.env {
 		state["env."+v.name] = v.value
 	}
 	return state
+}
+
+func (c *conn) state(by string) map[string]string {
+	return map[string]string{"by": by, "host": c.host.Name, "address": c.host.Address, "user": c.host.User}
 }
 
 // transfers says that a command speaks a protocol of its own with the client, in

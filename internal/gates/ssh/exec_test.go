@@ -2,6 +2,8 @@ package ssh
 
 import (
 	"context"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,8 @@ import (
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/gates/ssh/sshdtest"
 	gossh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 func TestCommands(t *testing.T) {
@@ -61,9 +65,9 @@ func TestDenied(t *testing.T) {
 	}{{gate.StatusDenied, 77}, {gate.StatusExpired, 77}, {gate.StatusPending, 75}, {gate.StatusNobody, 75}} {
 		t.Run(c.status, func(t *testing.T) {
 			h := newHouse(t, sshdtest.New(t))
-			h.Decide = func(context.Context, *action.Action, func(gate.Held)) error {
+			h.deciding(func(context.Context, *action.Action, func(gate.Held)) error {
 				return &gate.Denied{Status: c.status, Reason: "not today", ID: "apr_1", URL: "http://localhost/apr_1"}
-			}
+			})
 			mark := filepath.Join(h.dir, "mark")
 			h.ssh("gate", "touch "+mark).want(t, c.code, "", "assent: "+c.status+": not today; approval apr_1, see http://localhost/apr_1")
 			if _, err := os.Stat(mark); err == nil {
@@ -78,12 +82,13 @@ func TestClientKilledWhileHeld(t *testing.T) {
 	k := h.holding()
 	mark := filepath.Join(h.dir, "mark")
 	c := h.client("ssh", "gate", "touch "+mark)
-	done := make(chan said, 1)
-	go func() { done <- ended(c) }()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
 	within(t, "asking", k.asked)
 	_ = c.Process.Signal(syscall.SIGKILL)
 	within(t, "noticing that the client left", k.left)
-	<-done
+	_ = c.Wait()
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("it ran")
 	}
@@ -117,8 +122,13 @@ func TestWrongCredentials(t *testing.T) {
 	})
 	var said []string
 	for _, c := range []struct{ user, token string }{
-		{"agent+web1", "wrong"}, {"agent+web1", ""}, {"agent+web3", "conformance-token-7f21"}, {"agent", "conformance-token-7f21"},
-		{"somebody+web1", "conformance-token-7f21"}, {"somebody+web1", "wrong"}, {"agent+", "conformance-token-7f21"},
+		{"agent+web1", "wrong"},
+		{"agent+web1", ""},
+		{"agent+web3", "conformance-token-7f21"},
+		{"agent", "conformance-token-7f21"},
+		{"somebody+web1", "conformance-token-7f21"},
+		{"somebody+web1", "wrong"},
+		{"agent+", "conformance-token-7f21"},
 	} {
 		h.token(c.token)
 		s := h.ssh("-l", c.user, "gate", "echo in")
@@ -139,8 +149,7 @@ func TestWrongCredentials(t *testing.T) {
 func TestHostWithAnotherKey(t *testing.T) {
 	d := sshdtest.New(t)
 	_, other := sshdtest.NewKey(t)
-	h := newHouse(t, d)
-	h.host.HostKeys[0] = other
+	h := newHouse(t, d, func(c *Config) { c.Hosts[0].HostKeys[0] = other })
 	s := h.ssh("gate", "echo in")
 	s.want(t, 255, "", "assent: host web1 shows the key SHA256:")
 	if !strings.Contains(s.err, "an operator adds it to host_key") {
@@ -150,7 +159,7 @@ func TestHostWithAnotherKey(t *testing.T) {
 
 	known := filepath.Join(h.dir, "hosts")
 	write(t, known, append([]byte("otherhost "), gossh.MarshalAuthorizedKey(other)...))
-	h.host.HostKeys, h.host.KnownHosts = nil, known
+	h = newHouse(t, d, func(c *Config) { c.Hosts[0].HostKeys, c.Hosts[0].KnownHosts = nil, known })
 	h.ssh("gate", "echo in").want(t, 255, "", "is not in known_hosts")
 }
 
@@ -180,7 +189,7 @@ func TestEnvironment(t *testing.T) {
 
 func TestOutputIsMasked(t *testing.T) {
 	h := newHouse(t, sshdtest.New(t))
-	h.Mask = func(b []byte) []byte { return []byte(strings.ReplaceAll(string(b), "4111111111111111", "[card]")) }
+	h.masking("4111111111111111", "[card]")
 	h.ssh("gate", "echo card 4111111111111111; printf 'in two pa'; sleep 0.01; printf 'rts 4111111111111111'; echo 4111111111111111 >&2").
 		want(t, 0, "card [card]\nin two parts [card]", "[card]\n")
 }
@@ -235,4 +244,76 @@ func TestShutdownKeepsWhatWaits(t *testing.T) {
 	within(t, "asking", k.asked)
 	go h.stop()
 	within(t, "answering", done).want(t, 75, "", "assent: pending: the gate is shutting down")
+}
+
+// A port that the configuration lists is a question with its destination, and any other is refused.
+func TestListedForward(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "hello from behind\n")
+			_ = c.Close()
+		}
+	}()
+	h := newHouse(t, sshdtest.New(t), func(c *Config) { c.Hosts[0].Forward = []string{l.Addr().String()} })
+	k := h.holding()
+	done := make(chan said, 1)
+	through := func(answer error) said {
+		go func() { done <- h.ssh("-W", l.Addr().String(), "gate") }()
+		if a := within(t, "asking", k.asked); a.Data.Destination != l.Addr().String() || !a.Data.Unscanned {
+			t.Errorf("asked for %+v", a.Data)
+		}
+		k.answer <- answer
+		return within(t, "ending", done)
+	}
+	through(nil).want(t, 0, "hello from behind\n", "")
+	through(&gate.Denied{Status: gate.StatusDenied, Reason: "not there"}).want(t, 255, "", "not there")
+	h.ssh("-W", "127.0.0.1:1", "gate").want(t, 255, "", "port forwarding is not allowed here")
+	h.stop()
+	if o := h.Outcomes(); len(o) != 1 || o[0].State != gate.Executed || o[0].Bytes != 18 {
+		t.Errorf("outcomes %+v", o)
+	}
+}
+
+// The gate's credential may be in an agent, and the host's key in a known_hosts file.
+func TestAgentAndKnownHosts(t *testing.T) {
+	d := sshdtest.New(t)
+	key, err := gossh.ParseRawPrivateKey(d.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := agent.NewKeyring()
+	if err := ring.Add(agent.AddedKey{PrivateKey: key}); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = agent.ServeAgent(ring, c)
+			_ = c.Close()
+		}
+	}()
+	known := filepath.Join(t.TempDir(), "known")
+	write(t, known, []byte(knownhosts.Line([]string{d.Addr}, d.HostKey)+"\n"))
+	h := newHouse(t, d, func(c *Config) {
+		c.Hosts[0].Key, c.Hosts[0].Agent, c.Hosts[0].HostKeys, c.Hosts[0].KnownHosts = nil, socket, nil, known
+	})
+	h.ssh("gate", "echo in").want(t, 0, "in\n", "")
 }

@@ -131,7 +131,7 @@ func (f *files) openAction(h *file, changes, there bool, was attrs, flags uint32
 	if h.read {
 		a.Data.Unscanned = changes || !there || !was.isRegular() || was.flags&attrSize == 0 || was.size > maxScanned
 		if there && was.flags&attrSize != 0 && was.size < 1<<53 {
-			a.Data.Bytes = action.KnownCount(int64(was.size)) //nolint:gosec // bounded just before
+			a.Data.Bytes = action.KnownCount(int64(was.size))
 		}
 	}
 	if changes {

@@ -51,7 +51,7 @@ func (h *house) verbs() []string {
 
 func TestFiles(t *testing.T) {
 	h := newHouse(t, sshdtest.New(t))
-	h.Mask = func(b []byte) []byte { return []byte(strings.ReplaceAll(string(b), "4111111111111111", "[card]")) }
+	h.masking("4111111111111111", "[card]")
 	h.put("notes", "a 4111111111111111\nb\n")
 	h.put("4111111111111111.txt", "")
 	local := filepath.Join(h.dir, "local")
@@ -84,12 +84,12 @@ func TestFiles(t *testing.T) {
 
 // only permits what a function says, and denies the rest.
 func (h *house) only(permit func(a *action.Action) bool) {
-	h.Decide = func(_ context.Context, a *action.Action, _ func(gate.Held)) error {
+	h.deciding(func(_ context.Context, a *action.Action, _ func(gate.Held)) error {
 		if a.Verb == "look" || permit(a) {
 			return nil
 		}
 		return &gate.Denied{Status: gate.StatusDenied, Reason: "not this one", ID: "apr_7"}
-	}
+	})
 }
 
 func TestFilesDenied(t *testing.T) {

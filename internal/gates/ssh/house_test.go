@@ -35,8 +35,24 @@ type house struct {
 	host *Host
 	stop func()
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	refused []string
+	decide  func(ctx context.Context, a *action.Action, held func(gate.Held)) error
+	mask    func([]byte) []byte
+}
+
+// deciding has fn decide from now on.
+func (h *house) deciding(fn func(ctx context.Context, a *action.Action, held func(gate.Held)) error) {
+	h.mu.Lock()
+	h.decide = fn
+	h.mu.Unlock()
+}
+
+// masking has one text masked from now on.
+func (h *house) masking(text, by string) {
+	h.mu.Lock()
+	h.mask = func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(text), []byte(by)) }
+	h.mu.Unlock()
 }
 
 // behind is d as a host behind a gate.
@@ -51,7 +67,27 @@ func behind(d *sshdtest.Daemon, a gate.Authority) *Host {
 func newHouse(t *testing.T, d *sshdtest.Daemon, change ...func(*Config)) *house {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
-	h := &house{Authority: &gatetest.Authority{}, t: t, dir: t.TempDir(), home: d.Home, up: d.Addr}
+	h := &house{t: t, dir: t.TempDir(), home: d.Home, up: d.Addr}
+	h.Authority = &gatetest.Authority{
+		Decide: func(ctx context.Context, a *action.Action, held func(gate.Held)) error {
+			h.mu.Lock()
+			decide := h.decide
+			h.mu.Unlock()
+			if decide == nil {
+				return nil
+			}
+			return decide(ctx, a, held)
+		},
+		Mask: func(b []byte) []byte {
+			h.mu.Lock()
+			mask := h.mask
+			h.mu.Unlock()
+			if mask == nil {
+				return b
+			}
+			return mask(b)
+		},
+	}
 	h.host = behind(d, h.Authority)
 	signer, err := HostKey(filepath.Join(h.dir, "gate_host_key"))
 	if err != nil {
@@ -168,11 +204,13 @@ func (h *house) wantAsked(n int) {
 // holding makes the authority hold what is not a plain read, until it is answered.
 func (h *house) holding() *keeper {
 	k := &keeper{asked: make(chan *action.Action, 8), answer: make(chan error), left: make(chan struct{}, 8)}
-	h.Decide = func(ctx context.Context, a *action.Action, held func(gate.Held)) error {
+	h.deciding(func(ctx context.Context, a *action.Action, held func(gate.Held)) error {
 		if len(a.Kinds) == 1 && a.Kinds[0] == action.DataRead && !a.Data.Unscanned {
 			return nil
 		}
-		held(gate.Held{ID: "apr_held", URL: "http://localhost/apr_held", Who: "2 of data-owners", Expires: time.Now().Add(time.Hour)})
+		if held != nil {
+			held(gate.Held{ID: "apr_held", URL: "http://localhost/apr_held", Who: "2 of data-owners", Expires: time.Now().Add(time.Hour)})
+		}
 		k.asked <- a
 		select {
 		case err := <-k.answer:
@@ -181,7 +219,7 @@ func (h *house) holding() *keeper {
 			k.left <- struct{}{}
 			return ctx.Err()
 		}
-	}
+	})
 	return k
 }
 

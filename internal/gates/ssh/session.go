@@ -42,12 +42,7 @@ type session struct {
 }
 
 func (c *conn) serveSession(nc gossh.NewChannel) {
-	defer func() {
-		c.mu.Lock()
-		c.open--
-		c.mu.Unlock()
-		c.channels.Done()
-	}()
+	defer c.channelEnds()
 	defer c.guard()
 	// Before people are asked for anything: is there a host to run it on?
 	if _, err := c.upstream(); err != nil {
@@ -184,16 +179,21 @@ func (s *session) signal(name string) bool {
 
 // ask has a decided, and returns its permit, or why it may not run.
 func (s *session) ask(a *action.Action, told func(gate.Held)) (gate.Permit, *gate.Denied) {
-	s.c.session.Describe(a)
+	return s.c.ask(s.hold, a, told)
+}
+
+// ask is for a wait that ends with hold.
+func (c *conn) ask(hold context.Context, a *action.Action, told func(gate.Held)) (gate.Permit, *gate.Denied) {
+	c.session.Describe(a)
 	if a.Wait == 0 {
-		a.Wait = s.c.g.cfg.Wait
+		a.Wait = c.g.cfg.Wait
 	}
-	p, err := s.c.session.Enforce(s.hold, a, gate.Hooks{Held: told})
-	if s.hold.Err() != nil {
+	p, err := c.session.Enforce(hold, a, gate.Hooks{Held: told})
+	if hold.Err() != nil {
 		if p != nil && err == nil {
 			p.Done(gate.Outcome{State: gate.NotRun}) // permitted and called off in the same moment: nothing ran
 		}
-		err = context.Cause(s.hold)
+		err = context.Cause(hold)
 	} else if err == nil && p != nil {
 		return p, nil
 	}

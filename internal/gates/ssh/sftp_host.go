@@ -222,7 +222,7 @@ func (h *fileHost) readAll(ctx context.Context, handle string, limit int) ([]byt
 	var queue []part
 	next, ended := uint64(0), false
 	for {
-		for !ended && len(queue) < ahead && next <= uint64(limit) { //nolint:gosec // limit is a constant of ours
+		for !ended && len(queue) < ahead && next <= uint64(limit) {
 			b := binary.BigEndian.AppendUint64(putString(nil, handle), next)
 			wait, err := h.send(fxRead, binary.BigEndian.AppendUint32(b, each))
 			if err != nil {

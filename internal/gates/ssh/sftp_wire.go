@@ -103,7 +103,7 @@ func readPacket(r io.Reader) (packet, error) {
 // bytes is p as it is sent.
 func (p packet) bytes() []byte {
 	b := make([]byte, 0, 9+len(p.body))
-	b = binary.BigEndian.AppendUint32(b, uint32(len(p.body)+5)) //nolint:gosec // bodies are bounded by maxPacket
+	b = binary.BigEndian.AppendUint32(b, uint32(len(p.body)+5))
 	b = append(b, p.typ)
 	b = binary.BigEndian.AppendUint32(b, p.id)
 	return append(b, p.body...)
@@ -197,7 +197,7 @@ func (a attrs) isDir() bool     { return a.flags&attrMode != 0 && a.mode&0o17000
 func (a attrs) withSize(n int64) []byte {
 	b := append([]byte(nil), a.raw...)
 	if a.flags&attrSize != 0 && len(b) >= 12 {
-		binary.BigEndian.PutUint64(b[4:], uint64(n)) //nolint:gosec // the length of something in memory
+		binary.BigEndian.PutUint64(b[4:], uint64(n))
 	}
 	return b
 }
@@ -249,7 +249,7 @@ func namesOf(p packet) ([]named, error) {
 }
 
 func nameBody(list []named) []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(list))) //nolint:gosec // of one packet
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(list)))
 	for _, n := range list {
 		b = append(putString(putString(b, n.name), n.long), n.attrs.raw...)
 	}

@@ -42,7 +42,7 @@ func (h *house) shown() (string, recording.Header, []byte) {
 
 func TestTerminalIsHeldAndRecorded(t *testing.T) {
 	h := newHouse(t, sshdtest.New(t))
-	h.Mask = func(b []byte) []byte { return []byte(strings.ReplaceAll(string(b), "4111111111111111", "[card]")) }
+	h.masking("4111111111111111", "[card]")
 	k := h.holding()
 	c := h.client("ssh", "-tt", "gate")
 	c.Stdin = strings.NewReader("stty -echo; PS1=\necho 4111111111111111; tty >/dev/null && echo on a tty\nexit 5\n")

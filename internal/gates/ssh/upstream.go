@@ -29,6 +29,9 @@ type Host struct {
 	// One of these says which key the host has: keys, or a known_hosts file, read anew for each connection.
 	HostKeys   []gossh.PublicKey
 	KnownHosts string
+
+	// Forward lists what clients may ask to be connected to from the host, each as host:port.
+	Forward []string
 }
 
 // home is where sessions begin, as far as a name tells: it gives ~ and relative paths their meaning.

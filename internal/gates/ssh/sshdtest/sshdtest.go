@@ -43,7 +43,7 @@ func New(t *testing.T, more ...string) *Daemon {
 	}
 	dir := t.TempDir()
 	if os.Getuid() == 0 { // sshd's own condition, when root runs it
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+		if err := os.MkdirAll("/run/sshd", 0o750); err != nil {
 			t.Fatal(err)
 		}
 	}
