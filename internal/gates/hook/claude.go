@@ -11,15 +11,13 @@ func claudeEvent(f fields) (*Event, error) {
 		return nil, errors.New("it is Cursor's, and Claude Code's hook is no hook of Cursor: run assent hook install cursor, and switch third-party hooks off there")
 	}
 	e := &Event{Input: f["tool_input"], Reply: f["tool_response"]}
-	var id string
 	err := f.into(map[string]*string{
-		"hook_event_name": &e.Name, "session_id": &e.Session, "cwd": &e.Dir, "permission_mode": &e.Mode, "agent_id": &id,
+		"hook_event_name": &e.Name, "session_id": &e.Session, "cwd": &e.Dir,
 		"tool_name": &e.Tool, "tool_use_id": &e.Use, "prompt": &e.Prompt,
 	})
 	if err != nil {
 		return nil, err
 	}
-	e.Subagent = id
 	if f.has("mcp_server") {
 		server, err := members(f["mcp_server"])
 		if err != nil {

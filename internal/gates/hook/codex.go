@@ -10,7 +10,7 @@ import (
 func codexEvent(f fields) (*Event, error) {
 	e := &Event{Input: f["tool_input"], Reply: f["tool_response"]}
 	return e, f.into(map[string]*string{
-		"hook_event_name": &e.Name, "session_id": &e.Session, "cwd": &e.Dir, "permission_mode": &e.Mode,
+		"hook_event_name": &e.Name, "session_id": &e.Session, "cwd": &e.Dir,
 		"tool_name": &e.Tool, "tool_use_id": &e.Use, "prompt": &e.Prompt,
 	})
 }

@@ -85,8 +85,6 @@ type Event struct {
 	Phase       Phase
 	Session     string
 	Dir         string // working directory; not resolved
-	Mode        string // the agent's own permission mode: it changes nothing here
-	Subagent    string
 	Tool        string
 	Input       []byte // of the tool: an object
 	Use         string // id of the call, where the agent tells
