@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/assenthq/assent/action"
-	"github.com/assenthq/assent/internal/classify/sql"
 	"github.com/assenthq/assent/internal/show"
 )
 
@@ -20,7 +19,6 @@ type analyzer struct {
 	reads  []string
 	writes []string
 	hosts  []string
-	sql    *sql.Classifier // made when a statement is met
 }
 
 // A command is a Command in the making.

@@ -96,9 +96,6 @@ func (a *analyzer) assign(as *syntax.Assign, sc *scope, cm *command, exported bo
 		}
 	}
 	cm.setVar(name, v.word, exported)
-	if variableOfCommands(name) && !(name == "PATH" && keepsPath(v.word)) && !harmlessValue(name, v.word) {
-		sc.taint = name
-	}
 	sc.set(name, v)
 }
 

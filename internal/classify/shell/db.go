@@ -2,10 +2,14 @@ package shell
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/classify/sql"
 )
+
+// grammar is shared: without cgo it takes a while to make.
+var grammar = sync.OnceValue(func() *sql.Classifier { return sql.New(sql.Options{CacheEntries: -1}) })
 
 // statements classifies SQL with PostgreSQL's grammar. strange: another dialect,
 // whose text may mean something else.
@@ -18,10 +22,7 @@ func (c *call) statements(w word, dialect string) {
 	if dialect != "postgres" && (strings.Contains(text, "/*!") || strings.Contains(text, "/*M!") || strings.ContainsAny(text, "\\#`$") || strings.Contains(text, "--") && !strings.Contains(text, "-- ")) {
 		c.cm.unknown("a statement that another dialect may read in another way")
 	}
-	if c.a.sql == nil {
-		c.a.sql = sql.New(sql.Options{CacheEntries: -1})
-	}
-	r := c.a.sql.Classify(text, sql.State{Database: "db", Role: "app"})
+	r := grammar().Classify(text, sql.State{Database: "db", Role: "app"})
 	for i := range r.Statements {
 		st := &r.Statements[i]
 		c.cm.add("a statement: "+st.Title, st.Kinds...)
@@ -53,7 +54,7 @@ func (c *call) psqlText(w word, stdin bool) {
 	one := !strings.Contains(text, "\n") && strings.HasPrefix(text, `\`) && !strings.ContainsAny(text, "`|:;") && strings.Count(text, `\`) == 1 && !w.hole
 	if name, _, _ := strings.Cut(text, " "); one {
 		for _, r := range psqlReads {
-			if name == r || r == "\\d" && strings.HasPrefix(name, "\\d") && len(name) <= 6 && strings.Trim(name[2:], "abcdefgilmnoprstuvxyEFST+S") == "" {
+			if name == r || r == "\\d" && strings.HasPrefix(name, "\\d") && len(name) <= 6 && strings.Trim(name[2:], "abcdefgilmnoprstuvxyEFST+") == "" {
 				c.cm.add("shows what is in the database", action.DataRead)
 				return
 			}

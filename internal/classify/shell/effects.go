@@ -120,6 +120,9 @@ func (c *call) read(w word) {
 	if kinds := readKinds(p, w.glob || w.hole); len(kinds) > 1 {
 		c.cm.add("reads a file that holds secrets", kinds...)
 	}
+	if w.glob && holdsSecrets(p) {
+		c.cm.add("reads a directory below which secrets lie", action.SecretAccess)
+	}
 	c.a.reads = append(c.a.reads, w.show())
 	c.target(w)
 }
@@ -255,14 +258,18 @@ func (cm *command) secretVar() {
 
 // codeVariables say which code programs run; names ending or beginning so do too.
 var (
-	codeVariables = []string{"PATH", "ENV", "BASH_ENV", "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS4", "SHELL", "SHELLOPTS", "BASHOPTS", "EDITOR", "VISUAL", "PAGER", "BROWSER", "IFS",
+	codeVariables = []string{
+		"PATH", "ENV", "BASH_ENV", "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS4", "SHELL", "SHELLOPTS", "BASHOPTS", "EDITOR", "VISUAL", "PAGER", "BROWSER", "IFS",
 		"LESSOPEN", "LESSCLOSE", "LESS", "CC", "CXX", "LD", "AR", "CPP", "AS", "HOME", "GOROOT", "GOPATH", "GOENV", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOTOOLCHAIN", "RUSTC", "CARGO", "MAKEFILES", "KUBECONFIG",
-		"CLASSPATH", "TMPDIR", "CDPATH", "FPATH", "DISPLAY", "TERMINFO", "LOCPATH", "TZDIR", "HOSTALIASES", "PGSERVICEFILE", "PGSYSCONFDIR", "PSQLRC", "MAKE", "FC", "GIT_DIR", "GIT_WORK_TREE"}
+		"CLASSPATH", "TMPDIR", "CDPATH", "FPATH", "DISPLAY", "TERMINFO", "LOCPATH", "TZDIR", "HOSTALIASES", "PGSERVICEFILE", "PGSYSCONFDIR", "PSQLRC", "MAKE", "FC", "GIT_DIR", "GIT_WORK_TREE",
+	}
 	codePrefixes = []string{"LD_", "DYLD_", "GIT_", "BASH_FUNC", "PERL5", "PYTHON", "RUBY", "NODE_", "NPM_", "npm_", "GCONV", "MALLOC_", "RUSTC_", "CARGO_", "DOCKER_", "SSH_", "SUDO_", "ASSENT_", "CLAUDE_", "GLIBC_", "XDG_", "JAVA_", "MAVEN_", "GRADLE_", "JDK_", "MAN", "VIM", "EX"}
 	codeSuffixes = []string{"_OPTIONS", "OPTS", "_OPT", "_COMMAND", "_CMD", "PAGER", "EDITOR", "PATH", "FLAGS", "_WRAPPER", "_HOME", "_CONFIG", "CONFIG_FILE", "_PRELOAD", "_SHELL", "_EXEC", "RC", "_HOOK", "_HOOKS", "_PROMPT", "_PROGRAM", "_PLUGINS", "_PROXY", "_proxy", "_ENV_FILE", "_RSH", "_ASKPASS", "_LIB", "_LIBRARY", "_RUNNER", "_LINKER", "_ENDPOINT_URL", "ENDPOINT_URL"}
 	// quietVariables change how something is shown or built, not which code runs.
-	quietVariables = []string{"LANG", "LANGUAGE", "TZ", "NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "CI", "DEBUG", "VERBOSE", "NODE_ENV", "RAILS_ENV", "RACK_ENV", "APP_ENV", "GOOS", "GOARCH", "CGO_ENABLED",
-		"GOMAXPROCS", "GOGC", "GODEBUG", "RUST_BACKTRACE", "RUST_LOG", "LOG_LEVEL", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONUTF8", "SOURCE_DATE_EPOCH", "DEBIAN_FRONTEND", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "GOFIPS140", "GIT_TERMINAL_PROMPT", "GIT_OPTIONAL_LOCKS"}
+	quietVariables = []string{
+		"LANG", "LANGUAGE", "TZ", "NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "CI", "DEBUG", "VERBOSE", "NODE_ENV", "RAILS_ENV", "RACK_ENV", "APP_ENV", "GOOS", "GOARCH", "CGO_ENABLED",
+		"GOMAXPROCS", "GOGC", "GODEBUG", "RUST_BACKTRACE", "RUST_LOG", "LOG_LEVEL", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONUTF8", "SOURCE_DATE_EPOCH", "DEBIAN_FRONTEND", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "GOFIPS140", "GIT_TERMINAL_PROMPT", "GIT_OPTIONAL_LOCKS",
+	}
 )
 
 func variableOfCommands(name string) bool {

@@ -8,7 +8,7 @@ import (
 	"github.com/assenthq/assent/action"
 )
 
-const curlOptions = "A b c C d D e E F H h I K m o P Q r t T u U w x X y Y z " +
+const curlOptions = "A b c C d D e E F H K m o P Q r t T u U w x X y Y z " +
 	"data data-ascii data-binary data-raw data-urlencode json form form-string url-query request url output output-dir header user-agent referer cookie cookie-jar dump-header config max-time connect-timeout retry retry-delay retry-max-time range user upload-file write-out proxy " +
 	"proxy-user proxy-header noproxy preproxy socks4 socks4a socks5 socks5-hostname cacert capath cert cert-type key key-type pass ciphers resolve connect-to interface dns-servers unix-socket abstract-unix-socket trace trace-ascii stderr libcurl netrc-file limit-rate speed-limit speed-time " +
 	"max-filesize max-redirs time-cond form-escape quote mail-from mail-rcpt mail-auth aws-sigv4 oauth2-bearer etag-save etag-compare hsts alt-svc engine egd-file random-file local-port keepalive-time proto proto-default proto-redir parallel-max create-file-mode crlfile pinnedpubkey doh-url expect100-timeout happy-eyeballs-timeout-ms service-name delegation login-options rate telnet-option tls-max tls13-ciphers variable continue-at"

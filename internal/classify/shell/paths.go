@@ -116,7 +116,7 @@ func partMatches(rule, part string, wild, inside bool) bool {
 	if !wild || !strings.ContainsAny(part, "*?[") {
 		return strings.EqualFold(rule, part) // file systems that ignore case
 	}
-	if len(strings.Trim(part, "*?")) < 2 {
+	if len(strings.Trim(part, "*?")) < 2 && !strings.HasPrefix(part, ".") {
 		return inside // "*" alone finds no dot file; in a directory that is named it does
 	}
 	ok, err := path.Match(part, strings.NewReplacer("*", "\x01", "?", "\x01").Replace(rule))

@@ -35,11 +35,12 @@ type scope struct {
 	ifs     bool   // IFS was changed
 	stdin   source
 	via     []string // wrappers around this shell
+	work    *int     // nodes looked through for changes, in all of the text
 	taint   string   // why no command is what its name says, or ""
 }
 
 func (a *analyzer) top(c Context) *scope {
-	sc := &scope{vars: map[string]value{}, funcs: map[string]*function{}, aliases: map[string]string{}, stdin: source{none: true}}
+	sc := &scope{vars: map[string]value{}, funcs: map[string]*function{}, aliases: map[string]string{}, stdin: source{none: true}, work: new(int)}
 	for k, v := range c.Env {
 		sc.vars[k] = value{word: word{text: v}}
 	}
@@ -66,6 +67,9 @@ func (sc *scope) set(name string, v value) {
 	if name == "IFS" {
 		sc.ifs = true
 	}
+	if variableOfCommands(name) && !(name == "PATH" && keepsPath(v.word)) && !harmlessValue(name, v.word) {
+		sc.taint = name
+	}
 	if len(v.word.text) > maxValue || len(v.array) > maxValue/16 {
 		v = unknownValue()
 	}
@@ -78,8 +82,9 @@ func (sc *scope) forget(ch changes) {
 		sc.lost, sc.ifs = true, true
 		sc.args = nil
 	}
-	for name := range ch.names {
-		sc.set(name, unknownValue())
+	for name := range ch.names { // who assigns is followed elsewhere, and taints
+		sc.vars[name] = unknownValue()
+		sc.ifs = sc.ifs || name == "IFS"
 	}
 	if ch.args {
 		sc.args = nil
@@ -156,6 +161,9 @@ type changes struct {
 	args, dir bool
 }
 
+// maxWork bounds changesOf, which looks through a part of a script once for each level around it.
+const maxWork = 500_000
+
 // changesOf looks through nodes for what they may change, in whichever order they run.
 func (sc *scope) changesOf(nodes ...syntax.Node) changes {
 	ch := changes{names: map[string]bool{}}
@@ -164,6 +172,10 @@ func (sc *scope) changesOf(nodes ...syntax.Node) changes {
 			continue
 		}
 		syntax.Walk(n, func(n syntax.Node) bool {
+			if *sc.work++; *sc.work > maxWork {
+				ch.all, ch.args, ch.dir = true, true, true
+				return false
+			}
 			switch n := n.(type) {
 			case *syntax.Assign:
 				if n.Name != nil {

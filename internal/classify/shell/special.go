@@ -2,6 +2,7 @@ package shell
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -15,6 +16,42 @@ func pass(c *call, ws []word) source {
 		return c.in
 	}
 	return c.role("R", ws)
+}
+
+var jqEnv = regexp.MustCompile(`(^|[^.\w"])(str)?env\b|\$ENV|\$__prog_args`)
+
+// jq is a filter: its program may look at variables, and load files.
+func jq(c *call, ws []word) source {
+	for i, w := range ws {
+		c.mention(w)
+		if i > 0 {
+			c.read(w)
+			continue
+		}
+		low := strings.ToLower(w.text)
+		switch {
+		case w.hole:
+			c.cm.add("a filter that only the shell will know", action.Unknown)
+		case jqEnv.MatchString(w.text):
+			c.cm.add("a filter that may show variables, and what is secret in them", action.SecretAccess)
+		case strings.Contains(low, "load") || strings.Contains(low, "import ") || strings.Contains(low, "include ") || strings.Contains(low, "system") || secretText(w.text):
+			c.cm.unknown("a filter that loads files")
+		}
+	}
+	c.cm.add("reads what it is given", action.DataRead)
+	return source{}
+}
+
+// owned is an option whose value must lie in the working copy.
+func owned(c *call, ws []word) source {
+	for _, w := range ws {
+		if p := c.abs(w); !c.own(w) && (c.cm.verb != "git" || inTemp(p) || w.hole) {
+			c.cm.unknown("works outside of the working copy")
+		} else if !c.own(w) {
+			c.cm.plain = true
+		}
+	}
+	return source{}
 }
 
 // tee writes what flows through.
@@ -217,8 +254,10 @@ func quietSetting(name, value string) bool {
 	if low == "core.pager" || low == "pager.log" || low == "pager.diff" {
 		return value == "cat" || value == "" || value == "less"
 	}
-	for _, p := range []string{"user.", "color.", "advice.", "log.", "status.", "column.", "init.defaultbranch", "commit.gpgsign", "tag.gpgsign", "core.quotepath", "core.autocrlf", "core.safecrlf", "core.abbrev", "core.filemode", "diff.renames", "diff.algorithm", "diff.context",
-		"diff.mnemonicprefix", "diff.noprefix", "merge.conflictstyle", "pull.rebase", "pull.ff", "push.default", "push.autosetupremote", "rebase.autosquash", "rebase.autostash", "fetch.prune", "grep.", "blame.", "branch.sort", "tag.sort", "gc.auto", "protocol.version", "rerere.enabled", "core.ignorecase", "core.longpaths"} {
+	for _, p := range []string{
+		"user.", "color.", "advice.", "log.", "status.", "column.", "init.defaultbranch", "commit.gpgsign", "tag.gpgsign", "core.quotepath", "core.autocrlf", "core.safecrlf", "core.abbrev", "core.filemode", "diff.renames", "diff.algorithm", "diff.context",
+		"diff.mnemonicprefix", "diff.noprefix", "merge.conflictstyle", "pull.rebase", "pull.ff", "push.default", "push.autosetupremote", "rebase.autosquash", "rebase.autostash", "fetch.prune", "grep.", "blame.", "branch.sort", "tag.sort", "gc.auto", "protocol.version", "rerere.enabled", "core.ignorecase", "core.longpaths",
+	} {
 		if strings.HasPrefix(low, p) {
 			return !strings.HasPrefix(value, "!")
 		}
@@ -235,7 +274,12 @@ func gitRead(c *call, ws []word) source {
 		}
 		if c.has("no-index") {
 			c.read(w)
+		} else if !strings.HasSuffix(c.cm.verb, "ls-files") && !strings.HasSuffix(c.cm.verb, "status") && !strings.HasSuffix(c.cm.verb, "check-ignore") {
+			c.mention(w)
 		}
+	}
+	if inTemp(c.abs(word{text: "."})) {
+		c.cm.unknown("a repository whose settings may run a command")
 	}
 	if strings.HasSuffix(c.cm.verb, "grep") {
 		if c.has("O") {
@@ -359,10 +403,7 @@ func tar(c *call, _ []word) source {
 		case n == "t" || n == "c" || n == "x" || n == "r" || n == "u" || n == "A" || n == "d":
 			mode = n
 		case n == "list" || n == "create" || n == "extract" || n == "get" || n == "append" || n == "update" || n == "delete" || n == "diff" || n == "compare" || n == "concatenate" || n == "catenate":
-			mode = n[:1]
-			if n == "get" {
-				mode = "x"
-			} else if n == "extract" {
+			if mode = n[:1]; n == "get" || n == "extract" {
 				mode = "x"
 			}
 		case n == "f" || n == "file":

@@ -4,6 +4,8 @@ package shell
 const cloudTools = `
 terraform tofu terragrunt + | var var-file target state out backend-config lock-timeout parallelism replace plugin-dir
  -plugin-dir : ? =
+ -out : W
+ -var-file : R
  fmt +check : read
  fmt : FMT
  version|validate|graph|providers|show|output|metadata|--version|-version|-help|help : TFREAD
@@ -374,7 +376,7 @@ helm helm3 | n namespace f values set version kube-context kubeconfig repo set-s
  template|show|inspect : read
  search repo : read
  search : fetch
- repo list|ls : read
+ repo|dependency|dep list|ls : read
  repo|pull|fetch|dependency|dep|registry|plugin : fetch config
  upgrade|install|rollback +dry-run : read
  upgrade|install|rollback : deploy infra

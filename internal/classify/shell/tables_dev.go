@@ -24,6 +24,7 @@ golangci-lint staticcheck revive govulncheck gosec errcheck ineffassign gotestsu
  : routine own
 cargo | manifest-path p package features target j jobs bin example test bench color message-format Z config
  --config : ? =
+ --manifest-path --target-dir : OWNED =
  test|t|build|b|check|c|clippy|fmt|bench|doc|d|nextest|metadata|tree|locate-project|version|verify-project|pkgid : routine own
  run|r : exec
  publish : deploy code
@@ -37,10 +38,15 @@ pytest py.test unittest nosetests mypy ruff flake8 pylint black isort yapf autop
  -p : ? =
  --rootdir --override-ini : ? =
  : routine own
-tox nox invoke fab doit scons waf meson ninja cmake ctest bazel bazelisk buck2 pants please mage just task rake thor grunt gulp jake cake rush lerna ant sbt mill lein boot dune stack cabal mix rebar3 zig crystal nim swift xcodebuild flutter dart dotnet.none msbuild nuget.none packer.none earthly dagger act skaffold.none tilt devspace |
+tox nox invoke fab doit scons waf meson ninja cmake ctest bazel bazelisk buck2 pants please mage just task rake thor grunt gulp jake cake rush lerna ant mill boot xcodebuild dart dotnet.none msbuild nuget.none packer.none earthly dagger act skaffold.none tilt devspace |
  --version|version|help : none
  +version|help|list|l : read
  ls|list|query|info|cquery|aquery|graph|targets : read
+ : exec
+lein dune stack cabal mix rebar3 zig crystal nim swift flutter sbt |
+ test|build|compile|format|fmt|check|analyze|lint|spec : routine own
+ --version|version|help : none
+ +version|help : none
  : exec
 make gmake bmake pmake | f C j I o W file directory
  -f --file --makefile -C --directory --eval -I : ? =
@@ -79,6 +85,7 @@ gem bundle bundler composer cpan cpanm luarocks opam hex mint cocoapods pod cart
  list|ls|show|info|outdated|which|search|env|environment|help|check|licenses|why|depends|validate : read
  push|publish|yank|owner|signin : deploy code
  test|build|format : routine own
+ exec : UVRUN
  +version|v|V : none
  : exec fetch write
 gradlew mvnw |

@@ -4,14 +4,18 @@ package shell
 const fileTools = `
 cat |
  : PASS
-bat batcat tac nl rev fold fmt expand unexpand column pr od hexdump hd xxd strings cut tr uniq comm join paste cmp look zcat bzcat xzcat zstdcat gzcat iconv base32 base64 basenc uudecode ~ | n w s b d f c t A j N l L m v e i g p
+bat batcat | l H r m language line-range highlight-line style theme
+ --pager --map-syntax --config-file --diff-context : ? =
+ cache : write
+ : R
+tac nl rev fold fmt expand unexpand column pr od hexdump hd strings cut tr comm join paste cmp look zcat bzcat xzcat zstdcat gzcat iconv base32 base64 basenc uudecode ~ | n w s b d f c t A j N l L m v e i g p
  : R
 head tail ~ | n c
  : R
 less more most pg |
  -o -O --log-file --LOG-FILE : W
  -k --lesskey-src --lesskey-file --lesskey-content : ?
- @+!* : ?
+ @+[!-.:-EH-~]* : ?
  : R
 diff colordiff ~ | C U I x X W
  -r --recursive : read
@@ -27,14 +31,14 @@ sort | k t S parallel batch-size field-separator key buffer-size T temporary-dir
  : R
 xxd | c g l o s
  -r : write
- : R
+ : R W2
 iconv | f t from-code to-code
  -o --output : W
  : R
 column ~ | t s o c
  : R
 uniq | f s w
- : R
+ : R W2
 split csplit | a b l n C
  : write R
 shuf ~ | i n e
@@ -52,7 +56,7 @@ tree | L P I
  -o : W
  -R : read
  : read
-stat file du df lsblk findmnt realpath readlink basename dirname pathchk md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum shasum wc namei getfacl lsattr nproc free uptime w who whoami id groups uname arch tty logname users last lastlog locale getconf lscpu lsmem lspci lsusb vmstat iostat mpstat sar ps pgrep pstree pidof ss netstat numfmt factor cal ncal dircolors ~ | c d h s f a b B t m e u p o printf format max-depth exclude time block-size
+stat file du df lsblk findmnt realpath readlink basename dirname pathchk md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum shasum wc namei getfacl lsattr nproc free uptime w who whoami id groups uname arch tty logname users last lastlog locale getconf lscpu lsmem lspci lsusb vmstat top htop btop iostat mpstat sar ps pgrep pstree pidof ss netstat numfmt factor cal ncal dircolors ~ | c d h s f a b B t m e u p o printf format max-depth exclude time block-size
  : read
 lsof ~ | p u i c
  : read
@@ -166,14 +170,14 @@ locate plocate mlocate ~ | d n
 fd fdfind | d t e E g max-depth type extension exclude size changed-within max-results c color j threads S
  -x -X --exec --exec-batch : ?
  : FD
-jq yq gojq fx dasel xq htmlq pup xmllint csvcut csvlook csvgrep csvsort csvstat mlr xsv | arg argjson indent f from-file L xpath c e n d slurpfile rawfile
+jq yq gojq fx dasel xq htmlq pup csvcut csvlook csvgrep csvsort csvstat mlr xsv | arg argjson indent f from-file L slurpfile rawfile
  -f --from-file --slurpfile --rawfile : R
  -i --inplace --in-place -I -o --output : write
  -L : ?
- : R2
+ : JQ
 xmllint | xpath maxmem encode
  -o --output : W
- --load-trace --nodtdattr : -
+ --noent --xinclude --loaddtd --dtdattr --dtdvalid --dtdvalidfpi --schema --relaxng --shell --path --insert : ?
  : R
 markdown pandoc | f t from to
  -o --output : W

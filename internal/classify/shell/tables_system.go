@@ -207,8 +207,7 @@ history |
  -c -d -r -w -a -n : delete
  : read secret
 ssh-keygen | f t b C N P
- +l|F|lf : read
- -f : W
+ +l|F : R
  : write secret
 ssh-add ssh-agent ssh-copy-id keychain |
  +l|L : read

@@ -4,6 +4,7 @@ package shell
 const vcsTools = `
 git | C c n m b B git-dir work-tree namespace exec-path format pretty author date since until grep S G L F config-env super-prefix t output-indicator
  -c --config-env : GITCONFIG
+ -C : OWNED =
  --exec-path : ? 
  --git-dir --work-tree : ? =
  --upload-pack --receive-pack --exec --ext-diff --open-files-in-pager --textconv --extcmd -x --tool --gpg-sign --upload-archive --remote -O : ?

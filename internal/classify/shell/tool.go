@@ -363,6 +363,11 @@ func (c *call) apply(e effects, ws []word, isOption bool) source {
 		if c.cm.ordinary(); !c.ownDir() {
 			c.cm.plain = true
 		}
+		for _, w := range ws {
+			if (strings.HasPrefix(w.text, "/") || strings.HasPrefix(w.text, "~") || strings.HasPrefix(w.text, "..")) && !c.own(w) {
+				c.cm.unknown("works outside of the working copy")
+			}
+		}
 	}
 	if e.undo {
 		c.cm.reversible = true

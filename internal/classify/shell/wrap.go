@@ -61,8 +61,9 @@ busybox toybox ^ |
 coproc command builtin ^ | 
  +v|V : none
  : X
-ssh | b c D E e F I i J L l m O o p Q R S W w B
+ssh ^ | b c D E e F I i J L l m O o p Q R S W w B
  -o : SSHOPT
+ +V : none
  -F -S -I -E -w -W : ? =
  -D -L -R : network =
  -i : =
@@ -97,6 +98,10 @@ func special(role string) func(*call, []word) source {
 		return sshOption
 	case "PASS":
 		return pass
+	case "JQ":
+		return jq
+	case "OWNED":
+		return owned
 	case "TEE":
 		return tee
 	case "GREP":
@@ -226,6 +231,7 @@ func (c *call) option(names ...string) (word, bool) {
 }
 
 func watch(c *call, ws []word) source {
+	c.cm.harmless = "runs another command"
 	if c.has("x", "exec") {
 		return c.inner(ws, source{})
 	}
