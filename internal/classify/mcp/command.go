@@ -53,15 +53,24 @@ func (j *judge) command(a *shell.Analysis) {
 
 // readKinds is what reading a path means, on a machine of whatever system.
 func readKinds(p string) []action.Kind {
-	return append(shell.ReadKinds(p), shell.ReadKinds(strings.ReplaceAll(p, `\`, "/"))...)
+	return onBoth(p, shell.ReadKinds)
 }
 
 // writeKinds is what writing it means.
 func writeKinds(p string) []action.Kind {
-	return append(shell.WriteKinds(p), shell.WriteKinds(strings.ReplaceAll(p, `\`, "/"))...)
+	return onBoth(p, shell.WriteKinds)
 }
 
 // sensitive is what reading or writing it means beyond that.
 func sensitive(p string) []action.Kind {
 	return slices.DeleteFunc(append(readKinds(p), writeKinds(p)...), func(k action.Kind) bool { return k == action.DataRead || k == action.DataWrite })
+}
+
+// onBoth judges a path as it stands, and as a system that divides by \ has it.
+func onBoth(p string, kinds func(string) []action.Kind) []action.Kind {
+	out := kinds(p)
+	if strings.Contains(p, `\`) {
+		out = append(out, kinds(strings.ReplaceAll(p, `\`, "/"))...)
+	}
+	return out
 }
