@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -177,11 +178,8 @@ func (v *conversation) forward(ctx, deciding context.Context, m *message, head h
 
 // sent says that the server may have got the message before the error.
 func sent(err error) bool {
-	var refused interface{ Timeout() bool }
-	if errors.As(err, &refused) && refused.Timeout() {
-		return true
-	}
-	return !strings.Contains(err.Error(), "dial ") && !errors.Is(err, errNotStarted)
+	var op *net.OpError
+	return !errors.Is(err, errNotStarted) && !(errors.As(err, &op) && op.Op == "dial")
 }
 
 // relay passes on what a stream brings until the answer to c.

@@ -55,6 +55,50 @@ var requests = map[string]manner{
 	"completion/complete":      {describeRead},
 }
 
+// harmless says that the params of a request that is harmless by name are no more
+// than what it needs: whoever puts anything else there is judged by it.
+func harmless(method string, params []byte) bool {
+	if len(params) > maxFree {
+		return false
+	}
+	for _, f := range members(params) {
+		switch f.Name {
+		case "_meta":
+			for _, inner := range members(f.Value) {
+				if !slices.Contains(free, inner.Name) {
+					return false
+				}
+			}
+		case "cursor":
+			if method != "tools/list" || len(f.Value) > 1024 {
+				return false
+			}
+		case "level":
+			if level, _ := jsontext.Text(f.Value); method != "logging/setLevel" || !slices.Contains(levels, level) {
+				return false
+			}
+		case "uri":
+			if method != "resources/subscribe" && method != "resources/unsubscribe" || len(f.Value) > 1024 {
+				return false
+			}
+		case "notifications":
+			if method != "subscriptions/listen" {
+				return false
+			}
+		case "protocolVersion", "capabilities", "clientInfo":
+			if method != "initialize" {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// levels are those of RFC 5424.
+var levels = []string{"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"}
+
 // describeRead is a request that reads what the server has.
 func describeRead(_ context.Context, g *Guard, c *call, m *message) (*action.Action, *refusal) {
 	target := text(m.params, "uri")
@@ -196,7 +240,7 @@ func (g *Guard) action(verb, target string) *action.Action {
 var free = []string{"progressToken", metaVersion, metaCapabilities, metaClient, metaLevel, metaSession, metaParent, metaReason, "traceparent", "tracestate"}
 
 // maxFree bounds them together.
-const maxFree = 16 << 10
+const maxFree = 4 << 10
 
 // parts takes params apart: what identifies the request in its words, everything
 // else that goes to the server and has to be looked at, and what gives it meaning.
@@ -257,13 +301,30 @@ func claims(params []byte) action.Claims {
 	return action.Claims{Session: clip(text(meta, metaSession), 200), Parent: clip(text(meta, metaParent), 200), Reason: clip(text(meta, metaReason), 2000)}
 }
 
-// answerOf is the action that a client's answer to the server is; nil: harmless.
+// bare is what a client's answer comes to that tells the server nothing but no, or
+// that it is there; nil: it tells more.
+func bare(q *question, m *message) []byte {
+	if m.fault != nil {
+		code := member(m.fault, "code")
+		if _, err := idKey(code); err != nil || code[0] == '"' {
+			code = []byte("-32603")
+		}
+		return object("jsonrpc", "2.0", "id", m.id, "error", object("code", code, "message", "the client refused"))
+	}
+	action := text(m.result, "action")
+	switch {
+	case q.method == "ping":
+		return object("jsonrpc", "2.0", "id", m.id, "result", []byte("{}"))
+	case q.method == "elicitation/create" && (action == "decline" || action == "cancel"):
+		return object("jsonrpc", "2.0", "id", m.id, "result", object("action", action))
+	}
+	return nil
+}
+
+// answerOf is the action that a client's answer to the server is.
 // A server can ask for more in the middle of a call, and what it is told then is
 // part of what the call does: it needs what the call needed.
 func (g *Guard) answerOf(q *question, m *message) *action.Action {
-	if m.fault != nil || q.method == "ping" {
-		return nil
-	}
 	a := g.action(q.method, g.server)
 	a.Title = "answer to " + q.method
 	a.Payload = m.result
@@ -274,9 +335,6 @@ func (g *Guard) answerOf(q *question, m *message) *action.Action {
 	case "roots/list":
 		a.Kinds, a.Reversible = []action.Kind{action.DataRead}, true
 	default:
-		if text(m.result, "action") != "accept" {
-			return nil
-		}
 		a.Kinds = q.kinds
 		if len(a.Kinds) == 0 {
 			a.Kinds = []action.Kind{action.ToolCall}

@@ -169,8 +169,11 @@ func (g *Guard) request(ctx context.Context, m *message, held func(gate.Held), o
 
 // decide judges one request that is open.
 func (g *Guard) decide(ctx context.Context, c *call, m *message, how manner, held func(gate.Held)) Step {
+	c.asked = m.params
+	if how.describe == nil && !harmless(m.method, m.params) {
+		how.describe = describeRead
+	}
 	if how.describe == nil {
-		c.asked = m.params
 		return Step{Forward: m.raw}
 	}
 	a, refusal := how.describe(ctx, g, c, m)
@@ -363,11 +366,10 @@ func (g *Guard) reply(ctx context.Context, m *message, held func(gate.Held)) Ste
 		g.session.Refused(ctx, "an answer to a question that was not asked, or twice")
 		return drop()
 	}
-	a := g.answerOf(q, m)
-	if a == nil {
-		return Step{Forward: m.raw}
+	if answer := bare(q, m); answer != nil {
+		return Step{Forward: answer}
 	}
-	permit, err := g.enforce(ctx, a, held)
+	permit, err := g.enforce(ctx, g.answerOf(q, m), held)
 	if err != nil {
 		if ctx.Err() != nil {
 			return drop()

@@ -273,6 +273,16 @@ func (g *Gate) post(w http.ResponseWriter, r *http.Request, s *Server, in *calle
 		http.Error(w, "Content-Type must be application/json", http.StatusUnsupportedMediaType)
 		return
 	}
+	size := r.ContentLength
+	if size < 0 || size > MaxMessage {
+		size = MaxMessage
+	}
+	defer g.inHand.Add(-size)
+	if g.inHand.Add(size) > maxInHand {
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "too much is being asked at once; try again", http.StatusServiceUnavailable)
+		return
+	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxMessage))
 	if err != nil {

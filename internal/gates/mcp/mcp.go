@@ -25,6 +25,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/assenthq/assent/gate"
@@ -83,6 +84,9 @@ const (
 	maxProcesses     = 20
 )
 
+// maxInHand bounds what the requests take together that are being taken.
+const maxInHand = 512 << 20
+
 // A Gate is a running gate.
 type Gate struct {
 	name     string
@@ -95,6 +99,8 @@ type Gate struct {
 	o        Config
 	idle     time.Duration
 	log      *slog.Logger
+
+	inHand atomic.Int64 // bytes of requests that are being taken
 
 	mu       sync.Mutex
 	open     map[string]*conversation  // owned by mu, by id
@@ -188,7 +194,9 @@ func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
 	if srv.Shutdown(grace) != nil {
 		_ = srv.Close()
 	}
-	<-done
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 

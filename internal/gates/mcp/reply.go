@@ -208,6 +208,9 @@ func (g *Guard) settle(ctx context.Context, c *call, m *message, raw []byte, too
 	c.mu.Lock()
 	none := c.permit == nil
 	c.mu.Unlock()
+	if m.fault == nil {
+		raw = g.effects(ctx, c, m, raw)
+	}
 	if none {
 		return g.harmless(ctx, c, m, raw)
 	}
@@ -247,13 +250,19 @@ func (g *Guard) settle(ctx context.Context, c *call, m *message, raw []byte, too
 
 // harmless passes on the answer to a request that needed no decision.
 func (g *Guard) harmless(ctx context.Context, c *call, m *message, raw []byte) []byte {
-	if m.fault != nil {
-		out, err := g.under(ctx, nil, func(p gate.Permit) ([]byte, error) { return (&veil{permit: p}).message(raw) })
-		if err != nil {
-			return fail(c.id, codeInternal, "the server refused it")
-		}
-		return out
+	if m.fault == nil {
+		return raw
 	}
+	out, err := g.under(ctx, nil, func(p gate.Permit) ([]byte, error) { return (&veil{permit: p}).message(raw) })
+	if err != nil {
+		return fail(c.id, codeInternal, "the server refused it")
+	}
+	return out
+}
+
+// effects takes over what an answer makes true, and returns it without what the
+// client may not see of it.
+func (g *Guard) effects(ctx context.Context, c *call, m *message, raw []byte) []byte {
 	switch c.method {
 	case "initialize":
 		g.mu.Lock()

@@ -60,7 +60,7 @@ type remote struct {
 }
 
 func (u *remote) request(ctx context.Context, method string, body []byte, head http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, u.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, u.url, bytes.NewReader(body)) //nolint:gosec // the address is the configuration's
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (u *remote) request(ctx context.Context, method string, body []byte, head h
 	}
 	own, err := u.headers(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errNotStarted, err)
 	}
 	for name, values := range own {
 		req.Header[name] = values
@@ -92,7 +92,7 @@ func (u *remote) request(ctx context.Context, method string, body []byte, head h
 			req.Header.Set(headLast, last)
 		}
 	}
-	return u.client.Do(req)
+	return u.client.Do(req) //nolint:gosec // likewise
 }
 
 func (u *remote) post(ctx context.Context, msg []byte, m *message, head http.Header) (stream, error) {
@@ -193,8 +193,8 @@ func gone(err error) bool {
 	return errors.As(err, &s) && s.code == http.StatusNotFound
 }
 
-// errNotStarted says that there is no server to send anything to.
-var errNotStarted = errors.New("the server is not running")
+// errNotStarted says that nothing was sent to the server.
+var errNotStarted = errors.New("the server was not asked")
 
 // decoded is the value of a header that stands in base64 (SEP-2243).
 func decoded(value string) string {
