@@ -22,6 +22,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/client"
+	"github.com/assenthq/assent/internal/classify/shell"
 	"github.com/assenthq/assent/internal/gates/command"
 )
 
@@ -113,7 +114,10 @@ func (p *Prepared) describe(ctx context.Context) (err error) {
 		return err
 	}
 	if r.Script != "" {
-		return p.program("bash", []string{"bash", "-c", r.Script})
+		if err := p.program("bash", []string{"bash", "-c", r.Script}); err != nil {
+			return err
+		}
+		return p.filesOfScript()
 	}
 	if err := p.program(r.Argv[0], r.Argv); err != nil {
 		return err
@@ -160,8 +164,26 @@ func (p *Prepared) program(name string, argv []string) (err error) {
 
 // scripts hashes, and where they are text sends, the files that the arguments name
 // for somebody to run or apply.
-func (p *Prepared) scripts() error {
-	for _, name := range named(p.r.Argv) {
+func (p *Prepared) scripts() error { return p.read(named(p.r.Argv)) }
+
+// filesOfScript does the same for the commands of a script, with the programs that it
+// names by a path. What only the shell will find is not known before.
+func (p *Prepared) filesOfScript() error {
+	var names []string
+	for _, c := range shell.Script(p.r.Script, shell.Context{Dir: p.dir, Home: p.question.Home}).Commands {
+		if len(c.Argv) > 0 && strings.Contains(c.Argv[0], "/") {
+			names = append(names, c.Argv[0])
+		}
+		names = append(names, named(c.Argv)...)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return p.read(names[:min(len(names), maxFiles)])
+}
+
+// read describes those of the names that are files.
+func (p *Prepared) read(names []string) error {
+	for _, name := range names {
 		path := name
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(p.dir, path)

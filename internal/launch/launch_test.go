@@ -193,6 +193,26 @@ func TestSwapsAreNoticed(t *testing.T) {
 	}
 }
 
+// The scripts and programs that a script names are bound too.
+func TestFilesOfAScript(t *testing.T) {
+	b := newBench(t)
+	b.file("deploy.sh", "touch ran", 0o644)
+	b.file("tool", "#!/bin/sh\ntouch ran\n", 0o755)
+	for _, swapped := range []string{"deploy.sh", "tool"} {
+		r := b.request(nil)
+		r.Script = "cd . && sh deploy.sh && ./tool"
+		p := b.prepare(r)
+		if len(p.Question().Files) != 2 {
+			t.Fatalf("%+v", p.Question().Files)
+		}
+		b.file(swapped, "touch evil", 0o755)
+		var changed *ChangedError
+		if _, err := p.Run(nil); !errors.As(err, &changed) {
+			t.Errorf("%s was swapped: %v", swapped, err)
+		}
+	}
+}
+
 // A program that comes earlier in PATH by now is another question, and the one that was
 // described is the one that runs.
 func TestPathIsResolvedOnce(t *testing.T) {
