@@ -253,9 +253,13 @@ func TestArgumentsDontLeak(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ kind, tool, args string }{
-		{"filesystem", "read_file", `{"path":"/home/ana.lopes@example.net/a"}`}, {"fetch", "fetch", `{"url":"https://ana.lopes@example.net/x"}`},
-		{"redis", "get", `{"key":"ana.lopes@example.net"}`}, {"mail", "send_email", `{"to":"ana.lopes@example.net"}`}, {"github", "create_issue", `{"owner":"ana.lopes@example.net","repo":"r"}`},
-		{"", "x", `{"tool":"ana.lopes@example.net","arguments":{"path":"ana.lopes@example.net"}}`}, {"shell", "execute_command", `{"command":"cat ana.lopes@example.net"}`},
+		{"filesystem", "read_file", `{"path":"/home/ana.lopes@example.net/a"}`},
+		{"fetch", "fetch", `{"url":"https://ana.lopes@example.net/x"}`},
+		{"redis", "get", `{"key":"ana.lopes@example.net"}`},
+		{"mail", "send_email", `{"to":"ana.lopes@example.net"}`},
+		{"github", "create_issue", `{"owner":"ana.lopes@example.net","repo":"r"}`},
+		{"", "x", `{"tool":"ana.lopes@example.net","arguments":{"path":"ana.lopes@example.net"}}`},
+		{"shell", "execute_command", `{"command":"cat ana.lopes@example.net"}`},
 		{"postgres", "query", `{"sql":"SELECT a FROM t WHERE e = 'ana.lopes@example.net'"}`},
 	} {
 		r := c.Tool(mcp.Server{Name: "s", Kind: row.kind}, tool(t, row.tool), []byte(row.args))
