@@ -209,6 +209,10 @@ func (c *conn) upstream() (*remote, error) {
 	}
 	up, err := c.host.dial(c.run, c.g.cfg.DialTimeout)
 	if err != nil {
+		var own *credentialError
+		if errors.As(err, &own) {
+			c.g.cfg.Log.Error("the credential for a host", "gate", c.g.cfg.Name, "host", c.host.Name, "err", own.err)
+		}
 		return nil, err
 	}
 	if c.run.Err() != nil { // disconnect may have looked already

@@ -152,7 +152,7 @@ type passer interface {
 	counted() (rows, bytes int64)
 }
 
-// exit is an exit-status or exit-signal request, as the host sent it.
+// exit is an exit-status or exit-signal request of the host.
 type exit struct {
 	request string
 	payload []byte
@@ -251,8 +251,11 @@ func (r *run) watch(requests <-chan *gossh.Request) {
 	answerNo(requests, func(q *gossh.Request) {
 		switch {
 		case how.request != "": // the first counts
-		case q.Type == "exit-status" && len(q.Payload) == 4, q.Type == "exit-signal" && signalOf(q.Payload) != "":
+		case q.Type == "exit-status" && len(q.Payload) == 4:
 			how = exit{q.Type, q.Payload}
+		case q.Type == "exit-signal" && signalOf(q.Payload) != "":
+			// Without what the host says of it, which nobody has masked.
+			how = exit{q.Type, putString(putString(append(putString(nil, signalOf(q.Payload)), 0), ""), "")}
 		}
 	})
 	r.ended <- how

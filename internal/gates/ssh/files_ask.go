@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,22 @@ import (
 func shapeOf(verb, p string) string {
 	sum := sha256.Sum256([]byte("sftp\x00" + verb + "\x00" + path.Dir(p)))
 	return hex.EncodeToString(sum[:8])
+}
+
+// readKinds and writeKinds are what a path makes of reading or writing it. Hosts
+// may not tell upper case from lower, or take a backslash for what a slash is here.
+func readKinds(p string) []action.Kind  { return kindsOf(shell.ReadKinds, p) }
+func writeKinds(p string) []action.Kind { return kindsOf(shell.WriteKinds, p) }
+
+func kindsOf(of func(string) []action.Kind, p string) []action.Kind {
+	kinds := slices.Clone(of(p))
+	if lower := strings.ToLower(p); lower != p {
+		kinds = append(kinds, of(lower)...)
+	}
+	if strings.Contains(p, `\`) {
+		kinds = append(kinds, action.Unknown)
+	}
+	return kinds
 }
 
 // errMoved says that a path leads elsewhere than it did when it was judged.
@@ -117,12 +134,12 @@ func (f *files) openAction(h *file, changes, there bool, was attrs, flags uint32
 	verb := "read"
 	if h.read {
 		kinds = append(kinds, action.DataRead)
-		kinds = append(kinds, shell.ReadKinds(h.path)...)
+		kinds = append(kinds, readKinds(h.path)...)
 	}
 	if changes {
 		verb = "write"
 		kinds = append(kinds, action.DataWrite)
-		kinds = append(kinds, shell.WriteKinds(h.path)...)
+		kinds = append(kinds, writeKinds(h.path)...)
 	}
 	if there && !was.isRegular() { // a device, a pipe, a socket
 		kinds = append(kinds, action.Unknown)

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/assenthq/assent/action"
-	"github.com/assenthq/assent/internal/classify/shell"
 )
 
 // stat answers STAT and LSTAT: attributes only.
@@ -16,7 +15,7 @@ func (f *files) stat(p packet) (packet, error) {
 		return packet{}, errSFTP
 	}
 	a, err := f.host.stat(f.s.run, p.typ, name)
-	return packet{typ: fxAttrs, body: a.raw}, err
+	return packet{typ: fxAttrs, body: a.shown()}, err
 }
 
 func (f *files) fstat(p packet) (packet, error) {
@@ -29,7 +28,7 @@ func (f *files) fstat(p packet) (packet, error) {
 		return packet{typ: fxAttrs, body: h.attrs.withSize(int64(len(h.content)))}, nil
 	}
 	a, err := f.host.stat(f.s.run, fxFstat, h.at)
-	return packet{typ: fxAttrs, body: a.raw}, err
+	return packet{typ: fxAttrs, body: a.shown()}, err
 }
 
 func (f *files) opendir(p packet) (packet, error) {
@@ -114,7 +113,7 @@ func (f *files) entry(p packet) (packet, error) {
 	if p.typ == fxMkdir {
 		verb, kind = "make directory", action.DataWrite
 	}
-	return f.change(f.s.fileAction(verb, whole, append([]action.Kind{kind}, shell.WriteKinds(whole)...), body), p.typ, body, dir)
+	return f.change(f.s.fileAction(verb, whole, append([]action.Kind{kind}, writeKinds(whole)...), body), p.typ, body, dir)
 }
 
 // twoPaths answers RENAME and SYMLINK.
@@ -135,8 +134,8 @@ func (f *files) twoPaths(p packet) (packet, error) {
 	body := putString(putString(nil, first), one)
 	kinds := []action.Kind{action.DataWrite}
 	for _, q := range []string{first, one} {
-		kinds = append(kinds, shell.WriteKinds(q)...)
-		kinds = append(kinds, shell.ReadKinds(q)...)
+		kinds = append(kinds, writeKinds(q)...)
+		kinds = append(kinds, readKinds(q)...)
 	}
 	a := f.s.fileAction("link", one, kinds, body)
 	a.Statement = fmt.Sprintf("make %s a link to %s", one, first)
@@ -155,7 +154,7 @@ func (f *files) rename(typ byte, head []byte, verb, from, to string) (packet, er
 		return packet{}, err
 	}
 	kinds := []action.Kind{action.DataWrite}
-	for _, list := range [][]action.Kind{shell.ReadKinds(old), shell.WriteKinds(old), shell.WriteKinds(now)} {
+	for _, list := range [][]action.Kind{readKinds(old), writeKinds(old), writeKinds(now)} {
 		kinds = append(kinds, list...)
 	}
 	if f.isDirectory(f.s.run, old) {
@@ -205,7 +204,7 @@ func (f *files) setstat(p packet) (packet, error) {
 }
 
 func (f *files) attrsAction(p string, asked attrs, payload []byte) *action.Action {
-	kinds := append([]action.Kind{action.DataWrite}, shell.WriteKinds(p)...)
+	kinds := append([]action.Kind{action.DataWrite}, writeKinds(p)...)
 	what := ""
 	if asked.flags&attrSize != 0 {
 		what += fmt.Sprintf("; size %d", asked.size)

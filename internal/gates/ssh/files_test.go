@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,4 +225,33 @@ func TestCopying(t *testing.T) {
 			t.Errorf("%s is %.40q", p, h.text(p))
 		}
 	}
+}
+
+// What a host says of a file in its own words, and names in another case, are nothing to lean on.
+func TestAttributesAndNames(t *testing.T) {
+	raw := []byte{0x80, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0x81, 0xa4, 0, 0, 0, 1}
+	r := reader{b: putString(putString(raw, "note@host"), "4111111111111111")}
+	a := r.attrs()
+	if !r.end() || string(a.shown()) != "\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x81\xa4" {
+		t.Errorf("%q, %v", a.shown(), r.bad)
+	}
+	for p, kind := range map[string]action.Kind{
+		"/Users/a/.SSH/ID_ed25519": action.SecretAccess, `/C:/Users/a\.ssh\id_ed25519`: action.Unknown,
+	} {
+		if got := readKinds(p); !slices.Contains(got, kind) {
+			t.Errorf("%s: %v", p, got)
+		}
+	}
+}
+
+func TestCredentialThatCannotBeRead(t *testing.T) {
+	h := newHouse(t, sshdtest.New(t), func(c *Config) {
+		c.Hosts[0].Key = func(context.Context) ([]byte, error) { return nil, errors.New("open /etc/keys/web1: no such file") }
+	})
+	s := h.ssh("gate", "echo in")
+	s.want(t, 255, "", "the gate's credential for host web1 can't be had")
+	if strings.Contains(s.err, "/etc/keys") {
+		t.Errorf("the agent hears %q", s.err)
+	}
+	h.wantAsked(0)
 }

@@ -193,9 +193,23 @@ func (r *reader) end() bool { return !r.bad && len(r.b) == 0 }
 func (a attrs) isRegular() bool { return a.flags&attrMode == 0 || a.mode&0o170000 == 0o100000 }
 func (a attrs) isDir() bool     { return a.flags&attrMode != 0 && a.mode&0o170000 == 0o040000 }
 
+// shown is the attributes without the extended ones, which are text that nobody has masked.
+func (a attrs) shown() []byte {
+	if a.flags&attrExtended == 0 || len(a.raw) < 4 {
+		return a.raw
+	}
+	n := 4
+	for flag, size := range map[uint32]int{attrSize: 8, attrOwner: 8, attrMode: 4, attrTimes: 8} {
+		if a.flags&flag != 0 {
+			n += size
+		}
+	}
+	return append(binary.BigEndian.AppendUint32(nil, a.flags&^attrExtended), a.raw[4:n]...)
+}
+
 // withSize is the attributes with another size.
 func (a attrs) withSize(n int64) []byte {
-	b := append([]byte(nil), a.raw...)
+	b := append([]byte(nil), a.shown()...)
 	if a.flags&attrSize != 0 && len(b) >= 12 {
 		binary.BigEndian.PutUint64(b[4:], uint64(n))
 	}
@@ -251,7 +265,7 @@ func namesOf(p packet) ([]named, error) {
 func nameBody(list []named) []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(len(list)))
 	for _, n := range list {
-		b = append(putString(putString(b, n.name), n.long), n.attrs.raw...)
+		b = append(putString(putString(b, n.name), n.long), n.attrs.shown()...)
 	}
 	return b
 }

@@ -34,6 +34,18 @@ type Host struct {
 	Forward []string
 }
 
+// A credentialError says that the gate's own credential can't be had. Why is for operators alone.
+type credentialError struct {
+	host string
+	err  error
+}
+
+func (e *credentialError) Error() string {
+	return "the gate's credential for host " + e.host + " can't be had: an operator must look"
+}
+
+func (e *credentialError) Unwrap() error { return e.err }
+
 // home is where sessions begin, as far as a name tells: it gives ~ and relative paths their meaning.
 func (h *Host) home() string {
 	if h.User == "root" {
@@ -164,7 +176,7 @@ func (h *Host) dial(ctx context.Context, timeout time.Duration) (*remote, error)
 	methods, done, err := h.methods(ctx)
 	defer done()
 	if err != nil {
-		return nil, err
+		return nil, &credentialError{h.Name, err}
 	}
 	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", h.Address)
 	if err != nil {
