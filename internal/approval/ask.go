@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func (e *Engine) hold(q *Question) (*Approval, error) {
 		Digest: digest, Salt: salt, Match: match, Frame: frame,
 		Created: now, Expires: now.Add(expires), Window: window,
 		Asker: q.Asker,
-		Kinds: act.Kinds, Verb: act.Verb, Target: act.Target, Title: q.Title, Shape: act.Shape,
+		Kinds: act.Kinds, Verb: act.Verb, Target: cmp.Or(q.Target, act.Target), Title: q.Title, Shape: act.Shape,
 		Resource: act.Resource, Data: act.Data, Statement: q.Statement, Masked: q.Masked, Claims: act.Claims,
 		Requirements: slices.Clone(d.Requirements), Rules: d.Rules, Masks: d.Masks, RowLimit: d.RowLimit,
 		Policy: d.Bundle, Reason: d.Reason, Show: d.Show,

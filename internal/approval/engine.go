@@ -143,6 +143,7 @@ type Question struct {
 	Asker           identity.Asker
 	Decision        *policy.Decision // its verdict must be Review
 	Title           string           // masked
+	Target          string           // masked; "": the action's own
 	Statement       string           // masked
 	Masked          []Span
 	Gate            string

@@ -179,6 +179,7 @@ type judgement struct {
 	decision  policy.Decision
 	statement string // masked
 	title     string // masked
+	target    string // masked
 	spans     []mask.Span
 	findings  map[string]int64
 	account   *account // of this person and system; nil: not looked for yet
@@ -254,7 +255,7 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 		statement, payload = &j.home.statements, &j.home.payloads
 	}
 	j.statement, j.spans, j.findings = mask.MaskStatementLike(a.Statement, e.o.Detect, statement)
-	j.title = j.seen.title(a.Title, e.o.Detect)
+	j.title, j.target = j.seen.title(a.Title, e.o.Detect), j.seen.title(a.Target, e.o.Detect)
 	e.payloadFindings(j, payload)
 	a.Data.Findings = j.findings
 	facts := j.seen.factsOf(a.Columns, e.o.Detect)
@@ -525,7 +526,7 @@ func (e *Enforcer) ask(ctx context.Context, j *judgement) (*approval.Approval, e
 func (e *Enforcer) question(j *judgement) *approval.Question {
 	return &approval.Question{
 		Action: j.action, Asker: *j.asker, Decision: &j.decision,
-		Statement: j.statement, Title: j.title, Masked: spans(j.spans),
+		Statement: j.statement, Title: j.title, Target: j.target, Masked: spans(j.spans),
 		Gate: j.where.Gate, OpenTransaction: j.action.Wait > 0, Preview: j.preview, Lead: j.leadOf(), Record: e.request(j),
 	}
 }

@@ -29,7 +29,7 @@ func (e *Enforcer) fill(r *audit.Record, j *judgement, d details) details {
 	*r = audit.Record{
 		Kinds: r.Kinds[:0], Rules: r.Rules[:0], Actor: j.seen.chain[0], Chain: j.seen.chain,
 		Type: audit.TypeRequest, Subject: a.Subject, Gate: j.where.Gate, Session: j.where.Session,
-		Resource: a.Resource.URN, Env: a.Resource.Env, Verb: a.Verb, Target: a.Target, Title: j.title, Shape: a.Shape,
+		Resource: a.Resource.URN, Env: a.Resource.Env, Verb: a.Verb, Target: j.target, Title: j.title, Shape: a.Shape,
 		Decision: j.decision.Verdict.String(), Policy: j.decision.Bundle, Findings: j.findings,
 	}
 	for _, k := range a.Kinds {

@@ -155,7 +155,7 @@ func (p *permit) look(now time.Time, ended bool) error {
 	if secret {
 		classes = append(classes, "a secret")
 	}
-	return p.see(approval.SawSensitive, p.j.action.Verb+" on "+p.j.target()+" with "+strings.Join(classes, ", "), now)
+	return p.see(approval.SawSensitive, p.j.action.Verb+" on "+p.j.on()+" with "+strings.Join(classes, ", "), now)
 }
 
 // show is look, with an error for the gate.
@@ -182,9 +182,9 @@ func (p *permit) see(kind, what string, now time.Time) error {
 	return err
 }
 
-func (j *judgement) target() string {
-	if j.action.Target != "" {
-		return j.action.Target
+func (j *judgement) on() string {
+	if j.target != "" {
+		return j.target
 	}
 	return j.action.Resource.URN
 }
@@ -199,7 +199,7 @@ func (p *permit) over(o gate.Outcome) {
 	if o.State != gate.NotRun {
 		_ = p.look(now, true) // it can't be held back any more; the memory has it
 		if o.Untrusted != "" && !b.Sees(approval.SawUntrusted, now) {
-			_ = p.see(approval.SawUntrusted, o.Untrusted+": "+p.j.action.Verb+" "+p.j.target(), now)
+			_ = p.see(approval.SawUntrusted, o.Untrusted+": "+p.j.action.Verb+" "+p.j.on(), now)
 		}
 	}
 	if p.begun {

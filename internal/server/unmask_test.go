@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/console"
 )
@@ -50,5 +52,27 @@ func TestUnmask(t *testing.T) {
 	cancel()
 	if got, _, err := u.Value(closed, &mira, a, 0, "unrecorded"); err == nil || got != "" {
 		t.Errorf("what can't be recorded: %q, %v", got, err)
+	}
+}
+
+// TestTargetsAreMasked: what a gate names as the target may hold what an asker typed.
+func TestTargetsAreMasked(t *testing.T) {
+	b := newBench(t)
+	ctx, leave := context.WithCancel(t.Context())
+	answer := make(chan error, 1)
+	go func() {
+		a := &action.Action{Kinds: []action.Kind{action.DataWrite}, Verb: "rm", Target: "/srv/ana.lopez@example.com", Title: "rm", Statement: "rm x", Payload: []byte("rm x")}
+		b.session.Describe(a)
+		_, err := b.session.Enforce(ctx, a, gate.Hooks{})
+		answer <- err
+	}()
+	a := b.waiting(1)[0]
+	leave()
+	<-answer
+	if strings.Contains(a.Target, "ana.lopez") || !strings.HasPrefix(a.Target, "/srv/") {
+		t.Errorf("the card says %q", a.Target)
+	}
+	if all := fmt.Sprintf("%+v", b.records(audit.TypeRequest)); strings.Contains(all, "ana.lopez") {
+		t.Errorf("a record says it: %s", all)
 	}
 }
