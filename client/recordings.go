@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -42,9 +43,10 @@ func (c *Client) Recording(ctx context.Context, id string) (*Recording, error) {
 	return &out, nil
 }
 
-// Cast returns the recording itself, an asciicast of version 2. The caller closes it.
-func (c *Client) Cast(ctx context.Context, id string) (io.ReadCloser, error) {
-	resp, err := c.send(ctx, http.MethodGet, "/v1/recordings/"+url.PathEscape(id)+"/cast", nil, nil)
+// Cast returns the recording itself from a byte on, an asciicast of version 2. The
+// caller closes it.
+func (c *Client) Cast(ctx context.Context, id string, from int64) (io.ReadCloser, error) {
+	resp, err := c.send(ctx, http.MethodGet, "/v1/recordings/"+url.PathEscape(id)+"/cast", url.Values{"from": {strconv.FormatInt(from, 10)}}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -127,14 +127,23 @@ func (s *server) logged(ctx context.Context, info *recording.Info) (string, erro
 	}
 }
 
+type castIn struct {
+	ID   string `path:"id" maxLength:"64"`
+	From int64  `query:"from" minimum:"0" doc:"Byte to begin at, for who has seen what is before"`
+}
+
 // getCast answers with the recording itself: an asciicast of version 2, as far as it goes.
-func (s *server) getCast(_ context.Context, in *recordingIn) (*huma.StreamResponse, error) {
+func (s *server) getCast(_ context.Context, in *castIn) (*huma.StreamResponse, error) {
 	if s.Recordings == nil {
 		return nil, errNoRecording
 	}
 	f, _, err := s.Recordings.Read(in.ID)
 	if err != nil {
 		return nil, recordingProblem(err)
+	}
+	if _, err := f.Seek(in.From, io.SeekStart); err != nil {
+		_ = f.Close()
+		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		defer func() { _ = f.Close() }()

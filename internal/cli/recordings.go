@@ -44,6 +44,7 @@ func (a *app) recordingsCmd() *cobra.Command {
 func (a *app) playCmd() *cobra.Command {
 	var speed float64
 	var idle time.Duration
+	var follow bool
 	c := &cobra.Command{
 		Use: "play ID", Short: "Show a recording as it was", Args: exactly("ID"),
 		Long: `Show a recording as it was, without long pauses.
@@ -56,16 +57,79 @@ clipboard, questions that a terminal answers) is left out. Interrupt to stop.`,
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			err := a.cast(ctx, args[0], func(r io.Reader) error { return recording.Play(ctx, r, a.out, speed, idle) })
+			err := a.play(ctx, args[0], speed, idle, follow)
 			if errors.Is(err, context.Canceled) {
 				return nil
 			}
 			return err
 		},
 	}
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with a terminal that is still open, as it goes on")
 	c.Flags().Float64Var(&speed, "speed", 1, "how many times as fast")
 	c.Flags().DurationVar(&idle, "idle", 2*time.Second, "longest pause")
 	return c
+}
+
+func (a *app) play(ctx context.Context, id string, speed float64, idle time.Duration, follow bool) error {
+	if !follow {
+		return a.cast(ctx, id, func(r io.Reader) error { return recording.Play(ctx, r, a.out, speed, idle) })
+	}
+	c, err := a.client(true)
+	if err != nil {
+		return err
+	}
+	return recording.Play(ctx, &follower{ctx: ctx, client: c, id: id}, a.out, speed, idle)
+}
+
+// A follower reads a recording until the log says that it has ended.
+type follower struct {
+	ctx    context.Context
+	client *client.Client
+	id     string
+	at     int64
+	part   io.ReadCloser
+	ended  bool
+}
+
+const followEvery = 500 * time.Millisecond
+
+func (f *follower) Read(b []byte) (int, error) {
+	for {
+		if f.part == nil {
+			if f.ended {
+				return 0, io.EOF
+			}
+			// Asked before what is there is read: what comes after the end is none.
+			r, err := f.client.Recording(f.ctx, f.id)
+			if err != nil {
+				return 0, err
+			}
+			f.ended = r.Intact != nil
+			if f.part, err = f.client.Cast(f.ctx, f.id, f.at); err != nil {
+				return 0, err
+			}
+		}
+		n, err := f.part.Read(b)
+		f.at += int64(n)
+		if err != nil {
+			_ = f.part.Close()
+			f.part = nil
+		}
+		switch {
+		case n > 0:
+			return n, nil
+		case err != nil && !errors.Is(err, io.EOF):
+			return 0, err
+		case err != nil && !f.ended:
+			t := time.NewTimer(followEvery)
+			select {
+			case <-t.C:
+			case <-f.ctx.Done():
+				t.Stop()
+				return 0, f.ctx.Err()
+			}
+		}
+	}
 }
 
 // cast hands the recording to use.
@@ -74,7 +138,7 @@ func (a *app) cast(ctx context.Context, id string, use func(io.Reader) error) er
 	if err != nil {
 		return err
 	}
-	r, err := c.Cast(ctx, id)
+	r, err := c.Cast(ctx, id, 0)
 	if err != nil {
 		return err
 	}

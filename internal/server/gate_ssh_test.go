@@ -333,13 +333,20 @@ func TestSSHRecordings(t *testing.T) {
 	if !*one.Intact {
 		t.Errorf("%+v", one)
 	}
-	r, err := api.Cast(t.Context(), one.ID)
+	r, err := api.Cast(t.Context(), one.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cast, err := io.ReadAll(r)
 	if _ = r.Close(); err != nil || !bytes.Contains(cast, []byte("card ")) || bytes.Contains(cast, []byte("4111 1111")) {
 		t.Errorf("%s, %v", cast, err)
+	}
+	if r, err = api.Cast(t.Context(), one.ID, int64(len(cast))-3); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(r)
+	if _ = r.Close(); err != nil || !bytes.Equal(rest, cast[len(cast)-3:]) {
+		t.Errorf("%q, %v", rest, err)
 	}
 	file := filepath.Join(b.cfg.DataDir(), "recordings", one.ID+".cast")
 	if err := os.WriteFile(file, bytes.Replace(cast, []byte("card"), []byte("cart"), 1), 0o600); err != nil {
@@ -348,7 +355,7 @@ func TestSSHRecordings(t *testing.T) {
 	if one, err = api.Recording(t.Context(), one.ID); err != nil || one.Intact == nil || *one.Intact {
 		t.Errorf("a recording that was changed: %+v, %v", one, err)
 	}
-	if _, err := api.Cast(t.Context(), "rec_aaaaaaaaaaaaaaaa"); !client.Is(err, "not-found") {
+	if _, err := api.Cast(t.Context(), "rec_aaaaaaaaaaaaaaaa", 0); !client.Is(err, "not-found") {
 		t.Errorf("%v", err)
 	}
 }
