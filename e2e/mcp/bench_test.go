@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -28,8 +30,8 @@ tests:
   - { name: reads, given: { kind: data.read }, want: { decision: allow } }
 `
 
-// BenchmarkGate calls a tool that reads, directly and through the gate in turns, and
-// prints calls a second and latencies of both.
+// BenchmarkGate calls a tool that reads, directly, through a bare reverse
+// proxy of net/http and through the gate in turns, and prints calls a second and latencies of both.
 func BenchmarkGate(b *testing.B) {
 	s := mcp.NewServer(&mcp.Implementation{Name: "notes", Version: "1"}, nil)
 	line := "order 1842, shipped to Ana Lopes, ana.lopes@example.net, 3 parcels, paid\n"
@@ -43,15 +45,23 @@ func BenchmarkGate(b *testing.B) {
 	if v, err := strconv.ParseFloat(os.Getenv("ASSENT_BENCH_SECONDS"), 64); err == nil {
 		seconds = v
 	}
+	u, err := url.Parse(up.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	hop := httptest.NewServer(&httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }})
+	b.Cleanup(hop.Close)
 	for _, clients := range []int{1, 8} {
-		var directly, through side
+		var directly, proxied, through side
 		for range rounds {
 			directly.run(b, up.URL, "", clients, seconds)
+			proxied.run(b, hop.URL, "", clients, seconds)
 			through.run(b, gate+"/mcp", token, clients, seconds)
 		}
-		d, g := directly.sum(), through.sum()
-		fmt.Printf("%d clients: direct %.0f calls/s, p50 %v, p99 %v; gate %.0f calls/s, p50 %v, p99 %v; ratio %.2f, p50 +%v\n",
-			clients, d.rate, d.p50, d.p99, g.rate, g.p50, g.p99, g.rate/d.rate, g.p50-d.p50)
+		d, p, g := directly.sum(), proxied.sum(), through.sum()
+		fmt.Printf("%d clients: direct %.0f calls/s, p50 %v, p99 %v; a bare reverse proxy %.0f, %v, %v; gate %.0f, %v, %v\n",
+			clients, d.rate, d.p50, d.p99, p.rate, p.p50, p.p99, g.rate, g.p50, g.p99)
+		fmt.Printf("%d clients: gate has %.2f of direct calls/s and %.2f of the proxy's; p50 +%v\n", clients, g.rate/d.rate, g.rate/p.rate, g.p50-d.p50)
 	}
 }
 

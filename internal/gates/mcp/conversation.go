@@ -57,14 +57,9 @@ type outcome struct {
 }
 
 // exchange takes one message of the client and gives it what follows.
-func (v *conversation) exchange(ctx context.Context, raw []byte, head http.Header, out taker) outcome {
-	m, err := read(raw)
-	if v.hub != nil && err == nil {
+func (v *conversation) exchange(ctx context.Context, m *message, head http.Header, out taker) outcome {
+	if v.hub != nil {
 		return v.hub.exchange(ctx, m, head, out)
-	}
-	if err != nil {
-		v.session.Refused(ctx, "a message that can't be read: "+err.Error())
-		return answered(unreadable(err))
 	}
 	if v.answersUs(m) {
 		return outcome{}

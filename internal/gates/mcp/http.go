@@ -325,7 +325,7 @@ func (g *Gate) post(w http.ResponseWriter, r *http.Request, s *Server, in *calle
 	}
 	ctx, cancel := v.during(r.Context())
 	defer cancel()
-	o := v.exchange(ctx, raw, r.Header, out)
+	o := v.exchange(ctx, m, r.Header, out)
 	if m.method == "initialize" && !v.begun() { // the server did not take it
 		out.session = ""
 		defer v.close()

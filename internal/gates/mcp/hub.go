@@ -138,7 +138,7 @@ func (h *hub) pass(ctx context.Context, p *conversation, raw []byte, head http.H
 	if own.Get(headVersion) == "" && head.Get(headVersion) != "" {
 		own.Set(headVersion, head.Get(headVersion))
 	}
-	o := p.exchange(ctx, raw, own, hubTaker{out, p})
+	o := p.exchange(ctx, m, own, hubTaker{out, p})
 	o.last = toClient(p, o.last)
 	return o
 }

@@ -164,19 +164,21 @@ func (k *socket) run(v *conversation) {
 			}
 		case frameClient:
 			m, err := read(b[1:])
-			head := http.Header{}
-			if err == nil {
-				head = v.heads(m)
+			if err != nil {
+				v.session.Refused(ctx, "a message that can't be read: "+err.Error())
+				_ = k.write(frameClient, unreadable(err))
+				continue
 			}
+			head := v.heads(m)
 			t := &socketTaker{socket: k, begun: make(chan struct{})}
 			work.Go(func() {
 				defer t.opened()
-				if o := v.exchange(ctx, b[1:], head, t); len(o.last.data) > 0 {
+				if o := v.exchange(ctx, m, head, t); len(o.last.data) > 0 {
 					_ = k.write(frameClient, o.last.data)
 				}
 			})
 			<-t.begun
-			if _, here := v.up.(*local); !here && !listening && err == nil && m.method == "notifications/initialized" {
+			if _, here := v.up.(*local); !here && !listening && m.method == "notifications/initialized" {
 				listening = true
 				work.Go(func() { _ = v.listen(ctx, "", head, func() {}, k) })
 			}

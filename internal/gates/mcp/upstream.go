@@ -60,7 +60,7 @@ type remote struct {
 }
 
 func (u *remote) request(ctx context.Context, method string, body []byte, head http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, u.url, bytes.NewReader(body)) //nolint:gosec // the address is the configuration's
+	req, err := http.NewRequestWithContext(ctx, method, u.url, bytes.NewReader(body)) // #nosec G704 -- the address is the configuration's
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (u *remote) request(ctx context.Context, method string, body []byte, head h
 			req.Header.Set(headLast, last)
 		}
 	}
-	return u.client.Do(req) //nolint:gosec // likewise
+	return u.client.Do(req) // #nosec G704 -- likewise
 }
 
 func (u *remote) post(ctx context.Context, msg []byte, m *message, head http.Header) (stream, error) {
