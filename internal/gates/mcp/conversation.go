@@ -184,6 +184,7 @@ func (v *conversation) relay(ctx context.Context, s stream, c *call, out taker) 
 		e, err := s.next()
 		if err != nil {
 			switch {
+			case errors.Is(err, errEnded):
 			case place && v.id != "" && (errors.Is(err, io.EOF) || ctx.Err() != nil):
 				return outcome{open: true} // the client comes back for it, with the place it knows
 			case ctx.Err() != nil:
@@ -437,7 +438,7 @@ func (v *conversation) closeGuards() {
 		v.guard.Close()
 		return
 	}
-	for _, p := range v.hub.parts {
+	for _, p := range v.hub.servers() {
 		p.guard.Close()
 	}
 }

@@ -22,33 +22,89 @@ const (
 // A hub joins the servers of a gate for one client: to it they are one server. Each
 // has a conversation of its own with its own guard, and no message of one passes to another.
 type hub struct {
-	v     *conversation
-	parts []*conversation // fixed
+	v    *conversation
+	kept bool
 
 	mu      sync.Mutex
-	version string // owned by mu: as all have acknowledged it; "" before
+	parts   []*conversation // owned by mu: one for each server, in their order
+	version string          // owned by mu: as all have acknowledged it; "" before
+	begin   []byte          // owned by mu: params of the client's initialize
+	renew   sync.Mutex      // one part at a time is made anew
+}
+
+// all parts, as they are now.
+func (h *hub) servers() []*conversation {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.parts)
 }
 
 // join makes the conversations that a hub is of.
 func (g *Gate) join(v *conversation, kept bool) {
-	h := &hub{v: v}
+	h := &hub{v: v, kept: kept}
 	for _, s := range g.servers {
-		if s.Tunnel {
-			continue
+		if !s.Tunnel {
+			h.parts = append(h.parts, h.open(s))
 		}
-		run, stop := context.WithCancel(v.ctx)
-		p := &conversation{gate: g, server: s, credential: v.credential, ctx: run, stop: stop, release: func() {}, session: v.session, within: v}
-		if kept {
-			p.id = v.id + betweenIDs + s.Name
-		}
-		g.equip(p, kept, nil, "")
-		h.parts = append(h.parts, p)
 	}
 	v.hub = h
 }
 
+// open makes the conversation with one server.
+func (h *hub) open(s *Server) *conversation {
+	run, stop := context.WithCancel(h.v.ctx)
+	p := &conversation{gate: h.v.gate, server: s, credential: h.v.credential, ctx: run, stop: stop, release: func() {}, session: h.v.session, within: h.v}
+	if h.kept {
+		p.id = h.v.id + betweenIDs + s.Name
+	}
+	h.v.gate.equip(p, h.kept, nil, "")
+	return p
+}
+
+// alive is p, or what takes its place once its server has ended or forgotten it:
+// begun as the client began.
+func (h *hub) alive(ctx context.Context, p *conversation, out taker) *conversation {
+	p.mu.Lock()
+	over := p.over
+	p.mu.Unlock()
+	h.mu.Lock()
+	begin := h.begin
+	h.mu.Unlock()
+	if !over || begin == nil || h.v.ctx.Err() != nil {
+		return p
+	}
+	h.renew.Lock()
+	defer h.renew.Unlock()
+	if now := h.part(p.server.Name); now != p { // somebody else has
+		return now
+	}
+	next := h.open(p.server)
+	for _, raw := range [][]byte{
+		object("jsonrpc", "2.0", "id", "initialize", "method", "initialize", "params", begin),
+		object("jsonrpc", "2.0", "method", "notifications/initialized"),
+	} {
+		m, err := read(raw)
+		if err != nil {
+			return p
+		}
+		next.exchange(ctx, m, next.heads(m), hubTaker{out, next})
+		if !next.begun() {
+			next.close()
+			return p
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.parts {
+		if h.parts[i] == p {
+			h.parts[i] = next
+		}
+	}
+	return next
+}
+
 func (h *hub) part(name string) *conversation {
-	for _, p := range h.parts {
+	for _, p := range h.servers() {
 		if p.server.Name == name {
 			return p
 		}
@@ -134,6 +190,7 @@ func (h *hub) pass(ctx context.Context, p *conversation, raw []byte, head http.H
 	if err != nil {
 		return answered(fail(nil, codeParse, "refused: "+err.Error()))
 	}
+	p = h.alive(ctx, p, out)
 	own := p.heads(m)
 	if own.Get(headVersion) == "" && head.Get(headVersion) != "" {
 		own.Set(headVersion, head.Get(headVersion))
@@ -147,7 +204,7 @@ func (h *hub) pass(ctx context.Context, p *conversation, raw []byte, head http.H
 func (h *hub) tell(ctx context.Context, m *message, head http.Header, out taker) outcome {
 	switch m.method {
 	case "notifications/initialized", "notifications/roots/list_changed", "notifications/cancelled":
-		for _, p := range h.parts {
+		for _, p := range h.servers() {
 			h.pass(ctx, p, m.raw, head, out)
 		}
 	case "notifications/progress": // nobody could say whose token it is
@@ -162,7 +219,7 @@ func (h *hub) all(ctx context.Context, m *message, head http.Header, out taker) 
 	var mu sync.Mutex
 	results := map[*conversation][]byte{}
 	var work sync.WaitGroup
-	for _, p := range h.parts {
+	for _, p := range h.servers() {
 		work.Go(func() {
 			result := h.whole(ctx, p, m, head, out)
 			mu.Lock()
@@ -221,7 +278,7 @@ func (h *hub) list(ctx context.Context, m *message, head http.Header, out taker)
 	what := listed[m.method]
 	joined := []byte{'['}
 	rest := []byte("{}")
-	for _, p := range h.parts {
+	for _, p := range h.servers() {
 		elements, err := jsontext.Elements(member(results[p], what))
 		if err != nil {
 			continue
@@ -254,7 +311,7 @@ func (h *hub) list(ctx context.Context, m *message, head http.Header, out taker)
 func (h *hub) meet(ctx context.Context, m *message, head http.Header, out taker) outcome {
 	results := h.all(ctx, m, head, out)
 	discovers := m.method == "server/discover"
-	if len(results) == 0 || discovers && len(results) < len(h.parts) {
+	if len(results) == 0 || discovers && len(results) < len(h.servers()) {
 		code := codeNotReached
 		if discovers { // the client then begins with initialize
 			code = codeNoMethod
@@ -266,7 +323,7 @@ func (h *hub) meet(ctx context.Context, m *message, head http.Header, out taker)
 	version := ""
 	var versions []string
 	tasks := discovers // they are the pauser's, and the same with every server
-	for i, p := range h.parts {
+	for i, p := range h.servers() {
 		r := results[p]
 		if r == nil {
 			continue
@@ -308,7 +365,7 @@ func (h *hub) meet(ctx context.Context, m *message, head http.Header, out taker)
 	} else {
 		pairs = append(pairs, "protocolVersion", version, "serverInfo", []byte(`{"name":"assent","version":"1"}`))
 		h.mu.Lock()
-		h.version = version
+		h.version, h.begin = version, m.params
 		h.mu.Unlock()
 	}
 	return answered(object("jsonrpc", "2.0", "id", m.id, "result", object(pairs...)))
@@ -336,7 +393,7 @@ func capabilities(found map[string]bool, stateless bool) []byte {
 // any asks one server after the other until one knows what is asked for.
 func (h *hub) any(ctx context.Context, m *message, head http.Header, out taker) outcome {
 	var o outcome
-	for _, p := range h.parts {
+	for _, p := range h.servers() {
 		if o = h.pass(ctx, p, m.raw, head, out); member(o.last.data, "result") != nil {
 			break
 		}
@@ -350,8 +407,9 @@ func (h *hub) listen(ctx context.Context, last string, head http.Header, open fu
 	defer cancel()
 	from, place, _ := strings.Cut(last, betweenIDs)
 	var once sync.Once
-	ended := make(chan error, len(h.parts))
-	for _, p := range h.parts {
+	parts := h.servers()
+	ended := make(chan error, len(parts))
+	for _, p := range parts {
 		at := ""
 		if p.server.Name == from {
 			at = place
@@ -363,7 +421,7 @@ func (h *hub) listen(ctx context.Context, last string, head http.Header, open fu
 	}
 	var first error
 	opened := false
-	for range h.parts {
+	for range parts {
 		if err := <-ended; err == nil || ctx.Err() != nil {
 			opened = true
 		} else if first == nil {
@@ -416,7 +474,7 @@ func toClient(p *conversation, e event) event {
 // close ends all of them.
 func (h *hub) close() {
 	var work sync.WaitGroup
-	for _, p := range h.parts {
+	for _, p := range h.servers() {
 		work.Go(p.close)
 	}
 	work.Wait()

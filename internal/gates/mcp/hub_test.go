@@ -2,6 +2,7 @@ package mcp_test
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -93,5 +94,40 @@ func TestJoinedWithoutOne(t *testing.T) {
 	}
 	if r := call(t, cs, "one__look", "x"); r.IsError {
 		t.Errorf("look: %q", said(r))
+	}
+}
+
+// A server that ends in the middle of a call is lost for that call, and there again for the next.
+func TestAServerThatEnds(t *testing.T) {
+	a := authority()
+	mortal := gatemcp.Server{Name: "two", Command: func(context.Context, gatemcp.Who) (gatemcp.Command, error) {
+		return gatemcp.Command{Argv: []string{os.Args[0]}, Env: []string{asServer + "=1", dies + "=1"}}, nil
+	}}
+	url := open(t, a, nil, gatemcp.Server{Name: "one", URL: sdkHTTP(t, false)}, mortal)
+	cs := connect(t, url+"/mcp", nil, "2025-11-25")
+	for range 2 {
+		r := call(t, cs, "two__die", "x")
+		if m, _ := r.StructuredContent.(map[string]any); !r.IsError || m["status"] != gate.StatusLost {
+			t.Errorf("the call that ended it: %q", said(r))
+		}
+		eventually(t, "it is there again", func() bool {
+			r, err := cs.CallTool(t.Context(), &mcp.CallToolParams{Name: "two__look", Arguments: map[string]any{"text": "x"}})
+			return err == nil && said(r) == "saw x"
+		})
+		if r := call(t, cs, "one__look", "x"); r.IsError {
+			t.Errorf("the other one: %q", said(r))
+		}
+	}
+	if !slices.ContainsFunc(a.Outcomes(), func(o gate.Outcome) bool { return o.State == gate.Unknown }) {
+		t.Errorf("no outcome is unknown: %+v", a.Outcomes())
+	}
+	alone := connect(t, url+"/mcp/two", nil, "2025-11-25")
+	// Its session ends with it, which this client may notice first.
+	if r, err := alone.CallTool(t.Context(), &mcp.CallToolParams{Name: "die", Arguments: map[string]any{"text": "x"}}); err == nil && !r.IsError {
+		t.Errorf("alone: %q", said(r))
+	}
+	again := connect(t, url+"/mcp/two", nil, "2025-11-25")
+	if r := call(t, again, "look", "x"); said(r) != "saw x" {
+		t.Errorf("begun anew: %q", said(r))
 	}
 }

@@ -20,6 +20,9 @@ import (
 // asServer makes this test binary a server that speaks over standard input and output.
 const asServer = "ASSENT_TEST_MCP_SERVER"
 
+// dies gives such a server a tool that ends it.
+const dies = "ASSENT_TEST_MCP_DIES"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asServer) != "" {
 		_ = sdkServer().Run(context.Background(), &mcp.StdioTransport{})
