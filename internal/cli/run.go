@@ -181,7 +181,7 @@ func outgoing(e *client.Egress, token string) (set []string, remove func(), err 
 	}
 	remove = func() { _ = os.RemoveAll(dir) }
 	own, all := filepath.Join(dir, "proxy.pem"), filepath.Join(dir, "all.pem")
-	if err := os.WriteFile(own, []byte(e.CA), 0o600); err == nil {
+	if err = os.WriteFile(own, []byte(e.CA), 0o600); err == nil {
 		err = os.WriteFile(all, append(systemCertificates(), e.CA...), 0o600)
 	}
 	if err != nil {
@@ -201,7 +201,7 @@ func outgoing(e *client.Egress, token string) (set []string, remove func(), err 
 // systemCertificates are those that this machine trusts, where they are one file.
 func systemCertificates() []byte {
 	for _, file := range []string{os.Getenv("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"} {
-		if b, err := os.ReadFile(file); file != "" && err == nil {
+		if b, err := os.ReadFile(file); file != "" && err == nil { //nolint:gosec // SSL_CERT_FILE names what this user's own programs trust
 			return append(b, '\n')
 		}
 	}

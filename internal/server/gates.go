@@ -43,7 +43,6 @@ func gateTypeNames() []string { return slices.Sorted(maps.Keys(gateTypes())) }
 type runningGate struct {
 	cfg      *GateConfig
 	serve    func(ctx context.Context, l net.Listener) error // until ctx ends; nil: it is reached where the API is
-	close    func()                                          // what serve leaves behind; may be nil
 	listener net.Listener
 }
 
