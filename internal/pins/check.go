@@ -51,16 +51,14 @@ type check struct {
 	k      *Keeper
 	server Server
 	defs   []mcp.Definition
-	twice  map[string]bool // names that stand more than once
-	names  []named         // of this gate, with those of the list
+	twice  map[string]bool     // names that stand more than once
+	shapes map[string][]string // names of the list, two at most of each shape
+	relied map[string][]named  // names that are relied on in this gate, by shape
 	room   int
 }
 
 // named is a name that others may be taken for.
-type named struct {
-	server, name, shape string
-	relied              bool
-}
+type named struct{ server, name string }
 
 func (k *Keeper) newCheck(gate, server string, defs []mcp.Definition) *check {
 	k.mu.RLock()
@@ -68,17 +66,25 @@ func (k *Keeper) newCheck(gate, server string, defs []mcp.Definition) *check {
 	name, _, _ := strings.Cut(server, "#")
 	s := k.servers[[2]string{gate, name}]
 	s.Gate, s.Name = gate, server
-	c := &check{k: k, server: s, defs: defs, twice: map[string]bool{}, room: k.o.MaxTools}
+	c := &check{k: k, server: s, defs: defs, twice: map[string]bool{}, shapes: map[string][]string{}, relied: map[string][]named{}, room: k.o.MaxTools}
 	seen := map[string]bool{}
 	for i := range defs {
-		c.twice[defs[i].Name] = seen[defs[i].Name]
-		seen[defs[i].Name] = true
+		name := defs[i].Name
+		if c.twice[name] = seen[name]; !seen[name] {
+			if shape := Skeleton(name); len(c.shapes[shape]) < 2 {
+				c.shapes[shape] = append(c.shapes[shape], name)
+			}
+		}
+		seen[name] = true
 	}
 	for _, t := range k.tools {
 		if t.Gate != gate {
 			continue
 		}
-		c.names = append(c.names, named{t.Server, t.Name, Skeleton(t.Name), t.Pinned != nil})
+		if t.Pinned != nil {
+			shape := Skeleton(t.Name)
+			c.relied[shape] = append(c.relied[shape], named{t.Server, t.Name})
+		}
 		if t.Server == server {
 			c.room--
 		}
@@ -97,14 +103,13 @@ func (c *check) all() (out []Verdict, due []judged) {
 			c.k.mu.RLock()
 			was := c.k.tools[idOf(c.server.Gate, c.server.Name, d.Name)]
 			c.k.mu.RUnlock()
-			t, changed := c.judge(was, d, &v, now)
-			if changed && (was != nil || c.room > 0) {
+			if was == nil && c.room <= 0 {
+				v.Why = fmt.Sprintf("its server has more than %d tools", c.k.o.MaxTools)
+			} else if t, changed := c.judge(was, d, &v, now); changed {
 				due = append(due, judged{t, was})
 				if was == nil {
 					c.room--
 				}
-			} else if was == nil {
-				v.Pinned, v.Why = false, fmt.Sprintf("its server has more than %d tools", c.k.o.MaxTools)
 			}
 		}
 		if !v.Pinned && c.server.Show && left == "" && !deceives(d.Name) {
@@ -175,14 +180,11 @@ func (c *check) suspicions(d *mcp.Definition) []string {
 		why = append(why, "its name is made to be taken for another")
 	}
 	shape := Skeleton(d.Name)
-	for i := range c.defs {
-		if o := c.defs[i].Name; o != d.Name && Skeleton(o) == shape {
-			why = append(why, "its name looks like that of another tool of its server")
-			break
-		}
+	if slices.ContainsFunc(c.shapes[shape], func(o string) bool { return o != d.Name }) {
+		why = append(why, "its name looks like that of another tool of its server")
 	}
-	for _, o := range c.names {
-		if o.relied && o.shape == shape && o.name != d.Name {
+	for _, o := range c.relied[shape] {
+		if o.name != d.Name {
 			why = append(why, "its name looks like that of a tool of "+o.server)
 			break
 		}

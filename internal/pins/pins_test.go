@@ -246,6 +246,35 @@ func TestManyTools(t *testing.T) {
 	}
 }
 
+// A server that lists very many tools, some of which look alike. Were each name held against
+// each other one, this would take hours.
+func TestVeryManyTools(t *testing.T) {
+	h := newHouse(t)
+	defs := make([]mcp.Definition, 0, 100_000)
+	for i := range cap(defs) {
+		name := fmt.Sprintf("tool_%06d", i)
+		switch i {
+		case 99_998:
+			name = "look"
+		case 99_999:
+			name = "lOOk"
+		}
+		defs = append(defs, mcp.Definition{Name: name, Canonical: []byte("{}")})
+	}
+	want(t, h.check(t, "s", defs[99_998:]...), "look!its name looks like that of another tool of its server | lOOk!its name looks like that of another tool of its server")
+	vs, err := h.Check(ctx, "g", "s", defs)
+	must(t, err)
+	pinned := 0
+	for _, v := range vs {
+		if v.Pinned {
+			pinned++
+		}
+	}
+	if pinned != 18 || len(h.List("")) != 20 {
+		t.Errorf("%d are pinned, %d kept", pinned, len(h.List("")))
+	}
+}
+
 // Two conversations see a server for the first time, each with another definition: one is relied on.
 func TestTwoAtOnce(t *testing.T) {
 	h := newHouse(t)

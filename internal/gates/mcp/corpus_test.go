@@ -33,7 +33,9 @@ const corpusTools = `{"tools":[{"name":"look","inputSchema":{"type":"object"}},{
 func newGuard(t testing.TB) (*Guard, *gatetest.Authority) {
 	t.Helper()
 	a := &gatetest.Authority{
-		Mask: func(v []byte) []byte { return bytes.ReplaceAll(v, []byte("secret"), []byte("[masked]")) },
+		Mask: func(v []byte) []byte {
+			return bytes.ReplaceAll(bytes.ReplaceAll(v, []byte("secret"), []byte("[masked]")), []byte("4111111111111111"), []byte("[card]"))
+		},
 		Decide: func(_ context.Context, x *action.Action, _ func(gate.Held)) error {
 			for _, k := range x.Kinds {
 				if k != action.DataRead {
@@ -232,6 +234,15 @@ func TestVeil(t *testing.T) {
 		"an image that lies": {`{"content":[{"type":"image","data":"YSBzZWNyZXQ=","mimeType":"image/png"}]}`, `{"content":[{"type":"image","data":"YSBbbWFza2VkXQ==","mimeType":"image/png"}]}`},
 		"no base64":          {`{"content":[{"type":"image","data":"a secret!","mimeType":"secret"}]}`, `{"content":[{"type":"image","data":"a [masked]!","mimeType":"[masked]"}]}`},
 		"meta":               {`{"_meta":{"x":"secret"},"nextCursor":"secret"}`, `{"_meta":{"x":"[masked]"},"nextCursor":"secret"}`},
+		"a card in _meta":    {`{"_meta":{"n":4111111111111111,"secret":1}}`, `{"_meta":{"n":"[card]","[masked]":1}}`},
+		"a card as a number": {`{"content":[{"type":"text","text":"x","priority":4111111111111111}]}`, `{"content":[{"type":"text","text":"x","priority":"[card]"}]}`},
+		"JSON as a string":   {`{"content":[{"type":"text","text":"\"a \\u0073ecret\""}]}`, `{"content":[{"type":"text","text":"\"a [masked]\""}]}`},
+		"lines of JSON":      {`{"content":[{"type":"text","text":"{\"a\":\"\\u0073ecret\"}\n{\"b\":1}\n"}]}`, `{"content":[{"type":"text","text":"{\"a\":\"[masked]\"}\n{\"b\":1}\n"}]}`},
+		"text in text":       {`{"structuredContent":{"a":"{\"b\":\"{\\\"c\\\":\\\"\\\\u0073ecret\\\"}\"}"}}`, `{"structuredContent":{"a":"{\"b\":\"{\\\"c\\\":\\\"[masked]\\\"}\"}"}}`},
+		"base64 with spaces": {`{"contents":[{"uri":"x:","blob":"YSBz ZWNy!ZXQ="}]}`, `{"contents":[{"uri":"x:","blob":"YSBbbWFza2VkXQ=="}]}`},
+		"base64 unpadded":    {`{"contents":[{"uri":"x:","blob":"YSBzZWNyZXQ"}]}`, `{"contents":[{"uri":"x:","blob":"YSBbbWFza2VkXQ=="}]}`},
+		"Latin-1":            {`{"contents":[{"uri":"x:","blob":"/CBzZWNyZXQ="}]}`, `{"contents":[{"uri":"x:","blob":"w7wgW21hc2tlZF0="}]}`},
+		"UTF-16":             {`{"contents":[{"uri":"x:","blob":"//5zAGUAYwByAGUAdAA="}]}`, `{"contents":[{"uri":"x:","blob":"W21hc2tlZF0="}]}`},
 		"a prompt":           {`{"messages":[{"role":"user","content":{"type":"text","text":"secret"}}]}`, `{"messages":[{"role":"user","content":{"type":"text","text":"[masked]"}}]}`},
 	} {
 		g, _ := newGuard(t)
@@ -248,5 +259,13 @@ func TestVeil(t *testing.T) {
 	v := &veil{permit: gate.Nothing}
 	if _, err := v.message([]byte(`{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"image","data":"iVBORw0KGgo=","mimeType":"image/png"}]}}`)); err != nil || v.unscanned != "image/png" {
 		t.Errorf("an image: %q, %v", v.unscanned, err)
+	}
+}
+
+func TestTooManyTools(t *testing.T) {
+	g, _ := newGuard(t)
+	list := []byte(`{"tools":[` + strings.Repeat(`{},`, maxTools) + `{}]}`) // none of them could be read
+	if _, err := g.tools.page(t.Context(), list, true); err == nil || !strings.Contains(err.Error(), "more than 4096 tools") {
+		t.Error(err)
 	}
 }

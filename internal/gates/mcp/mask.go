@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/gate"
@@ -21,6 +23,17 @@ var opaque = map[string]bool{
 
 // plain are values of type and role that need no look.
 var plain = map[string]bool{"text": true, "image": true, "audio": true, "resource": true, "resource_link": true, "object": true, "string": true, "user": true, "assistant": true, "complete": true}
+
+// ours are names of members that the protocol gives.
+var ours = map[string]bool{
+	"result": true, "params": true, "error": true, "content": true, "contents": true, "messages": true, "structuredContent": true, "isError": true, "_meta": true,
+	"type": true, "text": true, "data": true, "blob": true, "mimeType": true, "uri": true, "name": true, "title": true, "description": true, "role": true, "resource": true,
+	"annotations": true, "audience": true, "priority": true, "message": true, "code": true, "level": true, "logger": true, "progress": true, "total": true,
+	"progressToken": true, "resultType": true,
+}
+
+// shortest is how many digits a number has that is looked at: fewer are no finding.
+const shortest = 7
 
 // maxNames is how many names of members are looked up as columns in one message.
 const maxNames = 256
@@ -44,14 +57,23 @@ func (v *veil) value(x *jsontext.Value) ([]byte, bool, error) {
 		return nil, false, nil
 	}
 	if data(x.Path) {
-		return v.data(x)
-	}
-	if x.Kind != jsontext.String {
-		return nil, false, nil
+		return v.data(x, deepest)
 	}
 	key := x.Key()
 	switch {
-	case opaque[key], (key == "type" || key == "role" || key == "resultType") && plain[string(x.Text)]:
+	case x.Kind == jsontext.Name:
+		if ours[string(x.Text)] || opaque[string(x.Text)] {
+			return nil, false, nil
+		}
+		return v.name(x.Text)
+	case opaque[key]:
+		return nil, false, nil
+	case x.Kind == jsontext.Number:
+		if len(x.Text) < shortest {
+			return nil, false, nil
+		}
+		return changed(x.Text, v.permit.Text(x.Text))
+	case (key == "type" || key == "role" || key == "resultType") && plain[string(x.Text)]:
 		return nil, false, nil
 	case key == "data" && slices.Contains(x.Path, "content"), key == "blob":
 		return v.blob(x.Text)
@@ -65,18 +87,22 @@ func data(path []string) bool {
 }
 
 // data masks a value by its name and its content.
-func (v *veil) data(x *jsontext.Value) ([]byte, bool, error) {
+func (v *veil) data(x *jsontext.Value, depth int) ([]byte, bool, error) {
 	if x.Kind == jsontext.Name {
 		return v.name(x.Text)
 	}
-	key := x.Key()
-	if x.Kind == jsontext.String && len(x.Text) > 1 && (x.Text[0] == '{' || x.Text[0] == '[') {
-		return v.text(x.Text)
+	text := x.Text
+	if x.Kind == jsontext.String {
+		var err error
+		if text, err = v.unfolded(slices.Clone(x.Text), depth); err != nil {
+			return nil, false, err
+		}
 	}
+	key := x.Key()
 	rows := v.rows[key]
 	if rows == nil {
 		if len(v.rows) >= maxNames {
-			return changed(x.Text, v.permit.Text(x.Text))
+			return changed(x.Text, v.permit.Text(text))
 		}
 		if v.rows == nil {
 			v.rows = map[string]gate.Rows{}
@@ -84,7 +110,7 @@ func (v *veil) data(x *jsontext.Value) ([]byte, bool, error) {
 		rows = v.permit.Rows([]gate.Column{{Name: key, Type: typeText}})
 		v.rows[key] = rows
 	}
-	out, err := rows.Value(0, x.Text)
+	out, err := rows.Value(0, text)
 	if err != nil {
 		return nil, false, err
 	}
@@ -107,41 +133,123 @@ func (v *veil) name(name []byte) ([]byte, bool, error) {
 	return out, true, nil
 }
 
+// deepest is how many texts of JSON inside each other are taken apart.
+const deepest = 8
+
 // text masks free text. Text that is JSON is masked by its names too.
 func (v *veil) text(t []byte) ([]byte, bool, error) {
-	out := t
-	if trimmed := bytes.TrimSpace(t); len(trimmed) > 1 && (trimmed[0] == '{' || trimmed[0] == '[') {
-		inner, err := jsontext.Replace(t, func(x *jsontext.Value) ([]byte, bool, error) {
-			if x.Kind == jsontext.String && len(x.Text) > 1 && (x.Text[0] == '{' || x.Text[0] == '[') {
-				return changed(x.Text, v.permit.Text(x.Text)) // no deeper: text in text in text is text
-			}
-			return v.data(x)
-		})
-		if err == nil {
-			out = slices.Clone(inner)
-		}
+	out, err := v.unfolded(slices.Clone(t), deepest)
+	if err != nil {
+		return nil, false, err
 	}
 	return changed(t, v.permit.Text(out))
+}
+
+// unfolded is t with what stands in JSON in it masked: all of it, or line by line. Escapes
+// there would hide it otherwise.
+func (v *veil) unfolded(t []byte, depth int) ([]byte, error) {
+	inside := func(x *jsontext.Value) ([]byte, bool, error) { return v.data(x, depth-1) }
+	switch {
+	case depth == 0:
+		return t, nil
+	case isJSON(t) && jsontext.Check(t) == nil:
+		return jsontext.Replace(t, inside)
+	case bytes.IndexByte(t, '\n') < 0:
+		return t, nil
+	}
+	var out []byte
+	for line := range bytes.Lines(t) {
+		if isJSON(line) && jsontext.Check(line) == nil {
+			var err error
+			if line, err = jsontext.Replace(line, inside); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, line...)
+	}
+	return out, nil
+}
+
+// isJSON says that t may be an object, a list or a string of JSON.
+func isJSON(t []byte) bool {
+	t = bytes.TrimSpace(t)
+	return len(t) > 1 && (t[0] == '{' || t[0] == '[' || t[0] == '"')
 }
 
 // blob masks base64 that holds text, whatever it is declared to be. What holds
 // anything else is not looked into.
 func (v *veil) blob(encoded []byte) ([]byte, bool, error) {
-	raw := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
-	n, err := base64.StdEncoding.Decode(raw, encoded)
-	if err != nil {
+	raw, ok := unbase64(encoded)
+	if !ok {
 		return v.text(encoded)
 	}
-	raw = raw[:n]
-	if !utf8.Valid(raw) || bytes.IndexByte(raw, 0) >= 0 {
+	plain, is := readable(raw)
+	if !is {
 		v.unscanned = http.DetectContentType(raw)
 		return nil, false, nil
 	}
-	out, is, err := v.text(raw)
+	out, is, err := v.text(plain)
 	if !is || err != nil {
 		return nil, false, err
 	}
 	return []byte(base64.StdEncoding.EncodeToString(out)), true, nil
+}
+
+// unbase64 reads base64 as the most lenient client does: of either alphabet, with or
+// without padding, past what belongs to neither.
+func unbase64(encoded []byte) ([]byte, bool) {
+	kept := make([]byte, 0, len(encoded))
+	other := 0
+	for _, c := range encoded {
+		switch {
+		case c == '-':
+			c = '+'
+		case c == '_':
+			c = '/'
+		case c == '=' || c == ' ' || c == '\t' || c == '\n' || c == '\r':
+			continue
+		case (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '+' && c != '/':
+			other++
+			continue
+		}
+		kept = append(kept, c)
+	}
+	if other > 0 && other*8 > len(kept) { // text that stands where base64 should
+		return nil, false
+	}
+	if len(kept)%4 == 1 {
+		kept = kept[:len(kept)-1]
+	}
+	raw := make([]byte, base64.RawStdEncoding.DecodedLen(len(kept)))
+	n, err := base64.RawStdEncoding.Decode(raw, kept)
+	return raw[:n], err == nil
+}
+
+// readable is raw as UTF-8, if it is text: UTF-8, UTF-16 with its mark, or what looks like
+// text of an alphabet of one byte.
+func readable(raw []byte) ([]byte, bool) {
+	if utf8.Valid(raw) && bytes.IndexByte(raw, 0) < 0 {
+		return raw, true
+	}
+	switch kind := http.DetectContentType(raw); {
+	case strings.HasPrefix(kind, "text/plain; charset=utf-16"):
+		units := make([]uint16, 0, len(raw)/2)
+		for i := 2; i+1 < len(raw); i += 2 {
+			a, b := uint16(raw[i]), uint16(raw[i+1])
+			if raw[0] == 0xff {
+				a, b = b, a
+			}
+			units = append(units, a<<8|b)
+		}
+		return []byte(string(utf16.Decode(units))), true
+	case strings.HasPrefix(kind, "text/"):
+		out := make([]byte, 0, len(raw)+len(raw)/8)
+		for _, c := range raw {
+			out = utf8.AppendRune(out, rune(c))
+		}
+		return out, true
+	}
+	return nil, false
 }
 
 func changed(before, after []byte) ([]byte, bool, error) {

@@ -130,6 +130,9 @@ func (c *catalog) page(ctx context.Context, result []byte, first bool) ([]byte, 
 		if err != nil {
 			return nil, err
 		}
+		if len(elements) > maxTools { // before any of them is looked at
+			return nil, fmt.Errorf("more than %d tools", maxTools)
+		}
 		for _, e := range elements {
 			t, err := tool(e)
 			if err != nil {
