@@ -25,14 +25,14 @@ const secretPaths = `
 .config/git/credentials .config/gh/hosts.yml .config/hub .config/glab-cli/** .env .env.* *.env .envrc /etc/shadow* /etc/gshadow* /etc/master.passwd
 /etc/krb5.keytab *.keytab /etc/ssl/private/** /etc/ssh/ssh_host_* *.pem *.key *.p12 *.pfx *.jks *.keystore *.kdbx *.ppk *.ovpn
 id_rsa id_dsa id_ecdsa id_ed25519 .vault-token .terraform.d/** .terraformrc *.tfstate *.tfstate.backup /run/secrets/** /var/run/secrets/**
-/proc/*/environ /proc/*/mem /proc/kcore /dev/mem /dev/kmem secrets.* secrets/** credentials credentials.* service-account*.json *-sa.json
+/proc/*/environ /proc/*/mem /proc/*/task/*/environ /proc/*/task/*/mem /proc/*/fd/** /proc/*/task/*/fd/** /proc/kcore /dev/mem /dev/kmem secrets.* secrets/** credentials credentials.* service-account*.json *-sa.json
 .bash_history .zsh_history .psql_history .mysql_history .python_history .node_repl_history .histfile .cargo/credentials* .gem/credentials .m2/settings.xml
 .gradle/gradle.properties .config/op/** .password-store/** cookies.sqlite key4.db logins.json Keychains/** .config/rclone/** .rclone.conf .s3cfg .boto
 .config/doctl/** .databrickscfg .snowsql/** .composer/auth.json .htpasswd wp-config.php .claude.json .claude/.credentials.json .codex/auth.json
 .gemini/oauth_creds.json /etc/kubernetes/*.conf /etc/kubernetes/pki/** /etc/rancher/** kubeconfig kubeconfig.* .fly/config.yml .config/heroku/**
 .config/stripe/** .config/sops/** .age/** keys.txt /etc/wireguard/** /etc/ipsec.secrets /etc/ppp/*-secrets .chef/*.pem .vault_pass* vault-password*
 .config/google-chrome/** .mozilla/** operator.json assent-data/keys/** /etc/assent/keys/** /var/lib/assent/keys/**
-! .ssh/known_hosts .ssh/known_hosts.old .ssh/config *.pub .ssh/authorized_keys .env.example .env.sample .env.template .env.dist .env.defaults
+! /proc/self/fd/* /proc/thread-self/fd/* .ssh/known_hosts .ssh/known_hosts.old .ssh/config *.pub .ssh/authorized_keys .env.example .env.sample .env.template .env.dist .env.defaults
 `
 
 // writtenPaths say what writing a file means beyond data.write.
@@ -77,7 +77,7 @@ func newPathRule(p string, kinds []action.Kind) pathRule {
 	if cut, ok := strings.CutSuffix(p, "/**"); ok {
 		p, r.below = cut, true
 	}
-	r.pattern = strings.Split(strings.Trim(p, "/"), "/")
+	r.pattern = strings.Split(strings.ToLower(strings.Trim(p, "/")), "/")
 	return r
 }
 
@@ -114,13 +114,28 @@ func partMatches(rule, part string, wild, inside bool) bool {
 		return true
 	}
 	if !wild || !strings.ContainsAny(part, "*?[") {
-		return strings.EqualFold(rule, part) // file systems that ignore case
+		return strings.EqualFold(rule, part) // letters that only file systems fold
 	}
 	if len(strings.Trim(part, "*?")) < 2 && !strings.HasPrefix(part, ".") {
 		return inside // "*" alone finds no dot file; in a directory that is named it does
 	}
 	ok, err := path.Match(part, strings.NewReplacer("*", "\x01", "?", "\x01").Replace(rule))
 	return err != nil || ok
+}
+
+// throughProc is p without a process's links to the root and to where it is, which
+// lead to the whole file system: /proc/self/root/etc is /etc.
+func throughProc(p string) string {
+	rest, is := strings.CutPrefix(p, "/proc/")
+	_, rest, below := strings.Cut(rest, "/")
+	if is && below && strings.HasPrefix(rest, "task/") {
+		_, rest, _ = strings.Cut(strings.TrimPrefix(rest, "task/"), "/")
+	}
+	link, rest, below := strings.Cut(rest, "/")
+	if is && below && (link == "root" || link == "cwd") {
+		return "/" + rest
+	}
+	return p
 }
 
 // canonical is a path with ~ for any home, and without "." and "..".
@@ -130,6 +145,9 @@ func canonical(p string) string {
 		return "."
 	}
 	p = path.Clean(p)
+	for short := throughProc(p); short != p; short = throughProc(p) {
+		p = short
+	}
 	for _, root := range []string{"/home/", "/Users/"} {
 		if rest, ok := strings.CutPrefix(p, root); ok {
 			_, below, _ := strings.Cut(rest, "/")
@@ -152,7 +170,7 @@ func ReadKinds(p string) []action.Kind { return readKinds(canonical(p), false) }
 func readKinds(p string, wild bool) []action.Kind {
 	kinds := []action.Kind{action.DataRead}
 	p = strings.ReplaceAll(p, hole, "*")
-	parts, rooted := strings.Split(strings.Trim(p, "/"), "/"), strings.HasPrefix(p, "/")
+	parts, rooted := strings.Split(strings.ToLower(strings.Trim(p, "/")), "/"), strings.HasPrefix(p, "/") // some file systems ignore case
 	match := func(rules []pathRule) bool {
 		for i := range rules {
 			if rules[i].matches(parts, rooted, wild) {
@@ -183,7 +201,7 @@ func writeKinds(p string, wild bool) []action.Kind {
 	}
 	kinds := []action.Kind{action.DataWrite}
 	p = strings.ReplaceAll(p, hole, "*")
-	parts, rooted := strings.Split(strings.Trim(p, "/"), "/"), strings.HasPrefix(p, "/")
+	parts, rooted := strings.Split(strings.ToLower(strings.Trim(p, "/")), "/"), strings.HasPrefix(p, "/") // some file systems ignore case
 	rules := paths().written
 	for i := range rules {
 		if rules[i].matches(parts, rooted, wild) {

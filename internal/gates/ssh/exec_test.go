@@ -195,6 +195,15 @@ func TestOutputIsMasked(t *testing.T) {
 }
 
 // Output that can't be scanned is another question, and nothing of it passes before the answer.
+// A line longer than what is masked as one, with a value wherever it might be cut.
+func TestLongLineIsMasked(t *testing.T) {
+	h := newHouse(t, sshdtest.New(t))
+	h.masking("secret", "[masked]")
+	line := strings.Repeat(`{"a":"secret"},`, 4*longLine/15)
+	write(t, filepath.Join(h.home, "long"), []byte(line))
+	h.ssh("gate", "cat "+filepath.Join(h.home, "long")).want(t, 0, strings.ReplaceAll(line, "secret", "[masked]"), "")
+}
+
 func TestOutputThatIsNotText(t *testing.T) {
 	h := newHouse(t, sshdtest.New(t))
 	k := h.holding()

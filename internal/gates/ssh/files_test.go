@@ -3,6 +3,7 @@ package ssh
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -171,6 +172,23 @@ func TestLinks(t *testing.T) {
 		t.Errorf("the key is %q", got)
 	}
 	h.wantRefusal("a path that leads elsewhere")
+}
+
+// The environment of a program of the account's is a secret, also by the name that its threads have.
+func TestEnvironmentOfAThread(t *testing.T) {
+	h := newHouse(t, sshdtest.New(t))
+	h.deciding(func(_ context.Context, a *action.Action, _ func(gate.Held)) error {
+		if slices.Contains(a.Kinds, action.SecretAccess) {
+			return &gate.Denied{Status: gate.StatusDenied, Reason: "no"}
+		}
+		return nil
+	})
+	for _, name := range []string{"/proc/%d/environ", "/proc/%d/task/%[1]d/environ", "/proc/%d/root/proc/%[1]d/task/%[1]d/environ"} {
+		got := filepath.Join(h.dir, "got")
+		if s := h.sftp(fmt.Sprintf("get "+name+" "+got, os.Getpid())); s.code == 0 || h.text(got) != "(open "+got+": no such file or directory)" {
+			t.Errorf("%s: %+v: %.40q", name, s, h.text(got))
+		}
+	}
 }
 
 func TestFilesThatAreNotText(t *testing.T) {

@@ -15,6 +15,7 @@ const (
 	chunk    = 32 << 10
 	longLine = 256 << 10 // of output that is masked as one
 	longPEM  = 64 << 10
+	longWord = 64 << 10               // a line without any sign for so long is cut anywhere
 	quiet    = 200 * time.Millisecond // after which the beginning of a line is passed on
 )
 
@@ -96,6 +97,11 @@ func (o *output) whole(b []byte, flush, last bool) int {
 	}
 	if flush || len(b) >= longLine {
 		n := len(b)
+		if !flush { // a value that is cut in two is not found
+			if between := bytes.LastIndexAny(b[:n-1], " \t\n\"'`,;|<>(){}[]=&"); between > n-longWord {
+				return between + 1
+			}
+		}
 		for back := 1; back < utf8.UTFMax && back <= n; back++ {
 			if utf8.RuneStart(b[n-back]) {
 				if !utf8.FullRune(b[n-back:]) {
