@@ -120,6 +120,9 @@ func (c *call) sized(ws []word) source {
 func printf(c *call) source {
 	c.cm.harmless = "prints text"
 	ws := c.argv[1:]
+	if len(ws) > 0 && len(ws[0].text) > 2 && strings.HasPrefix(ws[0].text, "-v") {
+		ws = append([]word{{text: "-v"}, {text: ws[0].text[2:], hole: ws[0].hole}}, ws[1:]...)
+	}
 	if len(ws) > 0 && ws[0].text == "-v" {
 		if len(ws) < 2 || !ws[1].known() || strings.ContainsAny(ws[1].text, "[$`") {
 			c.cm.unknown("sets a variable that only the shell will know")
@@ -172,11 +175,13 @@ func read(c *call) source {
 		switch {
 		case !w.known() || strings.ContainsAny(w.text, "[$`"):
 			c.sc.lost = true
-			if w.hole || strings.Contains(w.text, "[$") {
+			if w.hole || strings.ContainsAny(w.text, "$`") {
 				c.cm.unknown("sets variables that only the shell will know")
 			}
-		case w.text == "-C":
+		case strings.HasPrefix(w.text, "-") && strings.Contains(w.text, "C"):
 			c.cm.unknown("runs a callback")
+		case strings.HasPrefix(w.text, "-") && strings.Contains(w.text, "a") && !strings.HasSuffix(w.text, "a"):
+			c.sc.lost = true // -aNAME
 		case !strings.HasPrefix(w.text, "-"):
 			c.sc.set(w.text, unknownValue())
 			if variableOfCommands(w.text) && w.text != "IFS" {
@@ -189,6 +194,9 @@ func read(c *call) source {
 	c.sc.set("MAPFILE", unknownValue())
 	return source{}
 }
+
+// quietShopt are options of shopt after which this analysis still holds.
+const quietShopt = " nullglob failglob globstar extglob inherit_errexit checkwinsize cmdhist histappend pipefail errexit nounset "
 
 func set(c *call) source {
 	c.cm.harmless = "sets options of the shell"
@@ -213,7 +221,14 @@ func set(c *call) source {
 			}
 			break
 		}
-		if w.text == "-k" || w.text == "-o" && i+1 < len(ws) && ws[i+1].text == "keyword" {
+		if c.cm.verb == "shopt" {
+			if !strings.HasPrefix(w.text, "-") && !strings.Contains(quietShopt, " "+w.text+" ") {
+				c.cm.unknown("changes what later words and variables mean")
+				c.sc.lost = true
+			}
+			continue
+		}
+		if strings.HasPrefix(w.text, "-") && !strings.HasPrefix(w.text, "--") && strings.Contains(w.text, "k") || w.text == "keyword" {
 			c.cm.unknown("makes arguments assignments")
 		}
 	}
@@ -300,6 +315,11 @@ func trap(c *call) source {
 		} else {
 			c.a.script(ws[0].text, n)
 		}
+		if f, err := parse(ws[0].text); err == nil {
+			if ch := c.sc.changesOf(f); ch.all || len(ch.names) > 0 {
+				c.sc.lost = true // from now on, before any command
+			}
+		}
 	}
 	return source{}
 }
@@ -342,7 +362,7 @@ func execInto(c *call) source {
 func test(c *call) source {
 	c.cm.harmless = "compares"
 	for i, w := range c.argv[1:] {
-		if w.text == "-v" && i+2 < len(c.argv) && !c.argv[i+2].known() {
+		if next := i + 2; (w.text == "-v" || w.text == "-R") && next < len(c.argv) && (!c.argv[next].known() || strings.ContainsAny(c.argv[next].text, "[$`")) {
 			c.cm.unknown("-v of a name that only the shell knows may run it")
 		}
 	}
@@ -360,17 +380,18 @@ func env(c *call) source {
 		case w.maybeOption():
 			c.cm.unknown("an option that only the shell will know")
 			return c.inner(ws[1:], c.in)
+		case strings.HasPrefix(w.text, "--chdir="):
+			c.enter(word{text: value, hole: w.hole})
 		case w.text == "-" || w.text == "-i" || w.text == "--ignore-environment" || w.text == "-0" || w.text == "--null" || w.text == "-v" || w.text == "--debug" || w.text == "--":
 		case w.text == "-u" || w.text == "-C" || w.text == "--unset" || w.text == "--chdir" || w.text == "-a" || w.text == "--argv0":
 			if strings.HasSuffix(w.text, "C") || strings.HasSuffix(w.text, "chdir") {
-				c.sc = c.sc.fork()
-				c.sc.away = true
+				c.enter(ws[min(1, len(ws)-1)])
 			}
 			ws = ws[min(1, len(ws)-1):]
 		case strings.HasPrefix(w.text, "-S") || strings.HasPrefix(w.text, "--split-string") || strings.HasPrefix(w.text, "-vS") || strings.HasPrefix(w.text, "-iS"):
 			return envSplit(c, ws)
 		case strings.HasPrefix(w.text, "-u") || strings.HasPrefix(w.text, "--unset="):
-		case strings.HasPrefix(w.text, "-") && !isVar:
+		case strings.HasPrefix(w.text, "-"):
 			c.cm.unknown("an option that isn't on a list")
 		case isVar:
 			c.cm.setVar(name, word{text: value, hole: w.hole}, true)
@@ -385,6 +406,12 @@ func env(c *call) source {
 	}
 	c.cm.add("prints variables, and what is secret in them", action.DataRead, action.SecretAccess)
 	return source{}
+}
+
+// enter has what follows run in another directory.
+func (c *call) enter(dir word) {
+	c.sc = c.sc.fork()
+	c.sc.dir, c.sc.away = c.abs(dir), !dir.known()
 }
 
 // envSplit is env -S: one text becomes words.

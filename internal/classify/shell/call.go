@@ -59,7 +59,7 @@ func (a *analyzer) call(c *syntax.CallExpr, sc *scope, in source) source {
 // assign follows one assignment. exported: a command is given it.
 func (a *analyzer) assign(as *syntax.Assign, sc *scope, cm *command, exported bool) {
 	if as.Index != nil && !a.arith(sc, as.Index) {
-		if w, ok := as.Index.(*syntax.Word); !ok || !a.one(sc, w).known() {
+		if w, ok := as.Index.(*syntax.Word); !ok || !a.key(sc, w) {
 			cm.unknown("an index that only the shell knows may run a text")
 		}
 	}
@@ -95,8 +95,19 @@ func (a *analyzer) assign(as *syntax.Assign, sc *scope, cm *command, exported bo
 			v.word.hole = v.word.hole || have.word.hole || have.num
 		}
 	}
+	if strings.Contains(numeric+"HISTCMD ", " "+name+" ") && !number1(v.word) {
+		cm.unknown("bash computes what such a variable is given, which may run it")
+	}
 	cm.setVar(name, v.word, exported)
 	sc.set(name, v)
+}
+
+// key reports whether an index is the plain key of an associative array: in any other
+// array bash would compute it, and run the substitutions in it.
+func (a *analyzer) key(sc *scope, index *syntax.Word) bool {
+	w := a.one(sc, index)
+	_, set := sc.vars[w.text]
+	return w.known() && !set && !strings.ContainsAny(w.text, "[$`")
 }
 
 // decl is export, declare, local, readonly, typeset, nameref.
@@ -115,12 +126,21 @@ func (a *analyzer) decl(c *syntax.DeclClause, sc *scope) {
 			case strings.HasPrefix(w.text, "-"):
 				exported = exported || strings.Contains(w.text, "x")
 				if strings.ContainsAny(w.text, "fF") {
-					lists = false
+					if lists = false; exported {
+						cm.unknown("a function in the environment stands in for a command of other shells")
+					}
 				}
 				if strings.ContainsAny(w.text, "ni") || c.Variant.Value == "nameref" {
 					cm.unknown("a reference or an integer may run the text it is given")
 					sc.lost = true
 				}
+			case strings.ContainsAny(w.text, "[($`"):
+				cm.unknown("an array that is declared in quotes may run the text it is given")
+				sc.lost = true
+			default: // 'name=value' in quotes
+				lists = false
+				name, text, _ := strings.Cut(w.text, "=")
+				a.declared(sc, cm, strings.TrimSuffix(name, "+"), text, exported)
 			}
 			continue
 		}
@@ -138,6 +158,15 @@ func (a *analyzer) decl(c *syntax.DeclClause, sc *scope) {
 	if lists && len(c.Args) < 2 {
 		cm.add("prints variables, and what is secret in them", action.DataRead, action.SecretAccess)
 	}
+}
+
+// declared notes a variable that is declared by a quoted word.
+func (a *analyzer) declared(sc *scope, cm *command, name, text string, exported bool) {
+	v := word{text: text}
+	if cm.setVar(name, v, exported); variableOfCommands(name) && !(name == "PATH" && keepsPath(v)) && !harmlessValue(name, v) {
+		sc.taint = name
+	}
+	sc.set(name, unknownValue())
 }
 
 // exec judges a command whose words are known as far as they ever will be.

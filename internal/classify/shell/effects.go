@@ -113,7 +113,7 @@ func (c *call) read(w word) {
 		return
 	}
 	c.cm.add("reads files", action.DataRead)
-	if w.hole && (w.multi || w.text == hole) {
+	if w.hole && (w.multi || strings.Contains(path.Base(w.text), hole)) {
 		c.cm.add("which file it reads only the shell will know", action.Unknown)
 	}
 	p := c.abs(w)
@@ -261,7 +261,7 @@ var (
 	codeVariables = []string{
 		"PATH", "ENV", "BASH_ENV", "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS4", "SHELL", "SHELLOPTS", "BASHOPTS", "EDITOR", "VISUAL", "PAGER", "BROWSER", "IFS",
 		"LESSOPEN", "LESSCLOSE", "LESS", "CC", "CXX", "LD", "AR", "CPP", "AS", "HOME", "GOROOT", "GOPATH", "GOENV", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOTOOLCHAIN", "RUSTC", "CARGO", "MAKEFILES", "KUBECONFIG",
-		"CLASSPATH", "TMPDIR", "CDPATH", "FPATH", "DISPLAY", "TERMINFO", "LOCPATH", "TZDIR", "HOSTALIASES", "PGSERVICEFILE", "PGSYSCONFDIR", "PSQLRC", "MAKE", "FC", "GIT_DIR", "GIT_WORK_TREE",
+		"CLASSPATH", "TMPDIR", "CDPATH", "FPATH", "DISPLAY", "TERMINFO", "LOCPATH", "TZDIR", "HOSTALIASES", "PGSERVICEFILE", "PGSYSCONFDIR", "PSQLRC", "MAKE", "FC", "GIT_DIR", "GIT_WORK_TREE", "GLOBIGNORE",
 	}
 	codePrefixes = []string{"LD_", "DYLD_", "GIT_", "BASH_FUNC", "PERL5", "PYTHON", "RUBY", "NODE_", "NPM_", "npm_", "GCONV", "MALLOC_", "RUSTC_", "CARGO_", "DOCKER_", "SSH_", "SUDO_", "ASSENT_", "CLAUDE_", "GLIBC_", "XDG_", "JAVA_", "MAVEN_", "GRADLE_", "JDK_", "MAN", "VIM", "EX"}
 	codeSuffixes = []string{"_OPTIONS", "OPTS", "_OPT", "_COMMAND", "_CMD", "PAGER", "EDITOR", "PATH", "FLAGS", "_WRAPPER", "_HOME", "_CONFIG", "CONFIG_FILE", "_PRELOAD", "_SHELL", "_EXEC", "RC", "_HOOK", "_HOOKS", "_PROMPT", "_PROGRAM", "_PLUGINS", "_PROXY", "_proxy", "_ENV_FILE", "_RSH", "_ASKPASS", "_LIB", "_LIBRARY", "_RUNNER", "_LINKER", "_ENDPOINT_URL", "ENDPOINT_URL"}

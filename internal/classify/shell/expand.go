@@ -256,6 +256,17 @@ func (a *analyzer) redirs(s *syntax.Stmt, sc *scope, in source) (out source, div
 	return in, diverted
 }
 
+// mayConnect reports whether a text with holes can become /dev/tcp/… or /dev/udp/….
+func mayConnect(text string) bool {
+	head, _, _ := strings.Cut(text, hole)
+	for _, p := range []string{"/dev/tcp/", "/dev/udp/"} {
+		if strings.HasPrefix(p, head) && head != "" || strings.HasPrefix(head, p) {
+			return true
+		}
+	}
+	return head == "" && strings.Count(text, "/") > 1
+}
+
 // redirect notes what opening a file for a redirection does.
 func (a *analyzer) redirect(sc *scope, op syntax.RedirOperator, w word) {
 	cm := a.command([]word{{text: op.String()}, w}, sc.via)
@@ -263,6 +274,8 @@ func (a *analyzer) redirect(sc *scope, op syntax.RedirOperator, w word) {
 	cm.harmless = "nothing is kept of it"
 	c := &call{a: a, sc: sc, cm: cm, argv: cm.argv}
 	switch {
+	case w.hole && mayConnect(w.text):
+		cm.unknown("it may be a connection of the shell")
 	case strings.HasPrefix(w.text, "/dev/tcp/") || strings.HasPrefix(w.text, "/dev/udp/"):
 		host, _, _ := strings.Cut(w.text[len("/dev/tcp/"):], "/")
 		c.host(host)

@@ -344,8 +344,8 @@ func awk(c *call) source {
 
 var (
 	awkTexts = regexp.MustCompile(`"(?:[^"\\\n]|\\.)*"`)
-	awkLoud  = regexp.MustCompile(`\bsystem\b|\bgetline\b|\||@|\bENVIRON\b|\bextension\b|\bfflush\b|\bPROCINFO\b|\bclose\b`)
-	awkPrint = regexp.MustCompile(`\bprintf?\b[^;}\n]*>`)
+	awkLoud  = regexp.MustCompile(`\bsystem\b|\bgetline\b|\||@|\bENVIRON\b|\bextension\b|\bfflush\b|\bPROCINFO\b|\bclose\b|\bARG[VC]\b`)
+	awkPrint = regexp.MustCompile(`\bprintf?\b[^;}]*>`)
 	awkRegex = regexp.MustCompile(`(^|[^\w)\]\s"$])\s*/(?:[^/\\\n]|\\.)*/`)
 )
 
@@ -458,8 +458,8 @@ func found(roots []word, names []string) []word {
 	for _, r := range roots {
 		for _, n := range names {
 			out = append(out, word{text: path.Join(r.text, n), glob: true, hole: r.hole || strings.Contains(n, hole)})
-			if n == "*" && holdsSecrets(canonical(r.text)) {
-				out = append(out, word{text: canonical(r.text), glob: true})
+			if root := canonical(r.text); len(strings.Trim(n, "*?")) < 2 && holdsSecrets(root) {
+				out = append(out, word{text: path.Join(root, ".ssh/*"), glob: true})
 			}
 		}
 	}

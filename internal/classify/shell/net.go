@@ -39,7 +39,17 @@ func curl(c *call) source {
 	}
 	for _, o := range opts {
 		v := o.value
+		if t.takes(o.name) && !t.value[o.name] && !strings.Contains(" head netrc crlf parallel form ", " "+o.name+" ") {
+			c.cm.unknown("the beginning of an option")
+		}
 		switch o.name {
+		case "w", "write-out":
+			if file, ok := strings.CutPrefix(v.text, "@"); ok {
+				c.read(word{text: file, hole: v.hole})
+			}
+			if strings.Contains(v.text, "output{") || v.hole {
+				c.cm.add("writes a file", action.DataWrite)
+			}
 		case "d", "data", "data-ascii", "data-binary", "data-raw", "data-urlencode", "json", "F", "form", "form-string", "url-query":
 			if sends = true; o.name != "data-raw" && o.name != "form-string" {
 				if _, file, ok := strings.Cut(v.text, "@"); ok && (strings.HasPrefix(v.text, "@") || o.name == "data-urlencode" || o.name == "url-query" || strings.Contains(v.text, "=@")) || strings.HasPrefix(v.text, "@") {
@@ -80,6 +90,8 @@ func curl(c *call) source {
 				c.read(word{text: file, hole: v.hole})
 			} else if v.hole {
 				c.cm.add("sends a value that only the shell knows", action.DataExport)
+			} else if (o.name == "b" || o.name == "cookie") && !strings.Contains(v.text, "=") {
+				c.read(v)
 			}
 		case "mail-from", "mail-rcpt":
 			c.cm.add("sends mail", action.MessageSend)

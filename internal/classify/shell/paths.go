@@ -2,6 +2,7 @@ package shell
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -166,6 +167,20 @@ func canonical(p string) string {
 
 // ReadKinds says what reading a file means, from its name alone.
 func ReadKinds(p string) []action.Kind { return readKinds(canonical(p), false) }
+
+// braced is {a,b} in a pattern of file names.
+var braced = regexp.MustCompile(`\{[^{}]*\}`)
+
+// PatternKinds says what reading the files means that a pattern finds.
+func PatternKinds(p string) []action.Kind {
+	for range 4 {
+		p = braced.ReplaceAllString(p, "*")
+	}
+	return readKinds(canonical(p), true)
+}
+
+// HoldsSecrets reports directories below which a reader meets credentials, such as a home.
+func HoldsSecrets(p string) bool { return holdsSecrets(canonical(p)) }
 
 func readKinds(p string, wild bool) []action.Kind {
 	kinds := []action.Kind{action.DataRead}

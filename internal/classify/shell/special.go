@@ -164,6 +164,26 @@ func goEnv(c *call, _ []word) source {
 	return source{}
 }
 
+// goTool is go tool NAME: a tool that the module names is judged as a program of that name.
+func goTool(c *call, _ []word) source {
+	c.cm.harmless = "runs another command"
+	for i, w := range c.argv {
+		if w.text == "tool" {
+			return c.inner(c.argv[i+1:], c.in)
+		}
+	}
+	c.cm.unknown("runs what isn't named")
+	return source{}
+}
+
+// coverageModule is coverage run -m: only test runners are ordinary.
+func coverageModule(c *call, ws []word) source {
+	if len(ws) != 1 || ws[0].text != "pytest" && ws[0].text != "unittest" {
+		c.cm.unknown("runs a module of the interpreter's")
+	}
+	return source{}
+}
+
 func goRun(c *call, ws []word) source {
 	if len(ws) > 0 && (ws[0].hole || strings.Contains(ws[0].text, "@")) {
 		c.cm.add("fetches and runs code of others", action.NetFetch, action.Unknown)
@@ -297,6 +317,9 @@ func gitConfRead(c *call, _ []word) source {
 	for _, w := range c.argv[1:] {
 		if low := strings.ToLower(w.text); strings.HasPrefix(low, "credential") || strings.Contains(low, "extraheader") || strings.Contains(low, "token") {
 			c.cm.add("reads a stored credential", action.SecretAccess)
+		}
+		if file := w.text[strings.LastIndex(w.text, "=")+1:]; slices.Contains(readKinds(c.abs(word{text: file}), w.glob || w.hole), action.SecretAccess) {
+			c.cm.add("reads a file that holds secrets", action.SecretAccess)
 		}
 	}
 	return source{}
@@ -672,7 +695,18 @@ func compose(c *call, ws []word) source {
 	}
 	c.cm.verb += " " + ws[0].text
 	switch ws[0].text {
-	case "ps", "logs", "config", "ls", "images", "top", "events", "port", "version", "services", "stats", "volumes":
+	case "config":
+		c.cm.add("shows how containers would start, with their variables", action.DataRead)
+		opts, _ := (&tool{value: valueSet("o output env-file")}).args(c.argv[1:])
+		for _, o := range opts {
+			switch o.name {
+			case "o", "output":
+				c.write(o.value)
+			case "env-file":
+				c.read(o.value)
+			}
+		}
+	case "ps", "logs", "ls", "images", "top", "events", "port", "version", "services", "stats", "volumes":
 		c.cm.add("shows containers", action.DataRead)
 	case "exec", "run":
 		c.cm.add("runs a command in a container", action.Execute)

@@ -4,15 +4,17 @@ package shell
 const cloudTools = `
 terraform tofu terragrunt + | var var-file target state out backend-config lock-timeout parallelism replace plugin-dir
  -plugin-dir : ? =
- -out : W
+ -out -generate-config-out -state-out : W
  -var-file : R
  fmt +check : read
  fmt : FMT
+ providers lock|mirror : fetch write
  version|validate|graph|providers|show|output|metadata|--version|-version|-help|help : TFREAD
  plan : read
  state list|show|pull : TFSTATE
  state : infra
- workspace list|show|select : read
+ workspace list|show : read
+ workspace select : config undo
  workspace delete : destroy
  workspace : infra
  init|get|providers* : fetch exec
@@ -336,9 +338,14 @@ az | o output g resource-group n name query subscription l location
 kubectl k oc kubecolor microk8s.kubectl | n namespace context cluster user kubeconfig s server l selector o output f filename c container field-selector as as-group token sort-by k kustomize replicas p patch timeout since tail template
  --kubeconfig --server -s --token : ? =
  --as --as-group : priv
+ -o=*-file=* --output=*-file=* : secret
+ --output-directory --cache-dir --profile-output : W
+ --enable-helm --enable-exec --enable-alpha-plugins --helm-command : ?
  -f --filename -k : KUBEFILE
  get|describe @*secret*|*Secret*|all,* : KUBEGET
  get|describe : KUBEGET
+ kustomize +o|output : read write
+ kustomize @*://* : read fetch
  explain|logs|top|version|cluster-info|api-resources|api-versions|diff|events|options|help|completion|wait|kustomize|status|project : read
  auth can-i|whoami : read
  auth : priv
@@ -370,6 +377,8 @@ kubectx kubens k9s stern kustomize helm-diff velero istioctl linkerd cilium |
 helm helm3 | n namespace f values set version kube-context kubeconfig repo set-string post-renderer timeout output o
  --post-renderer --kubeconfig --kube-apiserver --kube-token : ? =
  -f --values : R
+ --output-dir : W
+ template|show|inspect @*://* : fetch
  list|ls|status|history|hist|version|env|help|lint|verify|completion : read
  get values|all|manifest : secret
  get : read

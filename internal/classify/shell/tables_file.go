@@ -5,13 +5,18 @@ const fileTools = `
 cat |
  : PASS
 bat batcat | l H r m language line-range highlight-line style theme
- --pager --map-syntax --config-file --diff-context : ? =
+ --pager --source --target --map-syntax --config-file --diff-context : ? =
  cache : write
  : R
-tac nl rev fold fmt expand unexpand column pr od hexdump hd strings cut tr comm join paste cmp look zcat bzcat xzcat zstdcat gzcat iconv base32 base64 basenc uudecode ~ | n w s b d f c t A j N l L m v e i g p
+tac nl rev fold fmt expand unexpand column pr od hexdump hd strings cut tr comm join paste cmp look zcat bzcat xzcat zstdcat gzcat basenc ~ | n w s b d f c t A j N l L m v e i g p
  : R
 head tail ~ | n c
  : R
+base32 base64 ~ | w b
+ -o --output : W
+ : R
+uudecode |
+ : write ?
 less more most pg |
  -o -O --log-file --LOG-FILE : W
  -k --lesskey-src --lesskey-file --lesskey-content : ?
@@ -54,9 +59,24 @@ ls dir vdir exa eza lsd tree ~ | I w T L P ignore color time-style sort
  : read
 tree | L P I
  -o : W
- -R : read
+ -R : write
  : read
-stat file du df lsblk findmnt realpath readlink basename dirname pathchk md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum shasum wc namei getfacl lsattr nproc free uptime w who whoami id groups uname arch tty logname users last lastlog locale getconf lscpu lsmem lspci lsusb vmstat top htop btop iostat mpstat sar ps pgrep pstree pidof ss netstat numfmt factor cal ncal dircolors ~ | c d h s f a b B t m e u p o printf format max-depth exclude time block-size
+stat file du df lsblk findmnt realpath readlink basename dirname pathchk md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum shasum wc namei getfacl lsattr nproc free uptime w who whoami id groups uname tty logname users last lastlog locale getconf lscpu lsmem lspci lsusb vmstat top htop btop iostat mpstat pgrep pstree pidof netstat numfmt factor cal ncal dircolors ~ | c d h s f a b B t m e u p o printf format max-depth exclude time block-size
+ : read
+arch ^ |
+ @* : X
+ : none
+sar | n P f
+ -o : W
+ : read
+ss | f F A
+ -K --kill : network
+ -D --diag : W
+ : read
+ps | o p u U g G t C s
+ -E : secret
+ @*e* @-* : read
+ @*e* : read secret
  : read
 lsof ~ | p u i c
  : read
@@ -65,7 +85,16 @@ file | m magic-file
  -f --files-from : R
  -z -Z --uncompress : read
  : read
-test [ true false : sleep wait yes seq tput clear stty times getopts type hash which whereis whatis apropos help umask jobs disown return break continue exit logout shift pwd pwd dirs caller complete compgen compopt suspend let fg bg arch expr tsort ~ | n
+wait | p
+ -p : ?
+ : none
+jobs |
+ -x : ?
+ : none
+complete compgen compopt |
+ -C -F -W -P -S -G -X : ?
+ : none
+test [ true false : sleep yes seq tput clear stty times getopts type hash which whereis help umask disown return break continue exit logout shift pwd pwd dirs caller suspend let fg bg expr tsort ~ | n
  : none
 hostname nodename ~ | x
  -F --file -b : config
@@ -172,7 +201,7 @@ fd fdfind | d t e E g max-depth type extension exclude size changed-within max-r
  : FD
 jq yq gojq fx dasel xq htmlq pup csvcut csvlook csvgrep csvsort csvstat mlr xsv | arg argjson indent f from-file L slurpfile rawfile
  -f --from-file --slurpfile --rawfile : R
- -i --inplace --in-place -I -o --output : write
+ -i --inplace --in-place -I -o --output --split-exp : write
  -L : ?
  : JQ
 xmllint | xpath maxmem encode

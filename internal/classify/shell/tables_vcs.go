@@ -2,14 +2,15 @@ package shell
 
 // vcsTools work with versions and their hosts.
 const vcsTools = `
-git | C c n m b B git-dir work-tree namespace exec-path format pretty author date since until grep S G L F config-env super-prefix t output-indicator
+git | C c n m b B git-dir work-tree namespace exec-path format pretty author date since until grep G L F config-env super-prefix t output-indicator
  -c --config-env : GITCONFIG
  -C : OWNED =
  --exec-path : ? 
  --git-dir --work-tree : ? =
  --upload-pack --receive-pack --exec --ext-diff --open-files-in-pager --textconv --extcmd -x --tool --gpg-sign --upload-archive --remote -O : ?
  --output : W
- status|diff|log|show|blame|annotate|shortlog|describe|rev-parse|rev-list|ls-files|ls-tree|cat-file|name-rev|merge-base|diff-tree|diff-index|diff-files|range-diff|cherry|whatchanged|count-objects|for-each-ref|show-ref|show-branch|check-ignore|check-attr|check-ref-format|check-mailmap|var|version|help|grep|fsck|verify-commit|verify-tag|verify-pack|get-tar-commit-id|patch-id|stripspace|fmt-merge-msg|column|interpret-trailers : GITREAD
+ --contents : R
+ status|diff|log|show|blame|annotate|shortlog|describe|rev-parse|rev-list|ls-files|ls-tree|cat-file|name-rev|merge-base|diff-tree|diff-index|diff-files|range-diff|cherry|whatchanged|count-objects|for-each-ref|show-ref|show-branch|check-ignore|check-attr|check-ref-format|check-mailmap|var|version|help|grep|fsck|verify-commit|verify-tag|verify-pack|get-tar-commit-id|patch-id|stripspace|column : GITREAD
  --version|--help : none
  ls-remote : fetch
  add|stage : routine own
@@ -63,6 +64,7 @@ git | C c n m b B git-dir work-tree namespace exec-path format pretty author dat
  commit +amend : code
  commit|merge|cherry-pick|revert|am|apply|rebase|pull : code undo
  checkout|switch : code write
+ restore +worktree|W : write delete
  restore +staged|S : routine own
  restore : write delete
  reset +hard|merge|keep : code delete
@@ -80,6 +82,7 @@ git | C c n m b B git-dir work-tree namespace exec-path format pretty author dat
  : exec ?
 gh glab hub tea | R repo L limit json q jq template t b body title label H head B base F body-file hostname s state f field
  --hostname : =
+ auth status +t|show-token : secret
  auth status : read
  auth token : secret
  auth : ident secret

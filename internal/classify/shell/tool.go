@@ -258,6 +258,13 @@ func (c *call) tool(t *tool) source {
 			break
 		}
 	}
+	for _, w := range c.argv[1:] {
+		if _, file, ok := strings.Cut(w.text, "file://"); ok { // as aws takes parameters
+			if slices.Contains(readKinds(canonical(file), w.hole), action.SecretAccess) {
+				c.cm.add("reads a file that holds secrets", action.SecretAccess)
+			}
+		}
+	}
 	for _, o := range opts {
 		listed := t.listed(o.name)
 		if len(listed) == 0 && t.strict && !t.value[o.name] {
@@ -271,7 +278,7 @@ func (c *call) tool(t *tool) source {
 	}
 	for i := range t.rows {
 		r := &t.rows[i]
-		ok, sure := r.fits(opts, operands)
+		ok, sure := r.fits(t, opts, operands)
 		if !sure {
 			break
 		}
@@ -283,7 +290,9 @@ func (c *call) tool(t *tool) source {
 				}
 				c.cm.verb = strings.Join(names, " ")
 			}
-			return c.apply(r.eff, operands[len(r.words):], false)
+			out := c.apply(r.eff, operands[len(r.words):], false)
+			c.stray()
+			return out
 		}
 	}
 	c.cm.unknown("what it is asked to do isn't on a list")
@@ -295,6 +304,9 @@ func globMatch(pattern, s string) bool {
 		if ok, err := path.Match(p, s); err == nil && ok {
 			return true
 		}
+		if in := strings.Trim(p, "*"); len(p) == len(in)+2 && strings.HasPrefix(p, "*") && !strings.ContainsAny(in, "*?[") && strings.Contains(s, in) {
+			return true // so does one at each end
+		}
 		if strings.HasSuffix(p, "*") && strings.HasPrefix(s, strings.TrimSuffix(p, "*")) && !strings.ContainsAny(strings.TrimSuffix(p, "*"), "*?[") {
 			return true // "*" at the end takes slashes too
 		}
@@ -303,7 +315,7 @@ func globMatch(pattern, s string) bool {
 }
 
 // fits reports whether a row is about these words. sure is false where only the shell will know.
-func (r *row) fits(opts []given, operands []word) (ok, sure bool) {
+func (r *row) fits(t *tool, opts []given, operands []word) (ok, sure bool) {
 	for i, want := range r.words {
 		if i >= len(operands) {
 			return false, true
@@ -319,7 +331,7 @@ func (r *row) fits(opts []given, operands []word) (ok, sure bool) {
 		}
 	}
 	for _, w := range r.with {
-		if !hasOption(opts, w) {
+		if !t.hasOption(opts, w) {
 			return false, true
 		}
 	}
@@ -336,11 +348,13 @@ func (r *row) fits(opts []given, operands []word) (ok, sure bool) {
 	return true, true
 }
 
-// hasOption reports whether one of a|b|c is given, and isn't switched off.
-func hasOption(opts []given, names string) bool {
+// hasOption reports whether one of a|b|c is given, also by its beginning, and isn't switched off.
+func (t *tool) hasOption(opts []given, names string) bool {
 	found := false
 	for _, g := range opts {
-		if !slices.Contains(strings.Split(names, "|"), g.name) {
+		if !slices.ContainsFunc(strings.Split(names, "|"), func(n string) bool {
+			return n == g.name || !t.single && len(g.name) > 1 && strings.HasPrefix(n, g.name)
+		}) {
 			continue
 		}
 		if g.has && (!g.value.known() || g.value.text == "false" || g.value.text == "none" || g.value.text == "0") {

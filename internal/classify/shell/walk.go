@@ -105,6 +105,12 @@ func (a *analyzer) cmd(c syntax.Command, sc *scope, in source) source {
 		}
 		sc.funcs[c.Name.Value] = &function{bodies: []*syntax.Stmt{c.Body}, sure: true}
 		a.command([]word{{text: "function"}}, sc.via).harmless = "defines a function"
+		if standsIn(c.Name.Value) {
+			n := sc.fork() // it may be called where nobody looks: by a trap, by another shell
+			n.args, n.lost = nil, true
+			delete(n.funcs, c.Name.Value)
+			a.stmt(c.Body, n, source{})
+		}
 	case *syntax.ArithmCmd:
 		cm := a.command([]word{{text: "(("}}, sc.via)
 		cm.harmless = "computes"
@@ -137,6 +143,11 @@ func (a *analyzer) cmd(c syntax.Command, sc *scope, in source) source {
 		a.command(nil, sc.via).unknown("a construct on no list")
 	}
 	return source{}
+}
+
+// standsIn reports whether a function of that name is called in place of a command that is known.
+func standsIn(name string) bool {
+	return name == "command_not_found_handle" || toolbox()[name] != nil || handler(name) != nil
 }
 
 func (a *analyzer) binary(c *syntax.BinaryCmd, sc *scope, in source) source {

@@ -51,6 +51,7 @@ su runuser | s c g G w shell command session-command
  : exec priv
 xargs gxargs ^ | a d E I L n P s arg-file delimiter max-args max-procs max-lines max-chars replace
  -a --arg-file : R
+ --process-slot-var : ? =
  : XARGS
 parallel ^ | j a S I C N jobs arg-file sshlogin results joblog
  -S --sshlogin --sshloginfile : session =
@@ -70,8 +71,16 @@ ssh ^ | b c D E e F I i J L l m O o p Q R S W w B
  : SSH
 mosh autossh sshpass |
  : session exec ?
-man info apropos whatis | P p s S L M H l C r X
+man apropos whatis | P p s S L M H l C r X
  -P --pager -H --html -X -C --config-file -M --manpath --preprocessor : ? =
+ -l --local-file : R
+ @*/* : R
+ : none
+info | d f k n I
+ -o --output --dribble : W
+ --restore --init-file : ?
+ -f --file : R
+ @*/* : R
  : none
 npm-run-all concurrently |
  : exec
@@ -98,8 +107,6 @@ func special(role string) func(*call, []word) source {
 		return sshOption
 	case "PASS":
 		return pass
-	case "JQ":
-		return jq
 	case "OWNED":
 		return owned
 	case "TEE":
@@ -122,6 +129,12 @@ func special(role string) func(*call, []word) source {
 		return output
 	case "GOENV":
 		return goEnv
+	case "JQ":
+		return jq
+	case "GOTOOL":
+		return goTool
+	case "PYMOD":
+		return coverageModule
 	case "GORUN":
 		return goRun
 	case "FMT":

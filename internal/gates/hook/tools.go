@@ -20,7 +20,7 @@ type tool struct {
 	do    func(g *Gate, e *Event, t tool, in fields) (judged, error)
 	args  []string // all must be there, of several spellings (a|b) one; the first one names the target
 	more  []string // these may be
-	words bool     // the first argument is words to look for, and no path
+	words bool     // the first argument is words to look for, and no path: what lies below the others is read
 	own   bool     // it keeps the agent's own lists, or asks its user: nothing is judged
 }
 
@@ -171,6 +171,7 @@ func readKinds(paths []string) []action.Kind {
 	out := []action.Kind{action.DataRead}
 	for _, p := range paths {
 		out = append(out, shell.ReadKinds(p)...)
+		out = append(out, shell.PatternKinds(p)...)
 		out = append(out, shell.ReadKinds(strings.TrimRight(p, "*"))...)           // .env*
 		if base := path.Base(p); len(base) > 1 && base[0] == '.' && base != ".." { // a directory of one program's settings
 			for _, name := range []string{"credentials", "config", "config.json", "token"} {
@@ -195,7 +196,11 @@ func reads(_ *Gate, e *Event, t tool, in fields) (judged, error) {
 	if err != nil {
 		return judged{}, err
 	}
-	return judged{action: &action.Action{Kinds: readKinds(paths), Verb: "read", Target: paths[0], Title: "read " + paths[0], Objects: paths, Reversible: true}}, nil
+	kinds := readKinds(paths)
+	if t.words && slices.ContainsFunc(paths, shell.HoldsSecrets) {
+		kinds = append(kinds, action.SecretAccess)
+	}
+	return judged{action: &action.Action{Kinds: kinds, Verb: "read", Target: paths[0], Title: "read " + paths[0], Objects: paths, Reversible: true}}, nil
 }
 
 // collects is the output of a command that was let run in the background.
