@@ -132,6 +132,7 @@ type Action struct {
 	Objects []string
 	Columns []Column
 	Wait    time.Duration // longest useful hold; 0: until the approval expires
+	Locks   bool          // the asker holds locks of the system while it waits
 
 	Claims Claims
 }

@@ -145,7 +145,7 @@ func examineChannels(ctx context.Context, cfg *server.Config) (out []finding) {
 func (a *app) examineData() []finding {
 	info, err := os.Stat(a.data)
 	if err != nil {
-		return []finding{{"data directory " + a.data + " is not there", "unknown", "name it with --data"}}
+		return []finding{{"data directory " + a.data + " is not there", "unknown", "assent serve makes it at its first start; another one is named with --data"}}
 	}
 	var out []finding
 	if info.Mode().Perm()&0o077 != 0 {

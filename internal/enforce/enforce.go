@@ -527,7 +527,7 @@ func (e *Enforcer) question(j *judgement) *approval.Question {
 	return &approval.Question{
 		Action: j.action, Asker: *j.asker, Decision: &j.decision,
 		Statement: j.statement, Title: j.title, Target: j.target, Masked: spans(j.spans),
-		Gate: j.where.Gate, OpenTransaction: j.action.Wait > 0, Preview: j.preview, Lead: j.leadOf(), Record: e.request(j),
+		Gate: j.where.Gate, OpenTransaction: j.action.Locks, Preview: j.preview, Lead: j.leadOf(), Record: e.request(j),
 	}
 }
 

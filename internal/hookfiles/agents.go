@@ -97,9 +97,10 @@ func (p Places) Path(name, scope string) (string, error) {
 	return "", fmt.Errorf("scope %q: it is %s", scope, strings.Join(scopes, ", "))
 }
 
-// ours matches a command that is assent hook AGENT, however it is called.
+// ours matches a command that is assent hook AGENT, however it is called: also by a
+// program that was installed under a name with its version or platform.
 func ours(name string) *regexp.Regexp {
-	return regexp.MustCompile(`(^|[/\\"' ])assent(\.exe)?["']?\s+hook\s+` + regexp.QuoteMeta(name) + `(\s|$)`)
+	return regexp.MustCompile(`(^|[/\\"' ])assent([-._][-._0-9A-Za-z]*)?["']?\s+hook\s+` + regexp.QuoteMeta(name) + `(\s|$)`)
 }
 
 // Command is the command line of the hook: program is a path, flags are its own.

@@ -96,6 +96,12 @@ func TestBeside(t *testing.T) {
 	if err != nil || string(out) != `{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"a"}]}]}}` {
 		t.Errorf("%v: %s", err, out)
 	}
+	for _, program := range []string{"assent-1.4.0", "/opt/assent_linux_amd64", "assent.exe"} {
+		in := `{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"` + program + ` hook claude-code"},{"type":"command","command":"a"}]}]}}`
+		if out, err := hookfiles.Uninstall("claude-code", []byte(in), nil); err != nil || strings.Contains(string(out), "hook claude-code") {
+			t.Errorf("%s was not taken for ours: %v, %s", program, err, out)
+		}
+	}
 	for _, notOurs := range []string{"assent hook codex", "assenthook claude-code", "assent hook claude-codes", "echo assent", "my-assent hook claude-code"} {
 		text := `{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"` + notOurs + `"}]}]}}`
 		if out, err := hookfiles.Uninstall("claude-code", []byte(text), nil); err != nil || string(out) != text {

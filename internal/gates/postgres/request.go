@@ -148,7 +148,7 @@ func (c *codec) request(b *batch) (*gate.Request, error) {
 	}
 	for _, a := range r.Actions {
 		if c.status == inTx || c.unsynced { // locks are held meanwhile
-			a.Wait = c.g.cfg.TransactionWait
+			a.Wait, a.Locks = c.g.cfg.TransactionWait, true
 			if w := c.g.cfg.Wait; w > 0 && w < a.Wait {
 				a.Wait = w
 			}

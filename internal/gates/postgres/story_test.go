@@ -271,6 +271,9 @@ func TestWaitInTransactionEnds(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "update "+tbl+" set n = 1"); code(err) != "AS001" || status(c) != "E" {
 		t.Errorf("%v, status %s", err, status(c))
 	}
+	if a := <-h.waiting; !a.Locks {
+		t.Error("the card would not say that locks are held")
+	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Error(err)
 	}
