@@ -248,6 +248,38 @@ func TestHeaders(t *testing.T) {
 	eventually(t, "every permit is completed", func() bool { return len(a.Outcomes()) == len(a.Actions()) })
 }
 
+// What a request's headers say beside its message would go to the server unjudged and unseen.
+func TestHeadersCarryNothingElse(t *testing.T) {
+	seen := make(chan http.Header, 100)
+	h := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return sdkServer() }, &mcp.StreamableHTTPOptions{Stateless: true})
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header.Clone()
+		h.ServeHTTP(w, r)
+	}))
+	t.Cleanup(up.Close)
+	url := open(t, authority(), nil, gatemcp.Server{Name: "one", URL: up.URL}) + "/mcp"
+	far := strings.Repeat("x", 600)
+	body := `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	post(t, url, body, "Mcp-Name", far, "Mcp-Param-X", far, "Traceparent", far, "Tracestate", far, "Mcp-Protocol-Version", "2025-"+far, "X-Else", far, "Last-Event-Id", far)
+	post(t, url, body, "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Tracestate", far)
+	post(t, url, body, "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Tracestate", "a=1", "Mcp-Method", "ping")
+	n := len(seen)
+	for i := range n {
+		head := <-seen
+		for name, values := range head {
+			if strings.Contains(strings.Join(values, " "), far) {
+				t.Errorf("%s goes on", name)
+			}
+		}
+		if trace := head.Get("Traceparent"); (trace != "") != (i > 0) || (head.Get("Tracestate") == "a=1") != (i == 2) || (head.Get("Mcp-Method") == "ping") != (i == 2) {
+			t.Errorf("request %d came with %v", i, head)
+		}
+	}
+	if n != 3 {
+		t.Errorf("%d requests came", n)
+	}
+}
+
 // A message that is too long is refused clearly, before anything of it is judged.
 func TestTooLong(t *testing.T) {
 	a := authority()

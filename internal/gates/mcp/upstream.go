@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 )
@@ -59,13 +60,46 @@ type remote struct {
 	session string // owned by mu: as the server has named it
 }
 
+var (
+	revision = regexp.MustCompile(`^[0-9A-Za-z.-]{1,32}$`)
+	trace    = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+)
+
+// travels are the headers of a client that go to the server: those that say what its
+// message says too, and where it belongs in a trace. m is nil where there is none.
+func travels(head http.Header, m *message) http.Header {
+	out := http.Header{}
+	one := func(name string, fits bool) {
+		if fits && len(head[name]) == 1 {
+			out[name] = head[name]
+		}
+	}
+	one(headVersion, revision.MatchString(head.Get(headVersion)))
+	one("Traceparent", trace.MatchString(head.Get("Traceparent")))
+	one("Tracestate", out["Traceparent"] != nil && len(head.Get("Tracestate")) <= 512)
+	if m == nil {
+		return out
+	}
+	one(headMethod, m.method != "" && head.Get(headMethod) == m.method)
+	switch m.method {
+	case "tools/call":
+		for name := range head {
+			one(name, strings.HasPrefix(name, headParam))
+		}
+		fallthrough
+	case "prompts/get", "resources/read": // compared with the body
+		one(headName, true)
+	}
+	return out
+}
+
 func (u *remote) request(ctx context.Context, method string, body []byte, head http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, u.url, bytes.NewReader(body)) // #nosec G704 -- the address is the configuration's
 	if err != nil {
 		return nil, err
 	}
 	for name, values := range head {
-		if name == headVersion || name == headMethod || name == headName || strings.HasPrefix(name, headParam) || name == "Traceparent" || name == "Tracestate" {
+		if name != headLast {
 			req.Header[name] = values
 		}
 	}
@@ -96,7 +130,7 @@ func (u *remote) request(ctx context.Context, method string, body []byte, head h
 }
 
 func (u *remote) post(ctx context.Context, msg []byte, m *message, head http.Header) (stream, error) {
-	resp, err := u.request(ctx, http.MethodPost, msg, head)
+	resp, err := u.request(ctx, http.MethodPost, msg, travels(head, m))
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +171,10 @@ func (u *remote) named(m *message, resp *http.Response) {
 }
 
 func (u *remote) listen(ctx context.Context, last string, head http.Header) (stream, error) {
-	head = head.Clone()
-	head.Set(headLast, last)
+	head = travels(head, nil)
+	if len(last) <= maxField {
+		head.Set(headLast, last)
+	}
 	resp, err := u.request(ctx, http.MethodGet, nil, head)
 	if err != nil {
 		return nil, err
