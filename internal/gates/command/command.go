@@ -193,6 +193,9 @@ func (c *Command) distrust() string {
 				return "PATH leads to a program of that name in " + soft
 			}
 		}
+		if base := path.Base(dir); c.Home != "" && strings.HasPrefix(dir, c.Home+"/") && base != "bin" && base != ".bin" && base != "shims" {
+			return "PATH leads to a program of that name in " + dir
+		}
 	}
 	return ""
 }
