@@ -140,6 +140,9 @@ func (f *files) openAction(h *file, changes, there bool, was attrs, flags uint32
 		verb = "write"
 		kinds = append(kinds, action.DataWrite)
 		kinds = append(kinds, writeKinds(h.path)...)
+		if h.mode&0o7000 != 0 { // whoever runs it does so as its owner
+			kinds = append(kinds, action.PrivilegeChange)
+		}
 	}
 	if there && !was.isRegular() { // a device, a pipe, a socket
 		kinds = append(kinds, action.Unknown)

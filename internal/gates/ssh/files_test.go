@@ -191,6 +191,20 @@ func TestEnvironmentOfAThread(t *testing.T) {
 	}
 }
 
+// A new file that runs as its owner is a change of privileges from its opening on.
+func TestNewFileThatRunsAsItsOwner(t *testing.T) {
+	h := newHouse(t, sshdtest.New(t))
+	p := h.player(t)
+	p.line("> 3 1 s:plain u:26 u:4 u:493") // 0755
+	p.line("< 102")
+	p.line("> 3 2 s:setuid u:26 u:4 u:2541") // 04755
+	p.line("< 102")
+	want := []string{"write plain data.write", "write setuid data.write,privilege.change"}
+	if got := h.verbs(); len(got) != 3 || !slices.Equal(got[1:], want) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestFilesThatAreNotText(t *testing.T) {
 	h := newHouse(t, sshdtest.New(t))
 	h.only(func(a *action.Action) bool { return !a.Data.Unscanned })
