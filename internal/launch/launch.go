@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -52,7 +53,13 @@ type NotFoundError struct {
 	Status  int // 127: it isn't there; 126: it can't be run
 }
 
-func (e *NotFoundError) Error() string { return fmt.Sprintf("%s: %v", e.Program, e.Err) }
+func (e *NotFoundError) Error() string {
+	if errors.Is(e.Err, fs.ErrNotExist) {
+		return fmt.Sprintf("%s: there is no such program, neither by that path nor in PATH", e.Program)
+	}
+	return fmt.Sprintf("%s: %v", e.Program, e.Err)
+}
+
 func (e *NotFoundError) Unwrap() error { return e.Err }
 
 // A Prepared command is described and not yet permitted. Close it.

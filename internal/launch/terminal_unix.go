@@ -49,8 +49,9 @@ func (p *Prepared) onTerminal(cmd *exec.Cmd, set *mask.Set) (*Result, error) {
 	out := newSink(p.r.Out, set, &n)
 	shown := make(chan struct{})
 	go func() { defer close(shown); show(out, own) }()
-	ended := make(chan struct{})
+	ended, quiet := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(quiet)
 		for {
 			select {
 			case s := <-signals:
@@ -66,6 +67,7 @@ func (p *Prepared) onTerminal(cmd *exec.Cmd, set *mask.Set) (*Result, error) {
 	}()
 	err = cmd.Wait()
 	close(ended)
+	<-quiet // it uses the terminal that is closed next
 	select {
 	case <-shown:
 	case <-time.After(lingering): // something it left behind holds the terminal

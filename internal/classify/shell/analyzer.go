@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/assenthq/assent/action"
@@ -181,7 +182,7 @@ func (a *analyzer) finish() Analysis {
 	if len(out.Kinds) == 0 {
 		out.Harmless = worst.harmless
 	}
-	out.Title = title(worst, len(a.cmds))
+	out.Title = title(worst, a.cmds)
 	return out
 }
 
@@ -209,14 +210,34 @@ func (cm *command) shape() string {
 	return b.String()
 }
 
-func title(worst *command, n int) string {
+// maxOthers is how many further commands a title names.
+const maxOthers = 3
+
+// title names the worst command, and the others that do anything: a title that tells of
+// one of them only would hide the rest from who reads nothing else.
+func title(worst *command, all []*command) string {
 	t := worst.verb
 	if worst.target != "" {
 		t += " " + worst.target
 	}
 	t = show.Plain(t, 120)
-	if n > 1 {
-		t += " (one of " + show.Plural(int64(n), "command") + ")"
+	var others []string
+	more := 0
+	for _, cm := range all {
+		switch {
+		case cm == worst || len(cm.kinds) == 0 || slices.Contains(others, cm.verb):
+		case len(others) < maxOthers:
+			others = append(others, cm.verb)
+		default:
+			more++
+		}
+	}
+	if len(others) == 0 {
+		return t
+	}
+	t += "; also " + show.Plain(strings.Join(others, ", "), 120)
+	if more > 0 {
+		t += " and " + strconv.Itoa(more) + " more"
 	}
 	return t
 }

@@ -126,7 +126,7 @@ func (g *Gate) challenge(w http.ResponseWriter, r *http.Request, code int, probl
 		head += `, error="` + problem + `", error_description="` + text + `"`
 	}
 	w.Header().Set("WWW-Authenticate", head)
-	http.Error(w, orElse(text, "a bearer token is needed"), code)
+	http.Error(w, orElse(text, "a bearer token is needed: send Authorization: Bearer ast_…, which assent token mint --actor NAME makes"), code)
 }
 
 // resource is how tokens name what a request is for.
