@@ -127,8 +127,8 @@ func TestHeld(t *testing.T) {
 	}
 	each := (memory() - before) / int64(n)
 	t.Logf("%d held, %d bytes (%.1f KiB) for each", n, each, float64(each)/1024)
-	if each > 64<<10 {
-		t.Errorf("a held action takes %d bytes, more than 64 KiB", each)
+	if each > heldBytes {
+		t.Errorf("a held action takes %d bytes, more than %d", each, heldBytes)
 	}
 	if got := echoed.Load(); got != 0 {
 		t.Fatalf("%d writes reached the system before anybody approved", got)

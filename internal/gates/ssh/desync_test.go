@@ -208,6 +208,8 @@ func TestChannelGames(t *testing.T) {
 	if status := <-requests; status == nil || status.Type != "exit-status" {
 		t.Errorf("the command that ran did not end: %v", status)
 	}
+	_ = c.Close()
+	c = h.dial() // the one that ended makes room only a moment later
 	for range maxChannels {
 		open()
 	}
