@@ -16,7 +16,7 @@ func status(s string) string {
 
 // next says why a request stands as it does, and what its asker can do. here: it
 // was just asked for with assent_ask.
-func next(r *client.Request, here bool) (reason, todo string) {
+func next(r *client.Request, here bool) (reason, advice string) {
 	switch r.Status {
 	case "pending":
 		return "people have not decided yet", "Call assent_wait with approval_id. Don't do it meanwhile, and don't ask for it in other words."
