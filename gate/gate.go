@@ -68,6 +68,14 @@ type Session interface {
 	Close()
 }
 
+// A Flowing is a Session that can say at once whether an action may run as it stands, with
+// less known about it than there might be.
+type Flowing interface {
+	// Flow is Enforce where policy allows the action as it stands. Otherwise the permit is nil:
+	// nothing was decided, recorded or asked, and Enforce must be called once more is known.
+	Flow(ctx context.Context, a *action.Action) (Permit, error)
+}
+
 // Hooks are what a gate offers while one action is decided. Any may be nil. They
 // are called from the goroutine that called Enforce, and not after it returned.
 type Hooks struct {
@@ -151,6 +159,9 @@ type Outcome struct {
 	// Untrusted says that the reply brought content that others wrote ("web
 	// page", "mail", "issue"): whoever reads it may be told what to do by it.
 	Untrusted string
+	// Carried are findings by class in what went upstream after it was permitted, where
+	// it was too long to be seen before.
+	Carried map[string]int64
 	// Kept names what is kept of it beside the log, such as a terminal's
 	// recording, and KeptDigest is the SHA-256 of that, in hex.
 	Kept, KeptDigest string

@@ -2,8 +2,11 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
 	"sync"
 	"time"
+
+	"github.com/assenthq/assent/internal/identity"
 )
 
 // Sessions keeps a Session open between requests that come without a connection
@@ -16,7 +19,23 @@ type Sessions struct {
 	mu   sync.Mutex
 	open map[sessionKey]*lease // owned by mu
 	shut bool                  // owned by mu
+
+	proofs map[[sha256.Size]byte]proof // owned by mu
 }
+
+// A proof is what a token, by its SHA-256, was found to be a moment ago.
+type proof struct {
+	verifier Verifier
+	until    time.Time
+	lease    *lease // that it opened: once it is cut, nothing is remembered
+}
+
+// A token is looked up again when it was not for proofLife. What ends it in the meantime cuts
+// its session, as it cuts a connection; maxProofs bounds what is remembered.
+const (
+	proofLife = 5 * time.Second
+	maxProofs = 10_000
+)
 
 type sessionKey struct{ credential, gate, name string }
 
@@ -34,21 +53,74 @@ type lease struct {
 
 // NewSessions returns an empty pool. A session that nobody used for idle is closed.
 func NewSessions(a Authority, idle time.Duration) *Sessions {
-	return &Sessions{authority: a, idle: idle, open: map[sessionKey]*lease{}}
+	return &Sessions{authority: a, idle: idle, open: map[sessionKey]*lease{}, proofs: map[[sha256.Size]byte]proof{}}
 }
 
 // Open checks bearer ("": the connection's own certificate) and returns the session of its
 // credential, a new one if there is none yet. release must be called once, when the caller no longer
 // uses the session; it does not close it. Errors mean that nobody came in.
 func (p *Sessions) Open(ctx context.Context, bearer string, from Peer, name string) (s Session, credential string, release func(), err error) {
+	// A certificate is part of what is proved, and is looked at each time.
+	key, remember := sha256.Sum256([]byte(bearer)), bearer != "" && len(identity.Certificates(ctx)) == 0
+	if remember {
+		if v, is := p.remembered(key); is {
+			s, release, _, err := p.lease(ctx, v, from, name)
+			return s, v.Credential, release, err
+		}
+	}
 	v, err := p.authority.Bearer(ctx, bearer)
 	if err != nil {
 		return nil, "", nil, err
 	}
+	s, release, l, err := p.lease(ctx, v, from, name)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	if remember {
+		p.remember(key, proof{v, time.Now().Add(proofLife), l})
+	}
+	return s, v.Credential, release, nil
+}
+
+// OpenProved is Open for a credential that the caller has seen proved itself, by a signature.
+func (p *Sessions) OpenProved(ctx context.Context, v Verifier, from Peer, name string) (s Session, release func(), err error) {
+	s, release, _, err = p.lease(ctx, v, from, name)
+	return s, release, err
+}
+
+func (p *Sessions) remembered(key [sha256.Size]byte) (Verifier, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k, is := p.proofs[key]
+	if !is {
+		return Verifier{}, false
+	}
+	select {
+	case <-k.lease.session.Cut():
+	default:
+		if time.Now().Before(k.until) {
+			return k.verifier, true
+		}
+	}
+	delete(p.proofs, key)
+	return Verifier{}, false
+}
+
+func (p *Sessions) remember(key [sha256.Size]byte, k proof) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.proofs) >= maxProofs {
+		clear(p.proofs)
+	}
+	p.proofs[key] = k
+}
+
+// lease returns the session of a credential, a new one if there is none yet.
+func (p *Sessions) lease(ctx context.Context, v Verifier, from Peer, name string) (Session, func(), *lease, error) {
 	for {
 		l, mine := p.take(sessionKey{v.Credential, from.Gate, name})
 		if l == nil {
-			return nil, "", nil, ErrClosed
+			return nil, nil, nil, ErrClosed
 		}
 		if mine {
 			l.session, l.err = p.authority.Login(ctx, v, from)
@@ -58,13 +130,13 @@ func (p *Sessions) Open(ctx context.Context, bearer string, from Peer, name stri
 		case <-l.ready:
 		case <-ctx.Done():
 			p.release(l)
-			return nil, "", nil, ctx.Err()
+			return nil, nil, nil, ctx.Err()
 		}
 		if l.err != nil {
 			p.drop(l)
 			p.release(l)
 			if mine {
-				return nil, "", nil, l.err
+				return nil, nil, nil, l.err
 			}
 			continue // whoever made it failed for reasons of their own
 		}
@@ -73,13 +145,13 @@ func (p *Sessions) Open(ctx context.Context, bearer string, from Peer, name stri
 			p.drop(l)
 			p.release(l)
 			if mine {
-				return nil, "", nil, ErrCut
+				return nil, nil, nil, ErrCut
 			}
 			continue
 		default:
 		}
 		var once sync.Once
-		return l.session, v.Credential, func() { once.Do(func() { p.release(l) }) }, nil
+		return l.session, func() { once.Do(func() { p.release(l) }) }, l, nil
 	}
 }
 

@@ -276,9 +276,10 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	}
 	a.Data.Classes, a.Data.Groups = facts.classes, facts.groups
 	// What a reply will hold is not known before it came: the list is a lower
-	// bound unless the action brings nothing back.
-	stated := a.Data.ClassesKnown && slices.Contains(j.asker.Scopes, identity.ScopeGate)
-	a.Data.ClassesKnown = stated || !slices.Contains(a.Kinds, action.DataRead) && !slices.Contains(a.Kinds, action.DataExport)
+	// bound unless the action brings nothing back, or a gate has looked into all there is.
+	stated := a.Data.ClassesKnown && (j.home != nil || slices.Contains(j.asker.Scopes, identity.ScopeGate))
+	brings := slices.Contains(a.Kinds, action.DataRead) || slices.Contains(a.Kinds, action.DataExport)
+	a.Data.ClassesKnown = (stated || !brings) && !a.Data.Unscanned
 	if !slices.Contains(a.Kinds, action.DataRead) {
 		return nil
 	}
@@ -359,27 +360,15 @@ func sorted(m map[string]bool) []string {
 
 // enforce decides and, for a review, waits. It is what every path goes through.
 func (e *Enforcer) enforce(ctx context.Context, j *judgement, h gate.Hooks) (p *permit, err error) {
-	w := j.where
-	j.now = e.o.Now()
-	defer func() {
-		if r := recover(); r != nil {
-			e.o.Logger.Error("deciding panicked", "gate", w.Gate, "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
-			p, err = nil, undecided()
-		}
-	}()
-	err = e.o.Serving()
-	if err == nil {
-		err = e.judgeInto(ctx, j)
+	defer e.recovered(j, &p, &err)
+	if err := e.begin(ctx, j); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = e.rates.add(j.asker.Chain[0].ID, j.now)
-	}
-	if err != nil {
-		e.o.Logger.Error("no decision", "gate", w.Gate, "err", err)
-		return nil, undecided()
+	if err := e.rated(j); err != nil {
+		return nil, err
 	}
 	e.preview(ctx, j, h.Preview)
-	e.o.Metrics.Decided(w.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
+	e.o.Metrics.Decided(j.where.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
 	switch j.decision.Verdict {
 	case policy.Allow:
 		return e.allow(ctx, j)
@@ -387,6 +376,54 @@ func (e *Enforcer) enforce(ctx context.Context, j *judgement, h gate.Hooks) (p *
 		return e.review(ctx, j, h.Held)
 	default:
 		return nil, e.deny(ctx, j)
+	}
+}
+
+// flow is enforce for what policy allows as it stands. Otherwise it returns nil, and did nothing.
+func (e *Enforcer) flow(ctx context.Context, j *judgement) (p *permit, err error) {
+	defer e.recovered(j, &p, &err)
+	if err := e.begin(ctx, j); err != nil {
+		return nil, err
+	}
+	if j.decision.Verdict != policy.Allow || j.unheld() {
+		j.seen.giveBack(j.home)
+		return nil, nil
+	}
+	if err := e.rated(j); err != nil {
+		return nil, err
+	}
+	e.o.Metrics.Decided(j.where.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
+	return e.allow(ctx, j)
+}
+
+// begin judges, if anything may be decided at all.
+func (e *Enforcer) begin(ctx context.Context, j *judgement) error {
+	j.now = e.o.Now()
+	err := e.o.Serving()
+	if err == nil {
+		err = e.judgeInto(ctx, j)
+	}
+	if err != nil {
+		e.o.Logger.Error("no decision", "gate", j.where.Gate, "err", err)
+		return undecided()
+	}
+	return nil
+}
+
+// rated counts j among what its actor asks.
+func (e *Enforcer) rated(j *judgement) error {
+	if err := e.rates.add(j.asker.Chain[0].ID, j.now); err != nil {
+		e.o.Logger.Error("no decision", "gate", j.where.Gate, "err", err)
+		return undecided()
+	}
+	return nil
+}
+
+// recovered turns a panic while deciding into a refusal.
+func (e *Enforcer) recovered(j *judgement, p **permit, err *error) {
+	if r := recover(); r != nil {
+		e.o.Logger.Error("deciding panicked", "gate", j.where.Gate, "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
+		*p, *err = nil, undecided()
 	}
 }
 

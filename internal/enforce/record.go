@@ -1,7 +1,9 @@
 package enforce
 
 import (
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -119,6 +121,9 @@ func (p *permit) outcome(o gate.Outcome, masked map[string]int64) {
 	if o.Untrusted != "" {
 		d = d.with("untrusted", cut(o.Untrusted, 100))
 	}
+	if len(o.Carried) > 0 {
+		d = d.with("carried", carried(o.Carried))
+	}
 	if o.Kept != "" {
 		d = d.with("kept", o.Kept).with("kept_sha256", o.KeptDigest)
 	}
@@ -144,4 +149,13 @@ func atomText(atoms []policy.Atom) string {
 		parts = append(parts, a.Value)
 	}
 	return cut(join(parts), 1000)
+}
+
+// carried is findings by class in one line, sorted.
+func carried(found map[string]int64) string {
+	parts := make([]string, 0, len(found))
+	for _, class := range slices.Sorted(maps.Keys(found)) {
+		parts = append(parts, class+" "+strconv.FormatInt(found[class], 10))
+	}
+	return cut(strings.Join(parts, ", "), 500)
 }

@@ -134,6 +134,32 @@ func (s *session) Describe(a *action.Action) {
 }
 
 func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (gate.Permit, error) {
+	j, err := s.judgement(a)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.e.enforce(ctx, j, h)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Flow permits an action that policy allows as it stands, and does nothing otherwise.
+func (s *session) Flow(ctx context.Context, a *action.Action) (gate.Permit, error) {
+	j, err := s.judgement(a)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.e.flow(ctx, j)
+	if p == nil || err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// judgement begins one: in memory that the session uses again.
+func (s *session) judgement(a *action.Action) (*judgement, error) {
 	select {
 	case <-s.cut:
 		if stop := s.e.frozen(s.asker, s.res.URN, s.gate); stop != nil {
@@ -148,11 +174,7 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (
 	home := s.seen.take()
 	j := &home.judged
 	*j = judgement{action: a, asker: s.asker, where: Where{Gate: s.gate, Session: s.id, System: s.system}, seen: s.seen, home: home, decision: j.decision, rec: j.rec}
-	p, err := s.e.enforce(ctx, j, h)
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+	return j, nil
 }
 
 func (s *session) Refused(_ context.Context, detail string) {

@@ -8,6 +8,7 @@
 package jsontext
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -72,9 +73,8 @@ func Replace(data []byte, f Replacer) ([]byte, error) {
 	if err := s.value(0); err != nil {
 		return nil, err
 	}
-	s.space()
-	if s.at < len(data) {
-		return nil, s.fail("something follows the value")
+	if err := s.end(); err != nil {
+		return nil, err
 	}
 	if s.out == nil {
 		return data, nil
@@ -92,67 +92,45 @@ type Member struct {
 // Check refuses, and names that differ by case only: of an envelope, some parsers
 // take the one for the other.
 func Members(data []byte) ([]Member, error) {
-	if err := Check(data); err != nil {
-		return nil, err
-	}
 	s := &scanner{data: data}
 	s.space()
 	if s.peek() != '{' {
-		return nil, s.fail("not an object")
+		return nil, s.unless("not an object")
 	}
-	s.at++
-	var out []Member
-	folded := map[string]bool{}
-	for s.space(); s.peek() != '}'; s.space() {
-		if s.peek() == ',' {
-			s.at++
-			s.space()
+	out := make([]Member, 0, 8)
+	err := s.object(0, func(name, value []byte) error {
+		for i := range out {
+			if strings.EqualFold(out[i].Name, string(name)) {
+				return s.fail("a member stands twice in two spellings")
+			}
 		}
-		name, err := s.text()
-		if err != nil {
-			return nil, err
+		if len(out) == maxMembers {
+			return s.fail("too many members")
 		}
-		if fold := strings.ToLower(string(name)); folded[fold] {
-			return nil, s.fail("a member stands twice in two spellings")
-		} else {
-			folded[fold] = true
-		}
-		s.space()
-		s.at++ // the colon that Check saw
-		s.space()
-		begin := s.at
-		if err := s.value(1); err != nil {
-			return nil, err
-		}
-		out = append(out, Member{string(name), data[begin:s.at]})
+		out = append(out, Member{string(name), value})
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	return out, s.end()
 }
+
+// maxMembers bounds an envelope: what its names are compared with each other by is slow.
+const maxMembers = 1000
 
 // Elements are those of the array that data is, as they stand.
 func Elements(data []byte) ([][]byte, error) {
-	if err := Check(data); err != nil {
-		return nil, err
-	}
 	s := &scanner{data: data}
 	s.space()
 	if s.peek() != '[' {
-		return nil, s.fail("not an array")
+		return nil, s.unless("not an array")
 	}
-	s.at++
 	var out [][]byte
-	for s.space(); s.peek() != ']'; s.space() {
-		if s.peek() == ',' {
-			s.at++
-			s.space()
-		}
-		begin := s.at
-		if err := s.value(1); err != nil {
-			return nil, err
-		}
-		out = append(out, data[begin:s.at])
+	if err := s.array(0, func(value []byte) { out = append(out, value) }); err != nil {
+		return nil, err
 	}
-	return out, nil
+	return out, s.end()
 }
 
 // Text is the string that data is, decoded; false when it is anything else.
@@ -204,7 +182,8 @@ func Append(out, text []byte) []byte {
 type scanner struct {
 	data    []byte
 	at      int
-	path    []string
+	path    []string // empty without a replacer
+	names   [][]byte // of the members of all objects that are open
 	replace Replacer
 	out     []byte // nil: nothing was replaced yet
 	kept    int    // data up to here is in out
@@ -213,6 +192,22 @@ type scanner struct {
 }
 
 func (s *scanner) fail(problem string) error { return &Error{Offset: s.at, Problem: problem} }
+
+// end errs unless nothing but space follows.
+func (s *scanner) end() error {
+	if s.space(); s.at < len(s.data) {
+		return s.fail("something follows the value")
+	}
+	return nil
+}
+
+// unless says what is wrong with a text: that it isn't JSON, or else problem.
+func (s *scanner) unless(problem string) error {
+	if err := Check(s.data); err != nil {
+		return err
+	}
+	return s.fail(problem)
+}
 
 func (s *scanner) peek() byte {
 	if s.at < len(s.data) {
@@ -240,9 +235,9 @@ func (s *scanner) value(depth int) error {
 	begin := s.at
 	switch c := s.peek(); {
 	case c == '{':
-		return s.object(depth)
+		return s.object(depth, nil)
 	case c == '[':
-		return s.array(depth)
+		return s.array(depth, nil)
 	case c == '"':
 		text, err := s.text()
 		if err != nil {
@@ -255,9 +250,9 @@ func (s *scanner) value(depth int) error {
 		}
 		return s.offer(Number, s.data[begin:s.at], begin)
 	}
-	for _, word := range []string{"true", "false", "null"} {
-		if strings.HasPrefix(string(s.data[s.at:min(s.at+5, len(s.data))]), word) {
-			s.at += len(word)
+	for _, word := range [...]string{"true", "false", "null"} {
+		if n := s.at + len(word); n <= len(s.data) && string(s.data[s.at:n]) == word {
+			s.at = n
 			return nil
 		}
 	}
@@ -267,14 +262,16 @@ func (s *scanner) value(depth int) error {
 	return s.fail("no value")
 }
 
-func (s *scanner) object(depth int) error {
+// object reads an object, and shows each member to each, which may be nil.
+func (s *scanner) object(depth int, each func(name, value []byte) error) error {
 	s.at++
-	seen := map[string]bool{}
 	s.space()
 	if s.peek() == '}' {
 		s.at++
 		return nil
 	}
+	first := len(s.names)
+	var many map[string]bool
 	for {
 		s.space()
 		begin := s.at
@@ -285,29 +282,40 @@ func (s *scanner) object(depth int) error {
 		if err != nil {
 			return err
 		}
-		if seen[string(name)] {
-			return s.fail("a member stands twice")
-		}
-		seen[string(name)] = true
-		s.path = append(s.path, string(name))
-		if err := s.offer(Name, name, begin); err != nil {
+		if many, err = s.once(name, first, many); err != nil {
 			return err
+		}
+		if s.replace != nil {
+			s.path = append(s.path, string(name))
+			if err := s.offer(Name, name, begin); err != nil {
+				return err
+			}
 		}
 		s.space()
 		if s.peek() != ':' {
 			return s.fail("no colon after a name")
 		}
 		s.at++
+		s.space()
+		from := s.at
 		if err := s.value(depth + 1); err != nil {
 			return err
 		}
-		s.path = s.path[:len(s.path)-1]
+		if each != nil {
+			if err := each(s.names[len(s.names)-1], s.data[from:s.at]); err != nil {
+				return err
+			}
+		}
+		if s.replace != nil {
+			s.path = s.path[:len(s.path)-1]
+		}
 		s.space()
 		switch s.peek() {
 		case ',':
 			s.at++
 		case '}':
 			s.at++
+			s.names = s.names[:first]
 			return nil
 		default:
 			return s.fail("an object is not closed")
@@ -315,7 +323,43 @@ func (s *scanner) object(depth int) error {
 	}
 }
 
-func (s *scanner) array(depth int) error {
+// few is how many names are compared one by one.
+const few = 16
+
+// once errs if an object whose names begin at first has a member of that name already.
+func (s *scanner) once(name []byte, first int, many map[string]bool) (map[string]bool, error) {
+	if s.decoded(name) {
+		name = bytes.Clone(name)
+	}
+	if many == nil && len(s.names)-first >= few {
+		many = map[string]bool{}
+		for _, other := range s.names[first:] {
+			many[string(other)] = true
+		}
+	}
+	if many != nil {
+		if many[string(name)] {
+			return nil, s.fail("a member stands twice")
+		}
+		many[string(name)] = true
+	} else {
+		for _, other := range s.names[first:] {
+			if bytes.Equal(other, name) {
+				return nil, s.fail("a member stands twice")
+			}
+		}
+	}
+	s.names = append(s.names, name)
+	return many, nil
+}
+
+// decoded says that text stands in s.buffer and not in the data itself.
+func (s *scanner) decoded(text []byte) bool {
+	return len(text) > 0 && len(s.buffer) > 0 && &text[0] == &s.buffer[0]
+}
+
+// array reads an array, and shows each element to each, which may be nil.
+func (s *scanner) array(depth int, each func(value []byte)) error {
 	s.at++
 	s.space()
 	if s.peek() == ']' {
@@ -323,8 +367,13 @@ func (s *scanner) array(depth int) error {
 		return nil
 	}
 	for {
+		s.space()
+		from := s.at
 		if err := s.value(depth + 1); err != nil {
 			return err
+		}
+		if each != nil {
+			each(s.data[from:s.at])
 		}
 		s.space()
 		switch s.peek() {
