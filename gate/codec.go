@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -183,7 +184,15 @@ func (nothing) Rows([]Column) Rows                { return nothing{} }
 func (nothing) Value(int, []byte) ([]byte, error) { return nil, nil }
 func (nothing) Text([]byte) []byte                { return []byte("(withheld)") }
 func (nothing) Bound() int64                      { return 0 }
+func (nothing) Stream(io.Writer, bool) Stream     { return nothing{} }
+func (nothing) Clear(string, []byte) bool         { return false }
+func (nothing) Bare() bool                        { return false }
+func (nothing) Flush() error                      { return nil }
+func (nothing) Close() error                      { return nil }
 func (nothing) Done(Outcome)                      {}
+func (nothing) Write([]byte) (int, error) {
+	return 0, &Denied{Status: StatusLimit, Reason: "nothing was permitted here"}
+}
 func (nothing) Count(rows, bytes int64) error {
 	if rows == 0 && bytes == 0 {
 		return nil

@@ -10,6 +10,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -101,6 +102,14 @@ type Permit interface {
 	Rows(columns []Column) Rows
 	// Text masks free text from upstream: errors, notices, parameter values.
 	Text(b []byte) []byte
+	// Stream masks free text that comes in pieces, on its way to another writer.
+	// fill: each byte of a masked value becomes a '*', so that nothing moves.
+	Stream(to io.Writer, fill bool) Stream
+	// Clear says cheaply that nothing is masked in v, a value of a column or member
+	// called name ("" for free text). False says nothing. It keeps neither.
+	Clear(name string, v []byte) bool
+	// Bare says that nothing at all is masked.
+	Bare() bool
 	// Count adds rows and bytes before they are passed on. A *Denied error
 	// means that a limit was reached and nothing more may flow.
 	Count(rows, bytes int64) error
@@ -137,6 +146,16 @@ type Rows interface {
 	// modified. NULL (nil) stays NULL. binary values come in the upstream's wire format.
 	// What it returns is good until the next call.
 	Value(i int, v []byte) ([]byte, error)
+}
+
+// A Stream masks text that comes in pieces, however it is cut: what may still become part of
+// a value is kept back until it is settled. It is used by one goroutine.
+type Stream interface {
+	io.Writer
+	// Flush passes on what is kept back as if the text ended here.
+	Flush() error
+	// Close is the last Flush. It closes nothing behind the stream.
+	Close() error
 }
 
 // A Column describes one column of a result as upstream announced it.

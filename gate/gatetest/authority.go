@@ -7,6 +7,7 @@ import (
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"errors"
+	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -174,11 +175,67 @@ func (p *permit) Rows([]gate.Column) gate.Rows          { return p }
 func (p *permit) Value(_ int, v []byte) ([]byte, error) { return p.Text(v), nil }
 func (p *permit) Count(int64, int64) error              { return nil }
 func (p *permit) Bound() int64                          { return -1 }
+func (p *permit) Clear(string, []byte) bool             { return p.a.Mask == nil }
+func (p *permit) Bare() bool                            { return p.a.Mask == nil }
 func (p *permit) Text(b []byte) []byte {
 	if p.a.Mask == nil || b == nil {
 		return b
 	}
 	return p.a.Mask(bytes.Clone(b))
+}
+
+// Stream masks all that came since the last Flush as one text.
+func (p *permit) Stream(to io.Writer, fill bool) gate.Stream {
+	return &stream{permit: p, to: to, fill: fill}
+}
+
+type stream struct {
+	permit *permit
+	to     io.Writer
+	fill   bool
+	kept   []byte
+}
+
+func (s *stream) Write(b []byte) (int, error) {
+	if s.permit.a.Mask == nil {
+		return s.to.Write(b)
+	}
+	s.kept = append(s.kept, b...)
+	return len(b), nil
+}
+
+func (s *stream) Flush() error {
+	if len(s.kept) == 0 {
+		return nil
+	}
+	out := s.permit.Text(s.kept)
+	if s.fill {
+		out = filled(s.kept, out)
+	}
+	s.kept = nil
+	_, err := s.to.Write(out)
+	return err
+}
+
+func (s *stream) Close() error { return s.Flush() }
+
+// filled is before with a '*' for each byte between what it has in common with after at its ends.
+func filled(before, after []byte) []byte {
+	out, from, back := bytes.Clone(before), 0, 0
+	if bytes.Equal(before, after) {
+		return out
+	}
+	shorter := min(len(before), len(after))
+	for from < shorter && before[from] == after[from] {
+		from++
+	}
+	for back < shorter-from && before[len(before)-1-back] == after[len(after)-1-back] {
+		back++
+	}
+	for i := from; i < len(out)-back; i++ {
+		out[i] = '*'
+	}
+	return out
 }
 
 func (p *permit) Done(o gate.Outcome) {

@@ -11,6 +11,7 @@ import (
 // one goroutine, and Close passes on the rest.
 type Writer struct {
 	set    *Set
+	fill   bool
 	to     io.Writer
 	stream *detect.Stream
 	kept   []byte // not passed on yet
@@ -22,6 +23,13 @@ type Writer struct {
 // Writer returns a writer that masks for to.
 func (s *Set) Writer(to io.Writer) *Writer {
 	return &Writer{set: s, to: to, stream: s.engine.Stream(), counts: map[string]int64{}}
+}
+
+// Filler returns a writer that masks for to and moves nothing: each byte of a value becomes a '*'.
+func (s *Set) Filler(to io.Writer) *Writer {
+	w := s.Writer(to)
+	w.fill = true
+	return w
 }
 
 // Write takes all of p, or fails as the writer behind it does.
@@ -40,6 +48,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 // Flush passes on what is kept back as if the text ended here: what a later piece
 // would have completed is then not found.
 func (w *Writer) Flush() error {
+	if len(w.kept) == 0 && w.from == 0 {
+		return nil // nothing came since the last
+	}
 	w.found = w.stream.Close(w.found[:0])
 	err := w.pass(len(w.kept))
 	w.stream, w.from = w.set.engine.Stream(), 0
@@ -61,9 +72,15 @@ func (w *Writer) pass(n int) error {
 		w.found[i].Start -= w.from
 		w.found[i].End -= w.from
 	}
-	out, counts := w.set.replace(w.kept[:n], w.found)
-	for c, k := range counts {
-		w.counts[c] += k
+	out := w.kept[:n]
+	if w.fill {
+		w.fillIn(out)
+	} else {
+		var counts map[string]int64
+		out, counts = w.set.replace(out, w.found)
+		for c, k := range counts {
+			w.counts[c] += k
+		}
 	}
 	var err error
 	if len(out) > 0 {
@@ -72,4 +89,17 @@ func (w *Writer) pass(n int) error {
 	w.kept = w.kept[:copy(w.kept, w.kept[n:])]
 	w.from += n
 	return err
+}
+
+// fillIn fills what was found in b, which is kept's own.
+func (w *Writer) fillIn(b []byte) {
+	for _, f := range w.found {
+		if _, is := w.set.rules[f.Class]; !is {
+			continue
+		}
+		w.counts[string(f.Class)]++
+		for i := f.Start; i < f.End; i++ {
+			b[i] = '*'
+		}
+	}
 }

@@ -51,3 +51,48 @@ func TestWriterMasksThroughEveryCut(t *testing.T) {
 		}
 	}
 }
+
+// A filler finds what a writer finds, through every cut, and nothing moves.
+func TestFillerKeepsLengths(t *testing.T) {
+	e, err := detect.New(detect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := New(nil, e).For("", map[string]string{"email": Redact})
+	text := []byte("to ann@example.com, card 4111 1111 1111 1111, b\\u0040 bob\\u0040example.org.")
+	const want = "to ***************, card 4111 1111 1111 1111, b\\u0040 ********************."
+	for cut := range len(text) + 1 {
+		var out bytes.Buffer
+		w := set.Filler(&out)
+		for _, piece := range [][]byte{text[:cut], text[cut:]} {
+			if _, err := w.Write(piece); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil || out.String() != want || w.Counts()["email"] != 2 {
+			t.Fatalf("cut at %d: %s, %v, %v", cut, out.String(), w.Counts(), err)
+		}
+	}
+}
+
+func TestClear(t *testing.T) {
+	e, err := detect.New(detect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(nil, e)
+	set := m.For("", map[string]string{"sensitive": Redact})
+	for _, c := range []struct {
+		name, value string
+		clear       bool
+	}{
+		{"note", "hello", true}, {"password", "hello", false}, {"", "hello", true}, {"note", "a@b.cc", false}, {"password_count", "3", true}, {"email", "x", true},
+	} {
+		if got := set.Clear(c.name, []byte(c.value)); got != c.clear {
+			t.Errorf("%s %q: %v", c.name, c.value, got)
+		}
+	}
+	if set.Bare() || !m.For("", nil).Bare() || !m.For("", nil).Clear("password", []byte("a@b.cc")) {
+		t.Error("what masks nothing isn't told from what masks")
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"regexp"
@@ -205,6 +206,10 @@ type rows struct {
 
 func (p *permit) Rows(cols []gate.Column) gate.Rows { return &rows{cols, p.a.classed} }
 func (p *permit) Text(b []byte) []byte              { return planted.ReplaceAll(b, []byte("[masked]")) }
+
+func (p *permit) Stream(io.Writer, bool) gate.Stream { panic("rows have no streams") }
+func (p *permit) Clear(string, []byte) bool          { return false }
+func (p *permit) Bare() bool                         { return false }
 
 func (p *permit) Bound() int64 {
 	if p.a.bound > 0 && p.write {

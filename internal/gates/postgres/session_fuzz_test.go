@@ -338,8 +338,11 @@ func (p *countedPermit) Text(b []byte) []byte {
 	}
 	return bytes.ReplaceAll(b, []byte(secret), []byte("[masked]"))
 }
-func (p *countedPermit) Count(int64, int64) error { return nil }
-func (p *countedPermit) Bound() int64             { return -1 }
+func (p *countedPermit) Count(int64, int64) error           { return nil }
+func (p *countedPermit) Bound() int64                       { return -1 }
+func (p *countedPermit) Stream(io.Writer, bool) gate.Stream { panic("rows have no streams") }
+func (p *countedPermit) Clear(string, []byte) bool          { return false }
+func (p *countedPermit) Bare() bool                         { return false }
 func (p *countedPermit) Done(gate.Outcome) {
 	if p.a == nil {
 		return
