@@ -210,9 +210,14 @@ func TestChunkBypasses(t *testing.T) {
 func TestBodies(t *testing.T) {
 	hello := hexSum([]byte("hello"))
 	for _, c := range []struct{ payload, body, want string }{
-		{hello, "hello", ""}, {hello, "hellp", "XAmzContentSHA256Mismatch"}, {hello, "hello ", "XAmzContentSHA256Mismatch"},
-		{hello, "hell", "XAmzContentSHA256Mismatch"}, {hello, "", "XAmzContentSHA256Mismatch"},
-		{EmptyHash, "", ""}, {EmptyHash, "x", "XAmzContentSHA256Mismatch"}, {Unsigned, "anything", ""},
+		{hello, "hello", ""},
+		{hello, "hellp", "XAmzContentSHA256Mismatch"},
+		{hello, "hello ", "XAmzContentSHA256Mismatch"},
+		{hello, "hell", "XAmzContentSHA256Mismatch"},
+		{hello, "", "XAmzContentSHA256Mismatch"},
+		{EmptyHash, "", ""},
+		{EmptyHash, "x", "XAmzContentSHA256Mismatch"},
+		{Unsigned, "anything", ""},
 	} {
 		p, err := check(signed(t, http.MethodPut, "/b/k", c.payload), noon)
 		if err != nil {
