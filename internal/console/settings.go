@@ -59,6 +59,7 @@ func browserOf(agent string) string {
 // howWords say how a session was opened.
 var howWords = map[string]string{
 	session.ByIssuer: "signed in", session.ByLink: "one-time link", session.ByToken: "pasted token", session.ByDevice: "command line, reads only",
+	session.ByGate: "signed in to an application",
 }
 
 func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
@@ -93,6 +94,9 @@ func (c *Console) showSettings(w http.ResponseWriter, r *http.Request, p *who) {
 		by := howWords[s.How]
 		if s.Issuer != "" {
 			by += " by " + s.Issuer
+		}
+		if s.Gate != "" {
+			by += ", " + s.Gate
 		}
 		page.Sessions = append(page.Sessions, sessionRow{Session: s, Mine: s.Person == p.ID, This: s.ID == p.Session.ID, By: by, Name: c.nameOf(s.Person), Browser: browserOf(s.Agent)})
 	}

@@ -38,7 +38,7 @@ func (s *Server) makeWorkloads() error {
 
 // sawActor notes that an actor came, once there is where to note it.
 func (s *Server) sawActor(a *identity.Asker) {
-	if s.actors != nil {
+	if s.actors != nil && (len(a.Chain) == 0 || a.Chain[0].Type != "human") { // people are no actors of the registry
 		s.actors.Seen(a)
 	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/enforce"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/session"
 	"github.com/assenthq/assent/internal/store"
 
 	"github.com/assenthq/assent/action"
@@ -144,7 +146,10 @@ func (s *Server) signLoop(ctx context.Context) {
 }
 
 // credentials shows the token store to gates.
-type credentials struct{ door *actors.Door }
+type credentials struct {
+	door   *actors.Door
+	person func(ctx context.Context, session string) (*identity.Asker, error) // of a session at a gate
+}
 
 func (c credentials) ByUser(ctx context.Context, user string) (gate.Verifier, error) {
 	if caller, err := c.door.ByName(ctx, user); err == nil {
@@ -169,6 +174,9 @@ func (c credentials) ByToken(ctx context.Context, token string) (string, error) 
 }
 
 func (c credentials) ByID(ctx context.Context, id string) (*identity.Asker, error) {
+	if of, is := strings.CutPrefix(id, session.CredentialPrefix); is {
+		return c.person(ctx, of)
+	}
 	caller, err := c.door.Proved(ctx, id)
 	if err != nil {
 		return nil, err
@@ -177,6 +185,26 @@ func (c credentials) ByID(ctx context.Context, id string) (*identity.Asker, erro
 		return nil, identity.ErrBadToken
 	}
 	return caller.Asker, nil
+}
+
+// personAsks is the person of a session at a gate, who asks for themselves: actor
+// and subject are one human being, who reviews nothing of it.
+func (s *Server) personAsks(ctx context.Context, id string) (*identity.Asker, error) {
+	one, err := s.sessions.Find(ctx, id)
+	if errors.Is(err, session.ErrNone) {
+		return nil, fmt.Errorf("%w: the session has ended", identity.ErrBadToken)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, known := s.dir.Person(one.Key())
+	if one.How != session.ByGate || !known || p.Gone || p.ID != one.Person {
+		return nil, fmt.Errorf("%w: the session is nobody's here", identity.ErrBadToken)
+	}
+	return &identity.Asker{
+		Subject: p, Chain: []identity.Actor{{ID: p.ID, Type: "human", Owner: p.ID}},
+		Credential: session.CredentialPrefix + id, Expires: one.Expires, Scopes: []string{identity.ScopeAct},
+	}, nil
 }
 
 // revoking ends the open sessions of a token that is revoked.

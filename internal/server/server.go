@@ -43,6 +43,7 @@ import (
 	"github.com/assenthq/assent/internal/notify"
 	"github.com/assenthq/assent/internal/oidc"
 	"github.com/assenthq/assent/internal/passkey"
+	"github.com/assenthq/assent/internal/passport"
 	"github.com/assenthq/assent/internal/people"
 	"github.com/assenthq/assent/internal/pins"
 	"github.com/assenthq/assent/internal/policy"
@@ -69,6 +70,7 @@ type Server struct {
 	auditLog *audit.Log
 	spool    *audit.Spool
 	minter   *grant.Minter
+	passport *passport.Signer // of identity headers
 	dir      *people.Directory
 	tokens   *identity.Tokens
 	quality  quality
@@ -198,6 +200,9 @@ func (s *Server) make(ctx context.Context) error {
 		}
 	}
 	s.pauseKey = k.api
+	if s.passport, err = passport.New(k.api, strings.TrimSuffix(s.cfg.PublicURL, "/"), nil); err != nil {
+		return err
+	}
 	return s.makeGates()
 }
 
@@ -291,7 +296,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 		return err
 	}
 	s.enforcer, err = enforce.New(enforce.Options{
-		Credentials: credentials{s.door}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
+		Credentials: credentials{s.door, s.personAsks}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
 		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
@@ -332,7 +337,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
-		Audit: s.store, Log: proving{s}, Mask: s.masked, Quality: s.reviewers, Nudge: s.nudge, Calm: s.calm, JWKS: s.minter.JWKS, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
+		Audit: s.store, Log: proving{s}, Mask: s.masked, Quality: s.reviewers, Nudge: s.nudge, Calm: s.calm, JWKS: s.jwks, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
 
 		Actors: s.actors, Machine: operatorPerson,
 		Exchange: desk, Mutual: s.clients != nil,

@@ -41,6 +41,7 @@ func (s *Server) makeSessions(k *keys) error {
 			return err
 		},
 	})
+	s.box.Watch("session", func(string) { s.lookAgain() }) // one that ended may be somebody's at a gate
 	return err
 }
 

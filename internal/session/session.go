@@ -51,7 +51,12 @@ const (
 	ByLink   = "link"   // a one-time link, where no issuer is configured
 	ByToken  = "token"  // a pasted reviewer's token
 	ByDevice = "device" // a device code: a command that reads
+	ByGate   = "gate"   // an issuer vouches for it, at a gate: it is taken there, and nowhere else
 )
+
+// CredentialPrefix begins the credential under which the person of a session at a
+// gate asks; the session's id follows.
+const CredentialPrefix = "session:"
 
 // Errors of sessions.
 var (
@@ -74,6 +79,7 @@ type Session struct {
 	AuthTime time.Time `json:"auth_time,omitzero"`
 	AMR      []string  `json:"amr,omitempty"`
 	Agent    string    `json:"agent,omitempty"` // what the browser calls itself: a claim
+	Gate     string    `json:"gate,omitempty"`  // gate and host that a session ByGate belongs to
 	Ended    time.Time `json:"ended,omitzero"`
 	EndedBy  string    `json:"ended_by,omitempty"`
 	Why      string    `json:"why,omitempty"`
@@ -89,7 +95,8 @@ func (s *Session) Key() string {
 }
 
 // Assurance is what a review in this session is worth. A token that was pasted
-// into a browser is still a token; a command's session reviews nothing.
+// into a browser is still a token; a command's session reviews nothing, nor does
+// one at a gate.
 func (s *Session) Assurance() string {
 	switch s.How {
 	case ByIssuer, ByLink:
@@ -245,6 +252,7 @@ type Opening struct {
 	Account string
 	Token   string
 	Agent   string
+	Gate    string // with ByGate
 	SignIn  *oidc.SignIn
 	First   bool // becomes the first administrator by it, or isn't signed in
 	// Mint makes the credential that goes with the session, once it is known whose; nil: none.
@@ -272,7 +280,10 @@ func (m *Manager) Open(ctx context.Context, o Opening) (secret string, s *Sessio
 	if o.How == ByDevice {
 		life = ReadLife
 	}
-	s = &Session{ID: idOf(secret), CSRF: csrfOf(secret), Person: o.Person, Account: o.Account, How: o.How, Token: o.Token, Created: now, Expires: now.Add(life), Agent: agent(o.Agent)}
+	s = &Session{ID: idOf(secret), CSRF: csrfOf(secret), Person: o.Person, Account: o.Account, How: o.How, Token: o.Token, Created: now, Expires: now.Add(life), Agent: agent(o.Agent), Gate: o.Gate}
+	if (o.How == ByGate) != (o.Gate != "") || o.How == ByGate && o.SignIn == nil {
+		return "", nil, errors.New("opening a session: one at a gate has an issuer and a gate")
+	}
 	if o.SignIn != nil {
 		account := o.SignIn.Issuer + "|" + o.SignIn.Account()
 		s.Account = account
@@ -330,6 +341,9 @@ func opened(s *Session) *audit.Record {
 	if s.Issuer != "" {
 		rec.Detail["issuer"], rec.Detail["account"] = s.Issuer, s.Account
 	}
+	if s.Gate != "" {
+		rec.Detail["gate"] = s.Gate
+	}
 	if !s.AuthTime.IsZero() {
 		rec.Detail["auth_time"] = s.AuthTime.UTC().Format(time.RFC3339)
 	}
@@ -379,6 +393,9 @@ func (m *Manager) Get(ctx context.Context, secret string) (*Session, error) {
 	s.CSRF = csrfOf(secret)
 	return s, nil
 }
+
+// Find finds an open session by its id, for whoever proved its secret before. ErrNone: there is none.
+func (m *Manager) Find(ctx context.Context, id string) (*Session, error) { return m.byID(ctx, id) }
 
 func (m *Manager) byID(ctx context.Context, id string) (*Session, error) {
 	var e *sealed.Entry[Session]
