@@ -26,6 +26,7 @@ const (
 type Body struct {
 	p        *Proof
 	in       *bufio.Reader
+	closer   io.Closer
 	sum      hash.Hash // of the chunk, or of the whole body
 	checks   map[string]hash.Hash
 	trailers [][2]string
