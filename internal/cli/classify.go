@@ -26,7 +26,7 @@ type classified struct {
 
 func (a *app) classifyCmd() *cobra.Command {
 	c := group(&cobra.Command{Use: "classify", Short: "What would Assent make of this statement?"})
-	c.AddCommand(a.classifySQLCmd(), a.classifyShellCmd())
+	c.AddCommand(a.classifySQLCmd(), a.classifyShellCmd(), a.classifyAWSCmd())
 	return c
 }
 
