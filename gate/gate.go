@@ -217,9 +217,10 @@ const (
 	StatusNobody  = "undecided" // nobody could decide: an error on our side
 	StatusLimit   = "limit"     // a limit was reached in mid-stream
 
-	StatusUnreadable = "unreadable" // the gate could not read the request; the connection ends
-	StatusLost       = "lost"       // upstream went away after the request was sent: nobody here knows whether it ran
-	StatusCanceled   = "canceled"   // the client itself called its waiting request off
+	StatusUnreadable  = "unreadable"  // the gate could not read the request; the connection ends
+	StatusLost        = "lost"        // upstream went away after the request was sent: nobody here knows whether it ran
+	StatusUnreachable = "unreachable" // upstream can't be reached: nothing was sent
+	StatusCanceled    = "canceled"    // the client itself called its waiting request off
 )
 
 func (d *Denied) Error() string { return fmt.Sprintf("%s: %s", d.Status, d.Reason) }

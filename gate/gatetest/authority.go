@@ -27,6 +27,8 @@ const (
 type Authority struct {
 	Decide func(ctx context.Context, a *action.Action, held func(gate.Held)) error
 	Mask   func(v []byte) []byte // of values and free text; nil: as they are
+	// Flows says what may flow as it stands (gate.Flowing); nil: nothing may.
+	Flows func(*action.Action) bool
 
 	mu       sync.Mutex
 	asked    []*action.Action
@@ -150,6 +152,14 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (
 	s.a.open++
 	s.a.mu.Unlock()
 	return &permit{a: s.a}, nil
+}
+
+// Flow permits what Flows says, and nothing without it.
+func (s *session) Flow(ctx context.Context, a *action.Action) (gate.Permit, error) {
+	if s.a.Flows == nil || !s.a.Flows(a) {
+		return nil, nil
+	}
+	return s.Enforce(ctx, a, gate.Hooks{})
 }
 
 func (s *session) Refused(_ context.Context, detail string) {

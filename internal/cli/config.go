@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 
+	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/server"
 	"github.com/spf13/cobra"
 )
@@ -15,6 +16,9 @@ func (a *app) configCmd() *cobra.Command {
 			RunE: func(_ *cobra.Command, args []string) error {
 				cfg, err := server.ReadConfig(args[0])
 				if err != nil {
+					return &exitError{exitUsage, err}
+				}
+				if _, err := server.LoadPolicy(cfg, policy.Options{}); err != nil {
 					return &exitError{exitUsage, err}
 				}
 				if a.json {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -85,6 +86,9 @@ is a no wherever the agent has a setting for that. Doing it again changes nothin
 			change, err := hookfiles.Put(f.agent, f.path, f.within, command, f.dry)
 			if err != nil {
 				return err
+			}
+			if b, err := os.ReadFile(tokenFile); tokenFile != "" && (err != nil || len(bytes.TrimSpace(b)) == 0) {
+				_, _ = fmt.Fprintf(a.err, "note: %s holds no credential yet: until it does, the hook denies everything\n", tokenFile)
 			}
 			return a.printHookChange(&f, change, tokenFile == "")
 		},

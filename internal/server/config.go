@@ -149,6 +149,8 @@ type Limits struct {
 	Taint             time.Duration    `yaml:"taint" doc:"How long an actor counts as tainted after it saw classed values unmasked, a secret, or content that others wrote." default:"1h"`
 	TransactionWait   time.Duration    `yaml:"transaction_wait" doc:"Longest hold inside an open transaction, where locks are kept." default:"60s"`
 	SpoolBytes        int64            `yaml:"spool_bytes" doc:"Size of the traffic spool at which nothing more may run." default:"1073741824"`
+	BodyBytes         int64            `yaml:"body_bytes" doc:"Largest body of an HTTP request that is kept, encrypted, until it was looked into or approved. What policy lets pass unseen isn't kept." default:"5368709120"`
+	BodiesBytes       int64            `yaml:"bodies_bytes" doc:"Room on disk for all bodies that are kept at the same time." default:"10737418240"`
 }
 
 // LogConfig is the process's own log.
@@ -299,6 +301,12 @@ func (c *Config) fillDefaults() {
 	if l.SpoolBytes == 0 {
 		l.SpoolBytes = 1 << 30
 	}
+	if l.BodyBytes == 0 {
+		l.BodyBytes = 5 << 30
+	}
+	if l.BodiesBytes == 0 {
+		l.BodiesBytes = 10 << 30
+	}
 }
 
 // path makes a path of the configuration relative to its file.
@@ -398,6 +406,8 @@ func (k *checker) check(c *Config) {
 		{"taint", int64(c.Limits.Taint)},
 		{"transaction_wait", int64(c.Limits.TransactionWait)},
 		{"spool_bytes", c.Limits.SpoolBytes},
+		{"body_bytes", c.Limits.BodyBytes},
+		{"bodies_bytes", c.Limits.BodiesBytes},
 	} {
 		if l.n < 0 {
 			k.fail("$.limits."+l.path, "is negative", "leave it out for the default")

@@ -27,6 +27,7 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/asktools"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/bodies"
 	"github.com/assenthq/assent/internal/calm"
 	"github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/channels/webpush"
@@ -108,6 +109,7 @@ type Server struct {
 	exchange   *actors.Desk
 	sshKeys    *actors.SSHKeys
 	recordings *recording.Store
+	bodies     *bodies.Store
 	clients    *workload.Certificates // nil: no client certificate counts
 
 	pauseKey []byte // seals what clients of gates bring back for what waits
@@ -161,6 +163,9 @@ func (s *Server) make(ctx context.Context) error {
 	}
 	if s.detect, err = detect.New(detect.Options{Columns: classes(s.cfg.Columns)}); err != nil {
 		return fmt.Errorf("configuration, columns: %w", err)
+	}
+	if s.bodies, err = bodies.NewStore(filepath.Join(data, "bodies"), s.cfg.Limits.BodiesBytes, s.cfg.Limits.BodyBytes, s.detect); err != nil {
+		return err
 	}
 	if err := s.makeWorkloads(); err != nil {
 		return err

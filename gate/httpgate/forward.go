@@ -1,0 +1,217 @@
+package httpgate
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/veil"
+)
+
+// A passage is one permitted request on its way to its upstream and back.
+type passage struct {
+	gate    *Gate
+	ctx     context.Context
+	x       *Exchange
+	call    *Call
+	permit  gate.Permit
+	begun   time.Time
+	outcome gate.Outcome
+	left    bool // for the upstream
+}
+
+// forward passes a permitted request on, and its answer back.
+func (g *Gate) forward(ctx context.Context, w http.ResponseWriter, x *Exchange, call *Call, p gate.Permit) {
+	v := &passage{gate: g, ctx: ctx, x: x, call: call, permit: p, begun: time.Now(), outcome: gate.Outcome{State: gate.Failed, Code: "not sent", Untrusted: call.Reply.Untrusted}}
+	defer v.done()
+	proxy := httputil.ReverseProxy{
+		Rewrite: v.rewrite, Transport: v, ModifyResponse: v.answered, ErrorHandler: v.failed,
+		BufferPool: &buffers, ErrorLog: silent,
+	}
+	proxy.ServeHTTP(w, x.Request)
+}
+
+// done completes the permit. It runs however the passage ended.
+func (v *passage) done() {
+	o := v.outcome
+	o.Duration = time.Since(v.begun)
+	if !v.x.Body.Kept() {
+		_ = v.x.Body.Close() // nothing reads it any more
+		o.Carried, _ = v.x.Body.Found()
+	}
+	v.permit.Done(o)
+}
+
+func (v *passage) rewrite(r *httputil.ProxyRequest) {
+	out, up := r.Out, &v.call.Upstream
+	if up.URL != nil {
+		out.URL.Scheme, out.URL.Host, out.Host = up.URL.Scheme, up.URL.Host, ""
+	}
+	if up.Host != "" {
+		out.Host = up.Host
+	}
+	if up.URL != nil && strings.Trim(up.URL.Path, "/") != "" || up.Path != "" {
+		escaped := v.path()
+		// The path goes on exactly as it stands, whatever its decoded form is.
+		out.URL.Opaque = ""
+		out.URL.RawPath = escaped
+		out.URL.Path = unescaped(escaped)
+	}
+	out.URL.RawQuery = v.x.Request.URL.RawQuery // Rewrite drops what it can't parse, and that was judged
+	out.ContentLength = v.x.Body.Length()
+	out.Trailer = nil // nobody judged it
+}
+
+func (v *passage) path() string {
+	path := v.call.Upstream.Path
+	if path == "" {
+		path = v.x.Request.URL.EscapedPath()
+	}
+	if u := v.call.Upstream.URL; u != nil {
+		path = strings.TrimSuffix(u.EscapedPath(), "/") + path
+	}
+	return path
+}
+
+// RoundTrip sends the request with the body that was judged.
+func (v *passage) RoundTrip(out *http.Request) (*http.Response, error) {
+	// What an upstream says before its answer is heard by nobody: a context of our own has no trace for it.
+	out = out.WithContext(v.ctx)
+	out.Body, out.GetBody = http.NoBody, nil
+	if out.ContentLength != 0 {
+		body, err := v.x.Body.Open()
+		if err != nil {
+			return nil, fmt.Errorf("reading the body: %w", err)
+		}
+		out.Body = body
+	}
+	if v.call.Reply.Body == nil {
+		veil.Request(out, v.permit, v.call.Reply.options())
+	}
+	if v.call.Out != nil {
+		if err := v.call.Out(v.ctx, out); err != nil {
+			return nil, err
+		}
+	}
+	v.left = true
+	v.outcome.State, v.outcome.Code = gate.Unknown, "lost"
+	resp, err := v.call.Upstream.Transport.RoundTrip(out)
+	if err != nil && unsent(err) {
+		v.left = false
+		v.outcome.State, v.outcome.Code = gate.Failed, "not sent"
+	}
+	return resp, err
+}
+
+// unsent says that an error came before anything was sent.
+func unsent(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return true
+	}
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	return errors.As(err, &dns) || errors.As(err, &cert)
+}
+
+// answered masks an answer before its first byte passes.
+func (v *passage) answered(resp *http.Response) error {
+	v.outcome.State, v.outcome.Code = gate.Executed, strconv.Itoa(resp.StatusCode)
+	if resp.StatusCode >= 400 {
+		v.outcome.State = gate.Failed
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return &gate.Denied{Status: gate.StatusLimit, Reason: "upstream changed the protocol, and nobody asked it to"}
+	}
+	reply := &v.call.Reply
+	if reply.Check != nil {
+		if err := reply.Check(resp); err != nil {
+			return err
+		}
+	}
+	if reply.Body != nil {
+		if err := reply.Body(resp, v.permit); err != nil {
+			return err
+		}
+	} else if err := veil.Reply(resp, v.permit, reply.options()); err != nil {
+		return err
+	}
+	resp.Body = &counted{ReadCloser: resp.Body, n: &v.outcome.Bytes}
+	return nil
+}
+
+func (r *Reply) options() veil.Options { return veil.Options{Fill: r.Fill, Opaque: r.Opaque} }
+
+// counted counts what passes.
+type counted struct {
+	io.ReadCloser
+	n *int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	*c.n += int64(n)
+	return n, err
+}
+
+// failed answers a request that has no answer of its upstream's.
+func (v *passage) failed(w http.ResponseWriter, r *http.Request, err error) {
+	if v.ctx.Err() != nil && context.Cause(v.ctx) != errCut {
+		return // the client is gone
+	}
+	var d *gate.Denied
+	switch {
+	case errors.As(err, &d):
+	case context.Cause(v.ctx) == errCut:
+		d = &gate.Denied{Status: gate.StatusDenied, Reason: "the session was ended", Hint: "ask for a new credential"}
+	case v.left:
+		v.gate.o.Log.Warn("an upstream went away", "gate", v.gate.o.Name, "problem", problem(err))
+		d = &gate.Denied{Status: gate.StatusLost, Reason: "the system behind the gate went away after the request was sent: nobody here knows whether it ran", Hint: "look there before asking again"}
+	default:
+		v.gate.o.Log.Warn("an upstream can't be reached", "gate", v.gate.o.Name, "problem", problem(err))
+		d = &gate.Denied{Status: gate.StatusUnreachable, Reason: "the system behind the gate can't be reached; nothing was sent", Hint: "try again later; an operator can look: assent doctor"}
+	}
+	v.gate.refuse(w, v.x.Request, d)
+}
+
+// problem says what went wrong with an upstream, without what it sent.
+func problem(err error) string {
+	var op *net.OpError
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &op), errors.As(err, &dns), errors.As(err, &cert):
+		return err.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection ended"
+	}
+	return fmt.Sprintf("%T", errors.Unwrap(err))
+}
+
+// silent is where httputil writes: what it says may hold what upstreams sent, and failed says the rest.
+var silent = log.New(io.Discard, "", 0)
+
+// pool lends buffers for copying.
+type pool struct{ sync.Pool }
+
+var buffers pool
+
+func (p *pool) Get() []byte {
+	if b, is := p.Pool.Get().(*[]byte); is {
+		return *b
+	}
+	return make([]byte, 32<<10)
+}
+
+func (p *pool) Put(b []byte) { p.Pool.Put(&b) }
