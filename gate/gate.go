@@ -126,6 +126,12 @@ type Begun interface {
 	Begun(run, name string)
 }
 
+// A Foreseeing is a Session that tells what a decision of an action would mask as things
+// stand, class to method, without deciding anything.
+type Foreseeing interface {
+	Foresee(ctx context.Context, a *action.Action) (masks map[string]string, err error)
+}
+
 // A Prompted is a Session that takes in what the agent was told to do: text, in a
 // session that its client names so. It is the asker's word, and permits nothing.
 type Prompted interface {
@@ -181,6 +187,8 @@ type Outcome struct {
 	// Carried are findings by class in what went upstream after it was permitted, where
 	// it was too long to be seen before.
 	Carried map[string]int64
+	// Used says what the action used up, in words and figures: "input 120, output 30 tokens".
+	Used string
 	// Kept names what is kept of it beside the log, such as a terminal's
 	// recording, and KeptDigest is the SHA-256 of that, in hex.
 	Kept, KeptDigest string

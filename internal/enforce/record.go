@@ -124,6 +124,9 @@ func (p *permit) outcome(o gate.Outcome, masked map[string]int64) {
 	if len(o.Carried) > 0 {
 		d = d.with("carried", carried(o.Carried))
 	}
+	if o.Used != "" {
+		d = d.with("used", cut(o.Used, 100))
+	}
 	if o.Kept != "" {
 		d = d.with("kept", o.Kept).with("kept_sha256", o.KeptDigest)
 	}

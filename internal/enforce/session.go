@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,6 +157,17 @@ func (s *session) Flow(ctx context.Context, a *action.Action) (gate.Permit, erro
 		return nil, err
 	}
 	return p, nil
+}
+
+// Foresee tells what a decision of a would mask as things stand. Nothing is decided or recorded.
+func (s *session) Foresee(ctx context.Context, a *action.Action) (map[string]string, error) {
+	own := *a
+	own.Kinds, own.Data.Classes = slices.Clone(a.Kinds), slices.Clone(a.Data.Classes)
+	j, err := s.e.judge(ctx, &own, s.asker, Where{Gate: s.gate, Session: s.id, System: s.system})
+	if err != nil {
+		return nil, fmt.Errorf("looking ahead: %w", err)
+	}
+	return maps.Clone(j.decision.Masks), nil
 }
 
 // judgement begins one: in memory that the session uses again.
