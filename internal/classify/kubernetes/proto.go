@@ -22,7 +22,9 @@ import (
 var schemaText string
 
 // A schema knows messages by name: "core.v1.Pod".
-type schema struct{ messages map[string]map[protowire.Number]protoField }
+type schema struct {
+	messages map[string]map[protowire.Number]protoField
+}
 
 type protoField struct {
 	name, of string
