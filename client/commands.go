@@ -134,6 +134,14 @@ type EnvironmentGate struct {
 	Env      string `json:"env"`
 	Database string `json:"database"`
 	TLS      bool   `json:"tls"`
+
+	Providers []EnvironmentProvider `json:"providers"` // of a gate of language models
+}
+
+// An EnvironmentProvider is a provider of models behind a gate, at /NAME.
+type EnvironmentProvider struct {
+	Name string `json:"name"`
+	API  string `json:"api"` // whose API it speaks: openai or anthropic
 }
 
 // An Egress is a proxy that HTTP goes out through.

@@ -18,6 +18,14 @@ type EnvironmentGate struct {
 	Env      string `json:"env"`
 	Database string `json:"database,omitempty"`
 	TLS      bool   `json:"tls,omitempty"`
+
+	Providers []EnvironmentProvider `json:"providers,omitempty" doc:"Of a gate of language models: each is at /NAME"`
+}
+
+// An EnvironmentProvider is a provider of models behind a gate.
+type EnvironmentProvider struct {
+	Name string `json:"name"`
+	API  string `json:"api" enum:"openai,anthropic" doc:"Whose API it speaks"`
 }
 
 // An Egress is a proxy that HTTP goes out through.

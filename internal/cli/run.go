@@ -37,8 +37,9 @@ func (a *app) runCmd() *cobra.Command {
 		Long: `Start a program with an environment that leads it through the server's gates:
 ASSENT_URL, ASSENT_TOKEN and a fresh ASSENT_SESSION; with --db the variables of a
 PostgreSQL client for that gate; with --shim a directory at the head of PATH in
-which those names run assent exec; and where the server has a gate of outgoing
-HTTP, the variables of proxies and certificates.
+which those names run assent exec; where the server has a gate of language
+models, OPENAI_BASE_URL, ANTHROPIC_BASE_URL and what stands for a key there; and
+where it has a gate of outgoing HTTP, the variables of proxies and certificates.
 
 Without a program it prints the environment, to be read by a shell.
 
@@ -79,6 +80,7 @@ func (a *app) runProgram(ctx context.Context, r *running, argv []string) error {
 		}
 		set = append(set, db...)
 	}
+	set = append(set, modelVariables(found, token)...)
 	if len(argv) == 0 {
 		if len(r.shims) > 0 || found.Egress != nil {
 			return failf(exitUsage, "shims and certificates last as long as a program does: name one after --")
@@ -126,6 +128,32 @@ func with(env, set []string) []string {
 		return names[k]
 	})
 	return append(out, set...)
+}
+
+// modelVariables lead the clients of language models to the first gate that has a
+// provider of their API. A key of the provider's own that stands in the environment is put out of the way.
+func modelVariables(found *client.Environment, token string) []string {
+	var out []string
+	told := map[string]bool{}
+	for _, g := range found.Gates {
+		for _, p := range g.Providers {
+			if g.Type != "llm" || told[p.API] {
+				continue
+			}
+			told[p.API] = true
+			base := "http://" + g.Address + "/" + p.Name
+			if g.TLS {
+				base = "https://" + g.Address + "/" + p.Name
+			}
+			switch p.API {
+			case "openai":
+				out = append(out, "OPENAI_BASE_URL="+base+"/v1", "OPENAI_API_KEY="+token)
+			case "anthropic":
+				out = append(out, "ANTHROPIC_BASE_URL="+base, "ANTHROPIC_AUTH_TOKEN="+token, "ANTHROPIC_API_KEY=")
+			}
+		}
+	}
+	return out
 }
 
 // databaseVariables lead a PostgreSQL client to a gate (https://www.postgresql.org/docs/current/libpq-envars.html).

@@ -97,7 +97,7 @@ type ActorConfig struct {
 // A GateConfig is one enforcement point.
 type GateConfig struct {
 	Name     string            `yaml:"name" doc:"Name of the gate and of the resource behind it."`
-	Type     string            `yaml:"type" doc:"Protocol: postgres, mcp (docs/mcp.md), ssh (docs/ssh.md) or command (docs/commands.md)."`
+	Type     string            `yaml:"type" doc:"Protocol: postgres, mcp (docs/mcp.md), ssh (docs/ssh.md), llm (docs/llm.md) or command (docs/commands.md)."`
 	Listen   string            `yaml:"listen" doc:"Address that agents connect to. Not of a command gate: it is reached where the API is."`
 	Env      string            `yaml:"env" doc:"Environment of the resource, for policy: prod, staging, …"`
 	Labels   map[string]string `yaml:"labels" doc:"Labels of the resource, for policy."`
@@ -105,6 +105,7 @@ type GateConfig struct {
 	Upstream UpstreamConfig    `yaml:"upstream" doc:"The system behind the gate."`
 	Servers  []MCPServerConfig `yaml:"servers" doc:"Of type mcp, in place of upstream: the servers behind the gate, each at /mcp/NAME."`
 	MCP      MCPConfig         `yaml:"mcp" doc:"Of type mcp: how clients find the gate and sign in to it."`
+	LLM      *LLMConfig        `yaml:"llm" doc:"Of type llm, in place of upstream: providers of language models, and what may be used of them."`
 	Hosts    []SSHHostConfig   `yaml:"hosts" doc:"Of type ssh, in place of upstream: the hosts behind the gate."`
 	SSH      *SSHConfig        `yaml:"ssh" doc:"Of type ssh: who comes in how, and what they may ask for."`
 	Actors   []string          `yaml:"actors" doc:"Of a command gate: ids of the actors whose commands it takes. None: of all that no other takes. Without any command gate there is one named commands, env workstation."`

@@ -94,6 +94,11 @@ func (k *checker) shape(path string, n ast.Node, t reflect.Type) {
 		if i, ok := n.(*ast.IntegerNode); !ok || !fits(i) {
 			k.at(n.GetToken(), path, "wants a whole number", "")
 		}
+	case t.Kind() == reflect.Float64:
+		_, whole := n.(*ast.IntegerNode)
+		if _, ok := n.(*ast.FloatNode); !ok && !whole {
+			k.at(n.GetToken(), path, "wants a number", "for example 2.5")
+		}
 	default:
 		if _, ok := n.(ast.ScalarNode); !ok {
 			k.at(n.GetToken(), path, "wants text", "if it is meant literally, put it in quotes")

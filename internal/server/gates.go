@@ -30,6 +30,7 @@ type gateType struct {
 // It is a function since the rows lead back to it.
 func gateTypes() map[string]gateType {
 	return map[string]gateType{
+		"llm":      {(*checker).llmGate, llmGate, reachLLM},
 		"mcp":      {(*checker).mcpGate, mcpGate, reachMCP},
 		"postgres": {(*checker).postgresGate, postgresGate, reachHost},
 		"command":  {(*checker).commandGate, commandGate, reachNothing},

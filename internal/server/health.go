@@ -158,12 +158,17 @@ func Verifier(c *Config) (string, error) {
 
 // behind names what is behind a gate.
 func behind(g *GateConfig) string {
-	if g.Type != "mcp" && g.Type != "ssh" {
+	if g.Type != "mcp" && g.Type != "ssh" && g.Type != "llm" {
 		return g.Upstream.Host + ":" + strconv.Itoa(g.Upstream.Port)
 	}
 	var names []string
 	for _, h := range g.Hosts {
 		names = append(names, h.Name)
+	}
+	if g.LLM != nil {
+		for _, p := range g.LLM.Providers {
+			names = append(names, p.Name)
+		}
 	}
 	for _, m := range g.Servers {
 		names = append(names, m.Name)

@@ -62,7 +62,7 @@ func typeName(t reflect.Type) string {
 		return "map"
 	case t.Kind() == reflect.Struct:
 		return "section"
-	case t.Kind() == reflect.Int, t.Kind() == reflect.Int64:
+	case t.Kind() == reflect.Int, t.Kind() == reflect.Int64, t.Kind() == reflect.Float64:
 		return "number"
 	}
 	return t.Kind().String()
