@@ -144,7 +144,11 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (
 		return nil, err
 	}
 	if s.a.Decide != nil {
-		if err := s.a.Decide(ctx, a, h.Held); err != nil {
+		held := h.Held
+		if held == nil { // any hook may be
+			held = func(gate.Held) {}
+		}
+		if err := s.a.Decide(ctx, a, held); err != nil {
 			return nil, err
 		}
 	}

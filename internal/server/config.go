@@ -97,7 +97,7 @@ type ActorConfig struct {
 // A GateConfig is one enforcement point.
 type GateConfig struct {
 	Name     string            `yaml:"name" doc:"Name of the gate and of the resource behind it."`
-	Type     string            `yaml:"type" doc:"Protocol: postgres, mcp (docs/mcp.md), ssh (docs/ssh.md), llm (docs/llm.md) or command (docs/commands.md)."`
+	Type     string            `yaml:"type" doc:"Protocol: postgres, http (docs/http.md), mcp (docs/mcp.md), ssh (docs/ssh.md), llm (docs/llm.md) or command (docs/commands.md)."`
 	Listen   string            `yaml:"listen" doc:"Address that agents connect to. Not of a command gate: it is reached where the API is."`
 	Env      string            `yaml:"env" doc:"Environment of the resource, for policy: prod, staging, …"`
 	Labels   map[string]string `yaml:"labels" doc:"Labels of the resource, for policy."`
@@ -106,6 +106,8 @@ type GateConfig struct {
 	Servers  []MCPServerConfig `yaml:"servers" doc:"Of type mcp, in place of upstream: the servers behind the gate, each at /mcp/NAME."`
 	MCP      MCPConfig         `yaml:"mcp" doc:"Of type mcp: how clients find the gate and sign in to it."`
 	LLM      *LLMConfig        `yaml:"llm" doc:"Of type llm, in place of upstream: providers of language models, and what may be used of them."`
+	Routes   []WebRouteConfig  `yaml:"routes" doc:"Of type http, in place of upstream: the applications behind the gate."`
+	HTTP     HTTPConfig        `yaml:"http" doc:"Of type http: certificates, and how people sign in."`
 	Hosts    []SSHHostConfig   `yaml:"hosts" doc:"Of type ssh, in place of upstream: the hosts behind the gate."`
 	SSH      *SSHConfig        `yaml:"ssh" doc:"Of type ssh: who comes in how, and what they may ask for."`
 	Actors   []string          `yaml:"actors" doc:"Of a command gate: ids of the actors whose commands it takes. None: of all that no other takes. Without any command gate there is one named commands, env workstation."`
@@ -273,6 +275,9 @@ func (c *Config) fillDefaults() {
 			u.Port = 5432
 		}
 	}
+	for i := range c.Gates {
+		c.Gates[i].fillHTTP()
+	}
 	c.fillIssuers()
 	l := &c.Limits
 	if l.PendingPerActor == 0 {
@@ -379,6 +384,7 @@ func (k *checker) check(c *Config) {
 		k.gate(fmt.Sprintf("$.gates[%d]", i), &c.Gates[i], names)
 	}
 	k.sshActors(c)
+	k.signsIn(c)
 	k.commandGates(c)
 	if !map[string]bool{"debug": true, "info": true, "warn": true, "error": true}[c.Log.Level] {
 		k.fail("$.log.level", fmt.Sprintf("level %q", c.Log.Level), "write debug, info, warn or error")
@@ -466,7 +472,11 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 	}
 	names[g.Name] = true
 	if g.Type != "ssh" && g.Type != "command" { // one encrypts by itself, one listens nowhere
-		k.address(at+".listen", g.Listen, at+".tls", g.TLS)
+		pair := g.TLS
+		if pair == nil && g.secure() {
+			pair = &KeyPair{Cert: "by host", Key: "by host"}
+		}
+		k.address(at+".listen", g.Listen, at+".tls", pair)
 	}
 	if g.Env == "" {
 		k.fail(at+".env", "is missing", "say which environment it is (prod, staging, …): policy decides by it")

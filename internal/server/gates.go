@@ -31,6 +31,7 @@ type gateType struct {
 func gateTypes() map[string]gateType {
 	return map[string]gateType{
 		"llm":      {(*checker).llmGate, llmGate, reachLLM},
+		"http":     {(*checker).httpGate, httpGate, reachHTTP},
 		"mcp":      {(*checker).mcpGate, mcpGate, reachMCP},
 		"postgres": {(*checker).postgresGate, postgresGate, reachHost},
 		"command":  {(*checker).commandGate, commandGate, reachNothing},

@@ -158,10 +158,13 @@ func Verifier(c *Config) (string, error) {
 
 // behind names what is behind a gate.
 func behind(g *GateConfig) string {
-	if g.Type != "mcp" && g.Type != "ssh" && g.Type != "llm" {
+	if g.Type != "mcp" && g.Type != "ssh" && g.Type != "http" && g.Type != "llm" {
 		return g.Upstream.Host + ":" + strconv.Itoa(g.Upstream.Port)
 	}
 	var names []string
+	for _, r := range g.Routes {
+		names = append(names, r.Name)
+	}
 	for _, h := range g.Hosts {
 		names = append(names, h.Name)
 	}

@@ -38,6 +38,7 @@ import (
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/gates/command"
 	"github.com/assenthq/assent/internal/gates/hook"
+	proxy "github.com/assenthq/assent/internal/gates/http"
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
@@ -113,6 +114,8 @@ type Server struct {
 	clients    *workload.Certificates // nil: no client certificate counts
 
 	pauseKey []byte // seals what clients of gates bring back for what waits
+
+	webs map[string]*proxy.Gate // HTTP gates by name, to ask about their upstreams
 
 	head  chan audit.Head // newest durable head, to be signed
 	gates []*runningGate
