@@ -2,40 +2,263 @@
 // body says it is and what its first bytes show.
 //
 // It promises that a value that its permit masks doesn't leave in a body that it looked into,
-// however the body is cut, coded or compressed, and that a body it can't look into is withheld. It uses bounded
-// memory. What it does not look into is listed in docs/http-bodies.md.
+// however the body is cut, coded or compressed, and that a body it can't look into is withheld. It
+// uses bounded memory. What it does not look into is listed in docs/http-bodies.md.
 package veil
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"strconv"
+	"strings"
+	"unsafe"
 
 	"github.com/assenthq/assent/gate"
 )
 
 // Options say how a reply is masked. The zero value: by what it is.
 type Options struct {
-	// Fill keeps lengths: each byte of a masked value becomes a '*'.
+	// Fill keeps lengths: each byte of a masked value becomes a '*'. A part of a body may then be
+	// asked for, and the caller sees to it that no value is cut apart by it.
 	Fill bool
 	// Opaque lets pass what can't be looked into.
 	Opaque bool
 }
 
-// Request takes off out what would make its reply one that can't be masked: other codings, and, without
+// Request takes off out what would make its reply one that can't be masked: codings, and, without
 // Fill, ranges, between which a value could be cut apart.
 func Request(out *http.Request, p gate.Permit, o Options) {
 	if p.Bare() {
 		return
 	}
-	out.Header.Set("Accept-Encoding", "identity")
+	out.Header["Accept-Encoding"] = []string{"identity"}
+	for _, name := range []string{"Grpc-Accept-Encoding", "Connect-Accept-Encoding"} {
+		if out.Header[name] != nil {
+			out.Header[name] = []string{"identity"}
+		}
+	}
 	if !o.Fill {
-		out.Header.Del("Range")
-		out.Header.Del("If-Range")
+		delete(out.Header, "Range")
+		delete(out.Header, "If-Range")
 	}
 }
 
-// Reply makes resp one that masks what p masks, and counts its body as it is read. An error
-// means that nothing of resp may pass; a *gate.Denied says why. What ends in the middle of a body is
-// an error of its Read.
+// Reply makes resp one that masks what p masks, and counts its body as it is read. A short
+// body is masked at once. An error means that nothing of resp may pass; a *gate.Denied says why. What
+// must end in the middle of a body is an error of its Read: the connection has to end then, or half
+// would be taken for all. p is used by whoever reads, until the body is closed.
 func Reply(resp *http.Response, p gate.Permit, o Options) error {
-	return &gate.Denied{Status: gate.StatusLimit, Reason: "it ran, and its answer is withheld: nothing can mask it yet"}
+	if p.Bare() {
+		if resp.Body != nil && resp.Body != http.NoBody {
+			resp.Body = &counted{ReadCloser: resp.Body, permit: p}
+		}
+		return nil
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		if o.Opaque {
+			return nil
+		}
+		return errTwo
+	}
+	b := &body{closer: resp.Body, permit: p, o: o, media: mediaOf(first(resp.Header, "Content-Type")), resp: resp}
+	maskHeader(resp.Header, p)
+	if empty(resp) {
+		if resp.StatusCode != http.StatusNotModified && !(o.Fill && resp.StatusCode < 300) && b.media.kind != unseen {
+			changes(resp, b, false)
+		}
+		return nil
+	}
+	if err := b.open(resp); err != nil {
+		return errors.Join(err, closed(resp))
+	}
+	switch {
+	case resp.ContentLength >= 0 && resp.ContentLength <= whole && len(codingsOf(resp.Header["Content-Encoding"])) == 0:
+		if err := b.atOnce(resp); err != nil {
+			return errors.Join(err, closed(resp))
+		}
+		return nil
+	case b.media.kind == unknown || b.media.kind == unseen || b.media.kind == sealed || b.middle: // what it is must be known before its headers pass
+		if err := b.prime(); err != nil {
+			return errors.Join(err, closed(resp))
+		}
+	}
+	switch b.to.(type) {
+	case straight:
+	case still:
+		changes(resp, b, resp.ContentLength >= 0)
+	default:
+		changes(resp, b, o.Fill)
+	}
+	resp.Body = b
+	return nil
+}
+
+// closed closes what nobody will read.
+func closed(resp *http.Response) error {
+	if err := resp.Body.Close(); err != nil {
+		return fmt.Errorf("closing a reply: %w", err)
+	}
+	return nil
+}
+
+func first(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// empty says that a reply has no body, whatever its headers say.
+func empty(resp *http.Response) bool {
+	return resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength == 0 || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified ||
+		resp.Request != nil && resp.Request.Method == http.MethodHead
+}
+
+// open finds out how the body is coded.
+func (b *body) open(resp *http.Response) error {
+	b.src = resp.Body
+	codings := codingsOf(resp.Header["Content-Encoding"])
+	if resp.StatusCode == http.StatusPartialContent {
+		if (!b.o.Fill || len(codings) > 0) && !b.o.Opaque {
+			return errRange
+		}
+		b.middle = !strings.HasPrefix(first(resp.Header, "Content-Range"), "bytes 0-") && b.media.kind != parts
+	}
+	b.coded = first(resp.Header, "Grpc-Encoding") + first(resp.Header, "Connect-Content-Encoding")
+	if len(codings) == 0 {
+		b.exact = b.o.Fill && resp.ContentLength >= 0
+		return nil
+	}
+	d, err := decoded(resp.Body, codings)
+	if err != nil {
+		if b.o.Opaque {
+			b.to = straight{&b.out}
+			return nil
+		}
+		return err
+	}
+	b.src, b.closer = d, &ends{d, resp.Body}
+	delete(resp.Header, "Content-Encoding")
+	delete(resp.Header, "Content-Length")
+	resp.ContentLength, resp.Uncompressed = -1, true
+	return nil
+}
+
+// ends closes a decoder, and what it reads.
+type ends struct {
+	d *decoder
+	io.Closer
+}
+
+func (e *ends) Close() error {
+	e.d.end()
+	return e.Closer.Close() //nolint:wrapcheck // of the reply itself
+}
+
+// prime reads until it is known what the body is.
+func (b *body) prime() error {
+	for b.to == nil && b.err == nil {
+		b.step()
+	}
+	if b.err != nil && !errors.Is(b.err, io.EOF) {
+		return b.err
+	}
+	return nil
+}
+
+// atOnce masks a short body before anything of it passes.
+func (b *body) atOnce(resp *http.Response) error {
+	in := make([]byte, resp.ContentLength)
+	if _, err := io.ReadFull(b.src, in); err != nil {
+		return fmt.Errorf("reading a reply: %w", err)
+	}
+	b.out = make(pieces, 0, len(in)+len(in)/8+64)
+	err := b.take(in)
+	if err == nil {
+		err = b.finish()
+	}
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(in, b.out) {
+		changes(resp, b, b.o.Fill)
+		resp.ContentLength = int64(len(b.out))
+		resp.Header["Content-Length"] = []string{strconv.Itoa(len(b.out))}
+	}
+	b.err = io.EOF
+	resp.Body = &ready{Reader: bytes.NewReader(b.out), from: resp.Body, resp: resp, permit: b.permit}
+	return nil
+}
+
+// ready is a body that is masked.
+type ready struct {
+	*bytes.Reader
+	from   io.ReadCloser
+	resp   *http.Response
+	permit gate.Permit
+	ended  bool
+}
+
+func (r *ready) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && !r.ended {
+		r.ended = true
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.from, 1)) // trailers stand behind the end
+		maskHeader(r.resp.Trailer, r.permit)
+	}
+	return n, err //nolint:wrapcheck // io.EOF
+}
+
+func (r *ready) Close() error { return r.from.Close() } //nolint:wrapcheck // of the reply itself
+
+// digests are headers that tell of bytes which the client does not get.
+var digests = []string{"Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "X-Goog-Hash", "X-Ms-Blob-Content-Md5", "X-Ms-Content-Crc64"}
+
+// changes takes off what is no longer true of a body that may change.
+func changes(resp *http.Response, b *body, exact bool) {
+	h := resp.Header
+	for _, name := range digests {
+		delete(h, name)
+	}
+	for name := range h {
+		if strings.HasPrefix(name, "X-Amz-Checksum-") {
+			delete(h, name)
+		}
+	}
+	for name := range resp.Trailer {
+		if strings.HasPrefix(name, "X-Amz-Checksum-") {
+			delete(resp.Trailer, name)
+		}
+	}
+	if !exact {
+		delete(h, "Accept-Ranges")
+		delete(h, "Content-Length")
+		resp.ContentLength = -1
+	}
+	if _, wide := b.media.charset(); wide {
+		h["Content-Type"] = []string{b.media.typ + "; charset=utf-8"}
+	}
+}
+
+// dates are headers that hold nothing else.
+func isDate(name string) bool { return name == "Date" || name == "Last-Modified" || name == "Expires" }
+
+// maskHeader masks the values of headers as text.
+func maskHeader(h http.Header, p gate.Permit) {
+	for name, values := range h {
+		if name == "Content-Length" || isDate(name) && len(values) == 1 && len(values[0]) == len(http.TimeFormat) {
+			continue
+		}
+		for i, v := range values {
+			if v == "" || p.Clear("", unsafe.Slice(unsafe.StringData(v), len(v))) {
+				continue
+			}
+			if out := p.Text([]byte(v)); string(out) != v {
+				values[i] = string(out)
+			}
+		}
+	}
 }
