@@ -80,7 +80,7 @@ func (m *Mapping) Classify(method, path, query string, header http.Header, body 
 		if also.Refused != "" {
 			return also
 		}
-		out = also.besides(out)
+		out = out.besides(also)
 		out.Why = "its body was not read, and " + may.place + " counts for some bodies"
 	}
 	if s.near != nil && (s.hit == nil || !slices.Equal(s.near.kinds, s.hit.kinds)) {
@@ -158,10 +158,11 @@ func (m *Mapping) Explain(method, path, query string, header http.Header, body [
 	}
 	add("destination", strings.TrimSpace(res.Data.Destination+" "+res.Data.DestinationTrust))
 	add("untrusted reply", res.Untrusted)
-	for name, is := range map[string]bool{"routine": res.Routine, "reversible": res.Reversible} {
-		if is {
-			lines = append(lines, name)
-		}
+	if res.Routine {
+		lines = append(lines, "routine")
+	}
+	if res.Reversible {
+		lines = append(lines, "reversible")
 	}
 	r := &request{method: method, path: path, query: query, header: header, body: body}
 	if m == nil || r.split() != "" {

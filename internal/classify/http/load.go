@@ -197,71 +197,6 @@ func (l *loader) match(w *row, v *yvalue) bool {
 	return true
 }
 
-// templateOf reads a path's template.
-func templateOf(path string) (t template, bad, remedy string) {
-	if strings.ContainsAny(path, "?#") {
-		return t, "a path with a query", "say what the query must have under when: {query: {…}}"
-	}
-	parts := strings.Split(path[1:], "/")
-	if parts[len(parts)-1] == "" {
-		parts = parts[:len(parts)-1]
-		t.slash = len(parts) > 0
-	}
-	if len(parts) > maxSegments {
-		return t, "a path of more than 64 segments", ""
-	}
-	seen := map[string]bool{}
-	for i, p := range parts {
-		if p == "" {
-			return t, "a path with an empty segment", "such requests are refused before they come here"
-		}
-		s := seg{kind: literal, text: p, folded: strings.ToLower(p)}
-		open := strings.IndexByte(p, '{')
-		switch {
-		case p == "**":
-			s = seg{kind: rest}
-		case p == "*":
-			s = seg{kind: single}
-		case open >= 0:
-			end := strings.IndexByte(p, '}')
-			if end < open || strings.ContainsAny(p[end+1:], "{}") || strings.ContainsAny(p[open+1:end], "{*") {
-				return t, "a segment with more than one variable, or half of one", "write {name}, once a segment; * stands for the whole of a segment"
-			}
-			name := p[open+1 : end]
-			s = seg{kind: partial, prefix: p[:open], suffix: p[end+1:]}
-			if s.prefix == "" && s.suffix == "" {
-				s.kind = single
-				if cut, is := strings.CutSuffix(name, "..."); is {
-					name, s.kind = cut, rest
-				}
-			}
-			if !isName(name) || seen[name] {
-				return t, "a variable without a name, or with one that stands twice", "name it in letters, digits and _: {id}, or {path...} for all that follows"
-			}
-			seen[name] = true
-			s.name = name
-		case strings.ContainsAny(p, "*}\\ "):
-			return t, "a segment with a character that has no place in it", "* stands for a whole segment, ** for all that follow"
-		case strings.Contains(p, "%"):
-			return t, "a segment that is encoded", "write it as it reads decoded"
-		}
-		if s.kind == rest && i != len(parts)-1 {
-			return t, "something behind ** or {name...}", "it stands for all that follows"
-		}
-		t.segs = append(t.segs, s)
-	}
-	return t, "", ""
-}
-
-func isName(s string) bool {
-	for i := range len(s) {
-		if !nameByte(s[i]) && s[i] != '-' {
-			return false
-		}
-	}
-	return s != ""
-}
-
 func (l *loader) text(v *yvalue) string {
 	if v.kind != yText || v.text == "" || len(v.text) > 500 || strings.ContainsAny(v.text, "\n\r") {
 		l.fail(v, "a word or a line is wanted", "quote it")
@@ -404,55 +339,6 @@ func (l *loader) pointer(at *yvalue, s string) []string {
 	return parts
 }
 
-// words reads a text with {name}, {query:name}, {header:name} and {body:/pointer}.
-func (l *loader) words(v *yvalue, t *template) words {
-	s := l.text(v)
-	var out words
-	for s != "" {
-		open := strings.IndexByte(s, '{')
-		if open < 0 {
-			return append(out, piece{text: s})
-		}
-		if open > 0 {
-			out = append(out, piece{text: s[:open]})
-		}
-		end := strings.IndexByte(s, '}')
-		if end < open {
-			l.fail(v, "a { without }", "write {name} for a variable of the path")
-			return nil
-		}
-		name := s[open+1 : end]
-		s = s[end+1:]
-		from, what, has := strings.Cut(name, ":")
-		p := piece{name: name}
-		switch {
-		case !has:
-			if p.seg = slices.IndexFunc(t.segs, func(s seg) bool { return s.name == name }); p.seg < 0 || name == "" {
-				l.fail(v, fmt.Sprintf("the path has no variable %s", plain(name)), "name one of match, or {query:name}, {header:name}, {body:/pointer}")
-				return nil
-			}
-		case from == "query":
-			p.from, p.name = fromQuery, what
-		case from == "header":
-			p.from, p.name = fromHeader, http.CanonicalHeaderKey(what)
-		case from == "body":
-			p.from = fromBody
-			if p.pointer = l.pointer(v, what); p.pointer == nil {
-				return nil
-			}
-		default:
-			l.fail(v, fmt.Sprintf("%s is nothing of a request", plain(from)), "{name}, {query:name}, {header:name} or {body:/pointer}")
-			return nil
-		}
-		if p.name == "" {
-			l.fail(v, "a name is missing", "write {query:name}")
-			return nil
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
 func (l *loader) graphql(v *yvalue) *graphql {
 	g := &graphql{}
 	switch {
@@ -508,15 +394,6 @@ func (l *loader) twice(m *Mapping) {
 			seen[key] = w
 		}
 	}
-}
-
-func (t *template) shape() string {
-	var b strings.Builder
-	for _, s := range t.segs {
-		fmt.Fprintf(&b, "/%d%q%q%q", s.kind, s.folded, s.prefix, s.suffix)
-	}
-	fmt.Fprint(&b, t.slash)
-	return b.String()
 }
 
 func conditions(conds []cond) string {
