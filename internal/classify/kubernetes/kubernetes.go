@@ -184,9 +184,9 @@ func (r *Reading) upgrade(q *Request) error {
 	return nil
 }
 
-// serves says that a dry run of i is one: Kubernetes' own resources, not what another
+// DryRuns says that a dry run of i is one: Kubernetes' own resources, not what another
 // server behind the API server may do.
-func (j *Judge) serves(i *Info) bool {
+func (j *Judge) DryRuns(i *Info) bool {
 	return j.known[i.Group+"/"+i.Resource] != "" && i.Group != "metrics.k8s.io" && (i.Subresource == "" || i.Subresource == "status" || i.Subresource == "scale")
 }
 
@@ -194,7 +194,7 @@ func (j *Judge) serves(i *Info) bool {
 // shows what lies there. Of a deletion it may stand in the body or in the query,
 // of which one is ignored, so there it counts for nothing.
 func (r *Reading) dryRun(j *Judge, q *Request) {
-	if v := q.Query["dryRun"]; len(v) != 1 || v[0] != "All" || !j.serves(&r.Info) || !slices.Contains([]string{"create", "update", "patch"}, r.Verb) {
+	if v := q.Query["dryRun"]; len(v) != 1 || v[0] != "All" || !j.DryRuns(&r.Info) || !slices.Contains([]string{"create", "update", "patch"}, r.Verb) {
 		return
 	}
 	looks := kinds(action.DataRead)
