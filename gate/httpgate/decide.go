@@ -48,7 +48,7 @@ func (g *Gate) decide(ctx context.Context, x *Exchange, call *Call) (gate.Permit
 		}
 	}
 	return each(call.Actions, func(a *action.Action) (gate.Permit, error) {
-		describe(a, x.Body, head)
+		describe(a, x.Body, head, call.Orders)
 		p, err := x.Session.Enforce(ctx, a, gate.Hooks{Preview: call.Preview})
 		var d *gate.Denied
 		if err != nil && !errors.As(err, &d) && ctx.Err() == nil {
@@ -68,7 +68,7 @@ func (g *Gate) flow(ctx context.Context, x *Exchange, call *Call, head []byte) (
 	}
 	p, err := each(call.Actions, func(a *action.Action) (gate.Permit, error) {
 		own := *a // as it stands; what Keep finds out is told of a itself
-		describe(&own, x.Body, head)
+		describe(&own, x.Body, head, call.Orders)
 		p, err := s.Flow(ctx, &own)
 		if p == nil && err == nil {
 			return nil, errSeen
@@ -104,7 +104,7 @@ func each(actions []*action.Action, permit func(*action.Action) (gate.Permit, er
 }
 
 // describe tells a what is known of the body it comes with.
-func describe(a *action.Action, body *bodies.Body, head []byte) {
+func describe(a *action.Action, body *bodies.Body, head []byte, orders bool) {
 	a.Payload = slices.Clone(head)
 	kept := body.Kept()
 	switch n := body.Length(); {
@@ -136,7 +136,11 @@ func describe(a *action.Action, body *bodies.Body, head []byte) {
 		slices.Sort(classes)
 		a.Data.Classes = slices.Compact(classes)
 	}
-	if !reads { // what it carries is all there is
+	switch {
+	case reads:
+	case orders:
+		a.Data.ClassesKnown = a.Data.ClassesKnown && !a.Data.Unscanned
+	default: // what it carries is all there is
 		a.Data.ClassesKnown = !a.Data.Unscanned
 		if !a.Data.Bytes.Known {
 			a.Data.Bytes = action.KnownCount(body.Length())

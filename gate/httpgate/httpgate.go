@@ -72,6 +72,9 @@ type Call struct {
 	// Live says that the body has no end that could be waited for: it is passed on as it comes, and
 	// an approval doesn't bind it.
 	Live bool
+	// Orders says that the body says what is to be done, and is not what is carried: of that,
+	// Describe has said all that is known.
+	Orders bool
 	// Loose are names of headers that need not be the same when an approved request is made again.
 	Loose []string
 
