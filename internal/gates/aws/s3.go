@@ -361,12 +361,11 @@ func (s *S3) abort(ctx context.Context, name s3Name, id string, to Endpoint) {
 	ctx, stop := context.WithTimeout(ctx, abortTimeout)
 	defer stop()
 	c := &s3Call{s: s, to: to, name: name}
-	u := *c.upstream().URL
-	u.Path, u.RawPath = "", ""
-	out, err := http.NewRequestWithContext(ctx, http.MethodDelete, u.String()+c.upstream().Path+"?uploadId="+sigv4.Escape(id, false), nil)
-	if err != nil {
-		return
-	}
+	up := c.upstream()
+	u := *up.URL
+	u.RawPath, u.RawQuery = strings.TrimSuffix(u.EscapedPath(), "/")+up.Path, "uploadId="+sigv4.Escape(id, false)
+	u.Path, _ = sigv4.Unescape(u.RawPath) // it was escaped here
+	out := (&http.Request{Method: http.MethodDelete, URL: &u, Header: http.Header{}, Body: http.NoBody}).WithContext(ctx)
 	key, err := to.Key(ctx)
 	if err != nil {
 		return

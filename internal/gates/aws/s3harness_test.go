@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -154,7 +155,7 @@ type s3Protocol struct {
 
 func (p *s3Protocol) Caller(r *http.Request) (httpgate.Caller, error) {
 	s, err := sigv4.Read(r)
-	if err == sigv4.ErrNone {
+	if errors.Is(err, sigv4.ErrNone) {
 		return httpgate.Caller{}, httpgate.ErrNoCredential
 	}
 	if err == nil && (s.KeyID != agentKey.ID || s.Token != agentKey.Token || s.Scope.Service != "s3") {
@@ -215,7 +216,9 @@ func newS3Gate(t testing.TB, o setup) *s3Gate {
 		t.Fatal(err)
 	}
 	s, err := NewS3(S3Options{Classify: c, Hosts: []string{"s3.gate.example"}, Engine: engine, Opaque: o.opaque, Buckets: []Bucket{
-		{Name: "house*", Trust: Internal}, {Name: "house-closed", Trust: External}, {Name: "partner", Trust: External},
+		{Name: "house*", Trust: Internal},
+		{Name: "house-closed", Trust: External},
+		{Name: "partner", Trust: External},
 		{Name: "arn:aws:s3:eu-west-1:123456789012:accesspoint/ours", Trust: Internal},
 	}})
 	if err != nil {

@@ -52,8 +52,8 @@ func TestS3Large(t *testing.T) {
 	for name, flows := range map[string]bool{"streamed": true, "kept": false} {
 		for _, form := range []string{sigv4.Unsigned, sigv4.SignedChunks} {
 			t.Run(name+" "+form, func(t *testing.T) {
-				g := newS3Gate(t, setup{each: size, authority: &gatetest.Authority{Flows: func(*action.Action) bool { return flows }},
-					upstream: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("ETag", `"x"`) })})
+				authority := &gatetest.Authority{Flows: func(*action.Action) bool { return flows }}
+				g := newS3Gate(t, setup{each: size, authority: authority, upstream: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
 				g.up.stream = true
 				runtime.GC()
 				stop, most := make(chan struct{}), make(chan uint64)
@@ -118,8 +118,8 @@ func TestS3BrokenOff(t *testing.T) {
 	const size = 1 << 20
 	for _, flows := range []bool{true, false} {
 		stored := 0
-		g := newS3Gate(t, setup{authority: &gatetest.Authority{Flows: func(*action.Action) bool { return flows }},
-			upstream: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stored++ })})
+		authority := &gatetest.Authority{Flows: func(*action.Action) bool { return flows }}
+		g := newS3Gate(t, setup{authority: authority, upstream: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stored++ })})
 		g.up.quiet = true
 		r, err := http.NewRequest(http.MethodPut, g.URL+"/house/big", http.NoBody)
 		if err != nil {
