@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/action"
@@ -28,9 +29,6 @@ func (g *Gate) decide(ctx context.Context, x *Exchange, call *Call) (gate.Permit
 	head := g.head(x.Request, call)
 	for _, a := range call.Actions {
 		x.Session.Describe(a)
-		if a.Wait == 0 {
-			a.Wait = g.o.Wait
-		}
 	}
 	if n := x.Body.Length(); n >= 0 && n <= Small && !call.Live {
 		if err := x.Body.Keep(ctx); err != nil {
@@ -47,16 +45,60 @@ func (g *Gate) decide(ctx context.Context, x *Exchange, call *Call) (gate.Permit
 			}
 		}
 	}
-	return each(call.Actions, func(a *action.Action) (gate.Permit, error) {
+	for _, a := range call.Actions {
 		describe(a, x.Body, head, call.Orders)
-		p, err := x.Session.Enforce(ctx, a, gate.Hooks{Preview: call.Preview})
-		var d *gate.Denied
-		if err != nil && !errors.As(err, &d) && ctx.Err() == nil {
-			g.o.Log.Error("nobody decided", "gate", g.o.Name, "err", err)
-			return nil, errUndecided
+	}
+	return g.enforce(ctx, x, call)
+}
+
+// enforce decides what is known by now. Of several actions those that flow are permitted first: only
+// what people must be asked about is left to wait.
+func (g *Gate) enforce(ctx context.Context, x *Exchange, call *Call) (gate.Permit, error) {
+	until := time.Now().Add(g.o.Wait)
+	flowing, several := x.Session.(gate.Flowing)
+	several = several && len(call.Actions) > 1
+	var given joint
+	rest := call.Actions
+	if several {
+		rest = nil
+		for _, a := range call.Actions {
+			p, err := flowing.Flow(ctx, a)
+			switch {
+			case err != nil:
+				given.Done(gate.Outcome{State: gate.NotRun})
+				return nil, g.undecided(ctx, err)
+			case p != nil:
+				given = append(given, p)
+			default:
+				rest = append(rest, a)
+			}
 		}
-		return p, err
-	})
+	}
+	for _, a := range rest {
+		if a.Wait == 0 {
+			a.Wait = max(time.Until(until), time.Second)
+		}
+		p, err := x.Session.Enforce(ctx, a, gate.Hooks{Preview: call.Preview})
+		if err != nil {
+			given.Done(gate.Outcome{State: gate.NotRun})
+			return nil, g.undecided(ctx, err)
+		}
+		given = append(given, p)
+	}
+	if len(given) == 1 {
+		return given[0], nil
+	}
+	return given, nil
+}
+
+// undecided is an error as the client may hear it.
+func (g *Gate) undecided(ctx context.Context, err error) error {
+	var d *gate.Denied
+	if errors.As(err, &d) || ctx.Err() != nil {
+		return err
+	}
+	g.o.Log.Error("nobody decided", "gate", g.o.Name, "err", err)
+	return errUndecided
 }
 
 // flow permits a call whose body nobody has seen whole, if policy lets it pass unseen. nil, without an
@@ -66,41 +108,24 @@ func (g *Gate) flow(ctx context.Context, x *Exchange, call *Call, head []byte) (
 	if !is || call.Live {
 		return nil, nil
 	}
-	p, err := each(call.Actions, func(a *action.Action) (gate.Permit, error) {
+	var given joint
+	for _, a := range call.Actions {
 		own := *a // as it stands; what Keep finds out is told of a itself
 		describe(&own, x.Body, head, call.Orders)
 		p, err := s.Flow(ctx, &own)
-		if p == nil && err == nil {
-			return nil, errSeen
-		}
-		return p, err
-	})
-	if errors.Is(err, errSeen) {
-		return nil, nil
-	}
-	return p, err
-}
-
-// errSeen says that a body must be seen before it may pass.
-var errSeen = errors.New("the body must be seen first")
-
-// each permits one action after the other, and none of them if one is refused.
-func each(actions []*action.Action, permit func(*action.Action) (gate.Permit, error)) (gate.Permit, error) {
-	var all joint
-	for _, a := range actions {
-		p, err := permit(a)
-		if err != nil {
-			for _, given := range all {
-				given.Done(gate.Outcome{State: gate.NotRun})
+		if p == nil || err != nil {
+			given.Done(gate.Outcome{State: gate.NotRun})
+			if err != nil {
+				err = g.undecided(ctx, err)
 			}
 			return nil, err
 		}
-		all = append(all, p)
+		given = append(given, p)
 	}
-	if len(all) == 1 {
-		return all[0], nil
+	if len(given) == 1 {
+		return given[0], nil
 	}
-	return all, nil
+	return given, nil
 }
 
 // describe tells a what is known of the body it comes with.

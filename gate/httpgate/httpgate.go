@@ -64,7 +64,9 @@ type Exchange struct {
 
 // A Call is what a request does, where it goes and how its answer comes back.
 type Call struct {
-	// Actions must all be permitted, in their order. Payload is filled in here.
+	// Actions must all be permitted. Payload is filled in here. Where one action says it all, with several
+	// kinds, it is one: people who approve one of two that wait have not approved the other, and its approval
+	// is used up if the other isn't there in time.
 	Actions []*action.Action
 	// Harmless says instead of actions why nobody needs to decide.
 	Harmless string
