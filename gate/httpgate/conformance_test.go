@@ -65,7 +65,8 @@ func newGate(t *testing.T, upstream string, a *gatetest.Authority, call func(*ht
 	g, err := httpgate.New(httpgate.Config{
 		Name: "web", Authority: a, Protocol: plain{&url.URL{Scheme: "http", Host: upstream}, call}, Bodies: store, Log: slog.New(slog.DiscardHandler),
 		Refused: func(ctx context.Context, from gate.Peer, what string) {
-			s, err := a.Login(ctx, gate.Verifier{Proved: true, Credential: gatetest.User}, from)
+			v, _ := a.Bearer(ctx, gatetest.Token)
+			s, err := a.Login(ctx, v, from)
 			if err == nil {
 				s.Refused(ctx, what)
 				s.Close()
@@ -102,7 +103,7 @@ func TestConformance(t *testing.T) {
 			}).Serve
 		},
 		Dial: func(t *testing.T, addr string) gatetest.Client {
-			return &client{addr: addr, Transport: &http.Transport{}}
+			return dial(addr)
 		},
 		IsWrite: func(a *action.Action) bool { return a.Verb == "put" },
 		Sent: func(a *action.Action, wire []byte) bool {
@@ -114,7 +115,9 @@ func TestConformance(t *testing.T) {
 
 type client struct {
 	*http.Transport
-	addr string
+	addr  string
+	mu    sync.Mutex
+	conns []net.Conn // owned by mu
 }
 
 func (c *client) do(method, body string) (string, error) {
@@ -137,7 +140,28 @@ func (c *client) do(method, body string) (string, error) {
 
 func (c *client) Write(value string) error { _, err := c.do(http.MethodPut, value); return err }
 func (c *client) Read() (string, error)    { return c.do(http.MethodGet, "") }
-func (c *client) Close()                   { c.CloseIdleConnections() }
+
+// Close leaves, whatever is under way.
+func (c *client) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+	c.CloseIdleConnections()
+}
+
+func dial(addr string) *client {
+	c := &client{addr: addr}
+	c.Transport = &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.conns = append(c.conns, conn)
+		return conn, err
+	}}
+	return c
+}
 
 func (c *client) Junk() error {
 	conn, err := net.Dial("tcp", c.addr)

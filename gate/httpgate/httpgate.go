@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -135,6 +136,7 @@ type Config struct {
 type Gate struct {
 	o        Config
 	sessions *gate.Sessions
+	busy     sync.WaitGroup // requests under way
 }
 
 // New returns a gate.
@@ -163,6 +165,7 @@ func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
 		g.o.Refused(ctx, gate.Peer{Gate: g.o.Name, Address: from.String()}, clip(why.Error(), 300))
 	}}, g.o.Log)
 	g.Close()
+	g.busy.Wait()
 	if err != nil {
 		return fmt.Errorf("serving: %w", err)
 	}

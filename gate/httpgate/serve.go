@@ -15,6 +15,8 @@ import (
 
 // ServeHTTP takes one request.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.busy.Add(1)
+	defer g.busy.Done()
 	if g.o.Own(w, r) {
 		return
 	}
