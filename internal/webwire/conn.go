@@ -154,6 +154,7 @@ func (l *listener) handshake(c net.Conn) {
 // checked wraps c. below is closed in its place.
 func (l *listener) checked(c, below net.Conn, h2c bool) *Conn {
 	w := &Conn{Conn: c, below: below, stall: l.o.Stall, refused: l.o.Refused}
+	_, w.tls = c.(*tls.Conn)
 	w.m.state = stMethod
 	if h2c {
 		w.m.state = stPreface
@@ -194,6 +195,7 @@ type Conn struct {
 	ended   bool     // and a handler got it as the end of a body
 	held    []byte   // what came in one piece with a request that asks to leave HTTP/1: at most what one Read gave
 	aside   bool
+	tls     bool // Conn encrypts
 	own     bool // somebody set a deadline for writes
 	stall   time.Duration
 	refused func(net.Addr, error)
@@ -259,8 +261,12 @@ func (c *Conn) tell() error {
 
 // Write bounds how long the client may leave it waiting.
 func (c *Conn) Write(p []byte) (int, error) {
-	if !c.aside && !c.own {
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(c.stall + time.Duration(len(p)/leastRate)*time.Second))
+	if c.aside || c.own {
+		return c.Conn.Write(p)
+	}
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(c.stall + time.Duration(len(p)/leastRate)*time.Second))
+	if c.tls { // which may have to answer a key update while it reads, long after this
+		defer func() { _ = c.Conn.SetWriteDeadline(time.Time{}) }()
 	}
 	return c.Conn.Write(p)
 }

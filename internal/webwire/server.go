@@ -162,7 +162,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	if err == nil && p.left <= 0 {
 		err = os.ErrDeadlineExceeded
 	}
-	if err == io.EOF && p.h1 {
+	if errors.Is(err, io.EOF) && p.h1 {
 		_ = p.deadline(time.Time{}) // it is the connection's
 	}
 	return n, p.broken(err)
@@ -171,7 +171,7 @@ func (p *paced) Read(b []byte) (int, error) {
 // broken ends an HTTP/1 connection whose body did not end well after the reply, and finds the Refusal that net/http
 // has told in other words.
 func (p *paced) broken(err error) error {
-	if err == nil || err == io.EOF || !p.h1 {
+	if err == nil || errors.Is(err, io.EOF) || !p.h1 {
 		return err
 	}
 	p.w.Header().Set("Connection", "close")

@@ -226,6 +226,70 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+// A body over HTTP/2 that does not come ends too, and time in which nobody reads it does not count.
+func TestSlowStreams(t *testing.T) {
+	bodies := make(chan error, 2)
+	addr, _ := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/held" {
+			time.Sleep(300 * time.Millisecond) // longer than Stall
+		}
+		_, err := io.Copy(io.Discard, r.Body)
+		bodies <- err
+	}), webwire.Options{H2C: true}, webwire.Limits{Stall: 200 * time.Millisecond})
+	cl := client(t, addr, func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
+	for path, want := range map[string]error{"/held": nil, "/slow": os.ErrDeadlineExceeded} {
+		r, w := io.Pipe()
+		go func() {
+			_, _ = io.WriteString(w, "some")
+			if want == nil {
+				_ = w.Close()
+			}
+		}()
+		go func() {
+			if resp, err := cl.Post("http://a"+path, "text/plain", r); err == nil {
+				_ = resp.Body.Close()
+			}
+			_ = w.Close()
+		}()
+		if err := <-bodies; !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", path, err, want)
+		}
+	}
+}
+
+// A client that takes nothing of its reply is let go.
+func TestSlowReaders(t *testing.T) {
+	for _, how := range []string{"plain", "TLS"} {
+		o := webwire.Options{Stall: 200 * time.Millisecond}
+		if how == "TLS" {
+			o.TLS = certificate(t, "a")
+		}
+		gone := make(chan error, 1)
+		addr, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/" {
+				return
+			}
+			rc := http.NewResponseController(w)
+			for some := make([]byte, 1000); ; {
+				if _, err := w.Write(some); err != nil {
+					gone <- err
+					return
+				}
+				if err := rc.Flush(); err != nil {
+					gone <- err
+					return
+				}
+			}
+		}), o, webwire.Limits{})
+		c := dial(t, addr, o.TLS)
+		defer c.Close()
+		_, _ = io.WriteString(c, "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+		if err := <-gone; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: %v", how, err)
+		}
+	}
+}
+
 // One connection more than Conns is closed at once, and a place that is free again is given.
 func TestConns(t *testing.T) {
 	for _, how := range []string{"plain", "TLS"} {

@@ -203,12 +203,7 @@ func (p *gql) skip() {
 		case "(", "[", "{":
 			open = append(open, p.tok[0])
 		case ")", "]", "}":
-			want := byte('(')
-			if p.tok == "]" {
-				want = '['
-			} else if p.tok == "}" {
-				want = '{'
-			}
+			want := "([{"[strings.Index(")]}", p.tok)]
 			if len(open) == 0 || open[len(open)-1] != want {
 				p.fail("brackets that don't go together")
 				return

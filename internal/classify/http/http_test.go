@@ -346,3 +346,23 @@ func BenchmarkClassify(b *testing.B) {
 		}
 	}
 }
+
+// The example of docs/http-mapping.md is a mapping.
+func TestDocumentedExample(t *testing.T) {
+	doc, err := os.ReadFile("../../../docs/http-mapping.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, ok := strings.Cut(string(doc), "## An internal API\n")
+	text, _, ok2 := strings.Cut(text, "\n| key |")
+	if !ok || !ok2 {
+		t.Fatal("the example is not where it was")
+	}
+	m, err := Parse([]byte(text), "example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := m.Classify("GET", "/v1/customers", "format=csv", nil, nil); joined(r.Kinds) != "data.export" || m.Len() < 9 {
+		t.Errorf("%d rows, %+v", m.Len(), r)
+	}
+}

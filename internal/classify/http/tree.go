@@ -40,14 +40,14 @@ func (n *node) add(w *row) {
 			}
 			n = n.single
 		case partial:
-			at := slices.IndexFunc(n.partials, func(b *branch) bool { return b.seg.prefix == s.prefix && b.seg.suffix == s.suffix })
+			same := func(b *branch) bool { return b.seg.prefix == s.prefix && b.seg.suffix == s.suffix }
+			at := slices.IndexFunc(n.partials, same)
 			if at < 0 {
-				at = len(n.partials)
 				n.partials = append(n.partials, &branch{seg: *s, next: &node{}})
 				slices.SortStableFunc(n.partials, func(a, b *branch) int {
 					return len(b.seg.prefix) + len(b.seg.suffix) - len(a.seg.prefix) - len(a.seg.suffix)
 				})
-				at = slices.IndexFunc(n.partials, func(b *branch) bool { return b.seg.prefix == s.prefix && b.seg.suffix == s.suffix })
+				at = slices.IndexFunc(n.partials, same)
 			}
 			n = n.partials[at].next
 		}
