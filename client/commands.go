@@ -134,6 +134,7 @@ type EnvironmentGate struct {
 	Env      string `json:"env"`
 	Database string `json:"database"`
 	TLS      bool   `json:"tls"`
+	Region   string `json:"region"` // of a gate of AWS
 
 	Providers []EnvironmentProvider `json:"providers"` // of a gate of language models
 }
@@ -154,6 +155,23 @@ type Egress struct {
 func (c *Client) Environment(ctx context.Context) (*Environment, error) {
 	var out Environment
 	if err := c.do(ctx, http.MethodGet, "/v1/environment", nil, nil, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// AWSCredentials are a short-lived key pair for gates of AWS.
+type AWSCredentials struct {
+	AccessKeyID     string    `json:"AccessKeyId"`
+	SecretAccessKey string    `json:"SecretAccessKey"`
+	Token           string    `json:"Token"`
+	Expiration      time.Time `json:"Expiration"`
+}
+
+// AWSCredentials asks for a key pair.
+func (c *Client) AWSCredentials(ctx context.Context) (*AWSCredentials, error) {
+	var out AWSCredentials
+	if err := c.do(ctx, http.MethodGet, "/v1/aws/credentials", nil, nil, &out); err != nil {
 		return nil, err
 	}
 	return &out, nil

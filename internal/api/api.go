@@ -51,6 +51,7 @@ type Options struct {
 	Commands    Commands // nil: no gate takes commands
 	// Environment is which gates an actor works through; nil: none is told.
 	Environment func(actor string) Environment
+	AWSKeys     AWSKeys // nil: no gate speaks for AWS
 	Approvals   Approvals
 	Reviews     Reviews
 	Passkeys    Passkeys // nil: none are kept

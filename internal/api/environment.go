@@ -18,6 +18,7 @@ type EnvironmentGate struct {
 	Env      string `json:"env"`
 	Database string `json:"database,omitempty"`
 	TLS      bool   `json:"tls,omitempty"`
+	Region   string `json:"region,omitempty" doc:"Of a gate of AWS: the region that is meant where none is named"`
 
 	Providers []EnvironmentProvider `json:"providers,omitempty" doc:"Of a gate of language models: each is at /NAME"`
 }

@@ -61,6 +61,7 @@ func operations() map[string]*operation {
 		{id: "endRun", method: "POST", path: "/v1/commands/{run}/outcome", scopes: []string{act}, status: 204, tag: forAskers, summary: "How a command ended"},
 
 		{id: "environment", method: "GET", path: "/v1/environment", scopes: []string{act}, tag: forAskers, summary: "Which gates are there, for a program that works through them?"},
+		{id: "awsCredentials", method: "GET", path: "/v1/aws/credentials", scopes: []string{act}, tag: forAskers, summary: "A short-lived key pair for gates of AWS, as SDKs ask a container for one"},
 
 		{id: "exchangeToken", method: "POST", path: exchangePath, public: true, tag: forAskers, summary: "Exchange a credential for an actor's short-lived token (RFC 8693)"},
 
@@ -164,6 +165,7 @@ func (s *server) register() {
 	add(s, ops["maskOutput"], s.maskOutput)
 	add(s, ops["endRun"], s.endRun)
 	add(s, ops["environment"], s.environment)
+	add(s, ops["awsCredentials"], s.awsCredentials)
 	add(s, ops["exchangeToken"], s.exchangeToken)
 	s.oauthAnswers()
 	add(s, ops["listApprovals"], s.listApprovals)

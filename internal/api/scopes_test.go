@@ -20,6 +20,7 @@ var mayCall = map[string]string{
 	"POST /access/v1/requests/{id}/outcome":               "gate",
 	"POST /v1/hooks/{agent}":                              "agent",
 	"GET /v1/environment":                                 "agent",
+	"GET /v1/aws/credentials":                             "agent",
 	"POST /v1/commands":                                   "agent",
 	"POST /v1/commands/{run}/output":                      "agent",
 	"POST /v1/commands/{run}/outcome":                     "agent",

@@ -187,6 +187,7 @@ and who you are.`,
 	root.AddCommand(a.freezeCmd(), a.thawCmd(), a.grantsCmd(), a.emergencyCmd(), a.groupsCmd(), a.onCallCmd(), a.settingsCmd(), a.slackCmd(), a.teamsCmd())
 	root.AddCommand(a.channelsCmd(), a.inboxCmd(), a.mcpCmd(), a.toolsCmd(), a.hookCmd())
 	root.AddCommand(a.sshCmd(), a.execCmd(), a.runCmd(), a.recordingsCmd(), a.mapCmd())
+	root.AddCommand(a.awsCmd())
 	return root
 }
 

@@ -25,6 +25,7 @@ var caVariables = []string{
 // running is what assent run was told.
 type running struct {
 	db        string
+	aws       string
 	shims     []string
 	tokenFile string
 }
@@ -36,7 +37,8 @@ func (a *app) runCmd() *cobra.Command {
 		Short: "Start a program, such as a coding agent, that works through the gates",
 		Long: `Start a program with an environment that leads it through the server's gates:
 ASSENT_URL, ASSENT_TOKEN and a fresh ASSENT_SESSION; with --db the variables of a
-PostgreSQL client for that gate; with --shim a directory at the head of PATH in
+PostgreSQL client for that gate; where there is a gate of AWS, those by which its
+SDKs find it and fetch key pairs; with --shim a directory at the head of PATH in
 which those names run assent exec; where the server has a gate of language
 models, OPENAI_BASE_URL, ANTHROPIC_BASE_URL and what stands for a key there; and
 where it has a gate of outgoing HTTP, the variables of proxies and certificates.
@@ -50,6 +52,7 @@ be out of its reach.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runProgram(cmd.Context(), r, args) },
 	}
 	c.Flags().StringVar(&r.db, "db", "", "PostgreSQL gate whose variables (PGHOST, PGPORT, PGUSER, PGPASSWORD, …) are set")
+	c.Flags().StringVar(&r.aws, "aws", "", "gate of AWS that AWS_ENDPOINT_URL leads to (default: the only one there is)")
 	c.Flags().StringSliceVar(&r.shims, "shim", nil, "programs that go through assent exec")
 	c.Flags().StringVar(&r.tokenFile, "token-file", "", "file that holds the actor's credential (default $ASSENT_TOKEN)")
 	c.Flags().SetInterspersed(false)
@@ -81,12 +84,21 @@ func (a *app) runProgram(ctx context.Context, r *running, argv []string) error {
 		set = append(set, db...)
 	}
 	set = append(set, modelVariables(found, token)...)
+	cloud, err := cloudVariables(found, r.aws, a.server(), token, set)
+	if err != nil {
+		return err
+	}
+	set = append(set, cloud...)
 	if len(argv) == 0 {
 		if len(r.shims) > 0 || found.Egress != nil {
 			return failf(exitUsage, "shims and certificates last as long as a program does: name one after --")
 		}
 		for _, kv := range set {
-			k, v, _ := strings.Cut(kv, "=")
+			k, v, has := strings.Cut(kv, "=")
+			if !has {
+				a.printf("unset %s\n", k)
+				continue
+			}
 			a.printf("export %s='%s'\n", k, strings.ReplaceAll(v, "'", `'\''`))
 		}
 		return nil
@@ -116,7 +128,7 @@ func (a *app) runProgram(ctx context.Context, r *running, argv []string) error {
 	return ended(result.Status())
 }
 
-// with is env with these variables in the place of its own.
+// with is env with these variables in the place of its own, and without those that have no value.
 func with(env, set []string) []string {
 	names := map[string]bool{}
 	for _, kv := range set {
@@ -127,7 +139,12 @@ func with(env, set []string) []string {
 		k, _, _ := strings.Cut(kv, "=")
 		return names[k]
 	})
-	return append(out, set...)
+	for _, kv := range set {
+		if strings.Contains(kv, "=") {
+			out = append(out, kv)
+		}
+	}
+	return out
 }
 
 // modelVariables lead the clients of language models to the first gate that has a
@@ -167,12 +184,8 @@ func databaseVariables(ctx context.Context, c *client.Client, found *client.Envi
 	if err != nil {
 		return nil, fmt.Errorf("the address of gate %s: %w", name, err)
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() { // it listens everywhere: it is where the server is
-		u, err := url.Parse(found.URL)
-		if err != nil {
-			return nil, fmt.Errorf("the address of the server: %w", err)
-		}
-		host = u.Hostname()
+	if host, err = where(host, found.URL); err != nil {
+		return nil, err
 	}
 	me, err := c.WhoAmI(ctx)
 	if err != nil {
@@ -187,6 +200,18 @@ func databaseVariables(ctx context.Context, c *client.Client, found *client.Envi
 		out = append(out, "PGSSLMODE=disable") // on loopback only
 	}
 	return out, nil
+}
+
+// where is the host at which a gate is found: one that listens everywhere is where the server is.
+func where(host, server string) (string, error) {
+	if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+		return host, nil
+	}
+	u, err := url.Parse(server)
+	if err != nil {
+		return "", fmt.Errorf("the address of the server: %w", err)
+	}
+	return u.Hostname(), nil
 }
 
 // outgoing are the variables of a gate of HTTP on its way out, with its authority's

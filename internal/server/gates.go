@@ -36,6 +36,7 @@ func gateTypes() map[string]gateType {
 		"postgres": {(*checker).postgresGate, postgresGate, reachHost},
 		"command":  {(*checker).commandGate, commandGate, reachNothing},
 		"ssh":      {(*checker).sshGate, sshGate, reachSSH},
+		"aws":      {(*checker).awsGate, awsGate, reachAWS},
 	}
 }
 

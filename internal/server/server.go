@@ -27,6 +27,7 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/asktools"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/awskey"
 	"github.com/assenthq/assent/internal/bodies"
 	"github.com/assenthq/assent/internal/calm"
 	"github.com/assenthq/assent/internal/change"
@@ -113,7 +114,8 @@ type Server struct {
 	bodies     *bodies.Store
 	clients    *workload.Certificates // nil: no client certificate counts
 
-	pauseKey []byte // seals what clients of gates bring back for what waits
+	pauseKey []byte        // seals what clients of gates bring back for what waits
+	awsKeys  *awskey.Maker // of agents' key pairs; nil: no gate speaks for AWS
 
 	webs map[string]*proxy.Gate // HTTP gates by name, to ask about their upstreams
 
@@ -200,6 +202,9 @@ func (s *Server) make(ctx context.Context) error {
 		return err
 	}
 	if err := s.makeDirectory(ctx); err != nil {
+		return err
+	}
+	if s.awsKeys, err = awskey.New(k.api); err != nil {
 		return err
 	}
 	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, s.makeChannels, func(*keys) error { return s.makeCommands() }, func(*keys) error { return s.makeHooks() }, s.makeHTTP} {
@@ -340,7 +345,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	}
 	rest, err := api.New(api.Options{
 		Hooks:    s.hooks,
-		Commands: s.commands, Environment: s.environment,
+		Commands: s.commands, Environment: s.environment, AWSKeys: awsKeys(s),
 		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins, Recordings: s.recordings,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),

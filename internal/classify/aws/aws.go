@@ -242,3 +242,11 @@ func (c *Classifier) Named(service, name string) *Analysis {
 	a.finish(c, nil)
 	return a
 }
+
+// Protocol is the protocol of the service that is signed for under a name; "": nobody knows.
+func (c *Classifier) Protocol(scope string) string {
+	if s := c.scopes[scope]; s != nil {
+		return s.protocol
+	}
+	return ""
+}
