@@ -37,7 +37,7 @@ func TestConfigErrorsNamePlaceAndRemedy(t *testing.T) {
 		{"beyond loopback", "127.0.0.1:6432", "0.0.0.0:6432", "a.yaml:7:13: gates[0].listen: listens beyond loopback without TLS"},
 		{"who is on call administers", "people:", "oncall: [{ group: admins, people: [mira], start: 2026-11-01T00:00:00Z, every: 7d }]\npeople:", "oncall[0].group: admins administers"},
 		{"no env", "    env: prod\n", "", "gates[0].env: is missing"},
-		{"unknown gate", "type: postgres", "type: oracle", "write one of: aws, " + strings.Join(gateTypeNames(), ", ")},
+		{"unknown gate", "type: postgres", "type: oracle", "write one of: " + strings.Join(gateTypeNames(), ", ")},
 		{"tls off to a far host", "host: 127.0.0.1", "host: db.example.com", "off is for loopback"},
 		{"person twice", "[{ id: mira,", "[{ id: mira }, { id: mira,", "stands twice"},
 	} {
