@@ -36,6 +36,14 @@ func awsGate(s *Server, g *GateConfig) (runningGate, error) {
 		Name: g.Name, Keys: s.awsKeys, Classifier: judge, Key: (&awsKey{c: s.cfg, of: g.AWS, now: time.Now}).Key, Endpoints: map[string]*url.URL{},
 		Regions: g.AWS.Regions, Services: g.AWS.Services, Transport: transport, Mints: g.AWS.Mints, Refused: s.refusedAt(g),
 	}
+	s3 := aws.S3Options{Classify: judge, Hosts: g.AWS.S3.Hosts, Opaque: g.AWS.S3.Opaque, Engine: s.detect, Mask: s.masked}
+	for _, b := range g.AWS.S3.Buckets {
+		s3.Buckets = append(s3.Buckets, aws.Bucket{Name: b.Name, Trust: b.Trust, Opaque: b.Opaque})
+	}
+	if o.S3, err = aws.NewS3(s3); err != nil {
+		return runningGate{}, err
+	}
+	o.Virtual = g.AWS.S3.Virtual
 	for service, address := range g.AWS.Endpoints {
 		if o.Endpoints[service], err = url.Parse(strings.TrimSuffix(address, "/")); err != nil {
 			return runningGate{}, fmt.Errorf("endpoint of %s: %w", service, err)

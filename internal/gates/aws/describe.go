@@ -35,7 +35,7 @@ func (g *Gate) Describe(ctx context.Context, x *httpgate.Exchange) (*httpgate.Ca
 		if g.o.S3 == nil {
 			return nil, denied("this gate has no S3", "")
 		}
-		call, err := g.o.S3(ctx, x, to)
+		call, err := g.o.S3.Describe(ctx, x, Endpoint{URL: to.URL, Region: to.Region, Key: to.Key, Transport: to.Transport, Virtual: g.o.Virtual || !to.Custom})
 		for _, a := range callActions(call) {
 			claim(a, m)
 		}
@@ -137,16 +137,16 @@ func (g *Gate) check(resp *http.Response, op *classify.Analysis) error {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxMinted+1))
 	_ = resp.Body.Close()
 	if err != nil || len(b) > maxMinted || resp.Header.Get("Content-Encoding") != "" && resp.Header.Get("Content-Encoding") != "identity" {
-		return withheld()
+		return mintedAnswer()
 	}
 	if b, err = withhold(b, resp.Header.Get("Content-Type"), minted(op)); err != nil {
-		return withheld()
+		return mintedAnswer()
 	}
 	setBody(resp, b)
 	return nil
 }
 
-func withheld() error {
+func mintedAnswer() error {
 	return &gate.Denied{Status: gate.StatusLimit, Reason: "it ran, and its answer is withheld: it holds a credential, and can't be read without it"}
 }
 

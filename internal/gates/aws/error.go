@@ -121,6 +121,9 @@ func (m *mark) name(code string) string {
 // Refuse answers in the protocol of the request.
 func (g *Gate) Refuse(w http.ResponseWriter, r *http.Request, status int, d *gate.Denied) {
 	m := markOf(r)
+	if g.o.S3 != nil {
+		g.o.S3.Refused(r, d)
+	}
 	status, code := problem(status, d, m)
 	code = m.name(code)
 	h, id := w.Header(), rand.Text()

@@ -56,7 +56,8 @@ type Config struct {
 	// MaxBody is the largest body of a request that isn't S3's; 0: 16 MiB.
 	MaxBody int64
 	// S3 describes requests of S3 itself; nil: there are none here.
-	S3 func(ctx context.Context, x *httpgate.Exchange, to Place) (*httpgate.Call, error)
+	S3      *S3
+	Virtual bool // a configured endpoint of S3 wants buckets in the host name
 	// Refused records who could not prove who they are.
 	Refused func(ctx context.Context, from gate.Peer, detail string)
 	Name    string
