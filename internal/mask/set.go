@@ -92,7 +92,17 @@ func (s *Set) Clear(name string, v []byte) bool {
 			}
 		}
 	}
-	return detect.Clean(v)
+	if detect.Clean(v) {
+		return true
+	}
+	found := s.engine.Find(v)
+	defer found.Free()
+	for _, f := range found.List {
+		if _, is := s.rules[f.Class]; is {
+			return false
+		}
+	}
+	return true
 }
 
 // Text returns free text with the values of the set's classes replaced. It

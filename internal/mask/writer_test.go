@@ -81,12 +81,12 @@ func TestClear(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := New(nil, e)
-	set := m.For("", map[string]string{"sensitive": Redact})
+	set := m.For("", map[string]string{"sensitive": Redact, "card": Redact})
 	for _, c := range []struct {
 		name, value string
 		clear       bool
 	}{
-		{"note", "hello", true}, {"password", "hello", false}, {"", "hello", true}, {"note", "a@b.cc", false}, {"password_count", "3", true}, {"email", "x", true},
+		{"note", "hello", true}, {"password", "hello", false}, {"", "hello", true}, {"note", "a@b.cc", true}, {"note", "4111111111111111", false}, {"note", "2026-11-22", true}, {"card_number", "x", false}, {"password_count", "3", true}, {"email", "x", true},
 	} {
 		if got := set.Clear(c.name, []byte(c.value)); got != c.clear {
 			t.Errorf("%s %q: %v", c.name, c.value, got)

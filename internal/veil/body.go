@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	piece   = 32 << 10 // bytes read at once
+	piece   = 64 << 10 // bytes read at once
 	sniffed = 512      // bytes that tell what a body is
-	whole   = 64 << 10 // bytes of a body that is masked before its headers pass
+	whole   = piece    // bytes of a body that is masked before its headers pass
 )
 
 // A sink masks what is written to it, on its way. It keeps nothing of p.
@@ -54,6 +54,8 @@ type body struct {
 	coded  string // of messages in it
 	exact  bool   // what comes out must be as long as what goes in
 	middle bool   // it begins in the middle of something
+	short  bool   // it was masked at once
+	told   bool   // its trailers are masked
 	resp   *http.Response
 
 	to   sink
@@ -71,6 +73,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, piece); return &b }}
 func (b *body) Read(p []byte) (int, error) {
 	for b.at == len(b.out) {
 		if b.err != nil {
+			b.trailers()
 			return 0, b.err
 		}
 		b.went += int64(len(b.out))
@@ -146,7 +149,7 @@ func (b *body) soon(p []byte) bool {
 	case frames, frames64, proto, parts:
 		return true
 	}
-	return len(b.head)+len(p) >= 4 && isWords(b.head) && isWords(p) || len(b.head)+len(p) >= sniffed
+	return len(b.head)+len(p) >= 4 && isWords(b.head) && isWords(p[:min(len(p), sniffed)]) || len(b.head)+len(p) >= sniffed
 }
 
 func (b *body) finish() error {
@@ -164,8 +167,18 @@ func (b *body) finish() error {
 	if b.exact && b.went+int64(len(b.out)) != b.came {
 		return errMoved
 	}
-	maskHeader(b.resp.Trailer, b.permit) // which came with the end
 	return nil
+}
+
+// trailers masks what came with the end.
+func (b *body) trailers() {
+	if !b.told && errors.Is(b.err, io.EOF) {
+		b.told = true
+		if b.short && b.resp.ProtoMajor > 1 {
+			_, _ = b.src.Read(make([]byte, 1)) // nobody has seen the end yet
+		}
+		maskHeader(b.resp.Trailer, b.permit)
+	}
 }
 
 // choose finds out how the body is masked.

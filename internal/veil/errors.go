@@ -30,8 +30,10 @@ func opaque(what string) error {
 
 // told is err as a client may be told.
 func told(err error) error {
-	var d *gate.Denied
-	if err == nil || errors.As(err, &d) {
+	if err == nil {
+		return nil
+	}
+	if d := (*gate.Denied)(nil); errors.As(err, &d) {
 		return err
 	}
 	return withheld("it could not be masked", "the server's own log says what is wrong")

@@ -39,6 +39,9 @@ type document struct {
 	tail  *document   // instead of it: JSON in such a string
 	rest  gate.Stream // of what is not JSON
 	off   bool        // a long string that is masked as a whole goes on
+
+	someStack [8]frame // what most need, with the rest
+	someNames [96]byte
 }
 
 type state uint8
@@ -59,7 +62,9 @@ type frame struct {
 }
 
 func newDocument(to io.Writer, p gate.Permit, fill bool, depth int) *document {
-	return &document{to: to, values: Values{Permit: p}, fill: fill, depth: depth}
+	d := &document{to: to, values: Values{Permit: p}, fill: fill, depth: depth}
+	d.stack, d.names = d.someStack[:0], d.someNames[:0]
+	return d
 }
 
 func (d *document) write(p []byte) (err error) {
@@ -82,28 +87,78 @@ func (d *document) write(p []byte) (err error) {
 	return err
 }
 
-// skip passes what stands before the next string or word.
+// skip takes what stands between tokens, and tokens that are wholly in p; what it masks nothing in
+// passes as it is, in one piece.
 func (d *document) skip(p []byte) ([]byte, error) {
-	for i, c := range p {
-		ok, begins, err := d.structure(c)
+	from, i := 0, 0
+	for i < len(p) {
+		ok, begins, err := d.structure(p[i])
 		if err != nil {
 			return nil, err
 		}
 		if ok && !begins {
+			i++
 			continue
 		}
-		if err := d.pass(p[:i]); err != nil {
+		inside, end := i, 0
+		if ok {
+			inside, end = d.within(p, i)
+		}
+		if end == 0 {
+			if err := d.pass(p[from:i]); err != nil {
+				return nil, err
+			}
+			d.token = d.token[:0]
+			if !ok {
+				return p[i:], d.give()
+			}
+			return p[inside:], nil
+		}
+		raw, next := p[inside:end], end+inside-i // past a string's second quote
+		var out []byte
+		if d.state == inString {
+			out, err = d.masked(raw)
+			d.state, d.value = between, true
+		} else if out, ok, err = d.wordMasked(raw); !ok && err == nil {
+			if err = d.pass(p[from:i]); err == nil {
+				d.state = between
+				err = d.give()
+			}
+			return p[i:], err
+		}
+		if err != nil {
 			return nil, err
 		}
-		if !ok {
-			return p[i:], d.give()
+		if i, end = next, i; out == nil {
+			continue
 		}
-		if d.token = d.token[:0]; d.state == inWord {
-			return p[i:], nil
+		if err := errors.Join(d.pass(p[from:end]), d.pass(out)); err != nil {
+			return nil, err
 		}
-		return p[i+1:], nil
+		from = i
 	}
-	return nil, d.pass(p)
+	return nil, d.pass(p[from:])
+}
+
+// within is where the inside of the token at i begins and ends; end 0: not in p, or with escapes.
+func (d *document) within(p []byte, i int) (inside, end int) {
+	if d.state == inString {
+		for k := i + 1; k < len(p); k++ {
+			switch p[k] {
+			case '"':
+				return i + 1, k
+			case '\\':
+				return i + 1, 0
+			}
+		}
+		return i + 1, 0
+	}
+	for k := i; k < len(p) && k-i <= maxName; k++ {
+		if endsWord(p[k]) {
+			return i, k
+		}
+	}
+	return i, 0
 }
 
 // string takes a string up to its end or next escape.
@@ -112,14 +167,13 @@ func (d *document) string(p []byte) ([]byte, error) {
 	for n < len(p) && p[n] != '"' && p[n] != '\\' {
 		n++
 	}
-	if n == len(p) {
-		d.token = append(d.token, p...)
+	d.token = append(d.token, p[:n]...)
+	switch {
+	case n == len(p):
 		p = nil
-	} else {
-		d.token = append(d.token, p[:n]...)
-		if p[n] == '"' {
-			return p[n+1:], d.text()
-		}
+	case p[n] == '"':
+		return p[n+1:], d.text()
+	default:
 		d.token = append(d.token, '\\')
 		d.state, p = escaped, p[n+1:]
 	}
@@ -250,53 +304,52 @@ func (d *document) naming() bool {
 	return len(d.stack) > 0 && d.stack[len(d.stack)-1].naming
 }
 
-// text ends a string.
+// text ends a string that came in pieces or has escapes.
 func (d *document) text() error {
-	d.state = between
 	if d.long != nil || d.tail != nil || d.off {
-		d.value = true
+		d.state, d.value = between, true
 		return d.pour(true)
 	}
-	raw, plain := d.token, d.token
+	raw := d.token
+	out, err := d.masked(raw)
+	d.state, d.value, d.token = between, true, d.token[:0]
+	switch {
+	case err != nil:
+		return err
+	case out != nil:
+		return d.pass(out)
+	}
+	return errors.Join(d.pass(quote), d.pass(raw), d.pass(quote))
+}
+
+// masked is what stands for a string, with its quotes; nil: itself.
+func (d *document) masked(raw []byte) (out []byte, err error) {
+	plain := raw
 	if bytes.IndexByte(raw, '\\') >= 0 {
 		plain = unescaped(raw)
 	}
-	out := plain
-	var err error
+	out = plain
 	if d.naming() {
 		f := &d.stack[len(d.stack)-1]
 		d.names = append(d.names[:f.begin], plain[:min(len(plain), maxName)]...)
 		if name, is := d.values.Name(plain); is {
 			out = name
 		}
-	} else {
-		out, err = d.member(plain)
+	} else if out, err = d.member(plain); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return err
-	}
-	d.value = true
-	raw = d.token
-	d.token = d.token[:0]
 	switch {
 	case same(out, plain):
-		if err := d.pass(quote); err != nil {
-			return err
-		}
-		if err := d.pass(raw); err != nil {
-			return err
-		}
-		return d.pass(quote)
+		return nil, nil
 	case d.fill:
-		shown := make(pieces, 0, len(raw)+2)
-		shown = append(shown, '"')
-		a := aligned{to: &shown, raw: raw}
+		shown := append(make(pieces, 0, len(raw)+2), '"')
+		a := aligned{to: &shown, raw: bytes.Clone(raw)}
 		if _, err := a.Write(filled(plain, out)); err != nil {
-			return err
+			return nil, err
 		}
-		return d.pass(append(shown, '"'))
+		return append(shown, '"'), nil
 	}
-	return d.pass(jsontext.Append(make([]byte, 0, len(out)+2), out))
+	return jsontext.Append(make([]byte, 0, len(out)+2), out), nil
 }
 
 var quote = []byte{'"'}
@@ -329,39 +382,48 @@ func (d *document) member(plain []byte) ([]byte, error) {
 	return fill(d.values.Permit, plain)
 }
 
-// word ends a number, or true, false or null. ok: it is one of them.
+// word ends a number, or true, false or null, that came in pieces. ok: it is one of them.
 func (d *document) word() (ok bool, err error) {
-	d.state, d.value = between, true
 	t := d.token
+	out, ok, err := d.wordMasked(t)
+	if err != nil || !ok {
+		return false, err
+	}
+	d.token = d.token[:0]
+	if out == nil {
+		out = t
+	}
+	return true, d.pass(out)
+}
+
+// wordMasked is what stands for a number, or true, false or null; nil: itself. ok: it is one of them.
+func (d *document) wordMasked(t []byte) (out []byte, ok bool, err error) {
 	switch string(t) {
 	case "true", "false", "null":
-		d.token = d.token[:0]
-		return true, d.pass(t)
+		d.state, d.value = between, true
+		return nil, true, nil
 	}
 	for i, c := range t {
 		if (c < '0' || c > '9') && c != '-' && (i == 0 || c != '+' && c != '.' && c|0x20 != 'e') {
-			d.state = inWord // for give
-			return false, nil
+			return nil, false, nil
 		}
 	}
-	d.token = d.token[:0]
+	d.state, d.value = between, true
 	if len(t) < Shortest {
-		return true, d.pass(t)
+		return nil, true, nil
 	}
-	out, err := d.values.member(d.key(), t)
+	out, err = d.values.member(d.key(), t)
 	switch {
 	case err != nil:
-		return false, err
+		return nil, false, err
 	case same(out, t):
+		return nil, true, nil
 	case d.fill:
-		for i := range t {
-			t[i] = '0'
-		}
-		t[0] = '1'
-	default:
-		t = jsontext.Append(nil, out)
+		out = bytes.Repeat([]byte{'0'}, len(t))
+		out[0] = '1'
+		return out, true, nil
 	}
-	return true, d.pass(t)
+	return jsontext.Append(nil, out), true, nil
 }
 
 // give masks what follows as text: it is not JSON. A word that was begun is part of it.

@@ -116,18 +116,18 @@ var archives = []string{
 
 // sees says what begins with head, whatever it says that it is. utf16: of two bytes a character, which first: big.
 func (m *media) sees(head []byte) (k kind, utf16, big bool) {
+	head = head[:min(len(head), sniffed)]
+	switch m.kind {
+	case frames, frames64, proto, parts, sealed: // read by their own form, or not at all
+		return m.kind, false, false
+	}
 	for _, a := range archives {
 		if len(head) >= len(a) && string(head[:len(a)]) == a && (len(a) > 3 || !isWords(head)) {
 			return sealed, false, false
 		}
 	}
-	switch m.kind {
-	case frames, frames64, proto, sealed:
-		return m.kind, false, false
-	case unseen:
-		if shown(head) {
-			return unseen, false, false
-		}
+	if m.kind == unseen && shown(head) {
+		return unseen, false, false
 	}
 	_, wide := m.charset()
 	switch like, largest := twoByte(head); {
@@ -135,7 +135,7 @@ func (m *media) sees(head []byte) (k kind, utf16, big bool) {
 		return m.kind, true, false
 	case len(head) >= 2 && head[0] == 0xfe && head[1] == 0xff:
 		return m.kind, true, true
-	case like && m.kind != parts:
+	case like:
 		return m.kind, true, largest
 	case wide: // or not, as it seems
 		return sealed, false, false

@@ -171,48 +171,26 @@ func (b *body) prime() error {
 
 // atOnce masks a short body before anything of it passes.
 func (b *body) atOnce(resp *http.Response) error {
-	in := make([]byte, resp.ContentLength)
-	if _, err := io.ReadFull(b.src, in); err != nil {
-		return fmt.Errorf("reading a reply: %w", err)
+	b.in, b.short = buffers.Get().(*[]byte), true
+	in := (*b.in)[:resp.ContentLength]
+	_, err := io.ReadFull(b.src, in)
+	if err != nil {
+		err = fmt.Errorf("reading a reply: %w", err)
+	} else if b.out = make(pieces, 0, len(in)+32); len(in) > 0 {
+		err = b.take(in)
 	}
-	b.out = make(pieces, 0, len(in)+len(in)/8+64)
-	err := b.take(in)
 	if err == nil {
 		err = b.finish()
 	}
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(in, b.out) {
+	if err == nil && !bytes.Equal(in, b.out) {
 		changes(resp, b, b.o.Fill)
 		resp.ContentLength = int64(len(b.out))
 		resp.Header["Content-Length"] = []string{strconv.Itoa(len(b.out))}
 	}
-	b.err = io.EOF
-	resp.Body = &ready{Reader: bytes.NewReader(b.out), from: resp.Body, resp: resp, permit: b.permit}
-	return nil
+	b.fail(err)
+	resp.Body = b
+	return err
 }
-
-// ready is a body that is masked.
-type ready struct {
-	*bytes.Reader
-	from   io.ReadCloser
-	resp   *http.Response
-	permit gate.Permit
-	ended  bool
-}
-
-func (r *ready) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	if err != nil && !r.ended {
-		r.ended = true
-		_, _ = io.Copy(io.Discard, io.LimitReader(r.from, 1)) // trailers stand behind the end
-		maskHeader(r.resp.Trailer, r.permit)
-	}
-	return n, err //nolint:wrapcheck // io.EOF
-}
-
-func (r *ready) Close() error { return r.from.Close() } //nolint:wrapcheck // of the reply itself
 
 // digests are headers that tell of bytes which the client does not get.
 var digests = []string{"Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "X-Goog-Hash", "X-Ms-Blob-Content-Md5", "X-Ms-Content-Crc64"}

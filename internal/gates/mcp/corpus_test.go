@@ -251,12 +251,12 @@ func TestVeil(t *testing.T) {
 			t.Fatal(err)
 		}
 		in := fmt.Sprintf(`{"jsonrpc":"2.0","id":"secret","result":%s}`, c.in)
-		got, err := (&veil{permit: p}).message([]byte(in))
+		got, err := newMasker(p).message([]byte(in))
 		if want := fmt.Sprintf(`{"jsonrpc":"2.0","id":"secret","result":%s}`, c.want); err != nil || string(got) != want {
 			t.Errorf("%s: %s, %v\nwant %s", name, got, err, want)
 		}
 	}
-	v := &veil{permit: gate.Nothing}
+	v := newMasker(gate.Nothing)
 	if _, err := v.message([]byte(`{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"image","data":"iVBORw0KGgo=","mimeType":"image/png"}]}}`)); err != nil || v.unscanned != "image/png" {
 		t.Errorf("an image: %q, %v", v.unscanned, err)
 	}

@@ -5,13 +5,13 @@ import (
 	"encoding/base64"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/jsontext"
+	"github.com/assenthq/assent/internal/veil"
 )
 
 // opaque are members that carry names by which something is found again: masking
@@ -32,32 +32,23 @@ var ours = map[string]bool{
 	"progressToken": true, "resultType": true,
 }
 
-// shortest is how many digits a number has that is looked at: fewer are no finding.
-const shortest = 7
-
-// maxNames is how many names of members are looked up as columns in one message.
-const maxNames = 256
-
-const typeText = 25 // every value is looked at as text
-
-// A veil masks one message from a server through the permit that it came under.
-type veil struct {
-	permit gate.Permit
-	rows   map[string]gate.Rows
-	names  map[string]int
-
+// A masker masks one message from a server through the permit that it came under.
+type masker struct {
+	values    veil.Values
 	unscanned string // type of content that could not be looked into; "" for none
 }
 
-// message is raw with every value masked that the permit masks.
-func (v *veil) message(raw []byte) ([]byte, error) { return jsontext.Replace(raw, v.value) }
+func newMasker(p gate.Permit) *masker { return &masker{values: veil.Values{Permit: p}} }
 
-func (v *veil) value(x *jsontext.Value) ([]byte, bool, error) {
+// message is raw with every value masked that the permit masks.
+func (v *masker) message(raw []byte) ([]byte, error) { return jsontext.Replace(raw, v.value) }
+
+func (v *masker) value(x *jsontext.Value) ([]byte, bool, error) {
 	if len(x.Path) == 0 || len(x.Path) == 1 && x.Kind != jsontext.Name && (x.Path[0] == "jsonrpc" || x.Path[0] == "id" || x.Path[0] == "method") {
 		return nil, false, nil
 	}
 	if data(x.Path) {
-		return v.data(x, deepest)
+		return v.values.Value(x, veil.Deepest)
 	}
 	key := x.Key()
 	switch {
@@ -65,14 +56,19 @@ func (v *veil) value(x *jsontext.Value) ([]byte, bool, error) {
 		if ours[string(x.Text)] || opaque[string(x.Text)] {
 			return nil, false, nil
 		}
-		return v.name(x.Text)
+		out, is := v.values.Name(x.Text)
+		return out, is, nil
 	case opaque[key]:
 		return nil, false, nil
 	case x.Kind == jsontext.Number:
-		if len(x.Text) < shortest {
+		if len(x.Text) < veil.Shortest {
 			return nil, false, nil
 		}
-		return changed(x.Text, v.permit.Text(x.Text))
+		out, err := v.values.Text(x.Text, 0)
+		if err != nil {
+			return nil, false, err
+		}
+		return changed(x.Text, out)
 	case (key == "type" || key == "role" || key == "resultType") && plain[string(x.Text)]:
 		return nil, false, nil
 	case key == "data" && slices.Contains(x.Path, "content"), key == "blob":
@@ -86,99 +82,18 @@ func data(path []string) bool {
 	return len(path) > 1 && (path[1] == "structuredContent" || (path[0] == "params" || path[0] == "error") && path[1] == "data")
 }
 
-// data masks a value by its name and its content.
-func (v *veil) data(x *jsontext.Value, depth int) ([]byte, bool, error) {
-	if x.Kind == jsontext.Name {
-		return v.name(x.Text)
-	}
-	text := x.Text
-	if x.Kind == jsontext.String {
-		var err error
-		if text, err = v.unfolded(slices.Clone(x.Text), depth); err != nil {
-			return nil, false, err
-		}
-	}
-	key := x.Key()
-	rows := v.rows[key]
-	if rows == nil {
-		if len(v.rows) >= maxNames {
-			return changed(x.Text, v.permit.Text(text))
-		}
-		if v.rows == nil {
-			v.rows = map[string]gate.Rows{}
-		}
-		rows = v.permit.Rows([]gate.Column{{Name: key, Type: typeText}})
-		v.rows[key] = rows
-	}
-	out, err := rows.Value(0, text)
-	if err != nil {
-		return nil, false, err
-	}
-	return changed(x.Text, out)
-}
-
-// name masks the name of a member. Two names that become one get a number each.
-func (v *veil) name(name []byte) ([]byte, bool, error) {
-	out, is, err := changed(name, v.permit.Text(name))
-	if !is || err != nil {
-		return nil, false, err
-	}
-	if v.names == nil {
-		v.names = map[string]int{}
-	}
-	v.names[string(out)]++
-	if n := v.names[string(out)]; n > 1 {
-		out = append(slices.Clone(out), " "+strconv.Itoa(n)...)
-	}
-	return out, true, nil
-}
-
-// deepest is how many texts of JSON inside each other are taken apart.
-const deepest = 8
-
 // text masks free text. Text that is JSON is masked by its names too.
-func (v *veil) text(t []byte) ([]byte, bool, error) {
-	out, err := v.unfolded(slices.Clone(t), deepest)
+func (v *masker) text(t []byte) ([]byte, bool, error) {
+	out, err := v.values.Text(t, veil.Deepest)
 	if err != nil {
 		return nil, false, err
 	}
-	return changed(t, v.permit.Text(out))
-}
-
-// unfolded is t with what stands in JSON in it masked: all of it, or line by line. Escapes
-// there would hide it otherwise.
-func (v *veil) unfolded(t []byte, depth int) ([]byte, error) {
-	inside := func(x *jsontext.Value) ([]byte, bool, error) { return v.data(x, depth-1) }
-	switch {
-	case depth == 0:
-		return t, nil
-	case isJSON(t) && jsontext.Check(t) == nil:
-		return jsontext.Replace(t, inside)
-	case bytes.IndexByte(t, '\n') < 0:
-		return t, nil
-	}
-	var out []byte
-	for line := range bytes.Lines(t) {
-		if isJSON(line) && jsontext.Check(line) == nil {
-			var err error
-			if line, err = jsontext.Replace(line, inside); err != nil {
-				return nil, err
-			}
-		}
-		out = append(out, line...)
-	}
-	return out, nil
-}
-
-// isJSON says that t may be an object, a list or a string of JSON.
-func isJSON(t []byte) bool {
-	t = bytes.TrimSpace(t)
-	return len(t) > 1 && (t[0] == '{' || t[0] == '[' || t[0] == '"')
+	return changed(t, out)
 }
 
 // blob masks base64 that holds text, whatever it is declared to be. What holds
 // anything else is not looked into.
-func (v *veil) blob(encoded []byte) ([]byte, bool, error) {
+func (v *masker) blob(encoded []byte) ([]byte, bool, error) {
 	raw, ok := unbase64(encoded)
 	if !ok {
 		return v.text(encoded)

@@ -108,7 +108,7 @@ func (g *Guard) masked(ctx context.Context, m *message, of *call) Reply {
 		if err := p.Count(0, int64(len(m.raw))); err != nil {
 			return nil, err
 		}
-		return (&veil{permit: p}).message(m.raw)
+		return newMasker(p).message(m.raw)
 	})
 	if err != nil {
 		g.session.Refused(ctx, "a message of the server that could not be masked or counted")
@@ -223,7 +223,7 @@ func (g *Guard) settle(ctx context.Context, c *call, m *message, raw []byte, too
 	case string(member(m.result, "isError")) == "true":
 		o.State, o.Code = gate.Failed, "isError"
 	}
-	v := &veil{permit: permit}
+	v := newMasker(permit)
 	err := permit.Count(0, int64(len(raw)))
 	var out []byte
 	if err == nil {
@@ -253,7 +253,7 @@ func (g *Guard) harmless(ctx context.Context, c *call, m *message, raw []byte) [
 	if m.fault == nil {
 		return raw
 	}
-	out, err := g.under(ctx, nil, func(p gate.Permit) ([]byte, error) { return (&veil{permit: p}).message(raw) })
+	out, err := g.under(ctx, nil, func(p gate.Permit) ([]byte, error) { return newMasker(p).message(raw) })
 	if err != nil {
 		return fail(c.id, codeInternal, "the server refused it")
 	}
