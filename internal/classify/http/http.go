@@ -62,11 +62,21 @@ func (m *Mapping) Classify(method, path, query string, header http.Header, body 
 		return Result{Refused: why}
 	}
 	var s search
+	var nears []*row
 	if m != nil {
 		s.r = r
-		s.walk(&m.root, 0)
-		if s.refused != "" {
+		if s.walk(&m.root, 0); s.refused != "" {
 			return Result{Refused: s.refused}
+		}
+		nears = s.nears
+		if other := r.otherWay(); other != nil {
+			also := search{r: other}
+			if also.walk(&m.root, 0); also.refused != "" {
+				return Result{Refused: also.refused}
+			}
+			if nears = append(nears, append(also.nears, also.may...)...); also.hit != nil {
+				nears = append(nears, also.hit)
+			}
 		}
 	}
 	var out Result
@@ -83,12 +93,15 @@ func (m *Mapping) Classify(method, path, query string, header http.Header, body 
 		out = out.besides(also)
 		out.Why = "its body was not read, and " + may.place + " counts for some bodies"
 	}
-	if s.near != nil && (s.hit == nil || !slices.Equal(s.near.kinds, s.hit.kinds)) {
-		near := s.near
-		out.Kinds = merged(out.Kinds, near.kinds, []action.Kind{action.Unknown})
+	for _, w := range nears {
+		if w == s.hit || s.hit != nil && slices.Equal(w.kinds, s.hit.kinds) && w.graphql == nil {
+			continue
+		}
+		out.Kinds = merged(out.Kinds, w.kinds, []action.Kind{action.Unknown})
 		out.Reversible, out.Routine = false, false
-		out.Row = near.place
-		out.Why = "it differs from the row at " + near.place + " in spelling alone, and nobody knows whether the upstream minds"
+		out.Data.Classes, out.Data.Groups = union(out.Data.Classes, w.classes), union(out.Data.Groups, w.named)
+		out.Row = w.place
+		out.Why = "it differs from the row at " + w.place + " in spelling alone, and nobody knows whether the upstream minds"
 	}
 	return out
 }

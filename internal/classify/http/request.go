@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/assenthq/assent/internal/jsontext"
@@ -72,6 +73,50 @@ func (r *request) split() string {
 		r.n++
 	}
 	return ""
+}
+
+// twoWays says whether the path has what some servers resolve after they decoded it. webwire.Target refuses that
+// unless a route's rules take it.
+func (r *request) twoWays() bool {
+	for i, seg := range r.segs[:r.n] {
+		if seg == "." || seg == ".." || seg == "" && i < r.n-1 || strings.ContainsAny(seg, `/\;%`) {
+			return true
+		}
+	}
+	return false
+}
+
+// otherWay is the request as a server sees it that decodes again, cuts parameters off, and resolves what it finds;
+// nil where it sees the same.
+func (r *request) otherWay() *request {
+	if !r.twoWays() {
+		return nil
+	}
+	o := &request{method: r.method, path: r.path, query: r.query, header: r.header, body: r.body, slash: r.slash}
+	for _, seg := range r.segs[:r.n] {
+		for range 3 {
+			again, err := url.PathUnescape(seg)
+			if err != nil {
+				break
+			}
+			seg = again
+		}
+		for part := range strings.SplitSeq(strings.ReplaceAll(seg, `\`, "/"), "/") {
+			part, _, _ = strings.Cut(part, ";")
+			switch {
+			case part == "" || part == ".":
+			case part == "..":
+				o.n = max(o.n-1, 0)
+			case o.n < maxSegments:
+				o.segs[o.n] = part
+				o.n++
+			}
+		}
+	}
+	if slices.Equal(o.segs[:o.n], r.segs[:r.n]) {
+		return nil
+	}
+	return o
 }
 
 // overrides are names by which frameworks let a request be of another method.

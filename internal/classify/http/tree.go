@@ -60,7 +60,7 @@ func (n *node) add(w *row) {
 type search struct {
 	r       *request
 	hit     *row
-	near    *row   // the first that fits but for its spelling
+	nears   []*row // those before it that fit but for their spelling
 	may     []*row // those that may fit
 	refused string
 }
@@ -100,7 +100,7 @@ func (s *search) try(rows []*row) (done bool) {
 			continue
 		}
 		spelled := w.path.fits(s.r)
-		if spelled == no || spelled == near && s.near != nil {
+		if spelled == no {
 			continue
 		}
 		asked := yes
@@ -117,7 +117,7 @@ func (s *search) try(rows []*row) (done bool) {
 		switch {
 		case asked == no:
 		case spelled == near:
-			s.near = w
+			s.nears = append(s.nears, w)
 		case asked == maybe:
 			s.may = append(s.may, w)
 		default:

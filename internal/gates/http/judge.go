@@ -24,7 +24,9 @@ func (r *Route) judge(x *httpgate.Exchange, path string) (classify.Result, error
 		return r.judgeGRPC(req, path), nil
 	}
 	var body []byte
-	if n := x.Body.Length(); r.Mapping != nil && n != 0 && n <= mapped {
+	if n := x.Body.Length(); n == 0 {
+		body = []byte{} // read: there is nothing in it
+	} else if r.Mapping != nil && n <= mapped {
 		b, err := x.Body.Whole(mapped)
 		if err != nil && !errors.Is(err, bodies.ErrTooLarge) { // a longer one counts as one that was not read
 			return classify.Result{}, err
