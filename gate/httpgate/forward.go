@@ -168,7 +168,7 @@ func (c *counted) Read(b []byte) (int, error) {
 // failed answers a request that has no answer of its upstream's.
 func (v *passage) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if v.ctx.Err() != nil && context.Cause(v.ctx) != errCut {
-		return // the client is gone
+		panic(http.ErrAbortHandler) // the client is gone; if it isn't, silence would be an answer: 200
 	}
 	var d *gate.Denied
 	switch {

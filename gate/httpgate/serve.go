@@ -144,8 +144,8 @@ func (g *Gate) refused(ctx context.Context, w http.ResponseWriter, x *Exchange, 
 		}
 	case ctx.Err() != nil && context.Cause(ctx) == errCut:
 		d = &gate.Denied{Status: gate.StatusDenied, Reason: "the session was ended", Hint: "ask for a new credential"}
-	case ctx.Err() != nil: // nobody listens any more
-		return
+	case ctx.Err() != nil: // nobody listens any more; if somebody does, silence would be an answer: 200
+		d = &gate.Denied{Status: gate.StatusNobody, Reason: "the request ended before anybody decided", Hint: "make it again"}
 	case errors.Is(err, bodies.ErrTooLarge):
 		d = &gate.Denied{Status: gate.StatusUnreadable, Reason: err.Error(), Hint: "send less at a time, or ask an operator to raise the limit of bodies"}
 		x.Session.Refused(ctx, clip(err.Error(), 300))

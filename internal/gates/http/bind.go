@@ -16,8 +16,9 @@ func (r *Route) bind(resp *http.Response, at *url.URL) {
 			h.Set(name, r.address(to, at))
 		}
 	}
-	h.Del("Alt-Svc") // RFC 7838: a way around the gate
-	h.Del("Refresh") // holds an address too, in no form that is written down
+	h.Del("Strict-Transport-Security") // the gate's own is sent
+	h.Del("Alt-Svc")                   // RFC 7838: a way around the gate
+	h.Del("Refresh")                   // holds an address too, in no form that is written down
 	r.cookies(h)
 }
 

@@ -236,7 +236,7 @@ func (g *Gate) Describe(_ context.Context, x *httpgate.Exchange) (*httpgate.Call
 		call.Reply.Untrusted = j.Untrusted
 	}
 	if isGRPC(r) {
-		call.Live = slices.Contains(rt.Streams, r.URL.Path)
+		call.Live = slices.Contains(rt.Streams, r.URL.Path) || strings.HasPrefix(r.URL.Path, "/grpc.reflection.")
 		call.Reply.Body = (&grpcReply{opaque: rt.Opaque}).mask
 	}
 	if socket {
