@@ -62,7 +62,7 @@ func (s *Server) llmProvider(c *LLMProviderConfig) (llm.Provider, error) {
 		Key: func(ctx context.Context) ([]byte, error) { return c.Key.Read(ctx, s.cfg) },
 		Transport: &http.Transport{
 			TLSClientConfig: t, Proxy: nil, ForceAttemptHTTP2: true, DisableCompression: true, MaxIdleConnsPerHost: 100,
-			IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second,
+			IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Minute,
 			DialContext: (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		},
 	}, nil

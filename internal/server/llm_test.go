@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
 )
 
@@ -49,7 +52,7 @@ func (u *modelUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		content, _, _ = strings.Cut(after, "}")
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, `{"choices":[{"index":0,"message":{"role":"assistant","content":`+content+`}}],"usage":{"prompt_tokens":40,"completion_tokens":60}}`)
+	_, _ = io.WriteString(w, `{"choices":[{"index":0,"message":{"role":"assistant","content":`+content+`,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]}}],"usage":{"prompt_tokens":40,"completion_tokens":60}}`)
 }
 
 func (u *modelUpstream) all() string {
@@ -108,10 +111,11 @@ gates:
 	if seen := up.all(); strings.Contains(seen, "ana.lopes") || !strings.Contains(seen, "Bearer sk-real ") || strings.Contains(seen, token) {
 		t.Fatalf("arrived: %s", seen)
 	}
+	b := &bench{Server: s, t: t}
+	b.ledTo(token, "model:call_1", "ask gpt-x at openai")
 	const held = `{"model":"gpt-x","messages":[{"role":"user","content":"pay with 4111 1111 1111 1111"}]}`
 	done := make(chan reply, 1)
 	go func() { done <- post(held) }()
-	b := &bench{Server: s, t: t}
 	a := b.waiting(1)[0]
 	if !strings.Contains(a.Statement, "pay with") || strings.Contains(a.Statement, "4111 1111") || a.Target != "gpt-x" {
 		t.Errorf("%q, %q", a.Statement, a.Target)
@@ -133,4 +137,40 @@ gates:
 	if r := post(`{"model":"o9","messages":[{"role":"user","content":"hello"}]}`); r.status != 403 || !strings.Contains(r.body, "not among those") {
 		t.Errorf("%+v", r)
 	}
+}
+
+// ledTo checks that what an actor does next, if it names a parent so, is shown under an action of that title.
+func (b *bench) ledTo(token, parent, title string) {
+	b.t.Helper()
+	authority := b.enforcer.Gate("elsewhere", action.Resource{URN: "test:elsewhere", Type: "test", Env: "prod"}, "")
+	v, err := authority.Bearer(b.t.Context(), token)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	session, err := authority.Login(b.t.Context(), v, gate.Peer{Gate: "elsewhere"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer session.Close()
+	p, err := session.Enforce(b.t.Context(), &action.Action{
+		Kinds: []action.Kind{action.LLMCall}, Routine: true, Verb: "f", Target: "it", Title: "what was called", Shape: "1", Payload: []byte("f"), Statement: "f",
+		Claims: action.Claims{Parent: parent},
+	}, gate.Hooks{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	p.Done(gate.Outcome{State: gate.Executed})
+	records := b.records(audit.TypeRequest)
+	var by string
+	for _, r := range records {
+		if r.Title == "what was called" {
+			by = r.Detail["parent"]
+		}
+	}
+	for _, r := range records {
+		if by != "" && r.Detail["act"] == by && r.Title == title {
+			return
+		}
+	}
+	b.t.Errorf("nothing led to it, or not %q: %q", title, by)
 }

@@ -21,6 +21,8 @@ type Request struct {
 	Session   string // that the client's own words name
 	Prompt    string // the newest words of a person
 	Unscanned string // what can't be looked into, "" when all can
+	// Unheard says that it is answered later, where nobody hears what was used.
+	Unheard bool
 	// Fetches are hosts from which the provider is to fetch something.
 	Fetches []string
 }
@@ -49,7 +51,10 @@ func Read(op Op, body []byte) (*Request, error) {
 		r.Model = m.Text
 	}
 	if op.API == Anthropic && op.Name == "batches.create" {
-		return r, r.batch()
+		if err := r.batch(); err != nil {
+			return nil, err
+		}
+		return r, r.named()
 	}
 	if op.Billed && r.Model == "" {
 		return nil, errors.New("model is missing")
@@ -57,13 +62,30 @@ func Read(op Op, body []byte) (*Request, error) {
 	if err := r.output(root); err != nil {
 		return nil, err
 	}
+	if b := root.At("background"); b != nil && b.Text == "true" {
+		r.Unheard = true
+	}
 	r.tools(root)
 	r.claims(root)
-	return r, nil
+	return r, r.named()
+}
+
+// named refuses a name of a model that is none.
+func (r *Request) named() error {
+	for _, c := range []byte(r.Model) {
+		if c <= ' ' || c > '~' || c == '"' || c == '<' || c == '>' {
+			return errors.New("model is no name of a model")
+		}
+	}
+	if len(r.Model) > 200 {
+		return errors.New("model is no name of a model")
+	}
+	return nil
 }
 
 // batch reads Anthropic's batches, whose requests stand in the body.
 func (r *Request) batch() error {
+	r.Unheard = true
 	list := r.Root.List("requests")
 	if len(list) == 0 {
 		return errors.New("requests is missing")

@@ -63,6 +63,9 @@ func (w *walker) envelope(root *Node, at string) {
 	for i := range root.Members {
 		m := &root.Members[i]
 		here := join(at, m.Name)
+		if (m.Name == "prompt" || m.Name == "input") && numbers(m.Value) {
+			w.dark("text as numbers of tokens")
+		}
 		switch {
 		case (m.Name == "messages" || m.Name == "input" || m.Name == "items") && m.Value.Kind == '[':
 			w.messages(m.Value, here)
@@ -85,6 +88,16 @@ func (w *walker) envelope(root *Node, at string) {
 		}
 		w.name(root, i, here)
 	}
+}
+
+// numbers says that a list holds text in the provider's own numbers, or lists of them.
+func numbers(list *Node) bool {
+	for _, item := range list.Items {
+		if item.Kind == '0' || item.Kind == '[' {
+			return true
+		}
+	}
+	return false
 }
 
 // messages walks a conversation. What one side says in several parts or messages on end is read as one.
@@ -131,6 +144,7 @@ func (w *walker) side(of *Node, c *Member, at string) {
 			return
 		}
 	}
+	w.fetch(of, c, data(of, c.Name))
 	kept, first, role := w.run, w.at, w.role
 	w.run = nil
 	w.node(c.Value, join(at, c.Name), "", deepest, data(of, c.Name))
@@ -276,7 +290,7 @@ func (w *walker) fetch(of *Node, m *Member, inData bool) {
 		return
 	}
 	u, err := url.Parse(at.Text)
-	if at.Kind != '"' || strings.HasPrefix(at.Text, "data:") {
+	if at.Kind != '"' || len(at.Text) > 4 && strings.EqualFold(at.Text[:5], "data:") {
 		return
 	}
 	host := "(an address)"
@@ -305,11 +319,14 @@ func (w *walker) name(of *Node, i int, at string) {
 
 // text looks at one string: at what is JSON in it first, since escapes there would hide values.
 func (w *walker) text(n *Node, at, key string, depth int) {
-	if head, encoded, is := strings.Cut(n.Text, ";base64,"); is && strings.HasPrefix(n.Text, "data:") && len(head) < 200 {
+	if head, encoded, is := strings.Cut(n.Text, ";base64,"); is && len(head) > 4 && strings.EqualFold(head[:5], "data:") {
 		inner := &Node{Kind: '"', Text: encoded, raw: []byte{}}
 		w.blob(inner, at, depth)
 		if inner.touched {
 			n.Set(head + ";base64," + inner.Text)
+		}
+		if u := (&Unit{Where: at, Texts: []string{head}}); w.look(u) != nil { // a value in what should be a type
+			n.Set("data:;base64," + inner.Text)
 		}
 		return
 	}

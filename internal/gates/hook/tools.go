@@ -92,6 +92,9 @@ func finish(e *Event, a *action.Action) {
 	slices.Sort(a.Kinds)
 	a.Kinds = slices.Compact(a.Kinds)
 	a.Claims.Session = e.Session
+	if e.Use != "" { // what asked a model for this call, where that was seen
+		a.Claims.Parent = "model:" + e.Use
+	}
 }
 
 // runs is a script for a shell.

@@ -20,7 +20,7 @@ import (
 )
 
 // MaxAnswer is how many bytes of an answer that isn't streamed are taken.
-const MaxAnswer = 128 << 20
+const MaxAnswer = 64 << 20
 
 // An answer is one on its way to the client.
 type answer struct {
@@ -51,6 +51,8 @@ func (q *question) take(ctx context.Context, w http.ResponseWriter, x *httpgate.
 			switch {
 			case a.outcome.State == gate.NotRun:
 				q.gate.meter.settle(q.who, q.model, guess, 0, 0)
+			case q.body.req != nil && q.body.req.Unheard:
+				q.gate.meter.settle(q.who, q.model, guess, guess, q.body.req.Output)
 			case a.usage.Known:
 				q.gate.meter.settle(q.who, q.model, guess, a.usage.Input, a.usage.Output)
 			default:
@@ -79,7 +81,6 @@ func (q *question) take(ctx context.Context, w http.ResponseWriter, x *httpgate.
 	if err := a.pass(ctx, resp, x.Request); err != nil {
 		q.gate.o.Log.Warn("an answer was not passed on whole", "gate", q.gate.o.Name, "provider", q.provider.Name)
 	}
-	a.led()
 	if a.usage.Known {
 		a.outcome.Used = "input " + strconv.FormatInt(a.usage.Input, 10) + ", output " + strconv.FormatInt(a.usage.Output, 10) + " tokens"
 	}
@@ -135,11 +136,6 @@ func (q *question) request(ctx context.Context, from *http.Request, body []byte,
 	for _, name := range passed {
 		if v := from.Header.Get(name); v != "" && q.gate.harmless(v) {
 			out.Header.Set(name, v)
-		}
-	}
-	for name, values := range from.Header {
-		if strings.HasPrefix(name, "X-Stainless-") && q.gate.harmless(values[0]) {
-			out.Header.Set(name, values[0])
 		}
 	}
 	if kind != "" {
@@ -325,6 +321,7 @@ func (a *answer) note(n *llm.Node) {
 	for _, c := range llm.Calls(n) {
 		if !slices.Contains(a.calls, c) && len(a.calls) < 64 {
 			a.calls = append(a.calls, c)
+			a.led(c)
 		}
 	}
 }
@@ -385,17 +382,13 @@ func (a *answer) lines(raw []byte) ([]byte, error) {
 	return out, nil
 }
 
-// led says that what the model wants called comes from here.
-func (a *answer) led() {
+// led says that what the model wants called comes from here, before the client can know of it.
+func (a *answer) led(c llm.Call) {
 	b, is := a.permit.(gate.Begun)
-	if !is || slices.Equal(a.q.action.Kinds, []action.Kind{action.DataRead}) {
+	if !is || c.ID == "" || len(c.ID) > 100 || slices.Contains(a.q.action.Kinds, action.DataRead) {
 		return
 	}
-	for _, c := range a.calls {
-		if c.ID != "" && len(c.ID) <= 128 {
-			b.Begun(c.ID, "")
-		}
-	}
+	b.Begun("model:"+c.ID, "")
 }
 
 // unsent says that an error came before anything was sent.

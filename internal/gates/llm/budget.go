@@ -151,6 +151,11 @@ func (m *meter) check(ctx context.Context, w who, model string, in int64, take b
 	return nil
 }
 
+// spends says that there are budgets of answers.
+func (m *meter) spends() bool {
+	return slices.ContainsFunc(m.budgets, func(b Budget) bool { return b.Output+b.Cost > 0 })
+}
+
 // minute counts requests. m.mu is held.
 func (m *meter) minute(id string, b *Budget, now time.Time) error {
 	kept := m.minutes[id]

@@ -240,6 +240,9 @@ func (q *question) allowed(ctx context.Context) error {
 	if !q.op.Billed {
 		return nil
 	}
+	if req := q.body.req; req != nil && req.Unheard && req.Output == 0 && q.gate.meter.spends() {
+		return denied("it is answered later, where nobody could count what is used", "name the most tokens of its answer")
+	}
 	return q.gate.meter.check(ctx, q.who, q.model, q.guess(), false)
 }
 
@@ -279,7 +282,7 @@ func (q *question) describe(s *survey) {
 	a.State = map[string]string{"provider": p.Name, "host": p.URL.Host}
 	a.Data.Bytes = action.KnownCount(int64(q.length))
 	a.Data.Unscanned = q.body.unscanned != ""
-	a.Data.ClassesKnown = !a.Data.Unscanned
+	a.Data.ClassesKnown = !a.Data.Unscanned && !slices.Contains(a.Kinds, action.DataRead)
 	for c := range s.classes {
 		a.Data.Classes = append(a.Data.Classes, c)
 	}
@@ -350,7 +353,11 @@ func (q *question) leaving(ctx context.Context, s gate.Session, found *survey) e
 }
 
 // passed are headers of a request that go on.
-var passed = []string{"Content-Type", "Accept", "User-Agent", "Anthropic-Version", "Anthropic-Beta", "Openai-Beta", "Idempotency-Key"}
+var passed = []string{
+	"Content-Type", "Accept", "User-Agent", "Anthropic-Version", "Anthropic-Beta", "Openai-Beta", "Idempotency-Key",
+	"X-Stainless-Lang", "X-Stainless-Package-Version", "X-Stainless-Os", "X-Stainless-Arch", "X-Stainless-Runtime", "X-Stainless-Runtime-Version",
+	"X-Stainless-Async", "X-Stainless-Retry-Count", "X-Stainless-Timeout", "X-Stainless-Read-Timeout", "X-Stainless-Helper-Method",
+}
 
 // bound are those of them that an approval binds.
 var bound = []string{"Content-Type", "Anthropic-Version", "Anthropic-Beta", "Openai-Beta"}

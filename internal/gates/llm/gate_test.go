@@ -78,7 +78,7 @@ func TestSwapped(t *testing.T) {
 		if o := s.house.Outcomes(); len(o) != 1 || o[0].State != gate.Executed || (c.name != "responses") != (o[0].Used != "") {
 			t.Errorf("%s: %+v", c.name, o)
 		}
-		if len(s.house.begun) != 1 || !strings.HasSuffix(s.house.begun[0], "_1") {
+		if len(s.house.begun) != 1 || !strings.HasPrefix(s.house.begun[0], "model:") || !strings.HasSuffix(s.house.begun[0], "_1") {
 			t.Errorf("%s: it leads to %v", c.name, s.house.begun)
 		}
 	}

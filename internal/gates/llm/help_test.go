@@ -208,7 +208,9 @@ func (s *stage) do(method, path, kind, body string, headers ...string) (int, htt
 	}
 	req.Header.Set("Authorization", "Bearer "+gatetest.Token)
 	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		if headers[i] != "" {
+			req.Header.Set(headers[i], headers[i+1])
+		}
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -20,7 +20,7 @@ type payload struct {
 	mediaType string // as it came, with its parameters
 	req       *llm.Request
 	parts     []part
-	boundary  string
+	isForm    bool
 	text      *string // it is text of another kind
 	unscanned string
 	changed   bool
@@ -76,7 +76,8 @@ func (p *payload) form(boundary string) error {
 	if boundary == "" {
 		return errors.New("a form without a boundary")
 	}
-	p.boundary = boundary
+	p.isForm = true
+	names := map[string]bool{}
 	r := multipart.NewReader(bytes.NewReader(p.raw), boundary)
 	for {
 		one, err := r.NextRawPart()
@@ -92,11 +93,20 @@ func (p *payload) form(boundary string) error {
 		if e := one.Header.Get("Content-Transfer-Encoding"); e != "" && !strings.EqualFold(e, "binary") && !strings.EqualFold(e, "8bit") && !strings.EqualFold(e, "7bit") {
 			return errors.New("a part of the form is encoded")
 		}
+		name := one.FormName()
+		if strings.Contains(one.Header.Get("Content-Disposition"), "*") || len(one.Header.Values("Content-Disposition")) != 1 || name == "" || names[name] && !strings.HasSuffix(name, "[]") {
+			return errors.New("a part of the form is not named in one way")
+		}
+		names[name] = true
 		body, err := io.ReadAll(one)
 		if err != nil {
 			return errors.New("the form can't be read")
 		}
-		p.parts = append(p.parts, part{one.Header, one.FormName(), body})
+		head := textproto.MIMEHeader{"Content-Disposition": one.Header.Values("Content-Disposition")}
+		if kind := one.Header.Get("Content-Type"); kind != "" {
+			head.Set("Content-Type", kind)
+		}
+		p.parts = append(p.parts, part{head, name, body})
 	}
 }
 
@@ -146,21 +156,25 @@ func (p *payload) walk(look llm.Look) {
 	}
 }
 
-// bytes is the body as it goes on, and its type.
+// bytes is the body as it goes on, and its type. A form is written anew: what stood
+// around its parts was shown to nobody.
 func (p *payload) bytes() ([]byte, string, error) {
 	switch {
-	case !p.changed:
-		return p.raw, p.mediaType, nil
+	case p.isForm:
+		return p.written()
+	case p.req != nil && p.changed:
+		return p.req.Root.Append(make([]byte, 0, len(p.raw)+256)), "application/json", nil
 	case p.req != nil:
-		return p.req.Root.Append(make([]byte, 0, len(p.raw)+256)), p.mediaType, nil
-	case p.text != nil:
+		return p.raw, "application/json", nil
+	case p.text != nil && p.changed:
 		return []byte(*p.text), p.mediaType, nil
 	}
+	return p.raw, p.mediaType, nil
+}
+
+func (p *payload) written() ([]byte, string, error) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
-	if err := w.SetBoundary(p.boundary); err != nil {
-		return nil, "", errors.New("the form's boundary is none")
-	}
 	for _, one := range p.parts {
 		to, err := w.CreatePart(one.header)
 		if err != nil {
@@ -173,5 +187,5 @@ func (p *payload) bytes() ([]byte, string, error) {
 	if err := w.Close(); err != nil {
 		return nil, "", err
 	}
-	return b.Bytes(), p.mediaType, nil
+	return b.Bytes(), w.FormDataContentType(), nil
 }

@@ -71,6 +71,9 @@ func (s *survey) look(u *llm.Unit) []string {
 		s.cut = true
 		return nil
 	}
+	if u.Key != "" && len(found) == 1 && found[0].start == 0 && found[0].end == len(joined) {
+		joined = "[masked:" + string(found[0].class) + "]" // by its name: who masks text alone would not find it
+	}
 	s.text.WriteString(u.Where)
 	s.text.WriteString(": ")
 	s.text.WriteString(joined)
