@@ -136,6 +136,8 @@ type EnvironmentGate struct {
 	TLS      bool   `json:"tls"`
 	Region   string `json:"region"` // of a gate of AWS
 
+	CA string `json:"ca"` // of a gate of Kubernetes: what clients are to trust (PEM); "": what their machine knows
+
 	Providers []EnvironmentProvider `json:"providers"` // of a gate of language models
 }
 

@@ -20,6 +20,8 @@ type EnvironmentGate struct {
 	TLS      bool   `json:"tls,omitempty"`
 	Region   string `json:"region,omitempty" doc:"Of a gate of AWS: the region that is meant where none is named"`
 
+	CA string `json:"ca,omitempty" doc:"Of a gate of Kubernetes: the certificate that clients are to trust (PEM). Missing: those that their machine knows"`
+
 	Providers []EnvironmentProvider `json:"providers,omitempty" doc:"Of a gate of language models: each is at /NAME"`
 }
 

@@ -188,6 +188,7 @@ and who you are.`,
 	root.AddCommand(a.channelsCmd(), a.inboxCmd(), a.mcpCmd(), a.toolsCmd(), a.hookCmd())
 	root.AddCommand(a.sshCmd(), a.execCmd(), a.runCmd(), a.recordingsCmd(), a.mapCmd())
 	root.AddCommand(a.awsCmd())
+	root.AddCommand(a.kubernetesCmd())
 	return root
 }
 

@@ -40,8 +40,9 @@ ASSENT_URL, ASSENT_TOKEN and a fresh ASSENT_SESSION; with --db the variables of 
 PostgreSQL client for that gate; where there is a gate of AWS, those by which its
 SDKs find it and fetch key pairs; with --shim a directory at the head of PATH in
 which those names run assent exec; where the server has a gate of language
-models, OPENAI_BASE_URL, ANTHROPIC_BASE_URL and what stands for a key there; and
-where it has a gate of outgoing HTTP, the variables of proxies and certificates.
+models, OPENAI_BASE_URL, ANTHROPIC_BASE_URL and what stands for a key there; KUBECONFIG
+where it has Kubernetes gates; and where it has a gate of outgoing HTTP, the
+variables of proxies and certificates.
 
 Without a program it prints the environment, to be read by a shell.
 
@@ -109,6 +110,12 @@ func (a *app) runProgram(ctx context.Context, r *running, argv []string) error {
 	}
 	defer remove()
 	set = append(set, out...)
+	clusters, removeClusters, err := clusterVariables(found)
+	if err != nil {
+		return err
+	}
+	defer removeClusters()
+	set = append(set, clusters...)
 	if len(r.shims) > 0 {
 		self, err := os.Executable()
 		if err != nil {

@@ -54,7 +54,7 @@ func (s *Server) environment(actor string) api.Environment {
 	out := api.Environment{Gates: []api.EnvironmentGate{}, Commands: s.commands.Name(actor)}
 	for _, g := range s.gates {
 		if addr := s.GateAddr(g.cfg.Name); addr != "" {
-			out.Gates = append(out.Gates, api.EnvironmentGate{Name: g.cfg.Name, Type: g.cfg.Type, Address: addr, Env: g.cfg.Env, Database: g.cfg.Upstream.Database, TLS: g.cfg.TLS != nil, Region: regionOf(g.cfg), Providers: providersOf(g.cfg)})
+			out.Gates = append(out.Gates, api.EnvironmentGate{Name: g.cfg.Name, Type: g.cfg.Type, Address: addr, Env: g.cfg.Env, Database: g.cfg.Upstream.Database, TLS: g.cfg.TLS != nil, Region: regionOf(g.cfg), Providers: providersOf(g.cfg), CA: s.trusted(g.cfg)})
 		}
 	}
 	return out

@@ -36,7 +36,9 @@ func gateTypes() map[string]gateType {
 		"postgres": {(*checker).postgresGate, postgresGate, reachHost},
 		"command":  {(*checker).commandGate, commandGate, reachNothing},
 		"ssh":      {(*checker).sshGate, sshGate, reachSSH},
-		"aws":      {(*checker).awsGate, awsGate, reachAWS},
+
+		"kubernetes": {(*checker).kubernetesGate, kubernetesGate, reachKubernetes},
+		"aws":        {(*checker).awsGate, awsGate, reachAWS},
 	}
 }
 

@@ -640,6 +640,9 @@ func systemOf(g *GateConfig) string {
 	if g.Type == "mcp" {
 		return "mcp://" + g.Name
 	}
+	if g.Cluster != nil {
+		return "kubernetes://" + strings.ToLower(strings.TrimPrefix(g.Cluster.Server, "https://"))
+	}
 	if g.Upstream.Host == "" {
 		return g.Type + ":" + g.Name
 	}

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -58,72 +57,13 @@ func cluster(t *testing.T) *kubetest.Cluster {
 	once.Do(func() {
 		shared, started = kubetest.Start("first line\npassword=" + planted + "\nlast line\n")
 		if started == nil {
-			started = seed(shared)
+			started = shared.Seed(planted)
 		}
 	})
 	if started != nil {
 		t.Fatal(started)
 	}
 	return shared
-}
-
-// seed puts a node, a pod on it and a few things with planted values into the cluster, past the gate.
-func seed(c *kubetest.Cluster) error {
-	var objects = []string{
-		`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`,
-		`{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"}}`,
-		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"shop"},"spec":{"nodeName":"n1","containers":[{"name":"c","image":"nginx:1.0","env":[{"name":"DB_PASSWORD","value":"` + planted + `"}]}]}}`,
-		`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"db","namespace":"shop"},"stringData":{"password":"` + planted + `"}}`,
-		`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"app","namespace":"shop"},"data":{"note":"password=` + planted + `"}}`,
-		`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"shop"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"nginx:1.0"}]}}}}`,
-	}
-	for _, o := range objects {
-		if out, err := direct(c, strings.NewReader(o), "create", "-f", "-"); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-	}
-	status := fmt.Sprintf(`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"}],"daemonEndpoints":{"kubeletEndpoint":{"Port":%d}},"conditions":[{"type":"Ready","status":"True"}]}}`, c.Kubelet)
-	if out, err := direct(c, nil, "patch", "node", "n1", "--subresource=status", "--type=merge", "-p", status); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	if out, err := direct(c, nil, "-n", "shop", "patch", "pod", "web", "--subresource=status", "--type=merge", "-p", `{"status":{"phase":"Running","podIP":"10.1.2.3","podIPs":[{"ip":"10.1.2.3"}],"containerStatuses":[{"name":"c","ready":true,"restartCount":0,"image":"nginx:1.0","imageID":"x","state":{"running":{}}}]}}`); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	return nil
-}
-
-// direct is kubectl past the gate.
-func direct(c *kubetest.Cluster, in io.Reader, args ...string) (string, error) {
-	config, err := os.MkdirTemp("", "assent-direct-*")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = os.RemoveAll(config) }()
-	path := filepath.Join(config, "config")
-	if err := kubeconfig(path, c.URL, c.CA, kubetest.Token); err != nil {
-		return "", err
-	}
-	return kubectl(context.Background(), path, in, args...)
-}
-
-func kubeconfig(path, server string, ca []byte, token string) error {
-	return os.WriteFile(path, []byte(`{"apiVersion":"v1","kind":"Config","current-context":"x",
-"clusters":[{"name":"x","cluster":{"server":"`+server+`","certificate-authority-data":"`+base64.StdEncoding.EncodeToString(ca)+`"}}],
-"users":[{"name":"x","user":{"token":"`+token+`"}}],"contexts":[{"name":"x","context":{"cluster":"x","user":"x","namespace":"shop"}}]}`), 0o600)
-}
-
-func kubectl(ctx context.Context, config string, in io.Reader, args ...string) (string, error) {
-	program, err := kubetest.Program("kubectl")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(ctx, program, append([]string{"--cache-dir", filepath.Dir(config)}, args...)...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+config, "HOME="+filepath.Dir(config))
-	cmd.Stdin = in
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
-	return out.String(), err
 }
 
 // A client is kubectl through the gate, and what the gate was asked.
@@ -203,7 +143,7 @@ func through(t *testing.T, a *gatetest.Authority, change ...func(*kubernetes.Con
 	})
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
 	out := &client{t: t, config: filepath.Join(t.TempDir(), "config"), url: "https://" + l.Addr().String(), authority: a, store: store}
-	if err := kubeconfig(out.config, out.url, ca, gatetest.Token); err != nil {
+	if err := kubetest.WriteConfig(out.config, out.url, ca, gatetest.Token); err != nil {
 		t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
@@ -218,7 +158,7 @@ func (c *client) kubectl(args ...string) (string, error) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), 60*time.Second)
 	defer cancel()
-	return kubectl(ctx, c.config, nil, args...)
+	return kubetest.Kubectl(ctx, c.config, nil, args...)
 }
 
 // must is kubectl, which succeeds.
@@ -335,7 +275,7 @@ func TestHeldAndDenied(t *testing.T) {
 			t.Errorf("kubectl %s asked %d times", strings.Join(args, " "), writes)
 		}
 	}
-	if out, err := direct(shared, nil, "get", "ns", "shop", "-o", "jsonpath={.status.phase}"); err != nil || out != "Active" {
+	if out, err := shared.Kubectl(nil, "get", "ns", "shop", "-o", "jsonpath={.status.phase}"); err != nil || out != "Active" {
 		t.Errorf("the namespace is %s, %v", out, err)
 	}
 }
@@ -404,7 +344,7 @@ func TestExec(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if out, err := kubectl(ctx, c.config, strings.NewReader("typed\n"), "exec", "-i", "web", "--", "cat"); err != nil || out != "typed\n" {
+	if out, err := kubetest.Kubectl(ctx, c.config, strings.NewReader("typed\n"), "exec", "-i", "web", "--", "cat"); err != nil || out != "typed\n" {
 		t.Errorf("exec -i: %q, %v", out, err)
 	}
 	list, err := c.store.List()
@@ -574,7 +514,7 @@ func TestWatchIsCut(t *testing.T) {
 	if got := next(); got != "ADDED db" {
 		t.Fatal(got)
 	}
-	if out, err := direct(shared, nil, "-n", "shop", "create", "secret", "generic", "watched", "--from-literal=p="+planted); err != nil {
+	if out, err := shared.Kubectl(nil, "-n", "shop", "create", "secret", "generic", "watched", "--from-literal=p="+planted); err != nil {
 		t.Fatal(out)
 	}
 	if got := next(); got != "ADDED watched" {
