@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/assenthq/assent/gate"
@@ -57,6 +58,7 @@ type body struct {
 	short  bool   // it was masked at once
 	told   bool   // its trailers are masked
 	resp   *http.Response
+	shared Values // of texts that follow one another in it
 
 	to   sink
 	head []byte // what came before to was chosen
@@ -149,7 +151,7 @@ func (b *body) soon(p []byte) bool {
 	case frames, frames64, proto, parts:
 		return true
 	}
-	return len(b.head)+len(p) >= 4 && isWords(b.head) && isWords(p[:min(len(p), sniffed)]) || len(b.head)+len(p) >= sniffed
+	return len(b.head)+len(p) >= 4 && !strings.HasSuffix(b.media.typ, "script") && isWords(b.head) && isWords(p[:min(len(p), sniffed)]) || len(b.head)+len(p) >= sniffed
 }
 
 func (b *body) finish() error {
@@ -219,7 +221,11 @@ func (b *body) byKind(m *media, k kind, to io.Writer, coded string) (sink, error
 	p, fill := b.permit, b.o.Fill
 	switch k {
 	case jsonText:
-		return newDocument(to, p, fill, Deepest), nil
+		d := newDocument(to, p, fill, Deepest)
+		if b.to != nil { // one of several
+			d.values = b.follows()
+		}
+		return d, nil
 	case events:
 		if !fill {
 			return &eventSink{to: to, values: Values{Permit: p, flows: true}}, nil
@@ -240,15 +246,23 @@ func (b *body) byKind(m *media, k kind, to io.Writer, coded string) (sink, error
 		}
 		return &protoSink{to: to, permit: p}, nil
 	case frames:
-		return &frameSink{to: to, permit: p, head: 5, most: maxFrame, coded: coded, json: isJSONFrames(m.typ), fill: fill}, nil
+		return &frameSink{to: to, permit: p, head: 5, most: maxFrame, coded: coded, json: isJSONFrames(m.typ), values: b.follows(), fill: fill}, nil
 	case frames64:
-		return &base64Sink{to: to, frames: frameSink{permit: p, head: 5, most: maxFrame, coded: coded, fill: fill}}, nil
+		return &base64Sink{to: to, frames: frameSink{permit: p, head: 5, most: maxFrame, coded: coded, values: b.follows(), fill: fill}}, nil
 	case unseen:
 		return straight{to}, nil
 	case sealed:
 		return b.closed(to, "what is compressed, archived or encrypted")
 	}
 	return stream{p.Stream(to, fill)}, nil
+}
+
+// follows is for a text that follows others: they share their names, as many as there may be of them.
+func (b *body) follows() Values {
+	if b.shared.rows == nil {
+		b.shared = Values{Permit: b.permit, rows: map[string]gate.Rows{}, flows: true}
+	}
+	return b.shared
 }
 
 // closed is for what can't be looked into.

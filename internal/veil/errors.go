@@ -10,6 +10,7 @@ import (
 var (
 	errDeep   = withheld("it is nested too deeply to be masked", "")
 	errName   = withheld("a name in it is too long to be masked", "")
+	errNames  = withheld("more names in it tell of sensitive values than can be told apart", "ask for less at a time")
 	errCut    = withheld("it ends in the middle of a value", "")
 	errMoved  = withheld("masking it would have moved what follows", "")
 	errLong   = withheld("a part of it is too long to be masked", "ask for less at a time")

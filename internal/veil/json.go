@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	longest  = 256 << 10 // bytes of a string that is held as a whole
-	deepNest = 1000      // arrays and objects open at once
-	maxName  = 256       // bytes of a name that tell what its values are
+	longest   = 256 << 10 // bytes of a string that is held as a whole
+	deepNest  = 1000      // arrays and objects open at once
+	maxName   = 256       // bytes of a name that tell what its values are
+	maxBefore = 128       // bytes that stand before a text by habit
 )
 
 // document masks JSON as it passes: one value, or one after the other. Values are masked by name and content,
@@ -33,6 +34,7 @@ type document struct {
 	state state
 	value bool // a value ended, and nothing came since
 	any   bool // something other than space came
+	begun bool // nothing stands before it any more
 
 	long  gate.Stream // of a string that is long
 	align *aligned    // behind it, where lengths are kept
@@ -68,6 +70,11 @@ func newDocument(to io.Writer, p gate.Permit, fill bool, depth int) *document {
 }
 
 func (d *document) write(p []byte) (err error) {
+	if !d.begun {
+		if p, err = d.start(p); err != nil {
+			return err
+		}
+	}
 	for len(p) > 0 && err == nil {
 		switch {
 		case d.rest != nil:
@@ -85,6 +92,41 @@ func (d *document) write(p []byte) (err error) {
 		}
 	}
 	return err
+}
+
+// start passes what stands before a text by habit (")]}',", "for(;;);", "callback("), and returns the rest.
+func (d *document) start(p []byte) ([]byte, error) {
+	if len(d.token) == 0 {
+		switch rest := bytes.TrimLeft(p, " \t\r\n\xef\xbb\xbf"); {
+		case len(rest) == 0:
+			return p, nil
+		case rest[0] == '{' || rest[0] == '[' || rest[0] == '"':
+			d.begun = true
+			return p, nil
+		}
+	}
+	d.token = append(d.token, p...)
+	n := bytes.IndexAny(d.token, "{[")
+	if n < 0 && len(d.token) < maxBefore {
+		return nil, nil
+	}
+	return d.started(n)
+}
+
+// started ends what stands before a text, n bytes; -1: there is no text.
+func (d *document) started(n int) ([]byte, error) {
+	p := d.token
+	d.begun, d.token = true, nil
+	if n < 0 || n > maxBefore {
+		return p, d.give()
+	}
+	out := p[:n]
+	if !d.values.Permit.Clear("", out) {
+		if out = d.values.Permit.Text(out); d.fill {
+			out = filled(p[:n], out)
+		}
+	}
+	return p[n:], d.pass(out)
 }
 
 // skip takes what stands between tokens, and tokens that are wholly in p; what it masks nothing in
@@ -525,6 +567,15 @@ func (d *document) begin() error {
 
 // end ends the text.
 func (d *document) end() error {
+	if !d.begun && len(d.token) > 0 {
+		p, err := d.started(-1)
+		if err == nil {
+			_, err = d.rest.Write(p)
+		}
+		if err != nil {
+			return err //nolint:wrapcheck // a Denied, told as it is
+		}
+	}
 	if d.rest != nil {
 		return d.rest.Close() //nolint:wrapcheck // a Denied, told as it is
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"mime"
 	"net/http"
+	"regexp"
 	"strings"
 )
 
@@ -140,17 +141,20 @@ func (m *media) sees(head []byte) (k kind, utf16, big bool) {
 	case wide: // or not, as it seems
 		return sealed, false, false
 	}
-	if m.kind != unknown && m.kind != unseen && (m.kind != plain || m.typ != "text/plain") {
+	begin := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
+	switch {
+	case m.kind == jsonText, len(begin) > 0 && (begin[0] == '{' || begin[0] == '['), strings.HasSuffix(m.typ, "script") && called.Match(begin):
+		return jsonText, false, false // what isn't is looked at as text, all the same
+	case m.kind != unknown && m.kind != unseen:
 		return m.kind, false, false
-	}
-	switch begin := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n"); {
-	case len(begin) > 0 && (begin[0] == '{' || begin[0] == '['):
-		return jsonText, false, false
-	case m.kind == plain || isWords(head):
+	case isWords(head):
 		return plain, false, false
 	}
 	return unknown, false, false // as bytes
 }
+
+// called is a function that is called with JSON.
+var called = regexp.MustCompile(`^(/\*\*/)?\s*[A-Za-z_$][\w.$]{0,99}\s*\(\s*[\[{]`)
 
 // isWords says that head may be text.
 func isWords(head []byte) bool {

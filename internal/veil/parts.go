@@ -9,6 +9,7 @@ import (
 const (
 	maxPartHead = 64 << 10 // bytes of a part's headers
 	maxPreamble = 64 << 10
+	maxParts    = 10000
 )
 
 // partSink masks the parts of a multipart body, each by its own type.
@@ -21,6 +22,7 @@ type partSink struct {
 	part  sink
 	media media
 	begin []byte // of a part, until its sink is chosen
+	count int
 }
 
 type partState uint8
@@ -107,6 +109,9 @@ func (s *partSink) step() (more bool, err error) {
 			return false, errLong
 		case n < 0:
 			return false, nil
+		}
+		if s.count++; s.count > maxParts {
+			return false, errLong
 		}
 		s.state = inHead
 		return true, s.raw(len(s.mark) + n + 1)

@@ -133,6 +133,7 @@ type frameSink struct {
 	most   int
 	coded  string // how compressed ones are
 	json   bool
+	values Values // of those that are JSON
 	fill   bool
 	kept   []byte
 }
@@ -175,6 +176,7 @@ func (s *frameSink) message(head, msg []byte) error {
 	case s.json || flags&2 != 0: // the end of a stream of Connect is JSON
 		var out pieces
 		d := newDocument(&out, s.permit, s.fill, Deepest)
+		d.values = s.values
 		if err := d.write(msg); err != nil {
 			return err
 		}

@@ -59,8 +59,10 @@ func (v *Values) member(key string, text []byte) ([]byte, error) {
 		switch {
 		case v.Permit.Clear(key, text):
 			return text, nil
-		case len(v.rows) >= maxNames, v.flows && !v.named(key):
+		case (v.flows || len(v.rows) >= maxNames) && !v.named(key):
 			return v.Permit.Text(text), nil
+		case len(v.rows) >= maxNames:
+			return nil, errNames
 		case v.rows == nil:
 			v.rows = map[string]gate.Rows{}
 		}

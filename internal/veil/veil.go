@@ -64,6 +64,9 @@ func Reply(resp *http.Response, p gate.Permit, o Options) error {
 		return errTwo
 	}
 	b := &body{closer: resp.Body, permit: p, o: o, media: mediaOf(first(resp.Header, "Content-Type")), resp: resp}
+	if types := resp.Header["Content-Type"]; len(types) > 1 {
+		resp.Header["Content-Type"] = types[:1] // nobody takes another one
+	}
 	maskHeader(resp.Header, p)
 	if empty(resp) {
 		if resp.StatusCode != http.StatusNotModified && !(o.Fill && resp.StatusCode < 300) && b.media.kind != unseen {

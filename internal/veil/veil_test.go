@@ -149,6 +149,9 @@ func TestEveryKind(t *testing.T) {
 		{"JSON twice", "application/json", `{"a":1,"a":"ann@example.com","password":"hunter2x","password":"hunter2x"}`, `{"a":1,"a":"[masked:email]","password":"[masked:sensitive]","password":"[masked:sensitive]"}`},
 		{"no JSON", "application/json", `[INFO] card 4111 1111 1111 1111 "ann@example.com"`, `[INFO] card [masked:card] "[masked:email]"`},
 		{"no JSON either", "application/json", `{"a":"b"} ann@example.com {"a`, `{"a":"b"} [masked:email] {"a`},
+		{"JSON behind a guard", "application/json", ")]}',\n{\"password\":\"hunter2x\"}", ")]}',\n{\"password\":\"[masked:sensitive]\"}"},
+		{"JSON in a call", "text/javascript", `/**/cb({"pass\u0077ord":"hunter2x"});`, `/**/cb({"pass\u0077ord":"[masked:sensitive]"});`},
+		{"JSON as events", "text/event-stream", `{"password":"hunter2x"}`, `{"password":"[masked:sensitive]"}`},
 		{"JSON, a number alone", "application/json", `4111111111111111`, `[masked:card]`},
 		{"JSON, cut off", "application/json", `{"password":"hunter2x`, `{"password":"[masked:sensitive]`},
 		{"JSON as text", "text/plain", `  {"password":"hunter2x"}`, `  {"password":"[masked:sensitive]"}`},
@@ -525,4 +528,17 @@ func FuzzReply(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Names that tell of sensitive values are never given up on, however many there are.
+func TestManyNames(t *testing.T) {
+	var in strings.Builder
+	in.WriteString("{")
+	for i := range 2 * maxNames {
+		in.WriteString(`"password_` + strconv.Itoa(i) + `x":"hunter2x",`)
+	}
+	in.WriteString(`"a":1}`)
+	if got, err := through(masking(t), reply([]byte(in.String()), 1000, true, "Content-Type", "application/json"), Options{}); err == nil || strings.Contains(got, named) {
+		t.Errorf("%v: %.200q", err, got)
+	}
 }
