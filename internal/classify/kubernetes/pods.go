@@ -37,11 +37,23 @@ func (w *walker) pod(name string, v any) {
 		if v != nil {
 			w.out.add("it mounts a path of the node", action.PrivilegeChange)
 		}
-	case "privileged", "hostnetwork", "hostpid", "hostipc":
+	case "local":
+		if m, is := v.(map[string]any); is && m["path"] != nil || v == (unread{}) {
+			w.out.add("it mounts a path of the node", action.PrivilegeChange)
+		}
+	case "gitrepo":
+		if v != nil {
+			w.out.add("it has the node fetch a repository", action.PrivilegeChange, action.NetFetch)
+		}
+	case "sysctls":
+		if list, is := v.([]any); v != nil && (!is || len(list) > 0) {
+			w.out.add("it sets parameters of the kernel", action.PrivilegeChange)
+		}
+	case "privileged", "hostnetwork", "hostpid", "hostipc", "hostprocess":
 		if on(v) {
 			w.out.add(map[string]string{
 				"privileged": "it runs privileged", "hostnetwork": "it uses the node's network",
-				"hostpid": "it sees the node's processes", "hostipc": "it shares the node's memory",
+				"hostpid": "it sees the node's processes", "hostprocess": "it runs as a process of the node", "hostipc": "it shares the node's memory",
 			}[name], action.PrivilegeChange)
 		}
 	case "procmount", "type", "seccompprofile", "localhostprofile":
@@ -64,7 +76,7 @@ func (w *walker) pod(name string, v any) {
 		if n, is := v.(json.Number); v != nil && (!is || n.String() != "0") {
 			w.out.add("it opens a port of the node", action.NetworkChange)
 		}
-	case "secretkeyref", "secretref", "secretname", "secret":
+	case "secretkeyref", "secretname", "secret":
 		if v != nil {
 			w.out.add("it is given a secret", action.SecretAccess)
 		}
@@ -78,6 +90,9 @@ func (w *walker) pod(name string, v any) {
 		} else if v == (unread{}) {
 			w.images = append(w.images, "copied from elsewhere")
 		}
+	}
+	if strings.HasSuffix(name, "secretref") && v != nil {
+		w.out.add("it is given a secret", action.SecretAccess)
 	}
 	if strings.HasPrefix(name, "container.apparmor.security.beta.kubernetes.io/") {
 		if s, _ := v.(string); !strings.EqualFold(s, "runtime/default") {

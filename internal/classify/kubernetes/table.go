@@ -10,7 +10,7 @@ import (
 // A class says what writing, deleting and reading resources of some kind does.
 type class struct {
 	read, create, change, delete []action.Kind
-	pods                         bool // a template of a pod may be in the body
+	pods                         bool // a pod, its template or a volume for it may be in the body
 }
 
 // classes are what the resources of table are. A verb without kinds is unknown.
@@ -21,7 +21,7 @@ var classes = map[string]class{
 	"secret":    {kinds(action.SecretAccess, action.DataRead), kinds(action.SecretAccess, action.ConfigChange), kinds(action.SecretAccess, action.ConfigChange), kinds(action.SecretAccess, action.DataDelete), false},
 	"network":   {kinds(action.DataRead), kinds(action.NetworkChange), kinds(action.NetworkChange), kinds(action.NetworkChange), false},
 	"infra":     {kinds(action.DataRead), kinds(action.InfraCreate), kinds(action.InfraChange), kinds(action.InfraDestroy), false},
-	"volume":    {kinds(action.DataRead), kinds(action.InfraCreate), kinds(action.InfraChange), kinds(action.InfraDestroy, action.DataDelete), false},
+	"volume":    {kinds(action.DataRead), kinds(action.InfraCreate), kinds(action.InfraChange), kinds(action.InfraDestroy, action.DataDelete), true},
 	"privilege": {kinds(action.DataRead), kinds(action.PrivilegeChange), kinds(action.PrivilegeChange), kinds(action.PrivilegeChange), false},
 	"identity":  {kinds(action.DataRead), kinds(action.IdentityChange), kinds(action.IdentityChange, action.PrivilegeChange), kinds(action.IdentityChange), false},
 	"audit":     {kinds(action.DataRead), kinds(action.AuditChange), kinds(action.AuditChange), kinds(action.AuditChange), false},

@@ -272,6 +272,7 @@ func (g *Gate) reply(r *classify.Reading) httpgate.Reply {
 	switch {
 	case r.Harmless != "": // what every cluster of that version says
 		out.Body = func(*http.Response, gate.Permit) error { return nil }
+		out.Check = taken
 		return out
 	case r.Subresource == "proxy", r.Verb == "proxy":
 		return out
@@ -279,7 +280,16 @@ func (g *Gate) reply(r *classify.Reading) httpgate.Reply {
 		out.Untrusted = "log"
 	}
 	out.Body = func(resp *http.Response, p gate.Permit) error { return g.mask(resp, p, r) }
+	out.Check = taken
 	return out
+}
+
+// taken refuses to pass on that the gate's own credential is not taken: a client would look for the fault in its own.
+func taken(resp *http.Response) error {
+	if resp.StatusCode == http.StatusUnauthorized {
+		return &gate.Denied{Status: gate.StatusNobody, Reason: "the API server does not take the gate's own credential", Hint: "an operator must look: it may have expired"}
+	}
+	return nil
 }
 
 // dialTLS is the transport's TLS for a connection that leaves HTTP.
