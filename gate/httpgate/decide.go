@@ -3,6 +3,7 @@ package httpgate
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"maps"
@@ -46,7 +47,7 @@ func (g *Gate) decide(ctx context.Context, x *Exchange, call *Call) (gate.Permit
 		}
 	}
 	for _, a := range call.Actions {
-		describe(a, x.Body, head, call.Orders)
+		describe(a, x.Body, head, call)
 	}
 	return g.enforce(ctx, x, call)
 }
@@ -111,7 +112,7 @@ func (g *Gate) flow(ctx context.Context, x *Exchange, call *Call, head []byte) (
 	var given joint
 	for _, a := range call.Actions {
 		own := *a // as it stands; what Keep finds out is told of a itself
-		describe(&own, x.Body, head, call.Orders)
+		describe(&own, x.Body, head, call)
 		p, err := s.Flow(ctx, &own)
 		if p == nil || err != nil {
 			given.Done(gate.Outcome{State: gate.NotRun})
@@ -129,11 +130,14 @@ func (g *Gate) flow(ctx context.Context, x *Exchange, call *Call, head []byte) (
 }
 
 // describe tells a what is known of the body it comes with.
-func describe(a *action.Action, body *bodies.Body, head []byte, orders bool) {
+func describe(a *action.Action, body *bodies.Body, head []byte, call *Call) {
 	a.Payload = slices.Clone(head)
 	kept := body.Kept()
 	switch n := body.Length(); {
 	case kept && n == 0:
+	case kept && call.Same != nil:
+		sum := sha256.Sum256(call.Same)
+		a.Payload = append(a.Payload, "\nbody, SHA-256 of what stays the same of it "+hex.EncodeToString(sum[:])+"\n"...)
 	case kept:
 		sum := body.Sum()
 		a.Payload = append(a.Payload, "\nbody "+strconv.FormatInt(n, 10)+" bytes, SHA-256 "+hex.EncodeToString(sum[:])+"\n"...)
@@ -163,7 +167,7 @@ func describe(a *action.Action, body *bodies.Body, head []byte, orders bool) {
 	}
 	switch {
 	case reads:
-	case orders:
+	case call.Orders:
 		a.Data.ClassesKnown = a.Data.ClassesKnown && !a.Data.Unscanned
 	default: // what it carries is all there is
 		a.Data.ClassesKnown = !a.Data.Unscanned

@@ -78,6 +78,9 @@ type Call struct {
 	// Orders says that the body says what is to be done, and is not what is carried: of that,
 	// Describe has said all that is known.
 	Orders bool
+	// Same is what an approval binds of the body, where clients write parts of it anew each time they make
+	// the same request, such as a token that keeps it from counting twice. nil: the body as it is.
+	Same []byte
 	// Loose are names of headers that need not be the same when an approved request is made again.
 	Loose []string
 

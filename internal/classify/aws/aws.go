@@ -71,6 +71,7 @@ type Analysis struct {
 	Columns     []action.Column
 	Inferred    []string // of SQL: "table.column", see sql.Statement
 	Limit       action.Count
+	Same        []byte // the body without what SDKs write anew each time; nil: as it is
 	Why         []string
 }
 
@@ -179,6 +180,7 @@ func (c *Classifier) Classify(r Request) (*Analysis, error) {
 	}
 	a.named(c, s, op, p)
 	a.finish(c, p)
+	a.Same = s.same(a.Protocol, r.Body)
 	return a, nil
 }
 

@@ -248,3 +248,34 @@ func FuzzClassify(f *testing.F) {
 		}
 	})
 }
+
+// What SDKs make anew for each request doesn't make it another; what a caller chose does.
+func TestTheSameAskedAgain(t *testing.T) {
+	c := classifier(t)
+	form := func(token string) labelled {
+		return labelled{Scope: "ec2", Request: "POST /", Header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, Body: "Action=RunInstances&ImageId=ami-1&ClientToken=" + token + "&MinCount=1"}
+	}
+	object := func(token string) labelled {
+		return labelled{Scope: "athena", Request: "POST /", Header: map[string]string{"X-Amz-Target": "AmazonAthena.StartQueryExecution", "Content-Type": "application/x-amz-json-1.1"}, Body: `{"ClientRequestToken":"` + token + `","QueryString":"SELECT 1"}`}
+	}
+	for name, of := range map[string]func(string) labelled{"a form": form, "JSON": object} {
+		same := func(token string) string {
+			l := of(token)
+			a, err := c.Classify(l.request())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Same == nil {
+				return l.Body
+			}
+			return string(a.Same)
+		}
+		one, other := same("0f8fad5b-d9cb-469f-a165-70867728950e"), same("7c9e6679-7425-40de-944b-e07fc1f90ae7")
+		if one != other || !strings.Contains(one, "1") {
+			t.Errorf("%s: %q and %q", name, one, other)
+		}
+		if same("mine-1") == same("mine-2") || same("mine-1") == one {
+			t.Errorf("%s: a token of the caller's own is dropped", name)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package aws
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/assenthq/assent/action"
@@ -23,12 +24,16 @@ func (c *Classifier) special(a *Analysis, s *service, op *operation, p *params, 
 	}
 	switch s.name + ":" + op.name {
 	case "dynamodb:Scan":
-		if _, bounded := p.get("Limit"); !bounded {
+		if limit, err := strconv.Atoi(first(p.get("Limit"))); err != nil || limit > maxRows {
 			a.add("a whole table is read", action.DataExport)
 		}
 	case "glue:GetConnection", "glue:GetConnections":
 		if hide, _ := p.get("HidePassword"); hide == "true" {
 			a.Kinds = slices.DeleteFunc(a.Kinds, func(k action.Kind) bool { return k == action.SecretAccess })
+		}
+	case "ec2:DescribeInstanceAttribute":
+		if what, _ := p.get("Attribute"); strings.EqualFold(what, "userData") {
+			a.add("what a machine runs when it starts often holds secrets", action.SecretAccess)
 		}
 	case "athena:StartQueryExecution":
 		if to, is := p.get("ResultConfiguration.OutputLocation"); is {
@@ -53,6 +58,11 @@ func (c *Classifier) special(a *Analysis, s *service, op *operation, p *params, 
 	}
 	return nil
 }
+
+// maxRows is how many items of a table one may scan before that is an export.
+const maxRows = 1000
+
+func first(s string, _ bool) string { return s }
 
 // role is the name of a parameter by which a role is handed to something that runs with it.
 var role = regexp.MustCompile(`(?i)^(iam)?[a-z]*role(arn|name|s)?$|^iaminstanceprofile`)

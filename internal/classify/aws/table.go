@@ -14,12 +14,14 @@ import (
 //	@ name protocol sign=NAME host=PREFIX iam=PREFIX [target=PREFIX json=VERSION] [global=HOST]
 //	< names of parameters that its model calls sensitive
 //	> names of members of answers that it calls sensitive
+//	~ names of parameters by which a request that is sent twice counts once
 //	Operation LEVEL [METHOD PATH] [q=QUERY,*REQUIRED,…] [h=HEADER,…] [old] [t=TARGET,…]
 type service struct {
 	name, protocol, sign, host, iam string
 	target, json, global            string
 	secretIn                        map[string]bool // in lower case
 	secretOut                       []string
+	once                            []string
 	ops                             map[string]*operation
 	routes                          map[string][]*operation // by method
 }
@@ -83,6 +85,10 @@ func parseTable(text string, rules map[string][]rule) (map[string]*service, erro
 		case f[0] == "<":
 			for name := range strings.SplitSeq(f[1], ",") {
 				s.secretIn[strings.ToLower(name)] = true
+			}
+		case f[0] == "~":
+			if f[1] != "-" {
+				s.once = strings.Split(f[1], ",")
 			}
 		case f[0] == ">":
 			if f[1] != "-" {

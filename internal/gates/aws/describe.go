@@ -27,6 +27,9 @@ var account = regexp.MustCompile(`^[0-9]{12}$`)
 func (g *Gate) Describe(ctx context.Context, x *httpgate.Exchange) (*httpgate.Call, error) {
 	r := x.Request
 	m := markOf(r)
+	if s3(m.scope.Service) && m.scope.Service != "s3" {
+		return nil, denied("S3's directory buckets, Outposts and Object Lambda can't be reached through this gate", "use a bucket of S3's own")
+	}
 	if s3(m.scope.Service) && r.Header.Get("X-Amz-Account-Id") == "" {
 		to, err := g.place(m.scope, nil, "")
 		if err != nil {
@@ -67,7 +70,7 @@ func (g *Gate) Describe(ctx context.Context, x *httpgate.Exchange) (*httpgate.Ca
 		return nil, err
 	}
 	call := &httpgate.Call{
-		Loose: fleeting, Upstream: httpgate.Upstream{URL: to.URL, Transport: to.Transport},
+		Loose: fleeting, Same: op.Same, Upstream: httpgate.Upstream{URL: to.URL, Transport: to.Transport},
 		Out:   func(ctx context.Context, out *http.Request) error { return g.sign(ctx, x, out, to) },
 		Reply: httpgate.Reply{Untrusted: op.Untrusted, Check: func(resp *http.Response) error { return g.check(resp, op) }},
 	}
@@ -75,7 +78,7 @@ func (g *Gate) Describe(ctx context.Context, x *httpgate.Exchange) (*httpgate.Ca
 		call.Harmless = op.Harmless
 		return call, nil
 	}
-	call.Actions = []*action.Action{act(op, to)}
+	call.Actions, call.Orders = []*action.Action{act(op, to)}, !carries(op)
 	claim(call.Actions[0], m)
 	return call, nil
 }
@@ -92,6 +95,12 @@ func claim(a *action.Action, m *mark) { a.Claims.Session = m.session }
 
 func s3(service string) bool {
 	return service == "s3" || service == "s3express" || service == "s3-object-lambda" || service == "s3-outposts"
+}
+
+// carries says that what op writes is in its request. Of anything else the request only
+// says what the service is to do with data that nobody here sees.
+func carries(op *classify.Analysis) bool {
+	return len(op.Kinds) > 0 && !slices.ContainsFunc(op.Kinds, func(k action.Kind) bool { return k != action.DataWrite && k != action.MessageSend })
 }
 
 func act(op *classify.Analysis, to Place) *action.Action {

@@ -62,6 +62,7 @@ type ref struct {
 	LocationName string `json:"locationName"`
 	QueryName    string `json:"queryName"`
 	Sensitive    bool   `json:"sensitive"`
+	Idempotency  bool   `json:"idempotencyToken"`
 }
 
 type shape struct {
@@ -181,6 +182,15 @@ func (m *model) write(out *bytes.Buffer, name, iam string, levels map[string]str
 		m.sensitive(op.Output.Shape, back, map[string]bool{})
 	}
 	fmt.Fprintf(out, "< %s\n> %s\n", list(slices.Sorted(maps.Keys(in))), list(slices.Sorted(maps.Keys(back))))
+	once := map[string]bool{}
+	for _, op := range m.Operations {
+		for name, r := range m.Shapes[op.Input.Shape].Members {
+			if r.Idempotency && r.Location == "" && strings.HasSuffix(name, "Token") { // an id is idempotent too, and says what it is about
+				once[m.wire(name, r)] = true
+			}
+		}
+	}
+	fmt.Fprintf(out, "~ %s\n", list(slices.Sorted(maps.Keys(once))))
 	for _, op := range slices.Sorted(maps.Keys(m.Operations)) {
 		m.operation(out, iam, op, levels)
 	}
