@@ -133,6 +133,7 @@ type paced struct {
 	conn     *Conn // of HTTP/1, if it is ours
 	h1, off  bool
 	stall    time.Duration
+	until    time.Time     // the deadline that is set, of HTTP/1
 	left     time.Duration // of stall: what the client has before it must have sent something
 }
 
@@ -140,7 +141,8 @@ func pace(w http.ResponseWriter, r *http.Request, stall time.Duration) *paced {
 	p := &paced{ReadCloser: r.Body, w: w, deadline: http.NewResponseController(w).SetReadDeadline, h1: r.ProtoMajor == 1, stall: stall, left: stall}
 	p.conn, _ = r.Context().Value(connKey{}).(*Conn)
 	if p.h1 { // if nobody reads it, net/http will, after the reply
-		_ = p.deadline(time.Now().Add(stall))
+		p.until = time.Now().Add(stall)
+		_ = p.deadline(p.until)
 	}
 	return p
 }
@@ -152,7 +154,10 @@ func (p *paced) Read(b []byte) (int, error) {
 	}
 	from := time.Now()
 	if p.h1 {
-		_ = p.deadline(from.Add(p.left))
+		if until := from.Add(p.left); until.Sub(p.until).Abs() > p.stall/8 { // it costs a system's timer each time
+			p.until = until
+			_ = p.deadline(until)
+		}
 	} else { // a deadline would end the stream also while nobody reads
 		t := time.AfterFunc(p.left, func() { _ = p.deadline(time.Unix(1, 0)) })
 		defer t.Stop()

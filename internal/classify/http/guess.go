@@ -21,7 +21,7 @@ var hints = []hint{
 	{"audit auditlog", []action.Kind{action.AuditChange}, []action.Kind{action.AuditChange}},
 	{"export exports download dump backup backups", []action.Kind{action.DataExport}, []action.Kind{action.DataDelete}},
 	{"user users account accounts invite invites invitation invitations group groups team teams member members login session sessions", []action.Kind{action.IdentityChange}, []action.Kind{action.IdentityChange}},
-	{"mail email emails message messages sms notification notifications notify send comment comments reply invite post posts tweet", []action.Kind{action.MessageSend}, []action.Kind{action.DataDelete}},
+	{"mail email emails message messages sms notification notifications notify send comment comments reply tweet", []action.Kind{action.MessageSend}, []action.Kind{action.DataDelete}},
 	{"deploy deploys deployment deployments release releases rollout rollback publish", []action.Kind{action.Deploy}, []action.Kind{action.InfraDestroy}},
 	{"run runs execute exec invoke trigger job jobs task tasks command commands script scripts workflow workflows", []action.Kind{action.Execute}, []action.Kind{action.DataDelete}},
 	{"firewall network networks dns domain domains ingress route routes loadbalancer vpn subnet", []action.Kind{action.NetworkChange}, []action.Kind{action.NetworkChange}},
