@@ -459,3 +459,61 @@ func frame(kind, flags byte, stream uint32, body string) string {
 	head := []byte{0, 0, byte(len(body)), kind, flags}
 	return string(binary.BigEndian.AppendUint32(head, stream)) + body
 }
+
+// Over HTTP/2 a Host beside :authority must agree with it, and headers of HTTP/1 framing are refused.
+func TestHTTP2Heads(t *testing.T) {
+	addr, _ := serve(t, http.HandlerFunc(echo), webwire.Options{H2C: true}, webwire.Limits{})
+	literal := func(name, value string) string {
+		return "\x00" + string(rune(len(name))) + name + string(rune(len(value))) + value
+	}
+	const head = "\x82\x86\x84\x01\x01a" // GET, http, /, :authority a
+	for name, c := range map[string]struct {
+		block  string
+		status byte // as HPACK has it; 0: the stream is reset, or the connection ended
+	}{
+		"plain":                {head, 0x88},
+		"a Host that agrees":   {head + literal("host", "a"), 0x88},
+		"a Host that does not": {head + literal("host", "b"), 0x8c},
+		"a transfer coding":    {head + literal("transfer-encoding", "chunked"), 0},
+		"a connection option":  {head + literal("connection", "close"), 0},
+		"a capital":            {head + literal("X-A", "b"), 0},
+		"a LF in a value":      {head + literal("x", "a\nb"), 0},
+		"a second path":        {head + "\x84", 0},
+		"a dot segment":        {"\x82\x86\x01\x01a\x04\x05/../a", 0x8c},
+		"a path without slash": {"\x82\x86\x01\x01a\x04\x01a", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			_, _ = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+frame(4, 0, 0, "")+frame(1, 5, 1, c.block))
+			for head := make([]byte, 9); ; {
+				if _, err := io.ReadFull(conn, head); err != nil {
+					if c.status != 0 {
+						t.Fatal(err)
+					}
+					return
+				}
+				body := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+				if _, err := io.ReadFull(conn, body); err != nil {
+					t.Fatal(err)
+				}
+				switch head[3] {
+				case 1: // HEADERS
+					if body[0] != c.status && (c.status != 0 || body[0] == 0x88) {
+						t.Errorf("status %x, want %x", body[0], c.status)
+					}
+					return
+				case 3, 7: // RST_STREAM, GOAWAY
+					if c.status != 0 {
+						t.Errorf("it was reset")
+					}
+					return
+				}
+			}
+		})
+	}
+}
