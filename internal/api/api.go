@@ -81,8 +81,10 @@ type Options struct {
 	Calm Calm
 
 	Mask func(string) string // masks sensitive values in what people and agents say of an approval
-	JWKS func() []byte       // public keys of grants, a JSON Web Key Set (RFC 7517); may be nil
-	Seed []byte              // at least 32 secret bytes, the same after a restart: keys of binding tokens are derived from it
+	// EgressCA returns the certificates of the egress gates' authority (PEM), nil for none. It may be nil.
+	EgressCA func() ([]byte, error)
+	JWKS     func() []byte // public keys of grants, a JSON Web Key Set (RFC 7517); may be nil
+	Seed     []byte        // at least 32 secret bytes, the same after a restart: keys of binding tokens are derived from it
 
 	Ready    []Check              // what must hold for /readyz to say yes
 	Registry *prometheus.Registry // own metrics are added to it; nil: a fresh one

@@ -1,6 +1,11 @@
 package api
 
-import "context"
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
 
 // An Environment is what a program needs to know to work through this server's gates.
 type Environment struct {
@@ -47,4 +52,19 @@ func (s *server) environment(ctx context.Context, _ *nothing) (*environmentOut, 
 	}
 	out.URL = s.base
 	return &environmentOut{Body: out}, nil
+}
+
+// egressCA publishes the authority of egress gates: it is what programs must trust, and no secret.
+func (s *server) egressCA(context.Context, *nothing) (*huma.StreamResponse, error) {
+	var pem []byte
+	if s.Options.EgressCA != nil {
+		var err error
+		if pem, err = s.Options.EgressCA(); err != nil {
+			return nil, err
+		}
+	}
+	if len(pem) == 0 {
+		return nil, problem(http.StatusNotFound, "not-found", "There is no egress gate here.")
+	}
+	return text(pem), nil
 }

@@ -141,6 +141,7 @@ func operations() map[string]*operation {
 		{id: "ready", method: "GET", path: "/readyz", public: true, tag: forAll, summary: "Every part works, or which one doesn't"},
 		{id: "configuration", method: "GET", path: "/.well-known/authzen-configuration", public: true, tag: forAll, summary: "What this decision point supports (AuthZEN)"},
 		{id: "authorizationServer", method: "GET", path: "/.well-known/oauth-authorization-server", public: true, tag: forAll, summary: "What the token endpoint supports (RFC 8414)"},
+		{id: "egressCA", method: "GET", path: "/v1/ca", public: true, tag: forAll, summary: "Certificates of the authority that egress gates sign with, for programs to trust (PEM)"},
 		{id: "keys", method: "GET", path: "/.well-known/jwks.json", public: true, tag: forAll, summary: "Public keys of grants and sealed tokens (RFC 7517)"},
 	}
 	table := make(map[string]*operation, len(rows))
@@ -234,6 +235,7 @@ func (s *server) register() {
 	add(s, ops["ready"], s.ready)
 	add(s, ops["configuration"], s.configuration)
 	add(s, ops["authorizationServer"], s.authorizationServer)
+	add(s, ops["egressCA"], s.egressCA)
 	add(s, ops["keys"], s.keys)
 }
 

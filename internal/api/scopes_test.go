@@ -77,6 +77,7 @@ var mayCall = map[string]string{
 	"GET /healthz":                                        "nobody agent gate reviewer reader admin forged",
 	"GET /readyz":                                         "nobody agent gate reviewer reader admin forged",
 	"GET /.well-known/authzen-configuration":              "nobody agent gate reviewer reader admin forged",
+	"GET /v1/ca":                                          "nobody agent gate reviewer reader admin forged",
 	"GET /.well-known/jwks.json":                          "nobody agent gate reviewer reader admin forged",
 	"POST /v1/approvals/{id}/questions":                   "reviewer",
 	"POST /v1/approvals/{id}/snooze":                      "reviewer",

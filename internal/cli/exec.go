@@ -91,8 +91,13 @@ func (a *app) exec(ctx context.Context, x *execution, argv []string, wait time.D
 		r.In = in
 	}
 	defer r.Close()
+	out, remove, err := a.execOutgoing(ctx, c, x)
+	if err != nil {
+		return err
+	}
+	defer remove()
 	for range maxChanges {
-		status, again, err := a.execOnce(ctx, c, r, x, wait)
+		status, again, err := a.execOnce(ctx, c, r, x, wait, out)
 		if again {
 			continue
 		}
@@ -107,8 +112,23 @@ func (a *app) exec(ctx context.Context, x *execution, argv []string, wait time.D
 // maxChanges is how often a command is asked for anew because a file of it changed.
 const maxChanges = 3
 
-// execOnce runs the command, or says that something changed under it and it is to be asked for again.
-func (a *app) execOnce(ctx context.Context, c *client.Client, r *launch.Request, x *execution, wait time.Duration) (status int, again bool, err error) {
+// execOutgoing are the variables of the server's gate of outgoing HTTP. The command is
+// not described by them: they are as new each time as the files that they name.
+func (a *app) execOutgoing(ctx context.Context, c *client.Client, x *execution) (set []string, remove func(), err error) {
+	token, err := actorToken(x.tokenFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := c.Environment(ctx)
+	if err != nil {
+		return nil, nil, notPermitted(ctx, err)
+	}
+	return outgoing(found, token)
+}
+
+// execOnce runs the command with these variables besides, or says that something changed
+// under it and it is to be asked for again.
+func (a *app) execOnce(ctx context.Context, c *client.Client, r *launch.Request, x *execution, wait time.Duration, out []string) (status int, again bool, err error) {
 	p, err := launch.Prepare(ctx, r)
 	if err != nil {
 		return 0, false, notPrepared(err)
@@ -119,6 +139,7 @@ func (a *app) execOnce(ctx context.Context, c *client.Client, r *launch.Request,
 		return 0, false, notPermitted(ctx, err)
 	}
 	p.LeadsTo(answer.Run)
+	p.Outgoing(out)
 	result, err := p.Run(answer.Masks)
 	// The command ran, whatever became of us: the server is told.
 	tell, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

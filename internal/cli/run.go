@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,12 +14,6 @@ import (
 	"github.com/assenthq/assent/internal/launch"
 	"github.com/spf13/cobra"
 )
-
-// caVariables are where common runtimes look for the certificates they trust.
-var caVariables = []string{
-	"SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE",
-	"DENO_CERT", "CARGO_HTTP_CAINFO", "PIP_CERT", "NIX_SSL_CERT_FILE",
-}
 
 // running is what assent run was told.
 type running struct {
@@ -104,7 +97,7 @@ func (a *app) runProgram(ctx context.Context, r *running, argv []string) error {
 		}
 		return nil
 	}
-	out, remove, err := outgoing(found.Egress, token)
+	out, remove, err := outgoing(found, token)
 	if err != nil {
 		return err
 	}
@@ -221,49 +214,28 @@ func where(host, server string) (string, error) {
 	return u.Hostname(), nil
 }
 
-// outgoing are the variables of a gate of HTTP on its way out, with its authority's
-// certificate beside those that this machine trusts.
-func outgoing(e *client.Egress, token string) (set []string, remove func(), err error) {
-	if e == nil {
+// outgoing are the variables of a gate of HTTP on its way out; none where there is no such gate.
+func outgoing(found *client.Environment, token string) (set []string, remove func(), err error) {
+	if found.Egress == nil {
 		return nil, func() {}, nil
 	}
-	u, err := url.Parse(e.Proxy)
+	u, err := url.Parse(found.Egress.Proxy)
 	if err != nil || u.Host == "" {
 		return nil, nil, failf(exitConfig, "the server names a proxy without an address")
 	}
 	u.User = url.UserPassword("assent", token)
-	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"} {
-		set = append(set, name+"="+u.String(), strings.ToLower(name)+"="+u.String())
+	if os.Getenv("HTTPS_PROXY") == u.String() { // assent run around this has set them
+		return nil, func() {}, nil
 	}
-	dir, err := os.MkdirTemp("", "assent-ca-*")
-	if err != nil {
-		return nil, nil, fmt.Errorf("keeping the certificate of the proxy: %w", err)
-	}
-	remove = func() { _ = os.RemoveAll(dir) }
-	own, all := filepath.Join(dir, "proxy.pem"), filepath.Join(dir, "all.pem")
-	if err = os.WriteFile(own, []byte(e.CA), 0o600); err == nil {
-		err = os.WriteFile(all, append(systemCertificates(), e.CA...), 0o600)
-	}
-	if err != nil {
-		remove()
-		return nil, nil, fmt.Errorf("keeping the certificate of the proxy: %w", err)
-	}
-	for _, name := range caVariables {
-		file := all // these stand in the place of what the system trusts
-		if name == "NODE_EXTRA_CA_CERTS" {
-			file = own // and this beside it
-		}
-		set = append(set, name+"="+file)
-	}
-	return set, remove, nil
-}
-
-// systemCertificates are those that this machine trusts, where they are one file.
-func systemCertificates() []byte {
-	for _, file := range []string{os.Getenv("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"} {
-		if b, err := os.ReadFile(file); file != "" && err == nil { //nolint:gosec // SSL_CERT_FILE names what this user's own programs trust
-			return append(b, '\n')
+	var direct []string
+	add := func(address string) {
+		if host := launch.Direct(address); host != "" && !slices.Contains(direct, host) {
+			direct = append(direct, host)
 		}
 	}
-	return nil
+	add(found.URL)
+	for _, g := range found.Gates {
+		add(g.Address)
+	}
+	return launch.Outgoing(os.Environ(), u, []byte(found.Egress.CA), direct)
 }

@@ -97,7 +97,7 @@ type ActorConfig struct {
 // A GateConfig is one enforcement point.
 type GateConfig struct {
 	Name     string            `yaml:"name" doc:"Name of the gate and of the resource behind it."`
-	Type     string            `yaml:"type" doc:"Protocol: postgres, http (docs/http.md), mcp (docs/mcp.md), ssh (docs/ssh.md), llm (docs/llm.md), aws (docs/aws.md), kubernetes (docs/kubernetes.md) or command (docs/commands.md)."`
+	Type     string            `yaml:"type" doc:"Protocol: postgres, http (docs/http.md), mcp (docs/mcp.md), ssh (docs/ssh.md), llm (docs/llm.md), aws (docs/aws.md), kubernetes (docs/kubernetes.md), egress (docs/egress.md) or command (docs/commands.md)."`
 	Listen   string            `yaml:"listen" doc:"Address that agents connect to. Not of a command gate: it is reached where the API is."`
 	Env      string            `yaml:"env" doc:"Environment of the resource, for policy: prod, staging, …"`
 	Labels   map[string]string `yaml:"labels" doc:"Labels of the resource, for policy."`
@@ -111,6 +111,7 @@ type GateConfig struct {
 	AWS      *AWSConfig        `yaml:"aws" doc:"Of type aws, in place of upstream: what is behind the gate, and the key that requests go on with."`
 	Cluster  *KubernetesConfig `yaml:"kubernetes" doc:"Of type kubernetes, in place of upstream: the API server behind the gate."`
 	Hosts    []SSHHostConfig   `yaml:"hosts" doc:"Of type ssh, in place of upstream: the hosts behind the gate."`
+	Egress   *EgressConfig     `yaml:"egress" doc:"Of type egress, in place of upstream: the hosts that it leads to."`
 	SSH      *SSHConfig        `yaml:"ssh" doc:"Of type ssh: who comes in how, and what they may ask for."`
 	Actors   []string          `yaml:"actors" doc:"Of a command gate: ids of the actors whose commands it takes. None: of all that no other takes. Without any command gate there is one named commands, env workstation."`
 }

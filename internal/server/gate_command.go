@@ -51,7 +51,7 @@ func reachNothing(context.Context, *Server, *GateConfig) error { return nil }
 
 // environment tells an actor which gates there are.
 func (s *Server) environment(actor string) api.Environment {
-	out := api.Environment{Gates: []api.EnvironmentGate{}, Commands: s.commands.Name(actor)}
+	out := api.Environment{Gates: []api.EnvironmentGate{}, Commands: s.commands.Name(actor), Egress: s.egressOf()}
 	for _, g := range s.gates {
 		if addr := s.GateAddr(g.cfg.Name); addr != "" {
 			out.Gates = append(out.Gates, api.EnvironmentGate{Name: g.cfg.Name, Type: g.cfg.Type, Address: addr, Env: g.cfg.Env, Database: g.cfg.Upstream.Database, TLS: g.cfg.TLS != nil, Region: regionOf(g.cfg), Providers: providersOf(g.cfg), CA: s.trusted(g.cfg)})

@@ -35,6 +35,7 @@ func gateTypes() map[string]gateType {
 		"mcp":      {(*checker).mcpGate, mcpGate, reachMCP},
 		"postgres": {(*checker).postgresGate, postgresGate, reachHost},
 		"command":  {(*checker).commandGate, commandGate, reachNothing},
+		"egress":   {(*checker).egressGate, egressGate, reachNothing},
 		"ssh":      {(*checker).sshGate, sshGate, reachSSH},
 
 		"kubernetes": {(*checker).kubernetesGate, kubernetesGate, reachKubernetes},

@@ -38,6 +38,7 @@ import (
 	"github.com/assenthq/assent/internal/enforce"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/gates/command"
+	"github.com/assenthq/assent/internal/gates/egress"
 	"github.com/assenthq/assent/internal/gates/hook"
 	proxy "github.com/assenthq/assent/internal/gates/http"
 	"github.com/assenthq/assent/internal/grant"
@@ -114,8 +115,9 @@ type Server struct {
 	bodies     *bodies.Store
 	clients    *workload.Certificates // nil: no client certificate counts
 
-	pauseKey []byte        // seals what clients of gates bring back for what waits
-	awsKeys  *awskey.Maker // of agents' key pairs; nil: no gate speaks for AWS
+	pauseKey  []byte        // seals what clients of gates bring back for what waits
+	awsKeys   *awskey.Maker // of agents' key pairs; nil: no gate speaks for AWS
+	authority *egress.CA    // of egress gates; nil: there are none
 
 	webs map[string]*proxy.Gate // HTTP gates by name, to ask about their upstreams
 
@@ -213,6 +215,9 @@ func (s *Server) make(ctx context.Context) error {
 		}
 	}
 	s.pauseKey = k.api
+	if err := s.makeAuthority(ctx); err != nil {
+		return err
+	}
 	if s.passport, err = passport.New(k.api, strings.TrimSuffix(s.cfg.PublicURL, "/"), nil); err != nil {
 		return err
 	}
@@ -352,7 +357,8 @@ func (s *Server) makeHTTP(k *keys) error {
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
 		Audit: s.store, Log: proving{s}, Mask: s.masked, Quality: s.reviewers, Nudge: s.nudge, Calm: s.calm, JWKS: s.jwks, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
 
-		Actors: s.actors, Machine: operatorPerson,
+		EgressCA: s.egressCA,
+		Actors:   s.actors, Machine: operatorPerson,
 		Exchange: desk, Mutual: s.clients != nil,
 		Tools: func(api http.Handler) http.Handler { return asktools.Handler(buildVersion(), api) },
 	})

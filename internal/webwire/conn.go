@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -195,8 +196,8 @@ type Conn struct {
 	ended   bool     // and a handler got it as the end of a body
 	held    []byte   // what came in one piece with a request that asks to leave HTTP/1: at most what one Read gave
 	aside   bool
-	tls     bool // Conn encrypts
-	own     bool // somebody set a deadline for writes
+	tls     bool        // Conn encrypts
+	own     atomic.Bool // somebody set a deadline for writes
 	stall   time.Duration
 	refused func(net.Addr, error)
 }
@@ -261,7 +262,7 @@ func (c *Conn) tell() error {
 
 // Write bounds how long the client may leave it waiting.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.aside || c.own {
+	if c.aside || c.own.Load() {
 		return c.Conn.Write(p)
 	}
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(c.stall + time.Duration(len(p)/leastRate)*time.Second))
@@ -273,13 +274,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // SetWriteDeadline sets another bound than Write would.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
-	c.own = !t.IsZero()
+	c.own.Store(!t.IsZero())
 	return c.Conn.SetWriteDeadline(t)
 }
 
 // SetDeadline sets both.
 func (c *Conn) SetDeadline(t time.Time) error {
-	c.own = !t.IsZero()
+	c.own.Store(!t.IsZero())
 	return c.Conn.SetDeadline(t)
 }
 
