@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -222,6 +223,21 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("Retry-After %q", resp.Header.Get("Retry-After"))
 			}
 		})
+	}
+}
+
+// A Host other than the name that TLS was asked for is for another connection; other doubts are plain refusals.
+func TestMisdirected(t *testing.T) {
+	g := newGate(t, "127.0.0.1:1", &gatetest.Authority{}, nil)
+	for target, want := range map[string]int{"https://other.example/": http.StatusMisdirectedRequest, "https://asked.example/a/../b": http.StatusBadRequest} {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		r.RequestURI = r.URL.Path
+		r.TLS = &tls.ConnectionState{ServerName: "asked.example"}
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
 	}
 }
 

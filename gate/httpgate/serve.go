@@ -92,7 +92,14 @@ func (g *Gate) stranger(w http.ResponseWriter, r *http.Request, from gate.Peer, 
 // unreadable answers a request that two readers may read differently, or nobody can.
 func (g *Gate) unreadable(w http.ResponseWriter, r *http.Request, from gate.Peer, err error) {
 	g.o.Refused(r.Context(), from, clip(err.Error(), 300))
-	g.refuse(w, r, &gate.Denied{Status: gate.StatusUnreadable, Reason: err.Error(), Hint: "send it so that nobody can read it in two ways"})
+	d := &gate.Denied{Status: gate.StatusUnreadable, Reason: err.Error(), Hint: "send it so that nobody can read it in two ways"}
+	var two *webwire.Refusal
+	if errors.As(err, &two) && two.Status == http.StatusMisdirectedRequest { // browsers open another connection then
+		d.Hint = "ask for this host on a connection of its own"
+		g.o.Protocol.Refuse(w, r, two.Status, d)
+		return
+	}
+	g.refuse(w, r, d)
 }
 
 // exchange describes, decides and passes on.
