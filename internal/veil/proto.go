@@ -83,10 +83,12 @@ func fillFields(p gate.Permit, msg []byte, depth int) error {
 
 // isMessage says that b reads as a message to its end.
 func isMessage(b []byte) bool {
-	for ok := true; len(b) > 0; {
-		if _, b, ok = protoField(b); !ok {
+	for len(b) > 0 {
+		_, rest, ok := protoField(b)
+		if !ok {
 			return false
 		}
+		b = rest
 	}
 	return true
 }
@@ -98,7 +100,7 @@ func protoField(b []byte) (content, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	b = b[n:]
-	size := uint64(0)
+	var size int
 	switch tag & 7 {
 	case 0:
 		if _, n = binary.Uvarint(b); n <= 0 {
@@ -118,7 +120,7 @@ func protoField(b []byte) (content, rest []byte, ok bool) {
 	default:
 		return nil, nil, false
 	}
-	if uint64(len(b)) < size {
+	if len(b) < size {
 		return nil, nil, false
 	}
 	return nil, b[size:], true

@@ -495,8 +495,10 @@ func TestEventsPassOneByOne(t *testing.T) {
 }
 
 func FuzzReply(f *testing.F) {
-	types := []string{"", "application/json", "text/plain", "text/csv", "text/event-stream", "application/x-www-form-urlencoded", "multipart/mixed; boundary=b", "application/x-protobuf", "application/grpc",
-		"application/grpc-web-text", "application/octet-stream", "image/png", "text/plain; charset=utf-16le", "application/connect+json", "application/vnd.kubernetes.protobuf;stream=watch"}
+	types := []string{
+		"", "application/json", "text/plain", "text/csv", "text/event-stream", "application/x-www-form-urlencoded", "multipart/mixed; boundary=b", "application/x-protobuf", "application/grpc",
+		"application/grpc-web-text", "application/octet-stream", "image/png", "text/plain; charset=utf-16le", "application/connect+json", "application/vnd.kubernetes.protobuf;stream=watch",
+	}
 	for i := range types {
 		f.Add([]byte(`{"a":["ann@example.com",{"password":"hunter2x"}],"n":1e5}`), uint8(i), uint8(3), false)
 		f.Add([]byte("--b\r\nContent-Type: text/csv\r\n\r\na,password\n1,\"x\"\n\r\n--b--\r\n"), uint8(i), uint8(5), true)
