@@ -104,7 +104,7 @@ func TestTLSListener(t *testing.T) {
 func TestMisdirected(t *testing.T) {
 	addr, _ := serve(t, http.HandlerFunc(echo), webwire.Options{TLS: certificate(t, "a")}, webwire.Limits{})
 	for _, set := range []func(*http.Protocols){func(p *http.Protocols) { p.SetHTTP1(true) }, func(p *http.Protocols) { p.SetHTTP2(true) }} {
-		for host, want := range map[string]int{"a": 200, "A:443": 200, "a.": 200, "b": 421, "a.evil": 421} {
+		for host, want := range map[string]int{"a": 200, "A:443": 200, "a.": 200, "b": 421, "a.evil": 421, "127.0.0.1": 200, "[::1]:443": 200, "127.0.0.1.evil": 421} {
 			r, _ := http.NewRequest(http.MethodGet, "https://a/", nil)
 			r.Host = host
 			resp, err := client(t, addr, set).Do(r)

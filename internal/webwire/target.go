@@ -3,6 +3,7 @@ package webwire
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"unicode/utf8"
 )
@@ -102,7 +103,11 @@ func host(r *http.Request, rules Rules) *Refusal {
 	if r.TLS == nil || r.TLS.ServerName == "" || rules.AnySNI || r.Method == http.MethodConnect {
 		return nil
 	}
-	if !strings.EqualFold(strings.TrimSuffix(hostname(r.Host), "."), strings.TrimSuffix(r.TLS.ServerName, ".")) {
+	name := hostname(r.Host)
+	if _, err := netip.ParseAddr(name); err == nil { // TLS asks for names only: kubectl has tls-server-name beside an address
+		return nil
+	}
+	if !strings.EqualFold(strings.TrimSuffix(name, "."), strings.TrimSuffix(r.TLS.ServerName, ".")) {
 		return &Refusal{Status: http.StatusMisdirectedRequest, Why: "a Host other than the name that TLS was asked for"}
 	}
 	return nil
