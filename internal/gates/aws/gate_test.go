@@ -186,7 +186,8 @@ func gateOf(t testing.TB, keys aws.Keys, upstream string, a gate.Authority, chan
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := httpgate.New(httpgate.Config{Name: "cloud", Authority: a, Protocol: p, Bodies: store, AnyTarget: true, Log: slog.New(slog.DiscardHandler),
+	g, err := httpgate.New(httpgate.Config{
+		Name: "cloud", Authority: a, Protocol: p, Bodies: store, AnyTarget: true, Log: slog.New(slog.DiscardHandler),
 		Refused: func(ctx context.Context, from gate.Peer, what string) {
 			if s, err := a.Login(ctx, gate.Verifier{Proved: true, Credential: "cred_gatetest"}, from); err == nil {
 				s.Refused(ctx, what)

@@ -21,10 +21,33 @@ import (
 
 // services are the table's: botocore's name, and IAM's prefix where that is another.
 var services = []struct{ name, iam string }{
-	{"athena", ""}, {"cloudformation", ""}, {"cloudtrail", ""}, {"dynamodb", ""}, {"ec2", ""}, {"ecr", ""}, {"ecs", ""}, {"eks", ""},
-	{"events", ""}, {"glue", ""}, {"iam", ""}, {"kms", ""}, {"lambda", ""}, {"logs", ""}, {"organizations", ""}, {"rds", ""}, {"rds-data", ""},
-	{"redshift-data", ""}, {"route53", ""}, {"s3", ""}, {"s3control", "s3"}, {"secretsmanager", ""}, {"sns", ""}, {"sqs", ""}, {"ssm", ""},
-	{"stepfunctions", "states"}, {"sts", ""},
+	{"athena", ""},
+	{"cloudformation", ""},
+	{"cloudtrail", ""},
+	{"dynamodb", ""},
+	{"ec2", ""},
+	{"ecr", ""},
+	{"ecs", ""},
+	{"eks", ""},
+	{"events", ""},
+	{"glue", ""},
+	{"iam", ""},
+	{"kms", ""},
+	{"lambda", ""},
+	{"logs", ""},
+	{"organizations", ""},
+	{"rds", ""},
+	{"rds-data", ""},
+	{"redshift-data", ""},
+	{"route53", ""},
+	{"s3", ""},
+	{"s3control", "s3"},
+	{"secretsmanager", ""},
+	{"sns", ""},
+	{"sqs", ""},
+	{"ssm", ""},
+	{"stepfunctions", "states"},
+	{"sts", ""},
 }
 
 // same are operations that IAM knows by another action's name.
@@ -113,7 +136,7 @@ func run(botocore, iam, about string) error {
 
 // accessLevels are L, R, W, P or T by service and action, in lower case.
 func accessLevels(file string) (map[string]map[string]string, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // the file that was named
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
