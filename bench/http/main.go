@@ -4,8 +4,8 @@
 //
 //	scripts/bench http
 //
-// ASSENT_BENCH_ROUNDS=3, _SECONDS=3 (of each turn), _SIDES=direct,bare,nginx,assent;
-// _PROFILE=FILE writes a CPU profile of the gate.
+// ASSENT_BENCH_ROUNDS=3, _SECONDS=3 (of each turn), _SIDES=direct,bare,nginx,assent. For profiles of the gate:
+// go test ./internal/server -run '^$' -bench HTTPGate -cpuprofile FILE.
 package main
 
 import (
@@ -148,9 +148,16 @@ tests:
 const mapping = `rows:
   - match: GET /items
     kinds: [data.read]
+  - match: POST /search
+    kinds: [data.read]
   - match: POST /items
     kinds: [data.write]
 `
+
+// A load is what clients ask for. What writes is on disk before it goes on, at the gate alone.
+type load struct{ name, method, path string }
+
+var loads = []load{{"read", http.MethodGet, "/items"}, {"search", http.MethodPost, "/search"}, {"write", http.MethodPost, "/items"}}
 
 // make starts all sides.
 func (b *bench) make(sides []string) error {
@@ -242,7 +249,7 @@ type turn struct {
 }
 
 // ask has so many clients ask one side for a while, each on its own connection.
-func (b *bench) ask(side, method string, clients int, long time.Duration) (turn, error) {
+func (b *bench) ask(side string, what load, clients int, long time.Duration) (turn, error) {
 	body := []byte(`{"note":"` + strings.Repeat("a note like many. ", 56) + `"}`)
 	t := &http.Transport{MaxIdleConnsPerHost: clients, MaxConnsPerHost: clients, DisableCompression: true}
 	defer t.CloseIdleConnections()
@@ -260,10 +267,10 @@ func (b *bench) ask(side, method string, clients int, long time.Duration) (turn,
 			var mine []time.Duration
 			for ctx.Err() == nil {
 				var send io.Reader
-				if method == http.MethodPost {
+				if what.method == http.MethodPost {
 					send = bytes.NewReader(body)
 				}
-				r, err := http.NewRequest(method, "http://"+b.at[side]+"/items", send)
+				r, err := http.NewRequest(what.method, "http://"+b.at[side]+what.path, send)
 				if err != nil {
 					panic(err)
 				}
@@ -300,7 +307,7 @@ func (b *bench) ask(side, method string, clients int, long time.Duration) (turn,
 	}
 	work.Wait()
 	if bad != nil || len(took) == 0 {
-		return turn{}, fmt.Errorf("%s, %s, %d clients: %d answers, %w", side, method, clients, len(took), bad)
+		return turn{}, fmt.Errorf("%s, %s, %d clients: %d answers, %w", side, what.name, clients, len(took), bad)
 	}
 	slices.Sort(took)
 	return turn{float64(len(took)) / long.Seconds(), took[len(took)/2], took[len(took)*99/100]}, nil
@@ -333,9 +340,9 @@ func run(assent string) error {
 	}
 	rounds, long := number("ROUNDS", 3), time.Duration(number("SECONDS", 3))*time.Second
 	fmt.Printf("%-14s %-7s %10s %8s %10s %10s   (ratio of the bare proxy's requests a second; p50 and p99 added to its)\n", "case", "side", "requests/s", "ratio", "p50", "p99")
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
+	for _, what := range loads {
 		for _, clients := range []int{1, 8, 64} {
-			if err := b.compare(sides, method, clients, rounds, long); err != nil {
+			if err := b.compare(sides, what, clients, rounds, long); err != nil {
 				return err
 			}
 		}
@@ -344,12 +351,12 @@ func run(assent string) error {
 }
 
 // compare runs one case in interleaved rounds.
-func (b *bench) compare(sides []string, method string, clients, rounds int, long time.Duration) error {
+func (b *bench) compare(sides []string, what load, clients, rounds int, long time.Duration) error {
 	turns := map[string][]turn{}
 	for n := range rounds {
 		for i := range sides {
 			side := sides[(i+n)%len(sides)]
-			t, err := b.ask(side, method, clients, long)
+			t, err := b.ask(side, what, clients, long)
 			if err != nil {
 				return err
 			}
@@ -368,7 +375,7 @@ func (b *bench) compare(sides []string, method string, clients, rounds int, long
 			rates, ratios = append(rates, t.rate), append(ratios, t.rate/other.rate)
 			p50, p99 = append(p50, t.p50-other.p50), append(p99, t.p99-other.p99)
 		}
-		fmt.Printf("%-14s %-7s %10.0f %8.2f %10s %10s\n", fmt.Sprintf("%s/%d", method, clients), side, median(rates), median(ratios), median(p50).Round(time.Microsecond), median(p99).Round(time.Microsecond))
+		fmt.Printf("%-14s %-7s %10.0f %8.2f %10s %10s\n", fmt.Sprintf("%s/%d", what.name, clients), side, median(rates), median(ratios), median(p50).Round(time.Microsecond), median(p99).Round(time.Microsecond))
 	}
 	return nil
 }

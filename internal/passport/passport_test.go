@@ -55,9 +55,11 @@ func TestSign(t *testing.T) {
 	if c.ID == "" || c.Expires-c.Issued > 60 {
 		t.Errorf("jti %q, lives %d s", c.ID, c.Expires-c.Issued)
 	}
-	want := token{Issuer: "https://assent.example.com", Audience: "billing", Subject: "person:mira", Groups: []string{"finance"}, ID: c.ID,
+	want := token{
+		Issuer: "https://assent.example.com", Audience: "billing", Subject: "person:mira", Groups: []string{"finance"}, ID: c.ID,
 		Actor:  &Actor{Subject: "agent:inner", Actor: &Actor{Subject: "agent:outer"}},
-		Issued: at.Unix(), Earliest: at.Unix() - 5, Expires: at.Unix() + 60}
+		Issued: at.Unix(), Earliest: at.Unix() - 5, Expires: at.Unix() + 60,
+	}
 	if d := cmp.Diff(want, c); d != "" {
 		t.Error(d)
 	}

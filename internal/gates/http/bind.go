@@ -102,8 +102,12 @@ func ours(name string) bool {
 
 // withoutOurs takes our cookies off a request and returns those of one name.
 func withoutOurs(h http.Header, name string) (mine []string) {
+	lines := h.Values("Cookie")
+	if len(lines) == 0 {
+		return nil
+	}
 	var kept []string
-	for _, line := range h.Values("Cookie") {
+	for _, line := range lines {
 		for pair := range strings.SplitSeq(line, ";") {
 			pair = strings.TrimSpace(pair)
 			key, value, _ := strings.Cut(pair, "=")

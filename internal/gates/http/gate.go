@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,6 +66,9 @@ func New(o Config) (*Gate, error) {
 		g.cookie = "assent-" + o.Name + "-" + o.Port
 	}
 	g.flow = g.cookie + "-flow"
+	for _, r := range o.Routes {
+		r.urn = "http:" + o.Name + "/" + r.Name
+	}
 	var err error
 	g.http, err = httpgate.New(httpgate.Config{
 		Name: o.Name, Authority: o.Authority, Protocol: g, TLS: o.TLS, H2C: !o.Secure, Own: g.first, Wait: o.Wait, Bodies: o.Bodies, Refused: o.Refused, Log: o.Log,
@@ -224,7 +226,7 @@ func (g *Gate) Describe(_ context.Context, x *httpgate.Exchange) (*httpgate.Call
 	}
 	call := &httpgate.Call{
 		Actions:  []*action.Action{g.action(rt, r, &j)},
-		Upstream: httpgate.Upstream{URL: origin(rt.Upstreams[0]), Transport: rt.pool, Path: path},
+		Upstream: httpgate.Upstream{URL: rt.Upstreams[0], Transport: rt.pool, Path: path},
 		Out:      func(ctx context.Context, out *http.Request) error { return g.out(ctx, rt, x, out) },
 		Reply:    httpgate.Reply{Opaque: rt.Opaque, Untrusted: rt.Untrusted},
 		Loose:    loose,
@@ -255,8 +257,6 @@ var loose = []string{
 	"Cache-Control", "Pragma", "Priority", "Referer", "Upgrade-Insecure-Requests", "Sec-Websocket-Key",
 }
 
-func origin(u *url.URL) *url.URL { return &url.URL{Scheme: u.Scheme, Host: u.Host} }
-
 // bound holds a body to its route's limit.
 func (r *Route) bound(x *httpgate.Exchange) error {
 	if r.MaxBody <= 0 || x.Body.Length() == 0 {
@@ -273,16 +273,11 @@ func (r *Route) bound(x *httpgate.Exchange) error {
 
 // action is what a request asks for.
 func (g *Gate) action(rt *Route, r *http.Request, j *classify.Result) *action.Action {
-	a := &action.Action{
+	return &action.Action{
 		Kinds: j.Kinds, Verb: j.Verb, Target: j.Target, Title: j.Title, Reversible: j.Reversible, Routine: j.Routine, Data: j.Data,
-		Resource: action.Resource{URN: "http:" + g.o.Name + "/" + rt.Name},
-		State:    map[string]string{"host": strings.ToLower(r.Host), "route": rt.Name},
-		Objects:  []string{rt.Name + ":" + j.Target},
+		Resource: action.Resource{URN: rt.urn},
+		State:    map[string]string{"host": strings.ToLower(r.Host)},
 	}
-	if j.Row != "" {
-		a.State["mapping"] = j.Row
-	}
-	return a
 }
 
 // out is the last change of what goes on.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -58,7 +59,7 @@ func service(t *testing.T, h heard) string {
 		Streams: []grpc.StreamDesc{{StreamName: "Chat", ServerStreams: true, ClientStreams: true, Handler: func(_ any, st grpc.ServerStream) error {
 			for {
 				var in wrapperspb.StringValue
-				if err := st.RecvMsg(&in); err == io.EOF {
+				if err := st.RecvMsg(&in); errors.Is(err, io.EOF) {
 					return nil
 				} else if err != nil {
 					return err
@@ -142,7 +143,7 @@ func TestGRPC(t *testing.T) {
 	if err := st.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
-	if err := st.RecvMsg(&out); err != io.EOF {
+	if err := st.RecvMsg(&out); !errors.Is(err, io.EOF) {
 		t.Errorf("the end: %v", err)
 	}
 	if r, err := healthpb.NewHealthClient(c).Check(ctx, &healthpb.HealthCheckRequest{}); err != nil || r.Status != healthpb.HealthCheckResponse_SERVING {

@@ -36,7 +36,6 @@ const CredentialPrefix = "session:"
 const flowLife = 10 * time.Minute
 
 var (
-	errCross  = errors.New("another site's page made this request, or nobody can tell which did")
 	errTwo    = errors.New("the session's cookie came twice")
 	errNobody = errors.New("nobody is signed in")
 )

@@ -30,9 +30,9 @@ const Own = "/.assent/"
 // A Route is one application, or a part of one.
 type Route struct {
 	Name      string
-	Host      string // "billing.example.com", with a port where it isn't the listener's or the scheme's
-	Path      string // prefix, whole segments: "/", "/api"
-	Upstreams []*url.URL
+	Host      string     // "billing.example.com", with a port where it isn't the listener's or the scheme's
+	Path      string     // prefix, whole segments: "/", "/api"
+	Upstreams []*url.URL // scheme and host; a path belongs in Prepend
 	Transport http.RoundTripper
 	TLS       *tls.Config // towards upstreams, for what is dialled without Transport; nil: as the system has it
 	// Headers hold the real credential, read anew for each request; nil: there is none.
@@ -56,6 +56,7 @@ type Route struct {
 	Streams []string          // methods of gRPC whose requests have no end that could be waited for
 
 	pool *pool
+	urn  string
 }
 
 // Health says how it is found out whether an upstream answers.

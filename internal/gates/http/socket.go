@@ -52,11 +52,11 @@ func (g *Gate) socket(ctx context.Context, w http.ResponseWriter, x *httpgate.Ex
 	}
 	u.open.Add(1)
 	defer u.open.Add(-1)
-	up, resp, err := g.dial(ctx, x, rt, call, u)
+	up, status, err := g.dial(ctx, x, rt, call, u)
 	if err != nil {
 		d := &gate.Denied{Status: gate.StatusUnreachable, Reason: "the system behind the gate can't be reached", Hint: "try again later"}
-		if resp != nil {
-			out.Code = strconv.Itoa(resp.StatusCode)
+		if status != 0 {
+			out.Code = strconv.Itoa(status)
 			d = &gate.Denied{Status: gate.StatusLost, Reason: "the system behind the gate took no WebSocket there; it answered " + out.Code}
 		}
 		g.o.Log.Warn("a WebSocket's upstream", "gate", g.o.Name, "route", rt.Name, "code", out.Code)
@@ -92,8 +92,9 @@ func (g *Gate) socket(ctx context.Context, w http.ResponseWriter, x *httpgate.Ex
 	return out
 }
 
-// dial opens the upstream's side with the headers that any request of the route has.
-func (g *Gate) dial(ctx context.Context, x *httpgate.Exchange, rt *Route, call *httpgate.Call, u *upstream) (*websocket.Conn, *http.Response, error) {
+// dial opens the upstream's side with the headers that any request of the route has. status is what the
+// upstream answered, 0 if it didn't.
+func (g *Gate) dial(ctx context.Context, x *httpgate.Exchange, rt *Route, call *httpgate.Call, u *upstream) (c *websocket.Conn, status int, err error) {
 	req := &http.Request{Method: http.MethodGet, Header: x.Request.Header.Clone(), Host: call.Upstream.Host}
 	for name := range req.Header {
 		if strings.HasPrefix(name, "Sec-Websocket-") {
@@ -101,7 +102,7 @@ func (g *Gate) dial(ctx context.Context, x *httpgate.Exchange, rt *Route, call *
 		}
 	}
 	if err := g.out(ctx, rt, x, req); err != nil {
-		return nil, nil, err
+		return nil, 0, err
 	}
 	if req.Host != "" {
 		req.Header.Set("Host", req.Host) // gorilla takes it from there
@@ -110,11 +111,16 @@ func (g *Gate) dial(ctx context.Context, x *httpgate.Exchange, rt *Route, call *
 	path := rt.pathFor(x.Request.URL)
 	plain, err := url.PathUnescape(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, err
 	}
 	at.Path, at.RawPath = plain, path
 	d := websocket.Dialer{TLSClientConfig: rt.TLS.Clone(), HandshakeTimeout: 15 * time.Second, Subprotocols: websocket.Subprotocols(x.Came)}
-	return d.DialContext(ctx, at.String(), req.Header)
+	c, resp, err := d.DialContext(ctx, at.String(), req.Header)
+	if resp != nil {
+		status = resp.StatusCode
+		_ = resp.Body.Close()
+	}
+	return c, status, err
 }
 
 const toClient, toUpstream = 0, 1
