@@ -1,6 +1,7 @@
 package veil
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -129,7 +130,7 @@ func (b *body) take(p []byte) error {
 	}
 	b.came += int64(len(p))
 	if b.to == nil {
-		if b.head == nil && len(p) >= sniffed || b.soon(p) {
+		if b.soon(p) {
 			p = append(b.head, p...)
 		} else {
 			b.head = append(b.head, p...)
@@ -145,13 +146,23 @@ func (b *body) take(p []byte) error {
 
 // soon says that what came is enough to begin with: what follows may take its time.
 func (b *body) soon(p []byte) bool {
+	n := len(b.head) + len(p)
 	switch b.media.kind {
-	case unknown, unseen:
-		return len(b.head)+len(p) >= sniffed
-	case frames, frames64, proto, parts:
+	case frames, frames64, proto, parts, sealed:
 		return true
 	}
-	return len(b.head)+len(p) >= 4 && !strings.HasSuffix(b.media.typ, "script") && isWords(b.head) && isWords(p[:min(len(p), sniffed)]) || len(b.head)+len(p) >= sniffed
+	space := len(bytes.TrimLeft(b.head, " \t\r\n")) == 0 && len(bytes.TrimLeft(p, " \t\r\n")) == 0
+	switch {
+	case space: // it tells nothing yet
+		return n >= whole
+	case n >= sniffed:
+		return true
+	case b.media.kind == unknown || b.media.kind == unseen:
+		return false
+	case strings.HasSuffix(b.media.typ, "script"):
+		return false
+	}
+	return (n >= 4 || bytes.IndexByte(p, '\n') >= 0) && isWords(b.head) && isWords(p)
 }
 
 func (b *body) finish() error {

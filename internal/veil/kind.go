@@ -117,6 +117,7 @@ var archives = []string{
 
 // sees says what begins with head, whatever it says that it is. utf16: of two bytes a character, which first: big.
 func (m *media) sees(head []byte) (k kind, utf16, big bool) {
+	begin := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
 	head = head[:min(len(head), sniffed)]
 	switch m.kind {
 	case frames, frames64, proto, parts, sealed: // read by their own form, or not at all
@@ -141,9 +142,8 @@ func (m *media) sees(head []byte) (k kind, utf16, big bool) {
 	case wide: // or not, as it seems
 		return sealed, false, false
 	}
-	begin := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
 	switch {
-	case m.kind == jsonText, len(begin) > 0 && (begin[0] == '{' || begin[0] == '['), strings.HasSuffix(m.typ, "script") && called.Match(begin):
+	case m.kind == jsonText, len(begin) > 0 && (begin[0] == '{' || begin[0] == '['), strings.HasSuffix(m.typ, "script") && called.Match(begin[:min(len(begin), sniffed)]):
 		return jsonText, false, false // what isn't is looked at as text, all the same
 	case m.kind != unknown && m.kind != unseen:
 		return m.kind, false, false
@@ -174,6 +174,9 @@ func shown(head []byte) bool {
 				return true
 			}
 		}
+		return false
+	}
+	if isWords(head) {
 		return false
 	}
 	switch typ, _, _ := strings.Cut(http.DetectContentType(head), "/"); typ {

@@ -2,6 +2,7 @@ package veil
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 )
@@ -240,6 +241,13 @@ func (s *partSink) end() error {
 			return err
 		}
 		return s.close()
+	}
+	if s.state == beforeParts { // it has none, and is something else
+		other, err := s.body.sinkFor(&media{}, s.kept, s.to, "")
+		if err != nil {
+			return err
+		}
+		return errors.Join(other.write(s.kept), other.end())
 	}
 	return s.pass(len(s.kept))
 }

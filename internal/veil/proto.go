@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -31,6 +32,10 @@ func (s *protoSink) write(p []byte) error {
 }
 
 func (s *protoSink) end() error {
+	if len(s.kept) > 0 && (s.kept[0] == '{' || s.kept[0] == '[') { // no message begins so
+		d := newDocument(s.to, s.permit, true, Deepest)
+		return errors.Join(d.write(s.kept), d.end())
+	}
 	if err := fillProto(s.permit, s.kept); err != nil {
 		return err
 	}
