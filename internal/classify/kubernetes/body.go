@@ -2,9 +2,11 @@ package kubernetes
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"mime"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -51,6 +53,9 @@ func (j *Judge) body(out *Reading, r *Request, c class) error {
 	tree, err := j.tree(out, media, r.Body)
 	if err != nil {
 		return err
+	}
+	if out.Resource == "secrets" && out.Group == "" && maskedAgain(tree, false) {
+		return refuse(http.StatusBadRequest, "a value of the Secret is masked: writing it would lose the value; send a patch of what changes")
 	}
 	w := walker{out: out, seen: map[string]bool{}, pods: c.pods || slices.Contains(out.Kinds, action.Unknown)}
 	if media == mediaJSONPatch {
@@ -119,6 +124,27 @@ func document(out *Reading, tree any) []byte {
 		return nil
 	}
 	return pretty.Bytes()
+}
+
+// maskTag is what stands in the place of a value that was masked.
+var maskTag = regexp.MustCompile(`^\[[a-z][a-z0-9-]{2,30}\]$`)
+
+// maskedAgain says that a mask stands in v where a value should.
+func maskedAgain(v any, data bool) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			if maskedAgain(e, data || strings.EqualFold(k, "data") || strings.EqualFold(k, "stringData") || k == "value") {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, func(e any) bool { return maskedAgain(e, data) })
+	case string:
+		plain, err := base64.StdEncoding.DecodeString(v)
+		return data && (maskTag.MatchString(v) || err == nil && maskTag.Match(plain))
+	}
+	return false
 }
 
 const leftOut = "[left out]"

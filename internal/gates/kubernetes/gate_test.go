@@ -89,6 +89,11 @@ func hide(v []byte) []byte { return bytes.ReplaceAll(v, []byte(planted), []byte(
 // through is a gate in front of the cluster.
 func through(t *testing.T, a *gatetest.Authority, change ...func(*kubernetes.Config)) *client {
 	t.Helper()
+	return throughAuthority(t, a, a, change...)
+}
+
+func throughAuthority(t *testing.T, by gate.Authority, a *gatetest.Authority, change ...func(*kubernetes.Config)) *client {
+	t.Helper()
 	c := cluster(t)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(c.CA)
@@ -122,7 +127,7 @@ func through(t *testing.T, a *gatetest.Authority, change ...func(*kubernetes.Con
 	certificate := pair.TLS.Certificates[0]
 	pair.Close()
 	g, err := httpgate.New(httpgate.Config{
-		Name: "k8s", Authority: a, Protocol: p, Bodies: kept, Log: slog.New(slog.DiscardHandler),
+		Name: "k8s", Authority: by, Protocol: p, Bodies: kept, Log: slog.New(slog.DiscardHandler),
 		TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}},
 	})
 	if err != nil {
@@ -527,5 +532,100 @@ func TestWatchIsCut(t *testing.T) {
 	case <-over:
 	case <-time.After(10 * time.Second):
 		t.Fatal("the watch goes on after the session was cut")
+	}
+}
+
+// A preview of a deletion counts, and whatever the client says of dry runs, nothing is deleted by it; one of a
+// change is a dry run that changes nothing.
+func TestPreviewNeverDeletes(t *testing.T) {
+	var previews []action.Preview
+	no := &gate.Denied{Status: gate.StatusDenied, Reason: "no"}
+	a := &previewing{Authority: &gatetest.Authority{Decide: forKind(no, action.InfraDestroy, action.Deploy, action.ConfigChange, action.SecretAccess)}, seen: func(p action.Preview) { previews = append(previews, p) }}
+	c := throughAuthority(t, a, a.Authority)
+	for _, l := range []struct{ method, target, body, media, says string }{
+		{"DELETE", "/api/v1/namespaces/shop?dryRun=All", `{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Background"}`, "application/json", "all that is in it: "},
+		{"DELETE", "/api/v1/namespaces/shop/pods", "", "", "would delete 1 pods: web"},
+		{"DELETE", "/apis/apps/v1/namespaces/shop/deployments/web?dryRun=All", "", "", "would delete"},
+		{"PATCH", "/apis/apps/v1/namespaces/shop/deployments/web", `{"spec":{"replicas":7}}`, "application/merge-patch+json", "spec.replicas: 1 -> 7"},
+		{"PATCH", "/api/v1/namespaces/shop/secrets/db", `{"stringData":{"password":"` + planted + `2"}}`, "application/merge-patch+json", "data.password: (text) -> (text)"},
+		{"PATCH", "/api/v1/namespaces/shop/configmaps/app", `{"data":{"note":"` + planted + `2"}}`, "application/merge-patch+json", "data.note: (text) -> (text)"},
+		{"POST", "/api/v1/namespaces/shop/configmaps", `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"never"}}`, "application/json", "would create"},
+	} {
+		previews = nil
+		header := []string{}
+		if l.media != "" {
+			header = []string{"Content-Type", l.media}
+		}
+		code, body := c.do(l.method, l.target, l.body, header...)
+		if code != http.StatusForbidden || len(previews) != 1 || !strings.Contains(previews[0].Text, l.says) || strings.Contains(previews[0].Text, planted) || previews[0].Claimed {
+			t.Errorf("%s %s: %d %s %+v", l.method, l.target, code, body, previews)
+		}
+	}
+	if out, err := shared.Kubectl(nil, "-n", "shop", "get", "ns/shop", "pod/web", "deployment/web", "-o", "name"); err != nil {
+		t.Errorf("%s, %v", out, err)
+	}
+	if out, err := shared.Kubectl(nil, "-n", "shop", "get", "configmap", "never"); err == nil {
+		t.Errorf("a dry run created it: %s", out)
+	}
+	if out, err := shared.Kubectl(nil, "-n", "shop", "get", "deployment/web", "-o", "jsonpath={.spec.replicas}"); err != nil || out != "1" {
+		t.Errorf("%s, %v", out, err)
+	}
+}
+
+// previewing asks for the preview of whatever it decides.
+type previewing struct {
+	*gatetest.Authority
+	seen func(action.Preview)
+}
+
+type previewingSession struct {
+	gate.Session
+	seen func(action.Preview)
+}
+
+func (p *previewing) Login(ctx context.Context, v gate.Verifier, from gate.Peer) (gate.Session, error) {
+	s, err := p.Authority.Login(ctx, v, from)
+	return &previewingSession{s, p.seen}, err
+}
+
+func (s *previewingSession) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (gate.Permit, error) {
+	if h.Preview != nil {
+		s.seen(h.Preview(ctx))
+	}
+	return s.Session.Enforce(ctx, a, h)
+}
+
+// An exec ends with its session.
+func TestExecIsCut(t *testing.T) {
+	a := &gatetest.Authority{}
+	c := through(t, a)
+	done := make(chan error, 1)
+	go func() { _, err := c.kubectl("exec", "web", "--", "sleep", "60"); done <- err }()
+	for len(a.Actions()) < 2 { // the pod is read first
+		select {
+		case err := <-done:
+			t.Fatal(err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	a.Cut()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("the command ended as if it had succeeded")
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the command goes on after the session was cut")
+	}
+}
+
+// The fault of the gate's own credential is not told as one of the client's.
+func TestOwnCredentialIsNotTaken(t *testing.T) {
+	c := through(t, &gatetest.Authority{}, func(o *kubernetes.Config) {
+		o.Token = func(context.Context) ([]byte, error) { return []byte("expired"), nil }
+	})
+	code, body := c.do("GET", "/api/v1/namespaces/shop/pods", "")
+	if code != http.StatusInternalServerError || !strings.Contains(body, "own credential") || strings.Contains(body, "expired\"") {
+		t.Errorf("%d %s", code, body)
 	}
 }

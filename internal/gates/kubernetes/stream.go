@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -176,6 +177,7 @@ type relay struct {
 	outs  map[byte]*channel
 	bytes int64
 	code  string
+	told  bool // how the command ended
 }
 
 // A channel is one stream of output, masked as it comes.
@@ -206,7 +208,7 @@ func (r *relay) run(ctx context.Context) gate.Outcome {
 	r.up.SetReadLimit(maxFrame)
 	r.down.SetReadLimit(maxFrame)
 	ended := make(chan struct{})
-	stopped := context.AfterFunc(ctx, func() { _ = r.up.Close(); _ = r.down.Close() })
+	stopped := context.AfterFunc(ctx, func() { _ = r.up.Close() })
 	defer stopped()
 	go func() { // the client's side: ends when either connection is closed
 		defer close(ended)
@@ -214,12 +216,18 @@ func (r *relay) run(ctx context.Context) gate.Outcome {
 		_ = r.up.Close()
 	}()
 	err := r.outward()
+	if ctx.Err() != nil {
+		err = &gate.Denied{Status: gate.StatusDenied, Reason: "the session was ended", Hint: "ask for a new credential"}
+	}
 	r.finish(err)
 	_ = r.down.Close()
 	<-ended
 	out := gate.Outcome{State: gate.Executed, Code: r.code, Bytes: r.bytes}
-	if ctx.Err() != nil {
-		out.Code = "the session was ended"
+	switch {
+	case ctx.Err() != nil:
+		out.State, out.Code = gate.Unknown, "the session was ended"
+	case r.code == gate.StatusLost:
+		out.State = gate.Unknown
 	}
 	if r.rec != nil {
 		digest, err := r.rec.Close()
@@ -299,7 +307,7 @@ func (r *relay) show(kind int, b []byte) error {
 			return err
 		}
 		if len(b) > 1 {
-			r.code = exitOf(b[1:])
+			r.told, r.code = true, exitOf(b[1:])
 			b = append([]byte{chanStatus}, r.permit.Text(b[1:])...)
 		}
 	}
@@ -321,11 +329,18 @@ func (r *relay) finish(err error) {
 	defer r.mu.Unlock()
 	_ = r.flush()
 	code, why := websocket.CloseNormalClosure, ""
-	if d := denied(err); d != nil {
+	d := denied(err)
+	if d == nil && !r.told && !r.raw {
+		d = &gate.Denied{Status: gate.StatusLost, Reason: "the stream ended without saying how: nobody here knows what became of the command"}
+	}
+	if d != nil {
 		code, why = websocket.ClosePolicyViolation, clip(message(d), 120)
 		r.code = d.Status
-		if !r.raw {
-			_ = r.send(append([]byte{chanErr}, "\n"+message(d)+"\n"...))
+	}
+	if d != nil && !r.raw && !r.told { // clients take an end without a status for success
+		b, err := json.Marshal(status{Kind: "Status", APIVersion: "v1", Status: "Failure", Message: message(d), Reason: "Forbidden", Code: http.StatusForbidden})
+		if err == nil {
+			_ = r.send(append([]byte{chanStatus}, b...))
 		}
 	}
 	_ = r.down.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, why), time.Now().Add(time.Second))
