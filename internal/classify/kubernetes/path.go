@@ -44,7 +44,7 @@ func Read(method, escaped string, query url.Values) (Info, error) {
 		return Info{}, err
 	}
 	i := Info{Path: "/" + strings.Join(parts, "/"), Verb: strings.ToLower(method)}
-	rest := parts
+	var rest []string
 	switch {
 	case len(parts) < 3:
 		return i.plain(escaped)

@@ -248,7 +248,7 @@ func (d *protoReader) one(f protoField, t protowire.Type, v []byte, x uint64, de
 		if t != protowire.VarintType {
 			return nil, wrong
 		}
-		return json.Number(strconv.FormatInt(int64(x), 10)), nil //nolint:gosec // as protobuf reads it
+		return json.Number(strconv.FormatInt(int64(x), 10)), nil
 	case "double":
 		if n := math.Float64frombits(x); t == protowire.Fixed64Type && !math.IsNaN(n) && !math.IsInf(n, 0) {
 			return n, nil
@@ -280,7 +280,7 @@ func packed(v []byte) (any, error) {
 		if n < 0 {
 			return nil, unreadable("it ends in mid-field")
 		}
-		out, v = append(out, json.Number(strconv.FormatInt(int64(x), 10))), v[n:] //nolint:gosec // as protobuf reads it
+		out, v = append(out, json.Number(strconv.FormatInt(int64(x), 10))), v[n:]
 	}
 	return out, nil
 }

@@ -74,14 +74,6 @@ type client struct {
 	http      *http.Client
 	authority *gatetest.Authority
 	store     *recording.Store
-	sent      *wire
-}
-
-// wire is what reached the API server.
-type wire struct {
-	http.RoundTripper
-	mu   sync.Mutex
-	seen []*http.Request
 }
 
 func hide(v []byte) []byte { return bytes.ReplaceAll(v, []byte(planted), []byte("[hidden]")) }
