@@ -279,7 +279,7 @@ func adminDSN(db string) string {
 	return fmt.Sprintf("postgres://postgres:%s@%s/%s?sslmode=disable", os.Getenv(pgPass), os.Getenv(pgAddr), db)
 }
 
-var addresses = regexp.MustCompile(`"msg":"ready","console":"([^"]+)","gates":\{"shop":"127\.0\.0\.1:(\d+)"\}`)
+var addresses = regexp.MustCompile(`"msg":"ready","console":"([^"]+)","gates":\{[^}]*"shop":"127\.0\.0\.1:(\d+)"[^}]*\}`)
 
 // cmdServe starts assent serve and waits until it is ready; its console is then
 // $CONSOLE and its gate's port $GATE: serve NAME [ARG...].

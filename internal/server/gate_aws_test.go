@@ -193,3 +193,63 @@ func TestRevocationEndsAKeyPair(t *testing.T) {
 		t.Errorf("after: %d", got)
 	}
 }
+
+// What a configuration of a gate of AWS may not say, each with its place.
+func TestAWSConfig(t *testing.T) {
+	const good = "actors: [{ id: worker }]\ngates:\n  - name: cloud\n    type: aws\n    env: prod\n    listen: 127.0.0.1:7474\n    aws:\n      credential: { file: key.json }\n      endpoints: { s3: \"https://minio.example.com:9000\" }\n      regions: [eu-central-1]\n"
+	if _, err := ParseConfig("a.yaml", []byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, from, to, want string }{
+		{"no aws", good[strings.Index(good, "    aws:"):], "", "gates[0].aws: is missing"},
+		{"no key", "credential: { file: key.json }", "mints: true", "gates[0].aws.credential: names 0 sources"},
+		{"two keys", "credential: { file: key.json }", "credential: { file: key.json }\n      access_key_id: AKIA", "stands beside access_key_id"},
+		{"an id without a secret", "credential: { file: key.json }", "access_key_id: AKIA", "secret_access_key: names 0 sources"},
+		{"a secret without an id", "credential: { file: key.json }", "credential: { file: key.json }\n      secret_access_key: { file: x }", "has no access_key_id"},
+		{"a plain endpoint", "https://minio", "http://minio", "is not encrypted"},
+		{"a path", ":9000", ":9000/x", "is not an address"},
+		{"a service", "s3:", "S3/x:", "is no service"},
+		{"a region", "eu-central-1", "evil.example", "is no name of one"},
+		{"a bucket", "regions:", "s3: { buckets: [{ name: a, trust: maybe }] }\n      regions:", "s3.buckets[0]: needs a name, and trust"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ParseConfig("a.yaml", []byte(strings.Replace(good, c.from, c.to, 1)))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A key that ends is asked for again in time; one that is read badly is told without any of it.
+func TestTheRealKeyIsRenewed(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	file := filepath.Join(t.TempDir(), "key.json")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := &awsKey{c: &Config{}, of: &AWSConfig{Credential: Secret{File: file}}, now: func() time.Time { return now }}
+	write(`{"Version":1,"AccessKeyId":"ONE","SecretAccessKey":"s","SessionToken":"t","Expiration":"2026-11-22T13:00:00Z"}`)
+	one, err := k.Key(t.Context())
+	if err != nil || one.ID != "ONE" || one.Token != "t" {
+		t.Fatalf("%v %v", one, err)
+	}
+	write(`{"Version":1,"AccessKeyId":"TWO","SecretAccessKey":"s"}`)
+	now = now.Add(54 * time.Minute)
+	if key, err := k.Key(t.Context()); err != nil || key.ID != "ONE" {
+		t.Errorf("while it is good: %v %v", key, err)
+	}
+	now = now.Add(2 * time.Minute)
+	if key, err := k.Key(t.Context()); err != nil || key.ID != "TWO" {
+		t.Errorf("before it ends: %v %v", key, err)
+	}
+	now = now.Add(time.Hour)
+	for _, bad := range []string{"hunter2", `{"AccessKeyId":"hunter2"}`, `{"AccessKeyId":"A","SecretAccessKey":"hunter2","Expiration":"hunter2"}`, `{"AccessKeyId":"A","SecretAccessKey":"hunter2","Expiration":"2026-11-22T13:00:00Z"}`} {
+		write(bad)
+		if _, err := k.Key(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
