@@ -74,6 +74,7 @@ func (a *app) examine(ctx context.Context, file string) []finding {
 			}
 			out = append(out, examineIssuers(ctx, cfg)...)
 			out = append(out, examineChannels(ctx, cfg)...)
+			out = append(out, examineEgress(ctx, cfg)...)
 		}
 	}
 	out = append(out, a.examineData()...)

@@ -1,6 +1,11 @@
 package cli
 
 import (
+	"context"
+	"net"
+	"os"
+	"time"
+
 	"github.com/assenthq/assent/internal/server"
 	"github.com/spf13/cobra"
 )
@@ -45,4 +50,33 @@ none yet. Whoever has it can pass for any host before those who trust it.`,
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment; none: what --data names")
 	return c
+}
+
+// examineEgress says whether a listed host can be reached past the gate from here, as far
+// as a connection tells. Inside assent run that is a problem; elsewhere nobody knows
+// whether agents run here.
+func examineEgress(ctx context.Context, cfg *server.Config) []finding {
+	hosts := server.EgressHosts(cfg)
+	if len(hosts) == 0 {
+		return nil
+	}
+	const remedy = "let the network stop it: docs/egress.md has rules for that"
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var out []finding
+	led := os.Getenv("ASSENT_SESSION") != ""
+	if led && os.Getenv("HTTPS_PROXY") == "" {
+		out = append(out, finding{"HTTPS_PROXY is not set in this run: programs go straight out", "problem", "start them with assent run"})
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", hosts[0]) // no proxy: a dialer knows none
+	switch {
+	case err != nil:
+		return append(out, finding{hosts[0] + " can't be reached from here without the egress gate", "ok", ""})
+	case led:
+		out = append(out, finding{hosts[0] + " answers without the egress gate: what runs here can go around it", "problem", remedy})
+	default:
+		out = append(out, finding{hosts[0] + " answers here without the egress gate", "unknown", "where agents run it must not: ask there, with assent run -- assent doctor --config FILE; " + remedy})
+	}
+	_ = conn.Close()
+	return out
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/assenthq/assent/internal/api"
@@ -250,4 +251,28 @@ func EgressCA(c *Config) ([]byte, error) {
 		return nil, err
 	}
 	return ca.PEM()
+}
+
+// EgressHosts are hosts that the egress gates of a configuration lead to by name, as host:port.
+func EgressHosts(c *Config) (out []string) {
+	for i := range c.Gates {
+		if c.Gates[i].Type != "egress" || c.Gates[i].Egress == nil {
+			continue
+		}
+		for _, h := range c.Gates[i].Egress.Hosts {
+			if strings.Contains(h.Host, "*") {
+				continue
+			}
+			if len(h.Addresses) > 0 {
+				out = append(out, h.Addresses[0])
+				continue
+			}
+			port := 443
+			if len(h.Ports) > 0 {
+				port = h.Ports[0]
+			}
+			out = append(out, net.JoinHostPort(h.Host, strconv.Itoa(port)))
+		}
+	}
+	return out
 }
