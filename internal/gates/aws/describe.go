@@ -163,7 +163,7 @@ func mintedAnswer() error {
 // itself, where the models don't call them sensitive.
 var alsoMinted = []string{
 	"SecretAccessKey", "SessionToken", "WebIdentityToken", "KeyMaterial", "authorizationToken", "TokenValue", "tokenValue", "StreamUrl", "streamUrl",
-	"downloadUrl", "Location", "NotebookUrl", "AuthToken", "ActivationCode", "CustomerGatewayConfiguration", "PreSharedKey", "ServicePassword", "Token", "EndpointUrl",
+	"downloadUrl", "Location", "Url", "NotebookUrl", "AuthToken", "ActivationCode", "CustomerGatewayConfiguration", "PreSharedKey", "ServicePassword", "Token", "EndpointUrl",
 }
 
 func minted(op *classify.Analysis) []string {
