@@ -24,6 +24,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -104,6 +105,23 @@ type bench struct {
 	token       string
 	at          map[string]string // addresses by side
 	started     []*exec.Cmd
+	pid         map[string]int // of sides that are one process of ours
+}
+
+// cpu is the time that a side's process has computed so far; 0 where it isn't one process.
+func (b *bench) cpu(side string) time.Duration {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(b.pid[side]) + "/stat")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond // a clock tick is a hundredth of a second on Linux
 }
 
 func (b *bench) start(addr, name string, args ...string) error {
@@ -165,7 +183,7 @@ func (b *bench) make(sides []string) error {
 	if err := b.start(up, os.Args[0], "upstream", up); err != nil {
 		return err
 	}
-	b.at = map[string]string{"direct": up}
+	b.at, b.pid = map[string]string{"direct": up}, map[string]int{}
 	for _, side := range sides {
 		at := free()
 		var err error
@@ -185,6 +203,9 @@ func (b *bench) make(sides []string) error {
 			return err
 		}
 		b.at[side] = at
+		if side != "nginx" {
+			b.pid[side] = b.started[len(b.started)-1].Process.Pid
+		}
 	}
 	return nil
 }
@@ -246,6 +267,7 @@ gates:
 type turn struct {
 	rate     float64
 	p50, p99 time.Duration
+	cpu      time.Duration // of the side's process for each answer
 }
 
 // ask has so many clients ask one side for a while, each on its own connection.
@@ -258,6 +280,7 @@ func (b *bench) ask(side string, what load, clients int, long time.Duration) (tu
 		mu   sync.Mutex
 		took []time.Duration
 		bad  error
+		all  atomic.Int64
 	)
 	ctx, cancel := context.WithTimeout(context.Background(), long+300*time.Millisecond)
 	defer cancel()
@@ -296,6 +319,7 @@ func (b *bench) ask(side string, what load, clients int, long time.Duration) (tu
 					mu.Unlock()
 					return
 				}
+				all.Add(1)
 				if began.After(from) {
 					mine = append(mine, time.Since(began))
 				}
@@ -305,12 +329,14 @@ func (b *bench) ask(side string, what load, clients int, long time.Duration) (tu
 			mu.Unlock()
 		})
 	}
+	before := b.cpu(side)
 	work.Wait()
+	spent := b.cpu(side) - before
 	if bad != nil || len(took) == 0 {
 		return turn{}, fmt.Errorf("%s, %s, %d clients: %d answers, %w", side, what.name, clients, len(took), bad)
 	}
 	slices.Sort(took)
-	return turn{float64(len(took)) / long.Seconds(), took[len(took)/2], took[len(took)*99/100]}, nil
+	return turn{float64(len(took)) / long.Seconds(), took[len(took)/2], took[len(took)*99/100], spent / time.Duration(all.Load())}, nil
 }
 
 func median[T float64 | time.Duration](all []T) T {
@@ -339,7 +365,7 @@ func run(assent string) error {
 		return err
 	}
 	rounds, long := number("ROUNDS", 3), time.Duration(number("SECONDS", 3))*time.Second
-	fmt.Printf("%-14s %-7s %10s %8s %10s %10s   (ratio of the bare proxy's requests a second; p50 and p99 added to its)\n", "case", "side", "requests/s", "ratio", "p50", "p99")
+	fmt.Printf("%-14s %-7s %10s %8s %10s %10s %10s   (ratio of the bare proxy's requests a second; p50 and p99 added to its; CPU of the process for each request)\n", "case", "side", "requests/s", "ratio", "p50", "p99", "CPU")
 	for _, what := range loads {
 		for _, clients := range []int{1, 8, 64} {
 			if err := b.compare(sides, what, clients, rounds, long); err != nil {
@@ -369,13 +395,13 @@ func (b *bench) compare(sides []string, what load, clients, rounds int, long tim
 	}
 	for _, side := range sides {
 		var rates, ratios []float64
-		var p50, p99 []time.Duration
+		var p50, p99, cpu []time.Duration
 		for n, t := range turns[side] {
 			other := turns[against][n]
 			rates, ratios = append(rates, t.rate), append(ratios, t.rate/other.rate)
-			p50, p99 = append(p50, t.p50-other.p50), append(p99, t.p99-other.p99)
+			p50, p99, cpu = append(p50, t.p50-other.p50), append(p99, t.p99-other.p99), append(cpu, t.cpu)
 		}
-		fmt.Printf("%-14s %-7s %10.0f %8.2f %10s %10s\n", fmt.Sprintf("%s/%d", what.name, clients), side, median(rates), median(ratios), median(p50).Round(time.Microsecond), median(p99).Round(time.Microsecond))
+		fmt.Printf("%-14s %-7s %10.0f %8.2f %10s %10s %10s\n", fmt.Sprintf("%s/%d", what.name, clients), side, median(rates), median(ratios), median(p50).Round(time.Microsecond), median(p99).Round(time.Microsecond), median(cpu).Round(time.Microsecond))
 	}
 	return nil
 }
