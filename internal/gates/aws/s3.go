@@ -94,6 +94,9 @@ func (s *S3) Describe(ctx context.Context, x *httpgate.Exchange, to Endpoint) (*
 	if err != nil {
 		return nil, err
 	}
+	if p, is := pointOf(name.Bucket); is && p.region != to.Region {
+		return nil, unreadable("the access point is in another region than the one that the request is signed for", "sign for the region in its ARN")
+	}
 	if !onlyOnce(r.URL.RawQuery) {
 		return nil, unreadable("a parameter stands twice in the query", "send each once")
 	}
@@ -123,6 +126,11 @@ func (s *S3) Describe(ctx context.Context, x *httpgate.Exchange, to Endpoint) (*
 // upstream is where the request goes: the bucket in the path, or in the host.
 func (c *s3Call) upstream() httpgate.Upstream {
 	u, n := *c.to.URL, c.name
+	if p, is := pointOf(n.Bucket); is && c.to.Virtual {
+		_, domain, _ := strings.Cut(u.Host, c.to.Region+".")
+		u.Host = p.host() + ".s3-accesspoint." + c.to.Region + "." + domain
+		return httpgate.Upstream{URL: &u, Transport: c.to.Transport, Path: "/" + sigv4.Escape(n.Key, true)}
+	}
 	if c.to.Virtual && n.Bucket != "" && fitsHost(n.Bucket) {
 		u.Host = n.Bucket + "." + u.Host
 		return httpgate.Upstream{URL: &u, Transport: c.to.Transport, Path: "/" + sigv4.Escape(n.Key, true)}

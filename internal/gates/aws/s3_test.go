@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -102,6 +103,7 @@ func TestS3Bypasses(t *testing.T) {
 		{"a parameter twice, in two spellings", "GET", "/house/a?acl&Acl", "", nil},
 		{"two sub-resources", "PUT", "/house?acl&policy", "", nil},
 		{"a multi-region access point", "GET", "/arn%3Aaws%3As3%3A%3A123456789012%3Aaccesspoint%2Fx.mrap/k", "", nil},
+		{"an access point elsewhere", "GET", "/arn%3Aaws%3As3%3Aeu-west-2%3A123456789012%3Aaccesspoint%2Fours/k", "", nil},
 		{"a source without a key", "PUT", "/house/n", "", []string{"X-Amz-Copy-Source", "/partner"}},
 		{"a source with two versions", "PUT", "/house/n", "", []string{"X-Amz-Copy-Source", "/house/a?versionId=1&versionId=2"}},
 		{"a source with a version in its key", "PUT", "/house/n", "", []string{"X-Amz-Copy-Source", "/house/a%3FversionId%3D1"}},
@@ -143,6 +145,48 @@ func TestS3Bypasses(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestS3Upstream holds where a request goes.
+func TestS3Upstream(t *testing.T) {
+	const arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/ours"
+	aws, own := "https://s3.eu-west-1.amazonaws.com", "https://minio.example:9000"
+	s := &S3{S3Options: S3Options{Hosts: []string{"s3.gate.example"}, Buckets: []Bucket{{Name: arn, Trust: Internal}}}}
+	for _, c := range []struct {
+		to      string
+		virtual bool
+		host    string
+		target  string
+		want    string
+	}{
+		{aws, true, "gate.example", "/house/a%20b", "https://house.s3.eu-west-1.amazonaws.com/a%20b"},
+		{aws, true, "gate.example", "/house.with.dots/a", "https://s3.eu-west-1.amazonaws.com/house.with.dots/a"},
+		{aws, true, "gate.example", "/House/a", "https://s3.eu-west-1.amazonaws.com/House/a"},
+		{aws, true, "house.s3.gate.example:8443", "/a/b?x", "https://house.s3.eu-west-1.amazonaws.com/a/b"},
+		{aws, true, "gate.example", "/", "https://s3.eu-west-1.amazonaws.com/"},
+		{aws, true, "ours-123456789012.s3.gate.example", "/k", "https://ours-123456789012.s3-accesspoint.eu-west-1.amazonaws.com/k"},
+		{aws, true, "theirs-123456789012.s3.gate.example", "/k", "https://theirs-123456789012.s3.eu-west-1.amazonaws.com/k"},
+		{own, false, "gate.example", "/house/a", "https://minio.example:9000/house/a"},
+		{own, false, "house.s3.gate.example", "/%C3%BC%2Fx", "https://minio.example:9000/house/%C3%BC/x"},
+	} {
+		r, err := http.NewRequest(http.MethodGet, "http://x"+c.target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = c.host
+		u, err := url.Parse(c.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, err := s.name(r)
+		if err != nil {
+			t.Fatalf("%s%s: %v", c.host, c.target, err)
+		}
+		up := (&s3Call{s: s, name: name, to: Endpoint{URL: u, Region: "eu-west-1", Virtual: c.virtual}}).upstream()
+		if got := up.URL.String() + up.Path; got != c.want {
+			t.Errorf("%s%s goes to %s", c.host, c.target, got)
+		}
+	}
 }
 
 // held is an authority that holds what hold says, until its word is given.

@@ -87,6 +87,7 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			r.Header.Set(t[0], t[1])
 		}
 		a.Body, r.Body = b, io.NopCloser(bytes.NewReader(b))
+		r.Header.Set("Authorization", a.Header.Get("Authorization")) // some look whether there is one
 		return nil
 	}()
 	f.mu.Lock()
@@ -153,7 +154,13 @@ type s3Protocol struct {
 	to Endpoint
 }
 
+// otherCaller takes the keys of a suite of somebody else's.
+var otherCaller func(*http.Request) (httpgate.Caller, error)
+
 func (p *s3Protocol) Caller(r *http.Request) (httpgate.Caller, error) {
+	if otherCaller != nil {
+		return otherCaller(r)
+	}
 	s, err := sigv4.Read(r)
 	if errors.Is(err, sigv4.ErrNone) {
 		return httpgate.Caller{}, httpgate.ErrNoCredential

@@ -106,11 +106,31 @@ func (s *S3) hostBucket(host string) string {
 	host = strings.ToLower(host)
 	for _, base := range s.Hosts {
 		if bucket, is := strings.CutSuffix(host, "."+strings.ToLower(base)); is {
+			for _, b := range s.Buckets {
+				if p, is := pointOf(b.Name); is && p.host() == bucket {
+					return b.Name
+				}
+			}
 			return bucket
 		}
 	}
 	return ""
 }
+
+// A point is an access point in one region.
+type point struct{ region, account, name string }
+
+// pointOf reads the ARN of an access point.
+func pointOf(arn string) (point, bool) {
+	if !accessPoint.MatchString(arn) {
+		return point{}, false
+	}
+	parts := strings.SplitN(arn, ":", 6)
+	return point{parts[3], parts[4], parts[5][len("accesspoint/"):]}, true
+}
+
+// host is how an access point is called in a host's name.
+func (p point) host() string { return p.name + "-" + p.account }
 
 // bucket is what the configuration knows of one, the longest name that fits. known is
 // false for one on no list.
