@@ -214,7 +214,7 @@ func drive(t *testing.T, assent string, argv []string) {
 	upstream := httptest.NewServer(m)
 	t.Cleanup(upstream.Close)
 	s, mira, agent := house(t, upstream.URL)
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, assent, append(append([]string{"--url", s.URL(), "run", "--"}, argv...), email, card)...)
 	cmd.Env = append(os.Environ(), "ASSENT_TOKEN="+agent, "OPENAI_API_KEY=sk-own", "ANTHROPIC_API_KEY=sk-ant-own", "HOME="+t.TempDir())
@@ -265,6 +265,9 @@ func drive(t *testing.T, assent string, argv []string) {
 		if strings.Contains(arrived, not) {
 			t.Errorf("%s arrived", not)
 		}
+	}
+	if strings.Contains(arrived, "Assent-Session") || strings.Contains(arrived, "run-") {
+		t.Error("the session's name arrived")
 	}
 	if strings.Count(arrived, card) != 1 || !strings.Contains(arrived, "Authorization: Bearer real-key") || !strings.Contains(arrived, "X-Api-Key: real-key") {
 		t.Errorf("arrived: %s", arrived)

@@ -66,7 +66,8 @@ func (a *app) runProgram(ctx context.Context, r *running, argv []string) error {
 	if err != nil {
 		return notPermitted(ctx, err)
 	}
-	set := []string{"ASSENT_URL=" + a.server(), "ASSENT_TOKEN=" + token, "ASSENT_SESSION=run-" + strings.ToLower(rand.Text())}
+	session := "run-" + strings.ToLower(rand.Text())
+	set := []string{"ASSENT_URL=" + a.server(), "ASSENT_TOKEN=" + token, "ASSENT_SESSION=" + session}
 	if outer := os.Getenv("ASSENT_SESSION"); outer != "" {
 		set = append(set, "ASSENT_PARENT="+outer)
 	}
@@ -77,7 +78,7 @@ func (a *app) runProgram(ctx context.Context, r *running, argv []string) error {
 		}
 		set = append(set, db...)
 	}
-	set = append(set, modelVariables(found, token)...)
+	set = append(set, modelVariables(found, token, session)...)
 	cloud, err := cloudVariables(found, r.aws, a.server(), token, set)
 	if err != nil {
 		return err
@@ -148,8 +149,9 @@ func with(env, set []string) []string {
 }
 
 // modelVariables lead the clients of language models to the first gate that has a
-// provider of their API. A key of the provider's own that stands in the environment is put out of the way.
-func modelVariables(found *client.Environment, token string) []string {
+// provider of their API, and have them name the session. A key of the provider's own that stands in the
+// environment is put out of the way.
+func modelVariables(found *client.Environment, token, session string) []string {
 	var out []string
 	told := map[string]bool{}
 	for _, g := range found.Gates {
@@ -164,13 +166,24 @@ func modelVariables(found *client.Environment, token string) []string {
 			}
 			switch p.API {
 			case "openai":
-				out = append(out, "OPENAI_BASE_URL="+base+"/v1", "OPENAI_API_KEY="+token)
+				out = append(out, "OPENAI_BASE_URL="+base+"/v1", "OPENAI_API_KEY="+token, sessionHeader("OPENAI_CUSTOM_HEADERS", session))
 			case "anthropic":
-				out = append(out, "ANTHROPIC_BASE_URL="+base, "ANTHROPIC_AUTH_TOKEN="+token, "ANTHROPIC_API_KEY=")
+				out = append(out, "ANTHROPIC_BASE_URL="+base, "ANTHROPIC_AUTH_TOKEN="+token, "ANTHROPIC_API_KEY", sessionHeader("ANTHROPIC_CUSTOM_HEADERS", session))
 			}
 		}
 	}
 	return out
+}
+
+// sessionHeader is a variable that holds headers, a line each, with the one that names the session.
+func sessionHeader(name, session string) string {
+	own := "Assent-Session: " + session
+	for line := range strings.Lines(os.Getenv(name)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "Assent-Session:") {
+			own = line + "\n" + own
+		}
+	}
+	return name + "=" + own
 }
 
 // databaseVariables lead a PostgreSQL client to a gate (https://www.postgresql.org/docs/current/libpq-envars.html).

@@ -287,9 +287,9 @@ func DropLogprobs(n *Node) {
 		if m.Name == "logprobs" || m.Name == "top_logprobs" {
 			switch {
 			case m.Value.Kind == '[' && len(m.Value.Items) > 0:
-				m.Value = &Node{Kind: '[', touched: true}
+				m.Value = &Node{Kind: '[', touched: true, formed: true}
 			case m.Value.Kind == '{':
-				m.Value = &Node{Kind: '0', Text: "null", touched: true}
+				m.Value = &Node{Kind: '0', Text: "null", touched: true, formed: true}
 			}
 			continue
 		}

@@ -14,8 +14,10 @@ type Node struct {
 	Items   []*Node
 	Text    string // of a string, decoded; of another scalar as it stands
 
-	raw     []byte // of a scalar, as it stood; nil: it was changed
-	touched bool   // it, or what is in it
+	raw      []byte // of a scalar, as it stood; nil: it was changed
+	touched  bool   // it, or what is in it
+	from, to int    // where it stood
+	formed   bool   // a member was put in or taken out
 }
 
 // A Member is one member of an object.
@@ -23,7 +25,9 @@ type Member struct {
 	Name  string
 	Value *Node
 
-	raw []byte // the name as it stood; nil: it was changed
+	raw  []byte // the name as it stood; nil: it was changed
+	from int    // where it stood
+	size int
 }
 
 // Parse reads data, which must be one JSON value that everybody reads alike.
@@ -64,15 +68,16 @@ func (p *parser) value() *Node {
 	case '[':
 		return p.array()
 	case '"':
+		begin := p.at
 		raw := p.quoted()
-		return &Node{Kind: '"', Text: decoded(raw), raw: raw}
+		return &Node{Kind: '"', Text: decoded(raw), raw: raw, from: begin, to: p.at}
 	}
 	begin := p.at
 	for p.at < len(p.data) && bytes.IndexByte([]byte(",]} \t\r\n"), p.data[p.at]) < 0 {
 		p.at++
 	}
 	raw := p.data[begin:p.at]
-	return &Node{Kind: '0', Text: string(raw), raw: raw}
+	return &Node{Kind: '0', Text: string(raw), raw: raw, from: begin, to: p.at}
 }
 
 func (p *parser) object() *Node {
@@ -83,10 +88,11 @@ func (p *parser) object() *Node {
 			p.at++
 			return n
 		}
+		begin := p.at
 		raw := p.quoted()
 		p.space()
 		p.at++ // the colon
-		n.Members = append(n.Members, Member{decoded(raw), p.value(), raw})
+		n.Members = append(n.Members, Member{decoded(raw), p.value(), raw, begin, len(raw)})
 		p.space()
 		if p.data[p.at] == '}' {
 			p.at++
@@ -167,8 +173,58 @@ func (n *Node) Append(out []byte) []byte {
 	return append(out, n.Text...)
 }
 
+// Patched is src, of which n was parsed, with what was changed in its place: the space
+// between its parts stays.
+func (n *Node) Patched(src []byte) []byte {
+	if n.reformed() {
+		return n.Append(make([]byte, 0, len(src)+256))
+	}
+	out, at := n.patch(make([]byte, 0, len(src)+256), src, 0)
+	return append(out, src[at:]...)
+}
+
+// reformed says that a member was put in or taken out somewhere.
+func (n *Node) reformed() bool {
+	if n.formed {
+		return true
+	}
+	for i := range n.Members {
+		if n.Members[i].Value.reformed() {
+			return true
+		}
+	}
+	for _, item := range n.Items {
+		if item.reformed() {
+			return true
+		}
+	}
+	return false
+}
+
+// patch appends src from at on, up to the last change in n.
+func (n *Node) patch(out, src []byte, at int) ([]byte, int) {
+	for i := range n.Members {
+		m := &n.Members[i]
+		if m.raw == nil {
+			out = jsontext.Append(append(out, src[at:m.from]...), []byte(m.Name))
+			at = m.from + m.size
+		}
+		out, at = m.Value.patch(out, src, at)
+	}
+	for _, item := range n.Items {
+		out, at = item.patch(out, src, at)
+	}
+	if (n.Kind == '"' || n.Kind == '0') && n.raw == nil {
+		out = n.Append(append(out, src[at:n.from]...))
+		at = n.to
+	}
+	return out, at
+}
+
 // Set makes n the string text.
-func (n *Node) Set(text string) { *n = Node{Kind: '"', Text: text, touched: true} }
+func (n *Node) Set(text string) {
+	*n = Node{Kind: '"', Text: text, touched: true, from: n.from, to: n.to, formed: n.formed || n.Kind != '"' && n.Kind != '0'}
+}
 
 // Changed says that n, or something in it, is no longer as it stood.
 func (n *Node) Changed() bool {
@@ -193,7 +249,7 @@ func (n *Node) Rename(i int, name string) { n.Members[i].Name, n.Members[i].raw 
 
 // Put sets a member to a value that is JSON already.
 func (n *Node) Put(name, value string) {
-	v := &Node{Kind: '0', Text: value, touched: true}
+	v := &Node{Kind: '0', Text: value, touched: true, formed: true}
 	for i := range n.Members {
 		if n.Members[i].Name == name {
 			n.Members[i].Value = v

@@ -359,7 +359,7 @@ func (w *walker) lines(n *Node, at string, depth int) {
 		if isJSON(line) {
 			if inner, changed, ok := w.inner(line, at, depth); ok && changed {
 				any = true
-				line = inner + line[len(strings.TrimRight(line, "\r\n")):]
+				line = inner
 			}
 		}
 		out = append(out, line...)
@@ -383,7 +383,7 @@ func (w *walker) inner(text, at string, depth int) (out string, changed, ok bool
 	if !n.Changed() {
 		return "", false, true
 	}
-	return string(n.Append(nil)), true, true
+	return string(n.Patched(raw)), true, true
 }
 
 // isJSON says that t may be an object, a list or a string of JSON.

@@ -190,8 +190,11 @@ func (a *answer) lost(ctx context.Context, r *http.Request, err error) gate.Outc
 		a.outcome.State, a.outcome.Code = gate.Failed, "not sent"
 		d = &gate.Denied{Status: gate.StatusUnreachable, Reason: "the provider can't be reached; nothing was sent", Hint: "try again later; an operator can look: assent doctor"}
 	}
-	if ctx.Err() != nil {
+	if gone(ctx) {
 		return a.outcome
+	}
+	if ctx.Err() != nil {
+		return a.refuse(r, ended())
 	}
 	a.q.gate.o.Log.Warn("a provider did not answer", "gate", a.q.gate.o.Name, "provider", a.q.provider.Name, "sent", a.outcome.State == gate.Unknown)
 	return a.refuse(r, d)
@@ -312,7 +315,7 @@ func (a *answer) json(raw []byte) ([]byte, error) {
 	if !n.Changed() {
 		return raw, nil
 	}
-	return n.Append(make([]byte, 0, len(raw)+256)), nil
+	return n.Patched(raw), nil
 }
 
 // note takes in what an answer, or an event of one, says.
@@ -340,7 +343,7 @@ func (a *answer) whole(text string, isJSON, kept bool) (string, error) {
 			if !wrapped.Changed() {
 				return text, nil
 			}
-			return string(wrapped.Members[0].Value.Append(nil)), nil
+			return string(n.Patched([]byte(text))), nil
 		}
 	}
 	if !a.permit.Clear("", []byte(text)) {

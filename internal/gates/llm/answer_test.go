@@ -302,3 +302,72 @@ func TestBudgets(t *testing.T) {
 	p.fail = context.DeadlineExceeded
 	ask(503, "can't be counted")
 }
+
+// TestIntent: what a person told the agent is taken in once, under the session that the client names.
+func TestIntent(t *testing.T) {
+	s := newStage(t, nil, nil)
+	for range 2 {
+		s.post("/openai/v1/chat/completions", hello, "Assent-Session", "run-1")
+	}
+	s.post("/anthropic/v1/messages", `{"model":"claude-x","max_tokens":1,"metadata":{"user_id":"user_a_account_b_session_c-1"},"messages":[{"role":"user","content":"delete the table"},{"role":"assistant","content":"x"},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"rows"}]}]}`)
+	if got := strings.Join(s.house.prompts, "; "); got != "run-1: hello; c-1: delete the table" {
+		t.Errorf("%s", got)
+	}
+	if a := s.house.Actions(); a[0].Claims.Session != "run-1" || a[2].Claims.Session != "c-1" {
+		t.Errorf("%+v", a[0].Claims)
+	}
+	if strings.Contains(s.upstream.all(), "run-1") {
+		t.Error("the session's name went on")
+	}
+}
+
+// TestCut: what is under way ends with an error when the session ends.
+func TestCut(t *testing.T) {
+	s := newStage(t, nil, nil)
+	begun := make(chan struct{}, 2)
+	s.upstream.answer = func(w http.ResponseWriter, r *http.Request, body string) {
+		if strings.Contains(body, "stream") {
+			sse(w, false, `{"choices":[{"index":0,"delta":{"content":"x"}}]}`)
+		}
+		begun <- struct{}{}
+		<-r.Context().Done()
+	}
+	type reply struct {
+		status int
+		body   string
+	}
+	answers := make(chan reply, 2)
+	for _, body := range []string{hello, strings.Replace(hello, "{", `{"stream":true,`, 1)} {
+		go func() {
+			status, _, got := s.post("/openai/v1/chat/completions", body)
+			answers <- reply{status, got}
+		}()
+	}
+	<-begun
+	<-begun
+	s.house.Cut()
+	for range 2 {
+		if a := <-answers; a.status == 200 != strings.HasPrefix(a.body, "data: {\"choices\"") || !strings.Contains(a.body, "the session was ended") {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+}
+
+// TestSpaceStays: what is swapped or restored inside of JSON leaves the rest of it as it was written.
+func TestSpaceStays(t *testing.T) {
+	s := newStage(t, nil, allMasked())
+	file := "{\n  \"to\":  \"" + email + "\",\n  \"n\": [ 1.50 ]\n}\n"
+	s.upstream.answer = func(w http.ResponseWriter, _ *http.Request, body string) {
+		text := strings.ReplaceAll(file, email, token(body, "email"))
+		says("application/json", `{ "choices" : [ {"message":{"content":`+quote(text)+`,"tool_calls":[{"id":"c","function":{"name":"f","arguments":`+quote(text)+`}}]}} ] }`)(w, nil, "")
+	}
+	status, _, got := s.post("/openai/v1/chat/completions", `{ "model":"gpt-x",  "messages":[ {"role":"tool","tool_call_id":"c","content":`+quote(file)+`} ]}`)
+	want := `{ "choices" : [ {"message":{"content":` + quote(file) + `,"tool_calls":[{"id":"c","function":{"name":"f","arguments":` + quote(file) + `}}]}} ] }`
+	if status != 200 || got != want {
+		t.Errorf("%d %s\nwant %s", status, got, want)
+	}
+	tok := token(s.upstream.bodies[0], "email")
+	if arrived := `{ "model":"gpt-x",  "messages":[ {"role":"tool","tool_call_id":"c","content":` + quote(strings.ReplaceAll(file, email, tok)) + `} ]}`; s.upstream.bodies[0] != arrived {
+		t.Errorf("%s\nwant %s", s.upstream.bodies[0], arrived)
+	}
+}

@@ -72,6 +72,7 @@ func TestRefusedBodies(t *testing.T) {
 		{"a value in the query", chat + "?q=alice.roe%40example.com", "application/json", `{"model":"gpt-x","messages":[]}`, "", ""},
 		{"twice escaped in the query", chat + "?q=alice.roe%2540example.com", "application/json", `{"model":"gpt-x","messages":[]}`, "", ""},
 		{"a value in the path", "/openai/v1/responses/alice.roe@example.com/cancel", "application/json", `{}`, "", ""},
+		{"another protocol", "/openai/v1/realtime", "application/json", `{}`, "Upgrade", "websocket"},
 		{"no provider", "/mistral/v1/chat/completions", "application/json", `{"model":"gpt-x","messages":[]}`, "", ""},
 		{"no name of a model", chat, "application/json", `{"model":"gpt-x\nand more","messages":[]}`, "", ""},
 		{"a form with two models", "/openai/v1/audio/transcriptions", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ngpt-x\r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\no9\r\n--b--\r\n", "", ""},

@@ -96,13 +96,13 @@ func New(o Config) (*Gate, error) {
 }
 
 // sessionHeader names the client's session.
-const sessionHeader = "X-Assent-Session"
+const sessionHeader = "Assent-Session"
 
 // Caller takes the token from where clients put their key.
 func (g *Gate) Caller(r *http.Request) (httpgate.Caller, error) {
 	c := httpgate.Caller{Session: r.Header.Get(sessionHeader)}
 	auth, keys := r.Header.Values("Authorization"), r.Header.Values("X-Api-Key")
-	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "Cookie", "Proxy-Authorization", sessionHeader} {
+	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "Cookie", "Proxy-Authorization"} {
 		r.Header.Del(name)
 	}
 	if len(auth) > 1 || len(keys) > 1 {
@@ -148,6 +148,7 @@ type question struct {
 	length   int
 	model    string
 	who      who
+	session  string // as a header names it
 	action   *action.Action
 	leaves   map[string]bool // classes that were judged to leave as they are
 }
@@ -159,9 +160,12 @@ func (g *Gate) Describe(ctx context.Context, x *httpgate.Exchange) (*httpgate.Ca
 	if p == nil {
 		return nil, fmt.Errorf("there is no provider of that name here; there is %s", strings.Join(g.names(), ", "))
 	}
-	q := &question{gate: g, provider: p, path: path, op: llm.Route(p.API, r.Method, path), leaves: map[string]bool{}}
+	q := &question{gate: g, provider: p, path: path, op: llm.Route(p.API, r.Method, path), leaves: map[string]bool{}, session: clip(r.Header.Get(sessionHeader), 200)}
 	if q.op.Gone != "" {
 		return nil, denied(q.op.Gone, "")
+	}
+	if x.Came != nil && x.Came.Header.Get("Upgrade") != "" {
+		return nil, errors.New("a change of protocol is not taken up here: ask over plain HTTP")
 	}
 	if err := g.clean(r); err != nil {
 		return nil, err
@@ -298,8 +302,11 @@ func (q *question) describe(s *survey) {
 	if q.body.unscanned != "" {
 		text.WriteString("not looked into: " + clip(q.body.unscanned, 80) + "\n")
 	}
+	a.Claims.Session = q.session
 	if r != nil {
-		a.Claims.Session = r.Session
+		if r.Session != "" { // a coding agent's own, which its hooks name too
+			a.Claims.Session = r.Session
+		}
 		if len(r.Fetches) > 0 {
 			a.Kinds = append(a.Kinds, action.NetFetch)
 			a.Objects = append(a.Objects, r.Fetches...)

@@ -163,7 +163,7 @@ func (p *payload) bytes() ([]byte, string, error) {
 	case p.isForm:
 		return p.written()
 	case p.req != nil && p.changed:
-		return p.req.Root.Append(make([]byte, 0, len(p.raw)+256)), "application/json", nil
+		return p.req.Root.Patched(p.raw), "application/json", nil
 	case p.req != nil:
 		return p.raw, "application/json", nil
 	case p.text != nil && p.changed:

@@ -86,14 +86,19 @@ func (a *answer) stream(ctx context.Context, body io.Reader) error {
 	s := &passage{answer: a, open: map[string]*channel{}}
 	s.flush, _ = a.w.(http.Flusher)
 	err := s.run(body)
-	if err == nil || ctx.Err() != nil {
-		if ctx.Err() != nil {
-			a.outcome.State = gate.Unknown
-		}
+	if err == nil {
+		return nil
+	}
+	if gone(ctx) {
+		a.outcome.State = gate.Unknown
 		return err
 	}
 	var d *gate.Denied
-	if !errors.As(err, &d) {
+	switch {
+	case ctx.Err() != nil:
+		a.outcome.State = gate.Unknown
+		d = ended()
+	case !errors.As(err, &d):
 		a.outcome.State = gate.Unknown
 		d = &gate.Denied{Status: gate.StatusLost, Reason: "the answer broke off", Hint: "ask again if that is acceptable"}
 	}
@@ -101,6 +106,14 @@ func (a *answer) stream(ctx context.Context, body io.Reader) error {
 	_, _ = a.w.Write(broken(a.q, d, s.sequence+s.shift+1))
 	s.flushed()
 	return err
+}
+
+// gone says that the client left.
+func gone(ctx context.Context) bool { return errors.Is(context.Cause(ctx), context.Canceled) }
+
+// ended is a refusal in the middle of something that the session did not outlive.
+func ended() *gate.Denied {
+	return &gate.Denied{Status: gate.StatusDenied, Reason: "the session was ended", Hint: "ask for a new credential"}
 }
 
 func (s *passage) flushed() {
@@ -200,7 +213,7 @@ func (s *passage) event(name string, data []byte) error {
 		if err != nil {
 			return err
 		}
-		return s.write(name, []byte(strings.ReplaceAll(text, "\n", "\ndata: ")))
+		return s.write(name, []byte(text))
 	}
 	s.note(n)
 	deltas := llm.Deltas(n)
@@ -318,7 +331,7 @@ func (s *passage) write(name string, data []byte) error {
 		b.WriteString("event: " + name + "\n")
 	}
 	b.WriteString("data: ")
-	b.Write(data)
+	b.Write(bytes.ReplaceAll(data, []byte("\n"), []byte("\ndata: ")))
 	b.WriteString("\n\n")
 	s.outcome.Bytes += int64(b.Len())
 	_, err := s.w.Write(b.Bytes())

@@ -44,7 +44,7 @@ func (t *tokens) of(class, value string) string {
 	}
 	t.counts[class]++
 	token := opening + strings.ReplaceAll(class, "-", "_") + "_" + strconv.Itoa(t.counts[class]) + "_" + t.suffix + closing
-	t.byText[k], t.values[token] = token, value
+	t.byText[k], t.values[token] = token, t.restore(value, false) // it may hold another one
 	return token
 }
 
