@@ -96,3 +96,21 @@ func hiddenHello(t *testing.T) []byte {
 	add(at, 2)
 	return out
 }
+
+func TestACutTunnel(t *testing.T) {
+	s := newSite(t, nil)
+	a := &gatetest.Authority{}
+	p := serve(t, a, nil, at(s, "example.com", blindly))
+	c, resp := p.connect("example.com:443")
+	if resp.StatusCode != 200 {
+		t.Fatal(resp.Status)
+	}
+	secure := tls.Client(c, &tls.Config{RootCAs: s.roots(), ServerName: "example.com"})
+	if err := secure.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	a.Cut()
+	if _, err := secure.Read(make([]byte, 1)); err == nil {
+		t.Error("the tunnel is still open")
+	}
+}

@@ -165,6 +165,10 @@ func (g *Gate) call(x *httpgate.Exchange, h *Host, scheme, name string, port int
 		return nil, err
 	}
 	call.Actions = []*action.Action{a}
+	if wantsSocket(x.Came) {
+		g.socket(call, h, a, scheme)
+		return call, nil
+	}
 	if h.packages(r.Method, path, r.URL.RawQuery) && x.Body.Length() == 0 && len(a.Data.Classes) == 0 {
 		a.Routine = true
 		call.Reply.Body = asItIs

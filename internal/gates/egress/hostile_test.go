@@ -290,3 +290,24 @@ func TestABodyWithoutEnd(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// HTTP/2 in a tunnel names one host too, and opens no tunnels of its own.
+func TestAnotherHostOverHTTP2(t *testing.T) {
+	s := newSite(t, nil)
+	p := serve(t, &gatetest.Authority{}, nil, at(s, "example.com"), at(s, "other.example.com"))
+	tr := &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		c := p.secure("example.com:443", "example.com", "h2")
+		return c, c.HandshakeContext(ctx)
+	}}
+	defer tr.CloseIdleConnections()
+	for u, want := range map[string]int{"https://example.com/": 200, "https://other.example.com/": 400, "https://example.com:8443/": 400, "https://evil.test/": 400} {
+		resp, err := (&http.Client{Transport: tr}).Get(u)
+		read(t, resp, err)
+		if resp.StatusCode != want || resp.ProtoMajor != 2 {
+			t.Errorf("%s: %s over %s", u, resp.Status, resp.Proto)
+		}
+	}
+	if got := s.requests(); len(got) != 1 {
+		t.Errorf("reached: %q", got)
+	}
+}
