@@ -17,6 +17,7 @@ import (
 	"unicode"
 
 	"github.com/assenthq/assent/internal/cli"
+	"github.com/assenthq/assent/internal/gates/kubernetes/kubetest"
 	"github.com/assenthq/assent/internal/pgcluster"
 	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -66,6 +67,9 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, "PATH="+os.Getenv("PATH")+string(os.PathListSeparator)+os.Getenv(pgBin))
+			if kubectl, err := kubetest.Program("kubectl"); err == nil {
+				e.Vars = append(e.Vars, "KUBECTL="+kubectl)
+			}
 			e.Values[running{}] = map[string]*process{}
 			e.Values[screens{}] = &screen{}
 			return nil
