@@ -52,7 +52,9 @@ func (s *Server) checks() []api.Check {
 		if g.Type == "command" {
 			continue
 		}
-		out = append(out, api.Check{Name: "upstream of " + g.Name, Run: func(ctx context.Context) error { return s.reach(ctx, g) }})
+		// One application of several that is away is no reason to keep everybody from the others.
+		soft := g.Type == "http" && len(g.Routes) > 1
+		out = append(out, api.Check{Name: "upstream of " + g.Name, Soft: soft, Run: func(ctx context.Context) error { return s.reach(ctx, g) }})
 	}
 	return append(out, s.issuerChecks()...)
 }
