@@ -265,3 +265,26 @@ func TestJava(t *testing.T) {
 	}
 	h.reached("api.example.com", "/java")
 }
+
+// assent exec leads as assent run does, and a run inside a run keeps what is set.
+func TestExec(t *testing.T) {
+	h := newHouse(t, map[string]http.Handler{"api.example.com": http.HandlerFunc(hello)})
+	for _, args := range [][]string{
+		{"exec", "--no-stdin", "--no-preview", "--", "printenv", "HTTPS_PROXY", "SSL_CERT_FILE", "no_proxy"},
+		{"run", "--", mustSelf(t), "exec", "--no-stdin", "--no-preview", "--", "printenv", "HTTPS_PROXY", "SSL_CERT_FILE", "no_proxy"},
+	} {
+		out, err := h.assent(args)
+		if err != nil || !strings.Contains(out, "@127.0.0.1:") || !strings.Contains(out, "all.pem") || !strings.Contains(out, "localhost,127.0.0.1,::1") {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+}
+
+func mustSelf(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
+}

@@ -61,7 +61,7 @@ func (g *Gate) talk(ctx context.Context, w http.ResponseWriter, x *httpgate.Exch
 	}
 	in := x.Request.URL
 	at := url.URL{Scheme: "ws" + strings.TrimPrefix(scheme, "http"), Host: call.Upstream.URL.Host, Path: in.Path, RawPath: in.RawPath, RawQuery: in.RawQuery}
-	up, resp, err := d.DialContext(ctx, at.String(), header)
+	up, resp, err := d.DialContext(ctx, at.String(), header) //nolint:bodyclose // of a copy that gorilla made
 	if err != nil {
 		denied := &gate.Denied{Status: gate.StatusUnreachable, Reason: call.Upstream.URL.Host + " can't be reached; nothing was sent"}
 		if resp != nil {
