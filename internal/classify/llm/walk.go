@@ -111,10 +111,15 @@ func (w *walker) messages(list *Node, at string) {
 			w.text(m, here, "", deepest)
 			continue
 		}
-		if role != w.role || role == "" || m.At("content") == nil {
-			w.flush()
+		if role == "developer" {
+			role = "system"
 		}
-		w.role = role
+		if !silent(m.At("content")) { // what says nothing doesn't part what stands around it
+			if role != w.role || role == "" {
+				w.flush()
+			}
+			w.role = role
+		}
 		if t := m.Str("type"); t != "" && t != "message" && !parts[t] && !items[t] {
 			w.dark("an item of type " + clip(t))
 		}
@@ -135,6 +140,17 @@ func (w *walker) messages(list *Node, at string) {
 		}
 	}
 	w.flush()
+}
+
+// silent says that a message has no text.
+func silent(content *Node) bool {
+	switch {
+	case content == nil || content.Text == "null":
+		return true
+	case content.Kind == '"':
+		return strings.TrimSpace(content.Text) == ""
+	}
+	return content.Kind == '[' && len(content.Items) == 0
 }
 
 // side walks a member beside the text of a message or a part, without breaking what is read as one.
@@ -198,6 +214,9 @@ func (w *walker) part(n *Node, at string) {
 	if isJSON(n.Text) {
 		w.flush()
 		w.text(n, at, "", deepest)
+		return
+	}
+	if strings.TrimSpace(n.Text) == "" {
 		return
 	}
 	if len(w.run) == 0 {

@@ -124,7 +124,9 @@ func (s *swap) look(u *llm.Unit) []string {
 			at = min(f.end, end)
 		}
 		b.WriteString(joined[at:end])
-		out[i] = b.String()
+		if out[i] = b.String(); out[i] == "" && text != "" {
+			out[i] = "…" // its other parts hold all of it, and a part of nothing is refused
+		}
 		begin = end
 	}
 	return out
