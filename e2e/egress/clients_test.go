@@ -44,6 +44,9 @@ func TestCurl(t *testing.T) {
 		t.Error(out)
 	}
 	h.reached("api.example.com", "/one")
+	if out := h.run("curl", "-sS", "--fail", h.url+"/v1/ca"); strings.Count(out, "BEGIN CERTIFICATE") != 2 {
+		t.Errorf("/v1/ca: %s", out)
+	}
 	out, err := h.assent([]string{"run", "--", "curl", "-sS", "https://unlisted.example.com/"})
 	if err == nil || !strings.Contains(out, "403") {
 		t.Errorf("%v: %s", err, out)

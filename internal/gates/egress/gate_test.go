@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"crypto/tls"
 	"net/http"
 	"strings"
 	"testing"
@@ -64,5 +65,29 @@ func TestNobodyComesInWithoutACredential(t *testing.T) {
 	}
 	if got := s.requests(); len(got) != 0 {
 		t.Errorf("reached: %q", got)
+	}
+}
+
+// Beyond loopback the proxy itself speaks TLS.
+func TestTheProxyOverTLS(t *testing.T) {
+	s := newSite(t, nil)
+	own := newCA(t, nil)
+	p := serve(t, &gatetest.Authority{}, func(o *Config) {
+		leaf, err := own.Leaf("127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.TLS = &tls.Config{Certificates: []tls.Certificate{*leaf}}
+	}, at(s, "example.com", func(h *Host) { h.Plain = false }))
+	u := p.url(gatetest.Token)
+	u.Scheme = "https"
+	tr := &http.Transport{Proxy: http.ProxyURL(u), TLSClientConfig: &tls.Config{RootCAs: p.ca}, ForceAttemptHTTP2: true} // one secret, one authority
+	defer tr.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: tr}).Get("https://example.com/")
+	if got := read(t, resp, err); got != "hello from example.com" {
+		t.Error(got)
+	}
+	if resp, err := p.client().Get("https://example.com/"); err == nil {
+		t.Errorf("the proxy took a request in the clear: %s", resp.Status)
 	}
 }
