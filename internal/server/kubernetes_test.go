@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/base64"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,6 +107,15 @@ gates:
 	}
 	if got := <-exec; got.err != nil || !strings.Contains(got.out, "from inside") || strings.Contains(got.out, planted) {
 		t.Errorf("exec: %+v", got)
+	}
+	reading := begin("get", "secret", "db", "-o", "yaml")
+	for _, other := range b.waiting(2) {
+		if other.ID != a.ID {
+			approve(other)
+		}
+	}
+	if got := <-reading; got.err != nil || strings.Contains(got.out, planted) || strings.Contains(got.out, base64.StdEncoding.EncodeToString([]byte(planted))) || !strings.Contains(got.out, base64.StdEncoding.EncodeToString([]byte("[masked:sensitive]"))) {
+		t.Errorf("an approved Secret, masked by the pack: %+v", got)
 	}
 	patching := begin("set", "image", "deployment/web", "c=nginx:2.0")
 	for _, other := range b.waiting(2) {

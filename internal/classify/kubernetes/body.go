@@ -127,7 +127,7 @@ func document(out *Reading, tree any) []byte {
 }
 
 // maskTag is what stands in the place of a value that was masked.
-var maskTag = regexp.MustCompile(`^\[[a-z][a-z0-9-]{2,30}\]$`)
+var maskTag = regexp.MustCompile(`^\[masked:[a-z0-9-]{2,40}\]$`)
 
 // maskedAgain says that a mask stands in v where a value should.
 func maskedAgain(v any, data bool) bool {

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"encoding/base64"
 	"errors"
 	"io"
 	"mime"
@@ -158,6 +159,7 @@ type masker struct {
 	rows    map[string]gate.Rows
 	name    string // of the variable whose value comes next
 	objects int64
+	hidden  map[string]bool // what stands for Secrets' values, in base64 and not
 }
 
 func newMasker(p gate.Permit, r *classify.Reading) *masker {
@@ -166,11 +168,18 @@ func newMasker(p gate.Permit, r *classify.Reading) *masker {
 
 func (m *masker) document(b []byte) ([]byte, error) {
 	text := b[:len(b):len(b)]
-	hidden, err := classify.Secrets(text, m.secrets, func(plain []byte) []byte { return m.value("secret", plain) })
+	m.hidden = map[string]bool{}
+	out, err := classify.Secrets(text, m.secrets, func(plain []byte) []byte {
+		shown := slices.Clone(m.value("secret", plain))
+		if string(shown) != string(plain) {
+			m.hidden[base64.StdEncoding.EncodeToString(shown)], m.hidden[string(shown)] = true, true
+		}
+		return shown
+	})
 	if err != nil {
 		return nil, err
 	}
-	return jsontext.Replace(hidden, m.replace)
+	return jsontext.Replace(out, m.replace)
 }
 
 // structural are members that clients send back or find objects by.
@@ -186,6 +195,8 @@ func (m *masker) replace(v *jsontext.Value) ([]byte, bool, error) {
 	switch {
 	case v.Kind == jsontext.Name:
 		return m.changed(v.Text, m.p.Text(v.Text))
+	case m.hidden[string(v.Text)]: // masked again it would be no base64
+		return nil, false, nil
 	case v.Kind == jsontext.Number:
 		if m.own || m.p.Clear(key, v.Text) {
 			return nil, false, nil
