@@ -324,6 +324,21 @@ func TestClientsWork(t *testing.T) {
 	}
 }
 
+// The same call made again, by an SDK that puts a new token into each, is the same question.
+func TestTheSameCallAgain(t *testing.T) {
+	a := &gatetest.Authority{}
+	b := newBench(t, a, nil)
+	call := `ec2 run_instances {"ImageId":"ami-1","MinCount":1,"MaxCount":1}`
+	b.boto(t, call, call, `ec2 run_instances {"ImageId":"ami-2","MinCount":1,"MaxCount":1}`)
+	asked, came := a.Actions(), b.up.arrivals()
+	if len(asked) != 3 || !bytes.Equal(asked[0].Payload, asked[1].Payload) || bytes.Equal(asked[0].Payload, asked[2].Payload) {
+		t.Errorf("%d questions, not the first two alike", len(asked))
+	}
+	if len(came) != 3 || came[0].Body == came[1].Body || !strings.Contains(came[0].Body, "ClientToken=") {
+		t.Errorf("%+v arrived", came)
+	}
+}
+
 // A denial is told in each protocol's own document, once: no SDK sends it again.
 func TestDenialsAreToldOnce(t *testing.T) {
 	status := gate.StatusDenied
