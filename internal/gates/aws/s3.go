@@ -314,8 +314,8 @@ func (c *s3Call) uploads(call *httpgate.Call, a *action.Action) error {
 	}
 	c.number = n
 	outside := c.puts(a)
-	known, agreed, _ := c.s.uploads.state(c.id, c.name, c.x.Credential)
-	if !outside || known && agreed {
+	_, agreed, own := c.s.uploads.state(c.id, c.name, c.x.Credential)
+	if !outside || agreed && own { // what was agreed to, was agreed to for its asker
 		call.Actions, call.Harmless = nil, "a part of an upload that is judged when it is completed"
 	}
 	return nil
@@ -331,11 +331,13 @@ func (c *s3Call) completes(ctx context.Context, call *httpgate.Call, a *action.A
 		return unreadable(err.Error(), "send the list of parts as S3 describes it")
 	}
 	w := c.s.uploads.whole(c.id, c.name, c.refs)
+	c.digest = w.digest
 	outside := c.puts(a)
+	_, agreed, own := c.s.uploads.state(c.id, c.name, c.x.Credential)
 	a.Title = fmt.Sprintf("S3 write of %s, uploaded in %d parts", a.Target, len(c.refs))
 	a.Data.Unscanned = !w.known || w.unscanned
 	a.Data.ClassesKnown = !a.Data.Unscanned
-	if outside && w.known && w.agreed && !w.unscanned && len(w.classes) == 0 {
+	if outside && w.known && agreed && own && !w.unscanned && len(w.classes) == 0 {
 		// It was permitted as the export of something unknown; there is nothing in it.
 		call.Actions, call.Harmless = nil, "an upload that was permitted when it began, and in which nothing was found"
 		return nil
@@ -344,7 +346,6 @@ func (c *s3Call) completes(ctx context.Context, call *httpgate.Call, a *action.A
 		a.Data.Bytes = action.KnownCount(w.size)
 	}
 	a.Data.Classes = slices.Sorted(maps.Keys(w.classes))
-	c.digest = w.digest
 	if r := c.x.Request; w.known {
 		c.s.ends.Store(r, c)
 		context.AfterFunc(ctx, func() { c.s.ends.Delete(r) })

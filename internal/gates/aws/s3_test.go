@@ -405,6 +405,12 @@ func TestS3PartsOutside(t *testing.T) {
 	if resp, _ := g.do(t, http.MethodPut, "/partner/big?partNumber=1&uploadId=x", "lorem"); resp.StatusCode != http.StatusForbidden || len(g.up.seen()) != 0 {
 		t.Errorf("%s, %d requests arrived", resp.Status, len(g.up.seen()))
 	}
+	// So does one that another credential adds to an upload that was agreed to.
+	g.s3.uploads.begin("theirs", "cred_other", s3Name{"partner", "big"}, true)
+	word <- &gate.Denied{Status: gate.StatusDenied, Reason: "not this"}
+	if resp, _ := g.do(t, http.MethodPut, "/partner/big?partNumber=1&uploadId=theirs", "lorem"); resp.StatusCode != http.StatusForbidden || len(g.up.seen()) != 0 {
+		t.Errorf("%s, %d requests arrived", resp.Status, len(g.up.seen()))
+	}
 	word <- nil // the beginning alone, where nothing is found in the parts
 	if resp, body := g.upload(t, "/partner/big", "lorem", "ipsum"); resp.StatusCode != 200 {
 		t.Error(resp.Status, body)

@@ -203,6 +203,7 @@ type setup struct {
 	authority *gatetest.Authority
 	opaque    bool
 	each      int64 // bytes that one body may have
+	region    string
 }
 
 func newS3Gate(t testing.TB, o setup) *s3Gate {
@@ -214,6 +215,9 @@ func newS3Gate(t testing.TB, o setup) *s3Gate {
 	engine, err := detect.New(detect.Options{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if o.region == "" {
+		o.region = "eu-west-1"
 	}
 	if o.each == 0 {
 		o.each = 256 << 20
@@ -242,7 +246,7 @@ func newS3Gate(t testing.TB, o setup) *s3Gate {
 	}
 	g, err := httpgate.New(httpgate.Config{
 		Name: "aws", Authority: o.authority, Bodies: store, Log: slog.New(slog.DiscardHandler), AnyTarget: true,
-		Protocol: &s3Protocol{s, Endpoint{URL: to, Region: "eu-west-1", Transport: transport, Key: func(context.Context) (sigv4.Key, error) { return realKey, nil }}},
+		Protocol: &s3Protocol{s, Endpoint{URL: to, Region: o.region, Transport: transport, Key: func(context.Context) (sigv4.Key, error) { return realKey, nil }}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -145,7 +145,6 @@ func (u *uploads) end(id string) {
 // A whole is what an upload would be once it is completed of the parts that were named.
 type whole struct {
 	known     bool // every part passed here
-	agreed    bool
 	unscanned bool
 	classes   map[string]int64
 	size      int64
@@ -161,7 +160,7 @@ func (u *uploads) whole(id string, object s3Name, refs []partRef) whole {
 	if up == nil {
 		return w
 	}
-	w.known, w.agreed = !up.blind, up.agreed
+	w.known = !up.blind
 	all := sha256.New()
 	var last []byte
 	for _, ref := range refs {
