@@ -165,7 +165,7 @@ func (g *Gate) call(x *httpgate.Exchange, h *Host, scheme, name string, port int
 		return nil, err
 	}
 	call.Actions = []*action.Action{a}
-	if wantsSocket(x.Came) {
+	if httpgate.WantsSocket(x.Came) {
 		g.socket(call, h, a, scheme)
 		return call, nil
 	}

@@ -212,7 +212,7 @@ func (g *Gate) Describe(_ context.Context, x *httpgate.Exchange) (*httpgate.Call
 	if err != nil {
 		return nil, err
 	}
-	socket := wantsSocket(x.Came)
+	socket := httpgate.WantsSocket(x.Came)
 	if person := strings.HasPrefix(x.Credential, session.CredentialPrefix); person {
 		if !rt.People {
 			return nil, noRoute
