@@ -39,6 +39,9 @@ func (g *Gate) forward(ctx context.Context, w http.ResponseWriter, x *Exchange, 
 		Rewrite: v.rewrite, Transport: v, ModifyResponse: v.answered, ErrorHandler: v.failed,
 		BufferPool: &buffers, ErrorLog: silent,
 	}
+	if call.Reply.Lower != "" {
+		w = &lowered{w, http.CanonicalHeaderKey(call.Reply.Lower)}
+	}
 	proxy.ServeHTTP(w, x.Request)
 }
 
@@ -152,6 +155,26 @@ func (v *passage) answered(resp *http.Response) error {
 }
 
 func (r *Reply) options() veil.Options { return veil.Options{Fill: r.Fill, Opaque: r.Opaque} }
+
+// lowered writes names of headers in lower case.
+type lowered struct {
+	http.ResponseWriter
+	prefix string
+}
+
+func (l *lowered) WriteHeader(status int) {
+	h := l.Header()
+	for name, values := range h {
+		if strings.HasPrefix(name, l.prefix) {
+			delete(h, name)
+			h[strings.ToLower(name)] = values
+		}
+	}
+	l.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (l *lowered) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
 // counted counts what passes.
 type counted struct {

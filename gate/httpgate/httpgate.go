@@ -111,6 +111,9 @@ type Reply struct {
 	// Check looks at an answer before anything of it passes. An error that is a *gate.Denied withholds it.
 	Check     func(resp *http.Response) error
 	Untrusted string // content that others wrote, and what: "web page"
+	// Lower begins the names of headers that go to the client in lower case, for clients
+	// that take the case of a name for a part of it.
+	Lower string
 }
 
 // Config is a gate's.

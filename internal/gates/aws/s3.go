@@ -115,7 +115,7 @@ func (s *S3) Describe(ctx context.Context, x *httpgate.Exchange, to Endpoint) (*
 	}
 	call := &httpgate.Call{
 		Loose: loose, Upstream: c.upstream(), Out: c.out,
-		Reply: httpgate.Reply{Check: c.check, Body: c.reply, Fill: true},
+		Reply: httpgate.Reply{Check: c.check, Body: c.reply, Fill: true, Lower: "x-amz-meta-"}, // SDKs keep the case of these
 	}
 	if err := c.describe(ctx, call); err != nil {
 		return nil, err

@@ -63,6 +63,12 @@ func (c *s3Call) out(ctx context.Context, out *http.Request) error {
 	if err != nil {
 		return err
 	}
+	for name, values := range out.Header {
+		if strings.HasPrefix(name, "X-Amz-Meta-") { // as clients write them; some servers keep the case
+			delete(out.Header, name)
+			out.Header[strings.ToLower(name)] = values
+		}
+	}
 	if out.Header.Get("X-Amz-Decoded-Content-Length") != "" {
 		out.Body = struct {
 			io.Reader

@@ -140,6 +140,13 @@ func (c *s3Call) object(resp *http.Response, p gate.Permit) error {
 	if want.first < first || want.last > last {
 		return withheld("upstream sent another range than was asked for")
 	}
+	if want != (span{first, last}) {
+		for name := range resp.Header { // of more than the client gets
+			if strings.HasPrefix(name, "X-Amz-Checksum-") || name == "Content-Md5" {
+				delete(resp.Header, name)
+			}
+		}
+	}
 	// The veil sees a whole answer, whatever piece of the object it is.
 	resp.StatusCode, resp.Status = http.StatusOK, ""
 	resp.Header.Del("Content-Range")
@@ -214,7 +221,10 @@ func (c *s3Call) wider(resp *http.Response, first, last *int64, total int64, dec
 	}
 	_ = resp.Body.Close()
 	again := resp.Request.Clone(resp.Request.Context())
-	again.Body = http.NoBody
+	again.Body, again.Header = http.NoBody, http.Header{}
+	for name, values := range resp.Request.Header {
+		again.Header[http.CanonicalHeaderKey(name)] = values
+	}
 	q := again.URL.Query()
 	q.Del("partNumber")
 	again.URL.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")

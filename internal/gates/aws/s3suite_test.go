@@ -67,7 +67,13 @@ func TestS3Suite(t *testing.T) {
 }
 
 // explained are the tests that the gate fails for a reason that docs/aws.md gives.
-var explained = []string{}
+var explained = []string{
+	// Nobody signed them.
+	"test_bucket_list_objects_anonymous", "test_bucket_listv2_objects_anonymous", "test_object_raw_get",
+	"test_object_raw_get_bucket_acl", "test_object_raw_get_bucket_gone", "test_object_raw_get_object_gone",
+	// A body whose length is not said.
+	"test_object_write_with_chunked_transfer_encoding",
+}
 
 // forwardTo is a server as it is, behind one that checks signatures.
 func forwardTo(t *testing.T, to string) http.Handler {

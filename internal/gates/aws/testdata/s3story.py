@@ -22,9 +22,10 @@ def same(a, b, what):
 data = os.urandom(9 << 20)
 small = b"hello \xe2\x82\xac"
 for key in ["plain", "with space", "a+b", "sl/ash//twice", "per%25cent", "ünï", "q?x=1&y#z", "dots...", "~tilde'(quote)*!"]:
-    s3.put_object(Bucket="house", Key=key, Body=small, Metadata={"note": "two  words"}, ContentType="text/plain")
+    s3.put_object(Bucket="house", Key=key, Body=small, Metadata={"note": "two words", "other-note": "x"}, ContentType="text/plain")
     got = s3.get_object(Bucket="house", Key=key)
     same(got["Body"].read(), small, key)
+    same(got["Metadata"], {"note": "two words", "other-note": "x"}, key + " metadata")
     same(got["ContentType"], "text/plain", key + " type")
     same(s3.head_object(Bucket="house", Key=key)["ContentLength"], len(small), key + " length")
 for algorithm in ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]:
