@@ -144,8 +144,7 @@ func (s *Socket) down(kind int, msg []byte) ([]byte, error) {
 		return msg, nil
 	}
 	if kind == websocket.TextMessage {
-		values := veil.Values{Permit: s.Permit}
-		return values.Text(msg, veil.Deepest)
+		return veil.Message(s.Permit, msg)
 	}
 	var to bytes.Buffer
 	st := s.Permit.Stream(&to, true)

@@ -32,6 +32,7 @@ const (
 	token  = "ghp_" + "0123456789abcdefghijABCDEFGHIJ" + "1Sk7kY" // the sum is wrong
 	jwt    = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 	pemKey = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAx5z9/rVJ0sQ+Tz8iM3f7kq2Vt9jRr3N0o1Yw6cH4eLdXbSgP\nZk1mQ0pB7uFhWvT2yXnJc5aKeG8lUoIsDrEwCtHqMf6RjLxP\n-----END RSA PRIVATE KEY-----"
+	pgpKey = "-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: GnuPG v1.4.11 (GNU/Linux)\nComment: Ann <ann@example.com>\n\nlQOYBE5x9z/rVJ0sQ+Tz8iM3f7kq2Vt9jRr3N0o1Yw6cH4eLdXbSgPZk1mQ0pB7\n=uFhW\n-----END PGP PRIVATE KEY BLOCK-----"
 )
 
 var positives = []sample{
@@ -83,6 +84,7 @@ var positives = []sample{
 	{"json password", `{"db_password": "tr0ub4dor"}`, []string{"dsn-password tr0ub4dor"}},
 	{"sql password", "ALTER ROLE app PASSWORD 'open''sesame'", []string{"dsn-password open''sesame"}},
 	{"sql identified by", "create user x identified by 'sesame'", []string{"dsn-password sesame"}},
+	{"OpenPGP key", "x " + pgpKey + " y", []string{"pem " + pgpKey}},
 	{"api key", "?api_key=k3y5-of-9life&x=1", []string{"sensitive k3y5-of-9life"}},
 }
 

@@ -228,7 +228,8 @@ func (s *scan) pemBegin(i int) int {
 	for p-i < 64 && (isUpper(s.at(p)) || s.at(p) == ' ') {
 		p++
 	}
-	if !bytes.HasSuffix(s.t[i:min(p, len(s.t))], []byte("PRIVATE KEY")) || s.at(p) != '-' {
+	name := bytes.TrimSuffix(s.t[i:min(p, len(s.t))], []byte(" BLOCK")) // OpenPGP's
+	if !bytes.HasSuffix(name, []byte("PRIVATE KEY")) || s.at(p) != '-' {
 		return i + 1
 	}
 	return s.pemBody(i)
@@ -255,7 +256,7 @@ func (s *scan) pemBody(i int) int {
 		if dashes >= 5 && c != 'E' && !(p-i < 64 && c <= ' ' || c == '\\') {
 			break // "-----" that ends the last line
 		}
-		if dashes > 0 && dashes < 5 && c == 0 || kinds[c]&isB64 == 0 && strings.IndexByte("= \r\n\t\\:,\"", c) < 0 {
+		if dashes > 0 && dashes < 5 && c == 0 || kinds[c]&isB64 == 0 && strings.IndexByte("= \r\n\t\\:,\".()<>@", c) < 0 { // with what stands in headers before it
 			break
 		}
 		dashes = 0

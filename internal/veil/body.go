@@ -248,8 +248,10 @@ func (b *body) byKind(m *media, k kind, to io.Writer, coded string) (sink, error
 			return &formSink{to: to, values: Values{Permit: p}}, nil
 		}
 	case parts:
-		if m.params["boundary"] != "" {
-			return newParts(b, to, m.params["boundary"]), nil
+		if mark := m.params["boundary"]; strings.HasPrefix(mark, "---BEGIN ") { // the first line of a key
+			return b.closed(to, "parts between the lines of something else")
+		} else if mark != "" {
+			return newParts(b, to, mark), nil
 		}
 	case proto:
 		if m.params["stream"] == "watch" {

@@ -17,6 +17,7 @@ var (
 	errBomb   = withheld("it is compressed beyond all measure", "ask for it uncompressed")
 	errBroken = withheld("it is not coded as it says", "ask for it uncompressed")
 	errRange  = withheld("a part of it can't be masked, since a value may be cut apart", "ask for the whole")
+	errMark   = withheld("what stands between its parts is more than that", "")
 	errTwo    = withheld("it changes the protocol", "")
 )
 

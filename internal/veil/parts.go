@@ -114,6 +114,9 @@ func (s *partSink) step() (more bool, err error) {
 		if s.count++; s.count > maxParts {
 			return false, errLong
 		}
+		if len(bytes.Trim(rest[:n], " \t\r")) > 0 { // a line that only begins like a mark
+			return false, errMark
+		}
 		s.state = inHead
 		return true, s.raw(len(s.mark) + n + 1)
 	case inHead:
@@ -156,7 +159,10 @@ func (s *partSink) head() (more bool, err error) {
 	s.media = mediaOf("text/plain")
 	coding := ""
 	for line := range strings.Lines(head) {
-		name, value, _ := strings.Cut(line, ":")
+		name, value, is := strings.Cut(line, ":")
+		if !is && strings.TrimSpace(line) != "" && line[0] != ' ' && line[0] != '\t' {
+			return false, errMark
+		}
 		switch value = strings.TrimSpace(value); strings.ToLower(strings.TrimSpace(name)) {
 		case "content-type":
 			s.media = mediaOf(value)
@@ -241,6 +247,9 @@ func (s *partSink) end() error {
 			return err
 		}
 		return s.close()
+	}
+	if s.state == inHead {
+		return errCut
 	}
 	if s.state == beforeParts { // it has none, and is something else
 		other, err := s.body.sinkFor(&media{}, s.kept, s.to, "")

@@ -85,8 +85,22 @@ func (s *eventSink) masked(event []byte) ([]byte, error) {
 	some = !bytes.Equal(shown, data)
 	out := make([]byte, 0, len(event)+32)
 	told := false
+	var other []byte // lines that follow one another and are no data: a value may go over several
+	text := func() {
+		if len(other) > 0 && !s.values.Permit.Clear("", other) {
+			other = s.values.Permit.Text(other)
+		}
+		out = append(out, other...)
+		other = nil
+	}
 	for line := range lines2(event) {
-		if _, is := field(line, "data"); is && some {
+		_, is := field(line, "data")
+		if !is {
+			other = append(other, line...)
+			continue
+		}
+		text()
+		if some {
 			if !told {
 				for part := range bytes.SplitSeq(shown, []byte{'\n'}) {
 					out = append(append(append(out, "data: "...), bytes.TrimRight(part, "\r")...), '\n')
@@ -94,12 +108,10 @@ func (s *eventSink) masked(event []byte) ([]byte, error) {
 			}
 			told = true
 			continue
-		} else if is || s.values.Permit.Clear("", line) {
-			out = append(out, line...)
-			continue
 		}
-		out = append(out, s.values.Permit.Text(line)...)
+		out = append(out, line...)
 	}
+	text()
 	return out, nil
 }
 

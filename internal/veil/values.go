@@ -18,6 +18,8 @@ const (
 	// Shortest is how many digits a number has that is looked at: fewer are no finding.
 	Shortest = 7
 
+	maxPrefix = 1 << 10 // bytes before the JSON of a message
+
 	typeText = 25 // every value is looked at as text
 )
 
@@ -139,6 +141,26 @@ func (v *Values) unfolded(t []byte, depth int) ([]byte, error) {
 		return t, nil
 	}
 	return out, nil
+}
+
+// Message masks one message of text that stands for itself: JSON by its names too, also behind a few characters that say what
+// follows, as socket.io and STOMP have it.
+func Message(p gate.Permit, msg []byte) ([]byte, error) {
+	if p.Bare() {
+		return msg, nil
+	}
+	v := Values{Permit: p}
+	n, end := bytes.IndexAny(msg, "{["), len(bytes.TrimRight(msg, "\x00\r\n"))
+	if n < 0 || n > maxPrefix || jsontext.Check(msg[n:end]) != nil {
+		return v.Text(msg, Deepest)
+	}
+	head, err := v.Text(msg[:n], 0)
+	if err != nil {
+		return nil, err
+	}
+	out := bytes.Clone(head)
+	rest, err := v.Text(msg[n:end], Deepest)
+	return append(append(out, rest...), msg[end:]...), err
 }
 
 // inside masks what stands in a text of JSON in a value.

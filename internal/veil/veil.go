@@ -69,7 +69,11 @@ func Reply(resp *http.Response, p gate.Permit, o Options) error {
 	}
 	maskHeader(resp.Header, p)
 	if empty(resp) {
-		if resp.StatusCode != http.StatusNotModified && !(o.Fill && resp.StatusCode < 300) && b.media.kind != unseen {
+		switch {
+		case o.Fill && (resp.StatusCode < 300 || resp.StatusCode == http.StatusNotModified): // a HEAD tells of the object what it is
+		case resp.StatusCode == http.StatusNotModified:
+			unknownTags(resp)
+		case b.media.kind != unseen:
 			changes(resp, b, false)
 		}
 		return nil
@@ -223,6 +227,33 @@ func changes(resp *http.Response, b *body, exact bool) {
 		h["Content-Type"] = []string{b.media.typ + "; charset=utf-8"}
 	}
 }
+
+// unknownTags takes digests off an answer that nothing changed, but for the tag that the client named: `If-None-Match: *`
+// would have them told of a body that it only sees masked.
+func unknownTags(resp *http.Response) {
+	tag := first(resp.Header, "Etag")
+	for _, name := range digests {
+		delete(resp.Header, name)
+	}
+	for name := range resp.Header {
+		if strings.HasPrefix(name, "X-Amz-Checksum-") {
+			delete(resp.Header, name)
+		}
+	}
+	if resp.Request == nil || tag == "" {
+		return
+	}
+	for _, line := range resp.Request.Header["If-None-Match"] {
+		for named := range strings.SplitSeq(line, ",") {
+			if strings.TrimPrefix(strings.TrimSpace(named), "W/") == strings.TrimPrefix(tag, "W/") {
+				resp.Header["Etag"] = []string{tag}
+			}
+		}
+	}
+}
+
+// Header masks the values of headers, or of trailers, as text.
+func Header(h http.Header, p gate.Permit) { maskHeader(h, p) }
 
 // dates are headers that hold nothing else.
 func isDate(name string) bool { return name == "Date" || name == "Last-Modified" || name == "Expires" }

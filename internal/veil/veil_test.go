@@ -434,9 +434,63 @@ func TestHeaders(t *testing.T) {
 	}
 	for _, status := range []int{http.StatusNoContent, http.StatusNotModified, http.StatusOK} {
 		r := reply(nil, 1, false, "ETag", `"x"`, "X-User", planted, "Content-Type", "text/plain", "Content-Length", "100")
-		r.StatusCode, r.Body, r.Request = status, http.NoBody, &http.Request{Method: http.MethodHead}
+		r.StatusCode, r.Body, r.Request = status, http.NoBody, &http.Request{Method: http.MethodHead, Header: http.Header{"If-None-Match": {`"y", W/"x"`}}}
 		if err := Reply(r, p, Options{}); err != nil || r.Header.Get("X-User") != "[masked:email]" || (r.Header.Get("ETag") != "") != (status == http.StatusNotModified) {
 			t.Errorf("%d without a body: %v, %v", status, r.Header, err)
+		}
+	}
+}
+
+// Digests of a body that is only seen masked are told to nobody who didn't have them.
+func TestTagsOfWhatIsMasked(t *testing.T) {
+	for match, want := range map[string]string{"": "", "*": "", `"y"`: "", `"y", "x"`: `"x"`} {
+		r := reply(nil, 1, false, "ETag", `"x"`, "Content-MD5", "x", "X-Amz-Checksum-Sha256", "x", "Content-Type", "text/plain")
+		r.StatusCode, r.Body, r.Request = http.StatusNotModified, http.NoBody, &http.Request{Method: http.MethodGet, Header: http.Header{"If-None-Match": {match}}}
+		if err := Reply(r, masking(t), Options{}); err != nil || r.Header.Get("ETag") != want || r.Header.Get("Content-MD5")+r.Header.Get("X-Amz-Checksum-Sha256") != "" {
+			t.Errorf("If-None-Match: %s: %v, %v", match, r.Header, err)
+		}
+	}
+}
+
+// An agent may choose what a body is called where the system has it in the address. A value over several lines is
+// none the less one.
+func TestLinesThatAreOneValue(t *testing.T) {
+	const key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAu1SU1LfVLPHCozMxH2Mo4lgOEePzNm0tRgeLezV6ffAt0gun\nVTLw7onLRnrq0/IzW7yWR7QkrmBL7jTKEn5u+qKhbwKfBstIs+bMY2Zkp18gnTxK\n-----END RSA PRIVATE KEY-----\n"
+	const pgp = "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBFMIIEowIBAAKCAQEAu1SU1LfVLPHCozMxH2Mo4lgOEePzNm0tRgeLezV6ff\nVTLw7onLRnrq0/IzW7yWR7QkrmBL7jTKEn5u+qKhbwKfBstIs+bMY2Zkp18gnTxK\n-----END PGP PRIVATE KEY BLOCK-----\n"
+	for _, body := range []string{key, "words\n" + key, pgp} {
+		for _, typ := range []string{
+			"text/plain", "text/event-stream", "text/csv", "application/json", "application/x-www-form-urlencoded", "application/x-protobuf", "image/png",
+			`multipart/mixed; boundary="---BEGIN"`, `multipart/mixed; boundary="---BEGIN RSA"`, `multipart/mixed; boundary="---BEGIN RSA PRIVATE KEY-----"`,
+			`multipart/mixed; boundary="---BEGIN PGP PRIVATE KEY BLOCK-----"`, `multipart/mixed; boundary="---"`,
+		} {
+			for _, fill := range []bool{false, true} {
+				if body == pgp && typ == "text/event-stream" { // its empty line ends an event
+					continue
+				}
+				got, err := through(masking(t), reply([]byte(body), 7, true, "Content-Type", typ), Options{Fill: fill})
+				if err == nil && strings.Contains(got, "VTLw7onLRnrq0") {
+					t.Errorf("%s, fill %v: %q", typ, fill, got)
+				}
+			}
+		}
+	}
+	if got, err := through(masking(t), reply([]byte("--x ann@example.com\r\n\r\nhi\r\n--x--\r\n"), 7, true, "Content-Type", "multipart/mixed; boundary=x"), Options{}); err == nil {
+		t.Errorf("behind a mark: %q", got)
+	}
+}
+
+// Messages of a WebSocket are masked by the names in them too.
+func TestMessage(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"password":"hunter2x"}`:                          `{"password":"[masked:sensitive]"}`,
+		`42["said",{"password":"hunter2x"}]`:               `42["said",{"password":"[masked:sensitive]"}]`,
+		`{"data":"{\"password\":\"hunter2x\"}"}`:           `{"data":"{\"password\":\"[masked:sensitive]\"}"}`,
+		"from ann@example.com {":                           "from [masked:email] {",
+		"ann@example.com:[1]":                              "[masked:email]:[1]",
+		"MESSAGE\nid:1\n\n{\"password\":\"hunter2x\"}\x00": "MESSAGE\nid:1\n\n{\"password\":\"[masked:sensitive]\"}\x00",
+	} {
+		if got, err := Message(masking(t), []byte(in)); err != nil || string(got) != want {
+			t.Errorf("%q became %q, %v", in, got, err)
 		}
 	}
 }

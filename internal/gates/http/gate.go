@@ -242,7 +242,11 @@ func (g *Gate) Describe(_ context.Context, x *httpgate.Exchange) (*httpgate.Call
 		call.Reply.Body = (&grpcReply{opaque: rt.Opaque}).mask
 	}
 	if socket {
-		call.Actions[0].Data.Unscanned = true // nobody knows yet what will be said
+		a := call.Actions[0]
+		a.Data.Unscanned = true                                       // nobody knows yet what will be said
+		if j.Row == "" && !slices.Contains(a.Kinds, action.Unknown) { // a GET reads; what is said in it may do anything
+			a.Kinds, a.Routine, a.Reversible = append(slices.Clone(a.Kinds), action.Unknown), false, false
+		}
 		call.Take = func(ctx context.Context, w http.ResponseWriter, x *httpgate.Exchange, p gate.Permit) gate.Outcome {
 			return g.socket(ctx, w, x, rt, call, p)
 		}
@@ -295,6 +299,9 @@ func (g *Gate) out(ctx context.Context, rt *Route, x *httpgate.Exchange, out *ht
 	if isGRPC(x.Request) {
 		h.Set("Te", "trailers")
 		h.Set("Grpc-Accept-Encoding", "identity") // what is compressed can't be masked
+		h.Set("Accept-Encoding", "identity")      // nor a part, by whom gRPC is nothing
+		h.Del("Range")
+		h.Del("If-Range")
 	}
 	if rt.Audience != "" {
 		token, err := g.identity(ctx, rt, x)

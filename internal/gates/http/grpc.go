@@ -11,12 +11,17 @@ import (
 
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/gate/httpgate"
+	"github.com/assenthq/assent/internal/veil"
 )
 
 // isGRPC goes by the content type, which gRPC asks for.
 func isGRPC(r *http.Request) bool {
-	kind := r.Header.Get("Content-Type")
-	return r.ProtoMajor == 2 && (kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+") || strings.HasPrefix(kind, "application/grpc;"))
+	return r.ProtoMajor == 2 && callsItself(r.Header)
+}
+
+func callsItself(h http.Header) bool {
+	kind := h.Get("Content-Type")
+	return kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+") || strings.HasPrefix(kind, "application/grpc;")
 }
 
 // Status codes of gRPC.
@@ -84,11 +89,12 @@ type grpcReply struct {
 }
 
 func (g *grpcReply) mask(resp *http.Response, p gate.Permit) error {
+	if !callsItself(resp.Header) { // the client said so, and the application knows nothing of it
+		return veil.Reply(resp, p, veil.Options{Opaque: g.opaque}) //nolint:wrapcheck // a Denied, told as it is
+	}
 	g.resp, g.src, g.permit = resp, resp.Body, p
 	resp.Body = g
-	if m := resp.Header.Get("Grpc-Message"); m != "" {
-		resp.Header.Set("Grpc-Message", string(p.Text([]byte(m))))
-	}
+	veil.Header(resp.Header, p)
 	return nil
 }
 
