@@ -193,6 +193,7 @@ func (nothing) Done(Outcome)                      {}
 func (nothing) Write([]byte) (int, error) {
 	return 0, &Denied{Status: StatusLimit, Reason: "nothing was permitted here"}
 }
+
 func (nothing) Count(rows, bytes int64) error {
 	if rows == 0 && bytes == 0 {
 		return nil

@@ -190,13 +190,13 @@ func (c *counted) Read(b []byte) (int, error) {
 
 // failed answers a request that has no answer of its upstream's.
 func (v *passage) failed(w http.ResponseWriter, r *http.Request, err error) {
-	if v.ctx.Err() != nil && context.Cause(v.ctx) != errCut {
+	if v.ctx.Err() != nil && !errors.Is(context.Cause(v.ctx), errCut) {
 		panic(http.ErrAbortHandler) // the client is gone; if it isn't, silence would be an answer: 200
 	}
 	var d *gate.Denied
 	switch {
 	case errors.As(err, &d):
-	case context.Cause(v.ctx) == errCut:
+	case errors.Is(context.Cause(v.ctx), errCut):
 		d = &gate.Denied{Status: gate.StatusDenied, Reason: "the session was ended", Hint: "ask for a new credential"}
 	case v.left:
 		v.gate.o.Log.Warn("an upstream went away", "gate", v.gate.o.Name, "problem", problem(err))

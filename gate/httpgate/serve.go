@@ -149,7 +149,7 @@ func (g *Gate) refused(ctx context.Context, w http.ResponseWriter, x *Exchange, 
 		if d.Status == gate.StatusUnreadable {
 			x.Session.Refused(ctx, clip(d.Reason, 300))
 		}
-	case ctx.Err() != nil && context.Cause(ctx) == errCut:
+	case ctx.Err() != nil && errors.Is(context.Cause(ctx), errCut):
 		d = &gate.Denied{Status: gate.StatusDenied, Reason: "the session was ended", Hint: "ask for a new credential"}
 	case ctx.Err() != nil: // nobody listens any more; if somebody does, silence would be an answer: 200
 		d = &gate.Denied{Status: gate.StatusNobody, Reason: "the request ended before anybody decided", Hint: "make it again"}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -50,8 +51,15 @@ SIGINT and SIGTERM stop: what runs may end, what waits is found again later.`,
 	return c
 }
 
+// headroom is heap that nothing uses and nothing backs with memory: the garbage collector waits
+// until as much again was allocated. Without it a server whose live heap is small collects hundreds of
+// times a second under load, and spends a sixth of its time so.
+const headroom = 64 << 20
+
 func (a *app) serve(ctx context.Context, cfg *server.Config, signin []string) error {
 	start := time.Now()
+	room := make([]byte, headroom)
+	defer runtime.KeepAlive(room)
 	log := a.logger(cfg)
 	s, err := server.New(ctx, cfg, log)
 	if err != nil {
