@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/veil"
 )
@@ -107,6 +109,9 @@ func (v *passage) RoundTrip(out *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+	if !v.call.reads() {
+		once(out)
+	}
 	v.left = true
 	v.outcome.State, v.outcome.Code = gate.Unknown, "lost"
 	resp, err := v.call.Upstream.Transport.RoundTrip(out)
@@ -115,6 +120,34 @@ func (v *passage) RoundTrip(out *http.Request) (*http.Response, error) {
 		v.outcome.State, v.outcome.Code = gate.Failed, "not sent"
 	}
 	return resp, err
+}
+
+// reads says that nothing but reading is done.
+func (c *Call) reads() bool {
+	for _, a := range c.Actions {
+		if slices.ContainsFunc(a.Kinds, func(k action.Kind) bool { return k != action.DataRead && k != action.NetFetch }) {
+			return false
+		}
+	}
+	return true
+}
+
+// once keeps http.Transport from sending a request again when a connection that was used before ends without an answer: it
+// may have run. It does so by method and by the names of two headers as net/http writes them, and never with a body that can't
+// be had twice.
+func once(out *http.Request) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values := out.Header[name]; values != nil {
+			delete(out.Header, name)
+			out.Header[strings.ToLower(name)] = values
+		}
+	}
+	switch out.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		if out.Body == http.NoBody {
+			out.Body = io.NopCloser(strings.NewReader(""))
+		}
+	}
 }
 
 // unsent says that an error came before anything was sent.
