@@ -78,7 +78,7 @@ func (g *Gate) stranger(w http.ResponseWriter, r *http.Request, from gate.Peer, 
 		g.refuse(w, r, d)
 		return
 	case errors.Is(err, ErrNoCredential):
-		g.o.Protocol.Refuse(w, r, http.StatusUnauthorized, &gate.Denied{Status: gate.StatusDenied, Reason: "nothing was shown that proves who asks", Hint: "send a token of Assent; assent token create makes one"})
+		g.o.Protocol.Refuse(w, r, http.StatusUnauthorized, &gate.Denied{Status: gate.StatusDenied, Reason: "nothing was shown that proves who asks", Hint: "send a token of Assent; assent token mint makes one"})
 		return
 	case errors.Is(err, identity.ErrBadToken):
 		g.o.Refused(r.Context(), from, "a credential that is not valid")

@@ -64,7 +64,7 @@ func (a *app) examine(ctx context.Context, file string) []finding {
 	}
 	if file != "" {
 		if cfg, err := server.ReadConfig(file); err != nil {
-			add("problem", "", "configuration: %v", err)
+			add("problem", "", "configuration: %s", strings.NewReplacer("\n  ", ": ", "\n", "; ").Replace(err.Error()))
 		} else {
 			add("ok", "", "configuration %s: %s", file, contents(cfg))
 			out = append(out, a.examinePeople(cfg)...)

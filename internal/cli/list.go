@@ -157,6 +157,9 @@ func (a *app) printApproval(p *client.Approval) {
 	if d := dataOf(p.Data); d != "" {
 		line("data", "%s", d)
 	}
+	if to := p.Data.Destination; to != "" && to != "client" {
+		line("data to", "%s", to)
+	}
 	if v := p.Preview; v != nil {
 		line("preview", "%s", previewed(v))
 	}

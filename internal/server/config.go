@@ -32,7 +32,7 @@ type Config struct {
 	Node         string            `yaml:"node" doc:"Name of this replica among those that share a store. Needed with store:, and different on each."`
 	Keys         string            `yaml:"keys" doc:"Directory of the keys. All replicas need the same ones. Default: keys in the data directory."`
 	Listen       string            `yaml:"listen" doc:"Address of console and API." default:"127.0.0.1:8720"`
-	PublicURL    string            `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost:8720"`
+	PublicURL    string            `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost and the port of listen"`
 	Hosts        []string          `yaml:"hosts" doc:"Further host names the console and API answer to (the public URL's and loopback always do)."`
 	TLS          *KeyPair          `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
 	Policy       []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file. None: the built-in pack (reads flow masked, the rest is held)."`
@@ -248,6 +248,14 @@ func syntaxError(file string, err error) error {
 	return e
 }
 
+// portOf is the port of an address to listen on, or the usual one where the kernel chooses it.
+func portOf(listen string) string {
+	if _, port, err := net.SplitHostPort(listen); err == nil && port != "0" && port != "" {
+		return port
+	}
+	return "8720"
+}
+
 func (c *Config) fillDefaults() {
 	def := func(s *string, v string) {
 		if *s == "" {
@@ -256,7 +264,7 @@ func (c *Config) fillDefaults() {
 	}
 	def(&c.Data, "./assent-data")
 	def(&c.Listen, "127.0.0.1:8720")
-	def(&c.PublicURL, "http://localhost:8720")
+	def(&c.PublicURL, "http://localhost:"+portOf(c.Listen))
 	def(&c.Log.Level, "info")
 	def(&c.Log.Format, "json")
 	if len(c.Admins) == 0 {

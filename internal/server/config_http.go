@@ -214,7 +214,11 @@ func (k *checker) signsIn(c *Config) {
 			continue
 		}
 		if _, ok := c.signsInBy(g); !ok {
-			k.fail(at+".http.sign_in", "names no issuer that people can sign in through", "name one of issuers:")
+			what, remedy := "names no issuer that people can sign in through", "name one of issuers:"
+			if g.HTTP.SignIn == "" {
+				what, remedy = "is not set, and there isn't exactly one issuer that people of a route with people: true could sign in through", "name one of issuers:, or take people: true out to let in agents alone"
+			}
+			k.fail(at+".http.sign_in", what, remedy)
 		}
 	}
 }

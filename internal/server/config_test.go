@@ -24,6 +24,20 @@ gates:
     upstream: { host: 127.0.0.1, database: shop, user: app, tls: "off", password: { env: PW } }
 `
 
+func TestLinksLeadToWhereTheConsoleListens(t *testing.T) {
+	for listen, want := range map[string]string{
+		"": "http://localhost:8720", "127.0.0.1:9000": "http://localhost:9000", "0.0.0.0:9001": "http://localhost:9001", "127.0.0.1:0": "http://localhost:8720",
+	} {
+		text := good
+		if listen != "" {
+			text += "listen: " + listen + "\n"
+		}
+		if c, err := ParseConfig("a.yaml", []byte(text)); err != nil || c.PublicURL != want {
+			t.Errorf("listen %q: %v, %v; want %s", listen, c.PublicURL, err, want)
+		}
+	}
+}
+
 func TestConfigErrorsNamePlaceAndRemedy(t *testing.T) {
 	if _, err := ParseConfig("a.yaml", []byte(good)); err != nil {
 		t.Fatalf("the good one: %v", err)

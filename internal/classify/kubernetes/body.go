@@ -70,7 +70,21 @@ func (j *Judge) body(out *Reading, r *Request, c class) error {
 	}
 	w.close()
 	out.Document = document(out, tree)
+	if out.Verb == "create" && out.Name == "" {
+		out.called = called(tree)
+	}
 	return nil
+}
+
+// called is the name that an object has in itself, or "".
+func called(tree any) string {
+	object, _ := tree.(map[string]any)
+	meta, _ := object["metadata"].(map[string]any)
+	name, _ := meta["name"].(string)
+	if len(name) > 253 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.:") != "" {
+		return "" // not one that Kubernetes takes
+	}
+	return name
 }
 
 // tree is a body as encoding/json would give it.

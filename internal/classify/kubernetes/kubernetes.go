@@ -11,6 +11,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -90,6 +91,7 @@ type Reading struct {
 	DryRun   bool     // the client asks for a dry run, and it is one
 	Media    string   // the body's media type, "" for none
 	Opaque   bool     // the body can't be read
+	called   string   // what is created by a name in the body, for its title
 }
 
 // A Refusal is a request that is not taken, and why. Status is HTTP's.
@@ -229,9 +231,12 @@ func (r *Reading) name() {
 	if r.Subresource != "" && r.Subresource != verb {
 		verb += " " + r.Subresource + " of"
 	}
-	r.Title = strings.TrimSpace(verb + " " + what + " " + r.Name)
+	r.Title = strings.TrimSpace(verb + " " + what + " " + cmp.Or(r.Name, r.called))
 	if r.Namespace != "" && r.Resource != "namespaces" {
 		r.Title += " in " + r.Namespace
+	}
+	if r.Resource == "secrets" && r.Group == "" && r.Namespace == "" {
+		r.Title += " in all namespaces"
 	}
 	if len(r.Command) > 0 {
 		r.Title += ": " + clip(strings.Join(r.Command, " "), 200)

@@ -68,6 +68,22 @@ func (l *line) read(j *kubernetes.Judge) (*kubernetes.Reading, error) {
 	return j.Read(&kubernetes.Request{Method: l.Method, Path: l.Path, Query: q, Type: l.Type, Body: []byte(l.Body), Upgrade: l.Upgrade})
 }
 
+func TestTitlesNameWhatIsCreated(t *testing.T) {
+	j := judge(t)
+	for _, c := range []struct{ method, path, body, want string }{
+		{"POST", "/apis/apps/v1/namespaces/shop/deployments", `{"metadata":{"name":"web"}}`, "create deployments.apps web in shop"},
+		{"POST", "/apis/apps/v1/namespaces/shop/deployments", `{"metadata":{"name":"web in prod\n"}}`, "create deployments.apps in shop"},
+		{"POST", "/apis/apps/v1/namespaces/shop/deployments", `{"metadata":{"name":7}}`, "create deployments.apps in shop"},
+		{"GET", "/api/v1/secrets", "", "list secrets in all namespaces"},
+		{"GET", "/api/v1/namespaces/shop/secrets", "", "list secrets in shop"},
+	} {
+		r, err := j.Read(&kubernetes.Request{Method: c.method, Path: c.path, Body: []byte(c.body)})
+		if err != nil || r.Title != c.want {
+			t.Errorf("%s %s %s: %+v, %v; want %q", c.method, c.path, c.body, r, err, c.want)
+		}
+	}
+}
+
 // Lines of either corpus are never removed.
 func TestCorpus(t *testing.T) { run(t, "testdata/corpus.jsonl") }
 

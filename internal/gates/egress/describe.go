@@ -365,7 +365,7 @@ func (p protocol) Refuse(w http.ResponseWriter, r *http.Request, status int, d *
 			h.Add("Proxy-Authenticate", `Bearer realm="assent"`)
 			d = &gate.Denied{Status: d.Status, Reason: d.Reason, Hint: "HTTPS_PROXY=http://agent:TOKEN@… carries a token of Assent; assent run -- PROGRAM sets it"}
 		}
-		h.Set("Proxy-Status", `assent; error=http_request_denied; details="`+quotable(httpgate.Decision(d))+`"`)
+		h.Set("Proxy-Status", `assent; error=http_request_denied; details="`+quotable(detail(d))+`"`)
 		if r.Method == http.MethodConnect {
 			h.Set("Connection", "close")
 		}
@@ -374,6 +374,15 @@ func (p protocol) Refuse(w http.ResponseWriter, r *http.Request, status int, d *
 		status = http.StatusForbidden
 	}
 	httpgate.Problem(w, status, d)
+}
+
+// detail is a decision with its reason: of an answer to CONNECT most clients show no
+// body, and curl -v and logs of clients show this.
+func detail(d *gate.Denied) string {
+	if d.Reason == "" {
+		return httpgate.Decision(d)
+	}
+	return httpgate.Decision(d) + ": " + d.Reason
 }
 
 // quotable is what may stand in a quoted string of a header.
