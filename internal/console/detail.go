@@ -116,7 +116,7 @@ func (c *Console) detailOf(ctx context.Context, a *approval.Approval, p *who, no
 		Why: visible(a.Reason, maxClaim), Rules: rulesView(a.Rules), Claims: claimsOf(a),
 		Pending: a.State == approval.Pending,
 	}
-	d.Lines, d.Cut = statementLines(a.Statement, a.Masked)
+	d.Lines, d.Cut = linesOf(a, a.Statement)
 	d.Masked = len(a.Masked)
 	if len(a.Items) > 0 {
 		d.Items, d.Cut, d.Masked = c.itemsOf(ctx, a)

@@ -52,7 +52,7 @@ func (c *Console) itemsOf(ctx context.Context, a *approval.Approval) (out []plan
 			}
 		}
 		text, more := bounded(of.Statement, left)
-		item.Lines, item.Cut = statementLines(text, of.Masked)
+		item.Lines, item.Cut = linesOf(of, text)
 		item.Cut += more
 		left -= len(text)
 		if a.State != approval.Pending {

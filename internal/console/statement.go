@@ -15,6 +15,19 @@ type Line []Piece
 // for the eye and never decide what is left out. cut is how many bytes were
 // too many to show.
 func statementLines(text string, masked []approval.Span) (lines []Line, cut int) {
+	return coloured(text, masked, token)
+}
+
+// linesOf is the statement of an action, coloured as SQL where it is SQL: in a command
+// or a request -- begins no comment, and drop is no keyword.
+func linesOf(a *approval.Approval, text string) (lines []Line, cut int) {
+	if t := a.Resource.Type; t != "" && t != "postgres" {
+		return coloured(text, a.Masked, word)
+	}
+	return coloured(text, a.Masked, token)
+}
+
+func coloured(text string, masked []approval.Span, token func(string, int) (string, int)) (lines []Line, cut int) {
 	text, cut = bounded(text, maxShown)
 	spans := sortedSpans(masked, len(text))
 	lines = []Line{nil}
@@ -123,6 +136,12 @@ func token(s string, pos int) (class string, end int) {
 		return "", end
 	}
 	return "", pos + max(1, run(rest, func(c byte) bool { return !wordByte(c) && !strings.ContainsRune(`'"$-/`, rune(c)) }))
+}
+
+// word returns the end of the word at pos, or of what stands between words.
+func word(s string, pos int) (class string, end int) {
+	in := wordByte(s[pos])
+	return "", pos + run(s[pos:], func(c byte) bool { return wordByte(c) == in })
 }
 
 func wordByte(c byte) bool {

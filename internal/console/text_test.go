@@ -1,6 +1,7 @@
 package console
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -17,6 +18,26 @@ func join(pieces []Piece) string {
 		b.WriteString(p.Text)
 	}
 	return b.String()
+}
+
+func TestOnlySQLIsColouredAsSQL(t *testing.T) {
+	for kind, want := range map[string]int{"postgres": 2, "": 2, "aws": 0, "command": 0} {
+		a := &approval.Approval{}
+		a.Resource.Type, a.Statement = kind, "drop partner --force сustomers"
+		lines, _ := linesOf(a, a.Statement)
+		var text strings.Builder
+		colours := 0
+		for _, p := range lines[0] {
+			text.WriteString(p.Text)
+			if p.Class == "kw" || p.Class == "com" {
+				colours++
+			}
+		}
+		odd := slices.ContainsFunc(lines[0], func(p Piece) bool { return p.Class == "odd" })
+		if colours != want || text.String() != a.Statement || odd != (want == 0) {
+			t.Errorf("%q: %q", kind, lines)
+		}
+	}
 }
 
 func TestVisible(t *testing.T) {
