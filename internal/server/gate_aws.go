@@ -34,7 +34,7 @@ func awsGate(s *Server, g *GateConfig) (runningGate, error) {
 	}
 	o := aws.Config{
 		Name: g.Name, Keys: s.awsKeys, Classifier: judge, Key: (&awsKey{c: s.cfg, of: g.AWS, now: time.Now}).Key, Endpoints: map[string]*url.URL{},
-		Regions: g.AWS.Regions, Services: g.AWS.Services, Transport: transport, Mints: g.AWS.Mints, Refused: s.refusedAt(g),
+		Regions: g.AWS.Regions, Services: g.AWS.Services, Transport: transport, Mints: g.AWS.Mints, Class: s.classOf, Refused: s.refusedAt(g),
 	}
 	s3 := aws.S3Options{Classify: judge, Hosts: g.AWS.S3.Hosts, Opaque: g.AWS.S3.Opaque, Engine: s.detect, Mask: s.masked}
 	for _, b := range g.AWS.S3.Buckets {

@@ -69,7 +69,7 @@ type Analysis struct {
 	Reversible  bool
 	Destination string // where data goes, when elsewhere than to the asker
 	Columns     []action.Column
-	Inferred    []string // of SQL: "table.column", see sql.Statement
+	Inferred    []string // "table.column" whose values steer an answer, or stand in it without their names; "*": any
 	Limit       action.Count
 	Same        []byte // the body without what SDKs write anew each time; nil: as it is
 	Why         []string

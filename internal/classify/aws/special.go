@@ -22,6 +22,9 @@ func (c *Classifier) special(a *Analysis, s *service, op *operation, p *params, 
 	for i := range p.list {
 		c.parameter(a, s, op, &p.list[i], changes)
 	}
+	if s.name == "dynamodb" {
+		a.chosen(p)
+	}
 	switch s.name + ":" + op.name {
 	case "dynamodb:Scan":
 		if limit, err := strconv.Atoi(first(p.get("Limit"))); err != nil || limit > maxRows {
@@ -131,6 +134,58 @@ func (a *Analysis) partiql(p *params) {
 	}
 }
 
+// anyColumn stands for what may be any column of any table.
+const anyColumn = "*.*"
+
+// filters are expressions by which DynamoDB chooses items, and older parameters that do.
+var filters = regexp.MustCompile(`(?i)^(filterexpression|keyconditionexpression|conditionexpression|scanfilter|queryfilter|keyconditions|expected)\b`)
+
+// word is what may name an attribute in an expression, alone or by a placeholder.
+var word = regexp.MustCompile(`#?[A-Za-z_][A-Za-z0-9_-]*`)
+
+// chosen are the attributes that items are chosen by: an answer, or how many there
+// are of them, tells of values that are not shown.
+func (a *Analysis) chosen(p *params) {
+	names, table := map[string]string{}, first(p.get("TableName"))
+	for i := range p.list {
+		if alias, is := strings.CutPrefix(p.list[i].name, "ExpressionAttributeNames."); is {
+			names[alias] = p.list[i].value
+		}
+	}
+	add := func(text string) {
+		for _, w := range word.FindAllString(text, -1) {
+			if name := names[w]; name != "" {
+				w = name
+			}
+			a.Inferred = append(a.Inferred, table+"."+w)
+		}
+	}
+	for i := range p.list {
+		q := &p.list[i]
+		top, rest, _ := strings.Cut(q.name, ".")
+		switch {
+		case strings.EqualFold(leaf(q.name), "Statement"):
+			if _, where, is := cutFold(q.value, "WHERE"); is {
+				add(where)
+			}
+		case !filters.MatchString(top):
+		case strings.HasSuffix(top, "Expression"):
+			add(q.value)
+		default:
+			attribute, _, _ := strings.Cut(rest, ".")
+			a.Inferred = append(a.Inferred, table+"."+attribute)
+		}
+	}
+}
+
+// cutFold is strings.Cut in any case of letters.
+func cutFold(s, sep string) (before, after string, found bool) {
+	if i := strings.Index(strings.ToUpper(s), sep); i >= 0 {
+		return s[:i], s[min(len(s), i+len(sep)):], true
+	}
+	return s, "", false
+}
+
 // otherDialects is what other dialects read in another way than PostgreSQL: escapes,
 // comments and quotes.
 const otherDialects = "\\`#"
@@ -158,6 +213,13 @@ func (c *Classifier) statements(a *Analysis, s *service, p *params) {
 			a.Objects = append(a.Objects, st.Objects...)
 			a.Columns = append(a.Columns, st.Columns...)
 			a.Inferred = append(a.Inferred, st.Inferred...)
+			for k := range st.Columns { // answers give values without names to mask them by
+				col := &st.Columns[k]
+				a.Inferred = append(a.Inferred, col.Sources...)
+				if col.Turned {
+					a.Inferred = append(a.Inferred, anyColumn)
+				}
+			}
 			a.Limit = st.Limit
 			if len(st.Kinds) == 0 {
 				a.add(st.Harmless, action.DataRead)

@@ -276,3 +276,21 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestHosted: whatever runs at the provider is told, however it is asked for.
+func TestHosted(t *testing.T) {
+	for _, c := range []struct{ path, body, want string }{
+		{"chat/completions", `{"model":"m","tools":[{"type":"function","function":{"name":"f"}}]}`, ""},
+		{"chat/completions", `{"model":"m","web_search_options":{}}`, "web_search"},
+		{"chat/completions", `{"model":"gpt-4o-search-preview"}`, "web_search"},
+		{"responses", `{"model":"o4-mini-deep-research"}`, "web_search"},
+		{"responses", `{"model":"m","prompt":{"id":"pmpt_1"}}`, "prompt"},
+		{"responses", `{"model":"m","tools":[{"type":"namespace","name":"n","tools":[{"type":"mcp","server_label":"x"}]}]}`, "mcp"},
+		{"responses", `{"model":"m","input":[{"type":"tool_search_output","tools":[{"type":"code_interpreter"}]}]}`, "code_interpreter"},
+	} {
+		r, err := Read(Route(OpenAI, "POST", "/v1/"+c.path), []byte(c.body))
+		if err != nil || strings.Join(r.Hosted, " ") != c.want {
+			t.Errorf("%s: %+v, %v", c.body, r, err)
+		}
+	}
+}

@@ -180,6 +180,7 @@ func (r *Request) tools(n *Node) {
 			name = kind
 		}
 		r.Tools = append(r.Tools, name)
+		r.tools(t) // a namespace holds some of its own
 		if kind == "" || slices.ContainsFunc(local, func(l string) bool { return strings.HasPrefix(kind, l) }) {
 			continue
 		}
@@ -193,8 +194,20 @@ func (r *Request) tools(n *Node) {
 	if len(n.List("mcp_servers")) > 0 {
 		r.Hosted = append(r.Hosted, "mcp")
 	}
-	if n.At("web_search_options") != nil || len(n.List("mcp_servers")) > 0 || strings.Contains(r.Model, "-search-") || strings.Contains(r.Model, "deep-research") {
+	for _, name := range []string{"input", "messages"} { // what a search for tools found stands among what was said
+		for _, item := range n.List(name) {
+			r.tools(item)
+		}
+	}
+	searches := n.At("web_search_options") != nil || strings.Contains(r.Model, "-search-") || strings.Contains(r.Model, "deep-research")
+	if searches && !slices.Contains(r.Hosted, "web_search") {
+		r.Hosted = append(r.Hosted, "web_search")
+	}
+	if searches || len(n.List("mcp_servers")) > 0 {
 		r.Untrusted = "web page"
+	}
+	if p := n.At("prompt"); p != nil && p.Kind == '{' { // stored at the provider, with tools that nobody sees here
+		r.Hosted = append(r.Hosted, "prompt")
 	}
 }
 

@@ -78,7 +78,7 @@ func (g *Gate) Describe(ctx context.Context, x *httpgate.Exchange) (*httpgate.Ca
 		call.Harmless = op.Harmless
 		return call, nil
 	}
-	call.Actions, call.Orders = []*action.Action{act(op, to)}, !carries(op)
+	call.Actions, call.Orders = []*action.Action{g.act(op, to)}, !carries(op)
 	claim(call.Actions[0], m)
 	return call, nil
 }
@@ -103,7 +103,7 @@ func carries(op *classify.Analysis) bool {
 	return len(op.Kinds) > 0 && !slices.ContainsFunc(op.Kinds, func(k action.Kind) bool { return k != action.DataWrite && k != action.MessageSend })
 }
 
-func act(op *classify.Analysis, to Place) *action.Action {
+func (g *Gate) act(op *classify.Analysis, to Place) *action.Action {
 	a := &action.Action{
 		Kinds: op.Kinds, Verb: op.Verb, Target: op.Target, Title: op.Title, Shape: op.Shape, Reversible: op.Reversible,
 		Objects: op.Objects, Columns: op.Columns, Statement: op.Statement,
@@ -113,6 +113,17 @@ func act(op *classify.Analysis, to Place) *action.Action {
 	if op.Destination != "" {
 		a.Data.DestinationTrust = "external"
 	}
+	for _, column := range op.Inferred {
+		class := "*"
+		if !strings.HasSuffix(column, ".*") && g.o.Class != nil {
+			class = g.o.Class(column)
+		}
+		if class != "" && !slices.Contains(a.Data.InferredOf, class) {
+			a.Data.InferredOf = append(a.Data.InferredOf, class)
+		}
+	}
+	slices.Sort(a.Data.InferredOf)
+	a.Data.Inferred = len(a.Data.InferredOf) > 0
 	return a
 }
 

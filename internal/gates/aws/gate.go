@@ -51,6 +51,8 @@ type Config struct {
 	Regions   []string // that may be asked; none: any
 	Services  []string // that may be asked, by the name they are signed for; none: any
 	Transport http.RoundTripper
+	// Class is the class of a column, "table.column"; "" for none. nil: any column may be of any class.
+	Class func(string) string
 	// Mints says that agents may get the credentials that an answer holds.
 	Mints bool
 	// MaxBody is the largest body of a request that isn't S3's; 0: 16 MiB.

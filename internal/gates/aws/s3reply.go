@@ -103,6 +103,8 @@ func (c *s3Call) reply(resp *http.Response, p gate.Permit) error {
 	switch {
 	case c.op.Name == "GetObject" && resp.StatusCode < 300:
 		return c.object(resp, p)
+	case c.op.Name == "SelectObjectContent" && resp.StatusCode < 300 && !p.Bare():
+		return withheld("what a query takes out of an object can't be masked: it may be a piece of a value, under another name")
 	case strings.HasPrefix(c.op.Name, "List") && resp.StatusCode < 300 && !p.Bare():
 		return c.list(resp, p)
 	}
@@ -116,6 +118,9 @@ var encoded = regexp.MustCompile(`<EncodingType>\s*url\s*</EncodingType>`)
 
 // list masks the names in a list: each text of it as it reads once its escapes are taken off.
 func (c *s3Call) list(resp *http.Response, p gate.Permit) error {
+	if d, is := param(c.x.Request, "delimiter"); is && d != "" && d != "/" {
+		return withheld("names are masked, and a delimiter other than / cuts them where nobody could tell what they hold")
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxListing+1))
 	if err != nil {
 		return fmt.Errorf("reading S3's answer: %w", err)

@@ -171,6 +171,11 @@ func (u *uploads) whole(id string, object s3Name, refs []partRef) whole {
 			continue
 		}
 		p := &up.parts[ref.Number][i]
+		for j := range up.parts[ref.Number] { // an ETag may be an MD5, of which one can make two bodies
+			if o := &up.parts[ref.Number][j]; o.etag == ref.ETag && o.sum != p.sum {
+				w.known = false
+			}
+		}
 		for c, n := range p.classes {
 			w.classes[c] += n
 		}
