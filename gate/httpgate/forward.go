@@ -187,7 +187,9 @@ func (v *passage) answered(resp *http.Response) error {
 	return nil
 }
 
-func (r *Reply) options() veil.Options { return veil.Options{Fill: r.Fill, Opaque: r.Opaque} }
+func (r *Reply) options() veil.Options {
+	return veil.Options{Fill: r.Fill, Opaque: r.Opaque, Tagged: r.Tagged}
+}
 
 // lowered writes names of headers in lower case.
 type lowered struct {

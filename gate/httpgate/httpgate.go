@@ -106,6 +106,7 @@ type Upstream struct {
 type Reply struct {
 	Fill   bool // masks keep their length: what is masked becomes '*'
 	Opaque bool // what can't be looked into passes
+	Tagged bool // values of JSON stand under their type, as DynamoDB's do
 	// Body masks resp.Body instead, and whatever else of resp may hold values.
 	Body func(resp *http.Response, p gate.Permit) error
 	// Check looks at an answer before anything of it passes. An error that is a *gate.Denied withholds it.

@@ -233,6 +233,7 @@ func (b *body) byKind(m *media, k kind, to io.Writer, coded string) (sink, error
 	switch k {
 	case jsonText:
 		d := newDocument(to, p, fill, Deepest)
+		d.tagged = b.o.Tagged
 		if b.to != nil { // one of several
 			d.values = b.follows()
 		}

@@ -26,7 +26,8 @@ type document struct {
 	to     io.Writer
 	values Values
 	fill   bool
-	depth  int // texts of JSON inside each other that may still come
+	tagged bool // between a name and its value stands the value's type
+	depth  int  // texts of JSON inside each other that may still come
 
 	stack []frame
 	names []byte // of the objects that are open
@@ -328,17 +329,34 @@ func (d *document) key() string {
 		return ""
 	}
 	k := d.stack[len(d.stack)-1].key
+	for k > 0 && d.tagged && isTag(d.named(k)) {
+		k = d.stack[k-1].key
+	}
 	if k < 0 {
 		return ""
 	}
-	from, to := d.stack[k].begin, len(d.names)
-	if k+1 < len(d.stack) {
-		to = d.stack[k+1].begin
-	}
-	if from == to {
+	name := d.named(k)
+	if len(name) == 0 {
 		return ""
 	}
-	return unsafe.String(&d.names[from], to-from)
+	return unsafe.String(&name[0], len(name))
+}
+
+// named is the name that a member of frame k has now.
+func (d *document) named(k int) []byte {
+	if k+1 < len(d.stack) {
+		return d.names[d.stack[k].begin:d.stack[k+1].begin]
+	}
+	return d.names[d.stack[k].begin:]
+}
+
+// isTag says that a name tells the type of what stands under it, as DynamoDB writes its values.
+func isTag(name []byte) bool {
+	switch string(name) {
+	case "S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M":
+		return true
+	}
+	return false
 }
 
 // naming says that a string here is the name of a member.

@@ -26,6 +26,9 @@ type Options struct {
 	Fill bool
 	// Opaque lets pass what can't be looked into.
 	Opaque bool
+	// Tagged says that between a member's name and its value stands the value's type, as in DynamoDB's
+	// {"password": {"S": "…"}}: the value is masked by the name above.
+	Tagged bool
 }
 
 // Request takes off out what would make its reply one that can't be masked: codings, and, without

@@ -603,3 +603,24 @@ func TestManyNames(t *testing.T) {
 		t.Errorf("%v: %.200q", err, got)
 	}
 }
+
+// DynamoDB writes the type of a value between its name and it: the name still counts.
+func TestTypesBetween(t *testing.T) {
+	for name, in := range map[string]string{
+		"item":      `{"Item":{"password":{"S":"hunter2x"},"id":{"N":"7"}}}`,
+		"in a map":  `{"Items":[{"login":{"M":{"password":{"S":"hunter2x"}}}}]}`,
+		"in a list": `{"Item":{"password":{"L":[{"S":"hunter2x"},{"M":{"of":{"S":"1"}}}]}}}`,
+		"a set":     `{"Responses":{"t":[{"password":{"SS":["hunter2x"]}}]}}`,
+	} {
+		for _, step := range []int{1, 7, 1000} {
+			got, err := through(masking(t), reply([]byte(in), step, true, "Content-Type", "application/x-amz-json-1.0"), Options{Tagged: true})
+			if err != nil || strings.Contains(got, "hunter2x") || !strings.Contains(got, `"password"`) {
+				t.Errorf("%s, %d bytes at once: %s (%v)", name, step, got, err)
+			}
+		}
+	}
+	const plain = `{"Item":{"colour":{"S":"hunter2x"}}}`
+	if got, err := through(masking(t), reply([]byte(plain), 1000, true, "Content-Type", "application/x-amz-json-1.0"), Options{Tagged: true}); err != nil || got != plain {
+		t.Errorf("%s (%v)", got, err)
+	}
+}

@@ -72,7 +72,7 @@ func (g *Gate) Describe(ctx context.Context, x *httpgate.Exchange) (*httpgate.Ca
 	call := &httpgate.Call{
 		Loose: fleeting, Same: op.Same, Upstream: httpgate.Upstream{URL: to.URL, Transport: to.Transport},
 		Out:   func(ctx context.Context, out *http.Request) error { return g.sign(ctx, x, out, to) },
-		Reply: httpgate.Reply{Untrusted: op.Untrusted, Check: func(resp *http.Response) error { return g.check(resp, op) }},
+		Reply: httpgate.Reply{Tagged: op.Service == "dynamodb", Untrusted: op.Untrusted, Check: func(resp *http.Response) error { return g.check(resp, op) }},
 	}
 	if op.Harmless != "" {
 		call.Harmless = op.Harmless
