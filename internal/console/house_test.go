@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ type house struct {
 	url     string
 	back    time.Duration // how far in the past the log's clock stands
 	change  func(*Options)
+	serving atomic.Pointer[Console] // the same, for goroutines of a console before
 }
 
 // goodToken is a token as tokens are written: sessions know it by its id.
@@ -132,10 +134,11 @@ func (h *house) sessions(people session.People, issuers ...*oidc.Issuer) *sessio
 	m, err := session.New(session.Options{
 		Box: box, Secrets: h.store, People: people, Key: seal, Issuers: issuers, Every: 50 * time.Millisecond,
 		Clock: func() time.Time { // a test may set the console's
-			if h.console == nil {
+			c := h.serving.Load() // a page of the console before may still ask
+			if c == nil {
 				return time.Now()
 			}
-			return h.console.o.Clock()
+			return c.o.Clock()
 		},
 	})
 	if err != nil {
@@ -203,6 +206,7 @@ func (h *house) serve() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.serving.Store(h.console)
 	srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: h.console, ReadHeaderTimeout: 5 * time.Second}}
 	srv.Start()
 	h.t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
