@@ -26,6 +26,8 @@ func (c *Classifier) special(a *Analysis, s *service, op *operation, p *params, 
 		a.chosen(p)
 	}
 	switch s.name + ":" + op.name {
+	case "logs:StartQuery", "logs:CreateScheduledQuery", "logs:UpdateScheduledQuery":
+		a.insights(p)
 	case "dynamodb:Scan":
 		if limit, err := strconv.Atoi(first(p.get("Limit"))); err != nil || limit > maxRows {
 			a.add("a whole table is read", action.DataExport)

@@ -12,6 +12,8 @@ type Request struct {
 	Op    Op
 	Root  *Node
 	Model string
+	// Others are models that may answer instead, or that a tool asks.
+	Others []string
 	// Output is the most tokens that it asks to be answered with, over all answers; 0: not said.
 	Output int64
 	Tools  []string // that the model may call
@@ -29,7 +31,7 @@ type Request struct {
 
 // meant are the members of an envelope that decide something here. In another spelling they are refused:
 // whether the provider reads them so is not known.
-var meant = []string{"model", "stream", "messages", "input", "system", "instructions", "tools", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of", "metadata", "requests", "background"}
+var meant = []string{"model", "stream", "messages", "input", "system", "instructions", "tools", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of", "metadata", "requests", "background", "models"}
 
 // Read reads the body of a request.
 func Read(op Op, body []byte) (*Request, error) {
@@ -49,6 +51,9 @@ func Read(op Op, body []byte) (*Request, error) {
 			return nil, errors.New("model is no string")
 		}
 		r.Model = m.Text
+	}
+	if err := r.others(root, true); err != nil {
+		return nil, err
 	}
 	if op.API == Anthropic && op.Name == "batches.create" {
 		if err := r.batch(); err != nil {
@@ -72,15 +77,71 @@ func Read(op Op, body []byte) (*Request, error) {
 
 // named refuses a name of a model that is none.
 func (r *Request) named() error {
-	for _, c := range []byte(r.Model) {
-		if c <= ' ' || c > '~' || c == '"' || c == '<' || c == '>' {
+	for _, model := range append([]string{r.Model}, r.Others...) {
+		for _, c := range []byte(model) {
+			if c <= ' ' || c > '~' || c == '"' || c == '<' || c == '>' {
+				return errors.New("model is no name of a model")
+			}
+		}
+		if len(model) > 200 {
 			return errors.New("model is no name of a model")
 		}
 	}
-	if len(r.Model) > 200 {
-		return errors.New("model is no name of a model")
+	return nil
+}
+
+// others finds the models that n names besides its own: those to fall back on, and those of tools.
+func (r *Request) others(n *Node, top bool) error {
+	for i := range n.Members {
+		switch m := &n.Members[i]; {
+		case strings.EqualFold(m.Name, "models") || !top && strings.EqualFold(m.Name, "model"):
+			if err := r.other(m.Value); err != nil {
+				return err
+			}
+		case m.Name == "tools":
+			for _, t := range m.Value.Items {
+				if err := r.others(t, false); err != nil {
+					return err
+				}
+			}
+		case !top && m.Value.Kind == '{' && !runsHere(n.Str("type")): // a client's own tool has a schema there
+			if err := r.others(m.Value, false); err != nil {
+				return err
+			}
+		case top && (m.Name == "input" || m.Name == "messages"):
+			for _, item := range m.Value.Items {
+				if item.At("tools") != nil {
+					if err := r.others(item, true); err != nil {
+						return err
+					}
+				}
+			}
+		}
 	}
 	return nil
+}
+
+// other takes one name of a model, or a list of them.
+func (r *Request) other(v *Node) error {
+	switch {
+	case v.Kind == '"':
+		r.Others = append(r.Others, v.Text)
+	case v.Kind == '[':
+		for _, one := range v.Items {
+			if one.Kind != '"' {
+				return errors.New("models holds what is no string")
+			}
+			r.Others = append(r.Others, one.Text)
+		}
+	case v.Text != "null":
+		return errors.New("model is no string")
+	}
+	return nil
+}
+
+// runsHere says that a tool of that type is one that the client runs.
+func runsHere(kind string) bool {
+	return kind == "" || slices.ContainsFunc(local, func(l string) bool { return strings.HasPrefix(kind, l) })
 }
 
 // batch reads Anthropic's batches, whose requests stand in the body.
@@ -100,6 +161,9 @@ func (r *Request) batch() error {
 			return errors.New("the requests of a batch name several models: send a batch for each")
 		}
 		r.Model = model
+		if err := r.others(p, true); err != nil {
+			return err
+		}
 		if err := r.output(p); err != nil {
 			return err
 		}
@@ -181,7 +245,7 @@ func (r *Request) tools(n *Node) {
 		}
 		r.Tools = append(r.Tools, name)
 		r.tools(t) // a namespace holds some of its own
-		if kind == "" || slices.ContainsFunc(local, func(l string) bool { return strings.HasPrefix(kind, l) }) {
+		if runsHere(kind) {
 			continue
 		}
 		r.Hosted = append(r.Hosted, kind)

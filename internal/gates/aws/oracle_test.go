@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/assenthq/assent/action"
 	classify "github.com/assenthq/assent/internal/classify/aws"
 )
 
@@ -27,10 +29,29 @@ func TestInferred(t *testing.T) {
 	dynamo := func(op, body string) classify.Request {
 		return classify.Request{Scope: "dynamodb", Method: "POST", Path: "/", Header: http.Header{"X-Amz-Target": {"DynamoDB_20120810." + op}, "Content-Type": {"application/x-amz-json-1.0"}}, Body: []byte(body)}
 	}
+	insights := func(query string) classify.Request {
+		body, _ := json.Marshal(map[string]any{"logGroupName": "g", "startTime": 1, "endTime": 2, "queryString": query})
+		return classify.Request{Scope: "logs", Method: "POST", Path: "/", Header: http.Header{"X-Amz-Target": {"Logs_20140328.StartQuery"}, "Content-Type": {"application/x-amz-json-1.1"}}, Body: body}
+	}
 	for _, row := range []struct {
 		r    classify.Request
 		want []string
 	}{
+		{insights("fields @timestamp, @message | filter level = 'error' and status >= 500 | sort @timestamp desc | limit 20"), nil},
+		{insights("filter level in ['a', 'b']\n| display @message"), nil},
+		{insights("fields @message | parse @message 'card=* ' as a"), []string{"*"}},
+		{insights("fields substr(@message, 0, 8)"), []string{"*"}},
+		{insights("fields password as note"), []string{"*"}},
+		{insights("fields @timestamp, user.password"), []string{"sensitive"}},
+		{insights("fields @message | filter card = 4111"), []string{"card"}},
+		{insights("filter @message > '4111'"), []string{"*"}},
+		{insights("filter n > 4111111111"), []string{"*"}},
+		{insights("filter n > 4111.5"), []string{"*"}},
+		{insights("filter @message like /41/"), []string{"*"}},
+		{insights("filter a = 'x' # \n | parse @message '*' as b"), []string{"*"}},
+		{insights("stats count(*) by note"), []string{"*"}},
+		{insights("sort password"), []string{"sensitive"}},
+		{insights("rob @message"), []string{"*"}},
 		{sql("SELECT id FROM c WHERE id = 1"), nil},
 		{sql("SELECT count(*) FROM c"), nil},
 		{sql("SELECT id FROM c WHERE card LIKE '41%'"), []string{"card"}},
@@ -53,6 +74,12 @@ func TestInferred(t *testing.T) {
 		a := g.act(op, Place{URL: &url.URL{Host: "x"}})
 		if !slices.Equal(a.Data.InferredOf, row.want) || a.Data.Inferred != (row.want != nil) {
 			t.Errorf("%s: inferred of %v, want %v", row.r.Body, a.Data.InferredOf, row.want)
+		}
+	}
+	for _, query := range []string{"rob @message", "source logGroups() | fields @message", ""} {
+		op, err := c.Classify(insights(query))
+		if err != nil || !slices.Contains(op.Kinds, action.Unknown) {
+			t.Errorf("%q: %+v, %v", query, op, err)
 		}
 	}
 }

@@ -188,6 +188,13 @@ func TestModels(t *testing.T) {
 	}{
 		{"listed", "/openai/v1/chat/completions", hello, 200, true, 1, ""},
 		{"not listed", "/openai/v1/chat/completions", `{"model":"o9","messages":[]}`, 403, false, 0, ""},
+		{"another to fall back on", "/openai/v1/chat/completions", `{"model":"gpt-x","models":["gpt-y","o9"],"messages":[]}`, 403, false, 0, ""},
+		{"listed ones to fall back on", "/openai/v1/chat/completions", `{"model":"gpt-x","models":["gpt-y"],"messages":[]}`, 200, true, 1, ""},
+		{"a tool's model", "/openai/v1/responses", `{"model":"gpt-x","input":"x","tools":[{"type":"web_search_preview","model":"o9"}]}`, 403, false, 0, ""},
+		{"a tool's model, deeper", "/openai/v1/responses", `{"model":"gpt-x","input":"x","tools":[{"type":"namespace","tools":[{"type":"web_search_x","parameters":{"model":"o9"}}]}]}`, 403, false, 0, ""},
+		{"a tool's model among what was found", "/openai/v1/responses", `{"model":"gpt-x","input":[{"type":"tool_search_output","tools":[{"type":"web_search_x","model":"o9"}]}]}`, 403, false, 0, ""},
+		{"a function with a model of its own", "/openai/v1/responses", `{"model":"gpt-x","input":"x","tools":[{"type":"function","name":"f","parameters":{"properties":{"model":{"type":"string"}}}}]}`, 200, true, 1, ""},
+		{"an advisor", "/anthropic/v1/messages", `{"model":"claude-x","max_tokens":1,"messages":[],"tools":[{"type":"advisor_1","name":"advisor","model":"claude-y"}]}`, 200, false, 1, ""},
 		{"no list", "/anthropic/v1/messages", `{"model":"claude-latest","max_tokens":1,"messages":[]}`, 200, false, 1, ""},
 		{"too long an answer", "/openai/v1/chat/completions", `{"model":"gpt-x","max_tokens":101,"messages":[]}`, 403, false, 0, ""},
 		{"several answers", "/openai/v1/chat/completions", `{"model":"gpt-x","n":3,"max_tokens":100,"messages":[]}`, 200, true, 1, ""},

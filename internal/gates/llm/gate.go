@@ -235,7 +235,7 @@ func (g *Gate) clean(r *http.Request) error {
 // allowed holds a request against what the configuration says of models and use.
 func (q *question) allowed(ctx context.Context) error {
 	p := q.provider
-	if q.model != "" && len(p.Models) > 0 && !q.listed() {
+	if (q.model != "" || len(q.others()) > 0) && len(p.Models) > 0 && !q.listed() {
 		return denied("this model is not among those that may be asked here", "ask one of: "+strings.Join(p.Models, ", "))
 	}
 	if req := q.body.req; req != nil && p.Output > 0 && req.Output > p.Output*req.Answers() {
@@ -250,8 +250,23 @@ func (q *question) allowed(ctx context.Context) error {
 	return q.gate.meter.check(ctx, q.who, q.model, q.guess(), false)
 }
 
+// listed says that each model that may be asked is on the list.
 func (q *question) listed() bool {
-	return slices.ContainsFunc(q.provider.Models, func(pattern string) bool { return classify.Glob(pattern, q.model) })
+	names := q.others()
+	if q.model != "" || len(names) == 0 {
+		names = append([]string{q.model}, names...)
+	}
+	return !slices.ContainsFunc(names, func(name string) bool {
+		return !slices.ContainsFunc(q.provider.Models, func(pattern string) bool { return classify.Glob(pattern, name) })
+	})
+}
+
+// others are the models that a request names besides its own.
+func (q *question) others() []string {
+	if q.body.req == nil {
+		return nil
+	}
+	return q.body.req.Others
 }
 
 // guess is how many tokens a request has, before its provider has counted.
@@ -282,7 +297,7 @@ func (q *question) describe(s *survey) {
 		a.Title = q.op.Name + " at " + p.Name
 	}
 	a.Resource.URN = q.gate.o.Resource + "/" + p.Name
-	a.Objects = []string{a.Target}
+	a.Objects = append([]string{a.Target}, q.others()...)
 	a.State = map[string]string{"provider": p.Name, "host": p.URL.Host}
 	a.Data.Bytes = action.KnownCount(int64(q.length))
 	a.Data.Unscanned = q.body.unscanned != ""
