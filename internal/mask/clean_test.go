@@ -63,7 +63,8 @@ func TestKnownColumn(t *testing.T) {
 			r.learn(&r.cols[0], class)
 			for _, v := range values {
 				out, err := r.Value(0, []byte(v))
-				if want := s.rules[class].value(class, []byte(v)); err != nil || string(out) != want {
+				rule := s.rules[class]
+				if want := rule.value(class, []byte(v)); err != nil || string(out) != want {
 					t.Errorf("%s, %s: %q, %v; want %q", class, method, out, err, want)
 				}
 			}

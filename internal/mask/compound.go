@@ -319,7 +319,8 @@ func (w *jsonWalk) text(under column, token []byte) {
 		return
 	}
 	if class, ok := w.spotted(token); ok {
-		w.replace(class, jsonString(w.rows.set.rules[class].value(class, plain)))
+		rule := w.rows.set.rules[class]
+		w.replace(class, jsonString(rule.value(class, plain)))
 		return
 	}
 	w.out = append(w.out, token...)

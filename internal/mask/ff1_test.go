@@ -2,8 +2,10 @@ package mask
 
 import (
 	"crypto/aes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,16 +54,53 @@ func TestFF1Vectors(t *testing.T) {
 		for _, r := range c.in {
 			x = append(x, uint16(strings.IndexRune(alphabet, r)))
 		}
-		y, err := ff1(block, tweak, c.radix, x)
-		if err != nil {
+		text := func() (out string) {
+			for _, d := range x {
+				out += alphabet[d : d+1]
+			}
+			return out
+		}
+		if err := ff1(block, tweak, c.radix, x, false); err != nil {
 			t.Fatal(err)
 		}
-		got := ""
-		for _, d := range y {
-			got += alphabet[d : d+1]
-		}
-		if got != c.out {
+		if got := text(); got != c.out {
 			t.Errorf("radix %d, %d-bit key, tweak %q: %s → %s, want %s", c.radix, 8*len(key), c.tweak, c.in, got, c.out)
+		}
+		if err := ff1(block, tweak, c.radix, x, true); err != nil || text() != c.in {
+			t.Errorf("radix %d, %d-bit key, tweak %q: back from %s is %s, %v", c.radix, 8*len(key), c.tweak, c.out, text(), err)
+		}
+	}
+}
+
+// Numbers of every length come back, and the way for short ones gives what the way for
+// long ones does.
+func TestFF1Back(t *testing.T) {
+	block, err := aes.NewCipher(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tweak := []byte("card stored")
+	for _, radix := range []int{2, 10, 26, 36, 62, 1 << 16} {
+		for n := 2; n <= 70; n++ {
+			x := make([]uint16, n)
+			for i := range x {
+				x[i] = uint16((i*i*7919 + 31*n) % radix)
+			}
+			in := slices.Clone(x)
+			if ff1(block, tweak, radix, x, false) != nil {
+				continue // too short
+			}
+			out := slices.Clone(x)
+			if err := ff1(block, tweak, radix, x, true); err != nil || !slices.Equal(in, x) {
+				t.Fatalf("radix %d, %d numerals: %v came back as %v, %v", radix, n, in, x, err)
+			}
+			w := &ff1Work{p: [16]byte{1, 2, 1, byte(radix >> 16), byte(radix >> 8), byte(radix), 10, byte(n / 2)}}
+			binary.BigEndian.PutUint32(w.p[8:], uint32(n))
+			binary.BigEndian.PutUint32(w.p[12:], uint32(len(tweak)))
+			block.Encrypt(w.p[:], w.p[:])
+			if w.large(block, tweak, radix, x, false); !slices.Equal(out, x) {
+				t.Fatalf("radix %d, %d numerals: %v by the short way, %v by the long one", radix, n, out, x)
+			}
 		}
 	}
 }
@@ -71,13 +110,14 @@ func TestFF1RefusesSmallDomains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ff1(block, nil, 10, make([]uint16, 5)); !errors.Is(err, errDomain) {
+	if err := ff1(block, nil, 10, make([]uint16, 5), false); !errors.Is(err, errDomain) {
 		t.Errorf("five digits: %v", err)
 	}
-	if _, err := ff1(block, nil, 10, make([]uint16, 6)); err != nil {
+	if err := ff1(block, nil, 10, make([]uint16, 6), false); err != nil {
 		t.Errorf("six digits: %v", err)
 	}
-	if _, ok := (rule{method: Format, ff1: block}).format(detect.USSSN, []byte("12-345")); ok {
+	r := rule{method: Format, keys: &keys{derive: func(n int) []byte { return make([]byte, n) }}}
+	if _, ok := r.format(nil, detect.USSSN, []byte("12-345")); ok {
 		t.Error("five digits have a format-preserving mask")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 
 	"github.com/assenthq/assent/internal/detect"
 )
@@ -26,19 +27,50 @@ const (
 	Partial = "partial"
 )
 
+// What a policy may say behind a method, in this order: all actors of the deployment get the
+// same mask of one value; the values of tokens are kept for who may read them back.
+const (
+	Linkable = "linkable"
+	Vault    = "vault"
+)
+
+// parse takes a method apart. An unknown one is not ok.
+func parse(method string) (word string, linkable, vault, ok bool) {
+	word, more, _ := strings.Cut(method, " ")
+	switch word {
+	case Redact, Partial:
+		return word, false, false, more == ""
+	case Token:
+		if more == Vault || more == Linkable+" "+Vault {
+			return word, more != Vault, true, true
+		}
+	case Hash, Format:
+	default:
+		return "", false, false, false
+	}
+	return word, more == Linkable, false, more == "" || more == Linkable
+}
+
 // strictness orders methods; an unknown one counts as redact.
 func strictness(method string) int {
-	switch method {
-	case Partial:
-		return 1
-	case Format:
-		return 2
-	case Token:
-		return 3
-	case Hash:
-		return 4
+	word, linkable, vault, ok := parse(method)
+	if !ok {
+		return 10
 	}
-	return 5
+	if linkable || vault {
+		return strictness(word) - 1
+	}
+	switch word {
+	case Partial:
+		return 2
+	case Format:
+		return 4
+	case Token:
+		return 6
+	case Hash:
+		return 8
+	}
+	return 10
 }
 
 // A Masker makes mask sets for actors. It is safe for concurrent use.

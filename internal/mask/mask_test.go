@@ -46,6 +46,9 @@ func TestMethodsArePolicys(t *testing.T) {
 	if diff := cmp.Diff(want, methods); diff != "" {
 		t.Error(diff)
 	}
+	if diff := cmp.Diff([]string{policy.MaskLinkable, policy.MaskVault}, []string{mask.Linkable, mask.Vault}); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestText(t *testing.T) {
@@ -116,6 +119,39 @@ func TestKeys(t *testing.T) {
 	a, b := mask.New(nil, e).For("a", all(mask.Hash)), mask.New(nil, e).For("a", all(mask.Hash))
 	if text := []byte("bob@corp.example"); bytes.Equal(a.Text(text), b.Text(text)) {
 		t.Error("without a key, two deployments give the same hash")
+	}
+}
+
+// Two actors share a mask only by a rule that says linkable, and never of a class with few values.
+func TestLinkable(t *testing.T) {
+	e, err := detect.New(detect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mask.New([]byte("a deployment"), e)
+	column := []mask.Column{{Name: "x", Type: 25, Sources: []string{"c.phone", "c.password"}}}
+	for _, method := range []string{mask.Hash, mask.Token, mask.Format} {
+		of := func(actor, class, method string) string {
+			rows := m.For(actor, map[string]string{class: method}).Rows(column)
+			out, err := rows.Value(0, []byte("+44 20 7946 0958"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(out)
+		}
+		if of("a", "phone", method) == of("b", "phone", method) {
+			t.Errorf("%s: two actors share a mask that nothing made linkable", method)
+		}
+		linked := of("a", "phone", method+" linkable")
+		if linked != of("b", "phone", method+" linkable") {
+			t.Errorf("%s linkable: two actors can't compare", method)
+		}
+		if linked == of("a", "phone", method) || linked == of("", "phone", method) {
+			t.Errorf("%s linkable is what an actor gets without", method)
+		}
+		if method != mask.Format && of("a", "sensitive", method+" linkable") == of("b", "sensitive", method+" linkable") {
+			t.Errorf("%s linkable: a class of few values is", method)
+		}
 	}
 }
 

@@ -1,15 +1,6 @@
 package mask
 
 import (
-	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"slices"
-	"strings"
-
 	"github.com/assenthq/assent/internal/detect"
 )
 
@@ -24,8 +15,7 @@ type Set struct {
 type rule struct {
 	method string
 	tag    string // of its class
-	key    []byte // HMAC key of hash and tokenize
-	ff1    cipher.Block
+	keys   *keys  // of hash, tokenize and format-preserving
 	// stored: the value comes straight out of a column of the upstream. What the
 	// client may have written itself never shares a token with what is stored,
 	// or SELECT 'guess' would confirm a guess.
@@ -33,7 +23,7 @@ type rule struct {
 }
 
 // origin keeps stored values and others apart under one key.
-func (r rule) origin() string {
+func (r *rule) origin() string {
 	if r.stored {
 		return "stored"
 	}
@@ -54,26 +44,30 @@ func (m *Masker) For(actor string, methods map[string]string) *Set {
 				}
 			}
 		}
-		if !ok {
-			continue
+		if ok {
+			s.rules[class] = m.rule(class, actor, method)
 		}
-		r := rule{method: method, tag: tag(class)}
-		switch method {
-		case Hash, Token:
-			r.key = m.derive(method, class, actor, sha256.Size)
-		case Format:
-			block, err := aes.NewCipher(m.derive(method, class, actor, 32))
-			if err != nil {
-				panic(err) // only for a key length that is wrong in this file
-			}
-			r.ff1 = block
-		case Partial:
-		default:
-			r.method = Redact
-		}
-		s.rules[class] = r
 	}
 	return s
+}
+
+// rule is what one method does to one class.
+func (m *Masker) rule(class detect.Class, actor, method string) rule {
+	r := rule{method: Redact, tag: tag(class)}
+	word, linkable, _, ok := parse(method)
+	if !ok {
+		return r
+	}
+	r.method = word
+	if word == Hash || word == Token || word == Format {
+		purpose := word
+		if linkable && !fewValues(class) {
+			// No actor has this name, and the purpose is one of its own.
+			purpose, actor = word+" "+Linkable, ""
+		}
+		r.keys = &keys{derive: func(n int) []byte { return m.derive(purpose, class, actor, n) }}
+	}
+	return r
 }
 
 // Bare says that the set masks nothing.
@@ -136,7 +130,7 @@ func (s *Set) replace(b []byte, found []detect.Finding) (out []byte, counts map[
 		}
 		counts[string(f.Class)]++
 		out = append(out, b[at:f.Start]...)
-		out = append(out, r.value(f.Class, b[f.Start:f.End])...)
+		out = r.appendTo(out, f.Class, b[f.Start:f.End])
 		at = f.End
 	}
 	if counts == nil {
@@ -169,131 +163,29 @@ var tagBytes = func() map[detect.Class][]byte {
 	return out
 }()
 
-// appendTo appends what value returns, for the class that r is of.
+// appendTo appends the mask of one value of class c. What a method has no form for is redacted.
 func (r *rule) appendTo(dst []byte, c detect.Class, v []byte) []byte {
 	switch r.method {
-	case Redact:
-		return append(dst, r.tag...)
+	case Hash:
+		return r.keys.appendMAC(dst, r.origin(), c, v, 8)
+	case Token:
+		if isToken(c, v) {
+			return append(dst, v...)
+		}
+		return r.keys.appendMAC(appendTokenHead(dst, c), r.origin(), c, v, tokenBytes)
+	case Format:
+		if out, ok := r.format(dst, c, v); ok {
+			return out
+		}
 	case Partial:
 		if out, ok := appendPartial(dst, c, v); ok {
 			return out
 		}
-		return append(dst, r.tag...)
 	}
-	return append(dst, r.value(c, v)...)
+	return append(dst, r.tag...)
 }
 
-// value returns the mask of one value. What a method has no form for is redacted.
-func (r rule) value(c detect.Class, v []byte) string {
-	switch r.method {
-	case Hash:
-		return hex.EncodeToString(r.mac(c, v)[:8])
-	case Token:
-		return "tok_" + strings.ReplaceAll(string(c), "-", "_") + "_" + hex.EncodeToString(r.mac(c, v)[:10])
-	case Format:
-		if out, ok := r.format(c, v); ok {
-			return out
-		}
-	case Partial:
-		if out, ok := partial(c, v); ok {
-			return out
-		}
-	}
-	return tag(c)
+// value returns the mask of one value.
+func (r *rule) value(c detect.Class, v []byte) string {
+	return string(r.appendTo(nil, c, v))
 }
-
-// mac is keyed for deployment, class and actor, and differs by origin. Values that mean the same have
-// the same: separators and case don't count where a class has them.
-func (r rule) mac(c detect.Class, v []byte) []byte {
-	h := hmac.New(sha256.New, r.key)
-	h.Write([]byte(r.origin() + "\x00"))
-	h.Write(canonical(c, v))
-	return h.Sum(nil)
-}
-
-func canonical(c detect.Class, v []byte) []byte {
-	switch c {
-	case detect.Card, detect.USSSN, detect.Phone:
-		if d := digitsOf(v); len(d) > 0 {
-			return d
-		}
-	case detect.IBAN:
-		return slices.DeleteFunc(slices.Clone(v), func(b byte) bool { return b == ' ' || b == '-' })
-	case detect.Email:
-		return []byte(strings.ToLower(string(v)))
-	}
-	return v
-}
-
-func digitsOf(v []byte) []byte {
-	return slices.DeleteFunc(slices.Clone(v), func(b byte) bool { return b < '0' || b > '9' })
-}
-
-// partial shows the last four digits of a card or account and the domain of an
-// address: what a person needs to tell two apart.
-func partial(c detect.Class, v []byte) (string, bool) {
-	out, ok := appendPartial(nil, c, v)
-	return string(out), ok
-}
-
-// appendPartial appends what partial returns. When it reports false, dst is as it was.
-func appendPartial(dst []byte, c detect.Class, v []byte) ([]byte, bool) {
-	switch c {
-	case detect.Card:
-		if last, n := lastDigits(v); n >= 13 && n <= 19 {
-			return append(append(dst, "**** **** **** "...), last[:]...), true
-		}
-	case detect.Phone, detect.USSSN:
-		if last, n := lastDigits(v); n >= 9 && n <= 15 {
-			return append(append(dst, "*** ** "...), last[:]...), true
-		}
-	case detect.IBAN:
-		d := canonical(c, v)
-		if len(d) < 15 || len(d) > 34 || strings.ContainsFunc(string(d), func(r rune) bool {
-			return (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z')
-		}) {
-			return dst, false
-		}
-		return append(append(append(dst, d[:2]...), "** **** "...), d[len(d)-4:]...), true
-	case detect.Email:
-		at := bytes.IndexByte(v, '@')
-		if at <= 0 || bytes.IndexByte(v[at+1:], '@') >= 0 || bytes.ContainsAny(v[at:], " \t\r\n,;<>%\\\"'") {
-			return dst, false
-		}
-		return append(append(dst, "***"...), v[at:]...), true
-	}
-	return dst, false
-}
-
-// lastDigits returns the last four digits of v and how many it has, or -1 when it has
-// anything but digits and separators.
-func lastDigits(v []byte) (last [4]byte, n int) {
-	all := uint8(0)
-	for _, b := range v {
-		n += int(written[b] & 1)
-		all |= written[b]
-	}
-	if all > 1 {
-		return last, -1
-	}
-	for i, k := len(v)-1, len(last)-1; i >= 0 && k >= 0; i-- {
-		if written[v[i]] == 1 {
-			last[k] = v[i]
-			k--
-		}
-	}
-	return last, n
-}
-
-// written is what a byte is in a number as people write it: 1 a digit, 0 a separator, 2 none of it.
-var written = func() (t [256]uint8) {
-	for c := range 256 {
-		switch b := byte(c); {
-		case b >= '0' && b <= '9':
-			t[c] = 1
-		case strings.IndexByte(" -./()+", b) < 0:
-			t[c] = 2
-		}
-	}
-	return t
-}()

@@ -224,11 +224,6 @@ func (d *decoder) escalation(n *node, what string, expires time.Duration) (e Esc
 	return e
 }
 
-// maskNames lists the methods, strictest first.
-func maskNames() []string {
-	return []string{MaskRedact, MaskHash, MaskToken, MaskFormat, MaskPartial}
-}
-
 // maskMethods reads class → method. A group stands for each of its classes; a
 // class named besides keeps the stricter of the two.
 func (d *decoder) maskMethods(n *node) map[string]string {
@@ -254,14 +249,4 @@ func (d *decoder) maskMethods(n *node) map[string]string {
 		}
 	}
 	return out
-}
-
-// stricter is the stricter of two methods; "" is none.
-func stricter(a, b string) string {
-	for _, m := range maskNames() {
-		if a == m || b == m {
-			return m
-		}
-	}
-	return a
 }
