@@ -42,7 +42,13 @@ const (
 
 // Classes lists every class, in the order of the documentation.
 func Classes() []Class {
-	return []Class{Email, Card, USSSN, IBAN, Phone, IP, AWSKey, GitHubToken, JWT, PEM, DSNPassword, Sensitive}
+	all := []Class{Email, Card, USSSN, IBAN, Phone, IP, AWSKey, GitHubToken, JWT, PEM, DSNPassword, Sensitive}
+	for _, c := range tokenClasses() {
+		if !slices.Contains(all, c) {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // Valid reports whether c is a class of this edition.

@@ -169,7 +169,7 @@ func (s *scan) word(i int) int {
 		s.short = true
 		return i
 	}
-	if j-i >= 2 || or&isDigit != 0 {
+	if j-i >= 2 || or&isDigit != 0 || s.t[i] == 's' {
 		if next := s.candidate(i, j, or); next > i {
 			return next
 		}
@@ -224,13 +224,10 @@ func (s *scan) digitWord(i, j int, or uint8) int {
 
 // prefixed tries tokens known by their first letters, and keywords.
 func (s *scan) prefixed(i, j int) int {
+	if next := s.token(i, j); next > 0 {
+		return next
+	}
 	switch s.t[i] {
-	case 'A':
-		if j-i == 20 {
-			return s.awsID(i, j)
-		}
-	case 'g':
-		return s.github(i, j)
 	case 'e':
 		if j-i > 10 && s.t[i+1] == 'y' && s.t[i+2] == 'J' {
 			return s.jwt(i)

@@ -3,7 +3,6 @@ package detect
 import (
 	"bytes"
 	"encoding/base64"
-	"hash/crc32"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -111,22 +110,6 @@ func (s *scan) domain(i, end int) int {
 	}
 }
 
-// awsID tries an access key id: its prefix and 16 characters of base32.
-func (s *scan) awsID(i, j int) int {
-	switch string(s.t[i : i+4]) {
-	case "AKIA", "ASIA", "ABIA", "ACCA":
-	default:
-		return 0
-	}
-	for _, c := range s.t[i+4 : j] {
-		if !isUpper(c) && (c < '0' || c > '9') {
-			return 0
-		}
-	}
-	s.add(i, j, AWSKey, 0.95)
-	return j
-}
-
 // awsSecret tries 40 characters of base64 with upper, lower and digits, where the
 // context speaks of AWS.
 func (s *scan) awsSecret(i int) int {
@@ -143,37 +126,6 @@ func (s *scan) awsSecret(i int) int {
 	}
 	s.add(i, j, AWSKey, 0.9)
 	return j
-}
-
-// github tries tokens of GitHub's documented formats. The classic ones end in a
-// CRC-32 of what stands before, in base 62.
-func (s *scan) github(i, j int) int {
-	t := s.t[i:j]
-	switch {
-	case len(t) == 93 && string(t[:11]) == "github_pat_":
-		s.add(i, j, GitHubToken, 0.95)
-	case len(t) == 40 && t[1] == 'h' && t[3] == '_' && strings.IndexByte("pousr", t[2]) >= 0:
-		score := float32(0.6)
-		if githubSum(t[4:]) {
-			score = 1
-		}
-		s.add(i, j, GitHubToken, score)
-	default:
-		return 0
-	}
-	return j
-}
-
-func githubSum(t []byte) bool {
-	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	sum := crc32.ChecksumIEEE(t[:30])
-	for k := 35; k >= 30; k-- {
-		if t[k] != digits[sum%62] {
-			return false
-		}
-		sum /= 62
-	}
-	return true
 }
 
 // jwt tries a compact JWS or JWE (RFC 7515, RFC 7516).
