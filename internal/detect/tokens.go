@@ -247,6 +247,15 @@ func tokenClasses() []Class {
 	return slices.Compact(all)
 }
 
+// Counted is the class under which values of c are counted: credentials of the
+// many providers count together, as sensitive.
+func Counted(c Class) Class {
+	if c != AWSKey && c != GitHubToken && slices.Contains(tokenClasses(), c) {
+		return Sensitive
+	}
+	return c
+}
+
 // token tries the table at the word [i, j). It returns the end of what was found, or 0.
 func (s *scan) token(i, j int) int {
 	if j-i < 2 && s.at(i+1) == 0 {

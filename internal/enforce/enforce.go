@@ -138,11 +138,13 @@ func New(o Options) (*Enforcer, error) {
 func (e *Enforcer) SetExportAfter(all int64, of map[string]int64) error {
 	limits := ledgerLimits{0: all}
 	for class, rows := range of {
-		i := slices.Index(ledgerClasses, class)
+		i := ledgerIndex(class)
 		if i <= 0 || rows <= 0 {
 			return fmt.Errorf("enforce: a limit of %d rows of class %q", rows, class)
 		}
-		limits[i] = rows
+		if limits[i] == 0 || rows < limits[i] { // classes that are counted together have one limit
+			limits[i] = rows
+		}
 	}
 	e.limits.Store(&limits)
 	return nil
@@ -259,9 +261,10 @@ func (e *Enforcer) findData(ctx context.Context, j *judgement) error {
 	e.payloadFindings(j, payload)
 	a.Data.Findings = j.findings
 	facts := j.seen.factsOf(a.Columns, e.o.Detect)
-	j.classes = facts.set | allRows
+	j.classes = facts.set
+	j.classes.join(allRows)
 	for _, c := range a.Data.Classes {
-		j.stated |= setOf(c)
+		j.stated.join(setOf(c))
 	}
 	if len(j.findings) > 0 || len(a.Data.Classes) > 0 { // a gate may know more than we can see
 		classes := map[string]bool{}

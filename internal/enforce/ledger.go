@@ -30,27 +30,66 @@ type ledger struct {
 
 type ledgerEntry struct{ subject, resource string }
 
-// classSet is a set of classes as bits, in the order of detect.Classes; the
+// classSet is a set of classes as bits, in the order of ledgerClasses; the
 // lowest stands for all rows, whatever is in them.
-type classSet uint32
+type classSet [maxLedgerClasses / 64]uint64
 
-const allRows classSet = 1
+var allRows = classSet{1}
 
+// ledgerClasses are the classes that are counted each by itself.
 var ledgerClasses = append([]string{""}, func() (out []string) {
 	for _, c := range detect.Classes() {
-		out = append(out, string(c))
+		if detect.Counted(c) == c {
+			out = append(out, string(c))
+		}
 	}
 	return out
 }()...)
 
-func setOf(class string) classSet {
-	if i := slices.Index(ledgerClasses, class); i > 0 {
-		return 1 << i
+// ledgerIndex is the place of a class in ledgerClasses; 0: none.
+func ledgerIndex(class string) int { return ledgerPlaces[class] }
+
+var ledgerPlaces = func() map[string]int {
+	places := map[string]int{}
+	for _, c := range detect.Classes() {
+		places[string(c)] = slices.Index(ledgerClasses, string(detect.Counted(c)))
 	}
-	return 0
+	return places
+}()
+
+func setOf(class string) (set classSet) {
+	if i := ledgerIndex(class); i > 0 {
+		set.put(i)
+	}
+	return set
 }
 
-const maxLedgerClasses = 32
+func (s *classSet) put(i int)          { s[i/64] |= 1 << (i % 64) }
+func (s *classSet) has(i int) bool     { return s[i/64]&(1<<(i%64)) != 0 }
+func (s *classSet) empty() bool        { return *s == classSet{} }
+func (s *classSet) join(more classSet) { s.each(&more, func(a, b uint64) uint64 { return a | b }) }
+func (s *classSet) keep(only classSet) { s.each(&only, func(a, b uint64) uint64 { return a & b }) }
+func (s *classSet) drop(some classSet) { s.each(&some, func(a, b uint64) uint64 { return a &^ b }) }
+
+func (s *classSet) each(other *classSet, op func(a, b uint64) uint64) {
+	for i := range s {
+		s[i] = op(s[i], other[i])
+	}
+}
+
+// all yields the places in the set.
+func (s *classSet) all(yield func(int) bool) {
+	for k, word := range s {
+		for ; word != 0; word &= word - 1 {
+			if !yield(k*64 + bits.TrailingZeros64(word)) {
+				return
+			}
+		}
+	}
+}
+
+// maxLedgerClasses is more than there are, which a test holds.
+const maxLedgerClasses = 128
 
 // An account is what one person's actors read from one system.
 type account struct {
@@ -59,7 +98,7 @@ type account struct {
 	used time.Time
 	hour int64 // that paid is for
 	paid [maxLedgerClasses]purse
-	read [maxLedgerClasses]window
+	read [maxLedgerClasses]*window // nil: nothing
 
 	// Of a shared ledger: what the store had when it was last asked, from which
 	// hour on, and what this process has paid since then.
@@ -102,7 +141,9 @@ func (l *ledger) account(ctx context.Context, subject, resource string, now time
 	}
 	a = &account{key: k, used: now}
 	for i, class := range ledgerClasses {
-		a.read[i].add(now.Unix()/60, rows[class]) // as if read now: for too long rather than too short
+		if rows[class] != 0 {
+			a.window(i).add(now.Unix()/60, rows[class]) // as if read now: for too long rather than too short
+		}
 		a.known[i] = rows[class]
 	}
 	a.asked, a.since = now, hoursBack(now)
@@ -132,7 +173,7 @@ func (l *ledger) refresh(ctx context.Context, a *account, now time.Time) error {
 	}
 	for i, class := range ledgerClasses {
 		if more := rows[class] - a.known[i] - a.ours[i]; more > 0 {
-			a.read[i].add(now.Unix()/60, more)
+			a.window(i).add(now.Unix()/60, more)
 		}
 	}
 	if since := hoursBack(now); since != a.since { // the oldest hour has left the window
@@ -146,6 +187,14 @@ func (l *ledger) refresh(ctx context.Context, a *account, now time.Time) error {
 	}
 	a.asked = now
 	return nil
+}
+
+// window is what was read of a class. The account's lock is held.
+func (a *account) window(i int) *window {
+	if a.read[i] == nil {
+		a.read[i] = new(window)
+	}
+	return a.read[i]
 }
 
 // forget drops minutes that are older than the window.
@@ -170,14 +219,15 @@ func (w *window) add(minute, rows int64) {
 func (r *reads) Rows(class string) int64 {
 	i := 0
 	if class != "all" {
-		if i = slices.Index(ledgerClasses, class); i <= 0 {
+		if i = ledgerIndex(class); i == 0 {
 			return 0
 		}
 	}
 	r.account.mu.Lock()
 	defer r.account.mu.Unlock()
-	r.account.read[i].forget(r.now.Unix() / 60)
-	return r.account.read[i].sum
+	w := r.account.window(i)
+	w.forget(r.now.Unix() / 60)
+	return w.sum
 }
 
 // reads is an account at the moment of a decision.
@@ -192,10 +242,13 @@ func (a *account) over(set classSet, limits *ledgerLimits, spare bool, now time.
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.used = now
-	for ; set != 0; set &= set - 1 {
-		i := bits.TrailingZeros32(uint32(set))
-		a.read[i].forget(now.Unix() / 60)
-		if limit := limits[i]; limit > 0 && (a.read[i].sum > limit || !spare && a.read[i].sum >= limit) {
+	for i := range set.all {
+		limit := limits[i]
+		if limit == 0 {
+			continue
+		}
+		w := a.window(i)
+		if w.forget(now.Unix() / 60); w.sum > limit || !spare && w.sum >= limit {
 			return ledgerClasses[i], true
 		}
 	}
@@ -214,8 +267,7 @@ func (l *ledger) add(a *account, set classSet, rows, bytes int64, now time.Time)
 	if hour := now.Unix() / 3600; hour != a.hour {
 		a.hour, a.paid = hour, [maxLedgerClasses]purse{} // what is left of another hour is lost: too much rather than too little
 	}
-	for rest := set; rest != 0; rest &= rest - 1 {
-		i := bits.TrailingZeros32(uint32(rest))
+	for i := range set.all {
 		p := &a.paid[i]
 		p.bytes += bytes
 		if p.left < rows {
@@ -227,7 +279,7 @@ func (l *ledger) add(a *account, set classSet, rows, bytes int64, now time.Time)
 			p.rows, p.left, p.bytes = p.rows+more, p.left+more, 0
 		}
 		p.left -= rows
-		a.read[i].add(now.Unix()/60, rows)
+		a.window(i).add(now.Unix()/60, rows)
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func (s *seen) factsOf(columns []action.Column, e *detect.Engine) columnFacts {
 	f := columnFacts{n: len(columns), classes: sorted(classes)}
 	f.groups = groupsOf(f.classes)
 	for _, c := range f.classes {
-		f.set |= setOf(c)
+		f.set.join(setOf(c))
 	}
 	remember(s.columns, &columns[0], f)
 	return f

@@ -336,10 +336,11 @@ func (p *permit) charge(rows, bytes int64, now time.Time) (err error) {
 // classes are those of the answer: of its columns as they were judged, and
 // whatever its values have shown so far.
 func (p *permit) classes() classSet {
-	set := p.j.classes | allRows
+	set := p.j.classes
+	set.join(allRows)
 	for _, o := range p.open {
 		for c := range o.rows.Counts() {
-			set |= setOf(c)
+			set.join(setOf(c))
 		}
 	}
 	return set

@@ -118,7 +118,7 @@ func (p *permit) Begun(run, name string) {
 func bare(methods map[string]string) (set classSet) {
 	for i, class := range ledgerClasses {
 		if i > 0 && (methods[class] == "" || slices.Contains(detect.GroupOf(detect.Class(class)), "secret")) {
-			set |= 1 << i
+			set.put(i)
 		}
 	}
 	return set
@@ -134,23 +134,21 @@ func (p *permit) look(now time.Time, ended bool) error {
 	}
 	set := p.classes()
 	if flowed {
-		set |= p.j.stated
+		set.join(p.j.stated)
 	} else {
-		set &^= p.j.classes
+		set.drop(p.j.classes)
 	}
 	for c := range p.text {
-		set |= setOf(c)
+		set.join(setOf(c))
 	}
-	set &= p.bare
+	set.keep(p.bare)
 	secret := (flowed || ended) && slices.Contains(p.j.action.Kinds, action.SecretAccess)
-	if set == 0 && !secret || p.seen.book.Sees(approval.SawSensitive, now) {
+	if set.empty() && !secret || p.seen.book.Sees(approval.SawSensitive, now) {
 		return nil
 	}
 	var classes []string
-	for i, class := range ledgerClasses {
-		if set&(1<<i) != 0 {
-			classes = append(classes, class)
-		}
+	for i := range set.all {
+		classes = append(classes, ledgerClasses[i])
 	}
 	if secret {
 		classes = append(classes, "a secret")
