@@ -65,6 +65,8 @@ type column struct {
 	rule  rule
 	known bool  // class and rule hold
 	clean bool  // what holds no finding is shown as it is, whatever else it may be
+	few   bool  // an integer in text
+	plain bool  // text that comes straight out of a column
 	depth int   // of nested values
 	n     int64 // masked values that are not in counts yet
 }
@@ -106,7 +108,10 @@ func (s *Set) Rows(cols []Column) *Rows {
 		if c.Turned && !col.known && len(s.rules) > 0 {
 			col.Derived, col.class, col.rule, col.known = true, Unscannable, rule{method: Redact}, true
 		}
-		col.clean = col.passes()
+		col.clean, col.plain = col.passes(), col.kind == kindText && !col.Derived
+		if col.kind == kindInt2 || col.kind == kindInt4 || col.kind == kindInt8 {
+			col.few = !col.Binary
+		}
 		r.cols = append(r.cols, col)
 	}
 	r.first = slices.Clone(r.cols)
@@ -167,23 +172,48 @@ func (r *Rows) Counts() map[string]int64 {
 // NULL and string_to_array(ssn, '1') by its length. An error means that the value
 // must not be delivered.
 func (r *Rows) Value(i int, v []byte) ([]byte, error) {
-	if len(r.set.rules) == 0 {
-		return v, nil
-	}
-	if i < 0 || i >= len(r.cols) {
+	if uint(i) >= uint(len(r.cols)) {
+		if len(r.set.rules) == 0 {
+			return v, nil
+		}
 		return nil, fmt.Errorf("masking column %d of %d: %w", i, len(r.cols), errColumn)
 	}
-	c := &r.cols[i]
-	switch {
+	switch c := &r.cols[i]; {
 	case v == nil:
-	case c.known && c.kind == kindText && !c.Derived:
+	case c.plain && c.known:
 		c.n++ // a column keeps its class, so Counts can still tell which
+		if c.rule.method == Redact {
+			return c.rule.tag, nil
+		}
 		out := c.rule.appendTo(r.shown, c.class, v)
 		if cap(out) <= maxShown {
 			r.shown = out[:0]
 		}
 		return out, nil
-	case !c.known && c.clean && detect.Clean(v):
+	case c.known:
+	case c.few && fewDigits(v), c.clean && detect.Clean(v):
+		return v, nil
+	}
+	return r.value(i, v)
+}
+
+// fewDigits reports an integer that is too short for any class.
+func fewDigits(v []byte) bool {
+	for _, b := range v {
+		if b-'0' > 9 && b != '-' {
+			return false
+		}
+	}
+	return len(v) < shortest
+}
+
+// shortest is how many digits the shortest number has that is of a class by itself.
+const shortest = 7
+
+// value is Value for what takes longer.
+func (r *Rows) value(i int, v []byte) ([]byte, error) {
+	c := &r.cols[i]
+	if len(r.set.rules) == 0 {
 		return v, nil
 	}
 	if v == nil && !(c.known && c.Derived) {
@@ -235,9 +265,6 @@ func (c *column) whole(k kind, v []byte) ([]byte, error) {
 	text := func() string { return c.rule.value(c.class, v) }
 	switch k {
 	case kindText:
-		if b := tagBytes[c.class]; c.rule.method == Redact && b != nil {
-			return b, nil
-		}
 		return []byte(text()), nil
 	case kindJSON, kindJSONB:
 		body, version, err := c.jsonBody(k, v)

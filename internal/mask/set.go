@@ -14,7 +14,7 @@ type Set struct {
 // A rule is a method with its keys.
 type rule struct {
 	method string
-	tag    string // of its class
+	tag    []byte // of its class: shared, and never modified
 	keys   *keys  // of hash, tokenize and format-preserving
 	// stored: the value comes straight out of a column of the upstream. What the
 	// client may have written itself never shares a token with what is stored,
@@ -53,7 +53,10 @@ func (m *Masker) For(actor string, methods map[string]string) *Set {
 
 // rule is what one method does to one class.
 func (m *Masker) rule(class detect.Class, actor, method string) rule {
-	r := rule{method: Redact, tag: tag(class)}
+	r := rule{method: Redact, tag: tagBytes[class]}
+	if r.tag == nil {
+		r.tag = []byte(tag(class))
+	}
 	word, linkable, _, ok := parse(method)
 	if !ok {
 		return r

@@ -155,17 +155,17 @@ func (c *codec) called(conn *gate.Conn, r *gate.Request, s *step, permit gate.Pe
 	if !w.done() {
 		return errors.New("upstream sent a malformed function result")
 	}
-	var rows gate.Rows
+	var shown []byte
 	if permit != nil {
 		columns, err := c.columns(run, []field{s.call})
 		if err != nil {
 			return &gate.Denied{Status: gate.StatusNobody, Reason: "the gate cannot tell where this value comes from"}
 		}
-		rows = permit.Rows(columns)
-	}
-	shown, err := c.value(0, v, &s.call, rows)
-	if err != nil {
-		return err
+		if shown, err = permit.Rows(columns).Value(0, v); err != nil {
+			return err
+		}
+	} else {
+		shown = c.harmless(v, &s.call)
 	}
 	if len(shown) > len(v) {
 		return &gate.Denied{Status: gate.StatusDenied, Reason: "what is masked in this value does not fit where it stood", Hint: "Read it with SELECT lo_get(…)."}

@@ -109,18 +109,13 @@ func same(shown, v []byte) bool {
 	return len(v) == 0 || &shown[0] == &v[0] || bytes.Equal(shown, v)
 }
 
-// value masks one value. Rows of a harmless statement have no masks of their own:
+// harmless masks one value of a harmless statement. Its rows have no masks of their own:
 // they are scanned as text.
-func (c *codec) value(i int, v []byte, fd *field, rows gate.Rows) ([]byte, error) {
-	switch {
-	case rows != nil:
-		return rows.Value(i, v) // NULL too: nullif(ssn, …) answers a question by it
-	case v == nil:
-		return nil, nil
-	case !fd.binary || textual(fd.typ):
-		return c.text(v), nil
+func (c *codec) harmless(v []byte, fd *field) []byte {
+	if v == nil || fd.binary && !textual(fd.typ) {
+		return v
 	}
-	return v, nil
+	return c.text(v)
 }
 
 // errorCode returns the SQLSTATE and severity of an ErrorResponse or NoticeResponse body.

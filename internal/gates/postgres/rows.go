@@ -114,7 +114,13 @@ func (c *codec) shownRow(b []byte, at, end, from int, fields []field, rows gate.
 		case size != -1:
 			return fail(errRow)
 		}
-		shown, err := c.value(i, v, &fields[i], rows)
+		var shown []byte
+		var err error
+		if rows != nil {
+			shown, err = rows.Value(i, v) // NULL too: nullif(ssn, …) answers a question by it
+		} else {
+			shown = c.harmless(v, &fields[i])
+		}
 		if err != nil {
 			return fail(err)
 		}
@@ -124,14 +130,15 @@ func (c *codec) shownRow(b []byte, at, end, from int, fields []field, rows gate.
 		if !changed {
 			head, changed = len(c.out)+at-from, true
 		}
-		c.out = append(c.out, b[from:start]...)
-		from = p
-		if shown == nil {
-			c.out = binary.BigEndian.AppendUint32(c.out, 0xffffffff)
-			continue
+		size = -1
+		if shown != nil {
+			size = int32(len(shown))
 		}
-		c.out = binary.BigEndian.AppendUint32(c.out, uint32(len(shown)))
-		c.out = append(c.out, shown...)
+		if from < start {
+			c.out = append(c.out, b[from:start]...)
+		}
+		from = p
+		c.out = append(binary.BigEndian.AppendUint32(c.out, uint32(size)), shown...)
 	}
 	if p != end {
 		return fail(errRow)
