@@ -190,7 +190,7 @@ and who you are.`,
 	root.AddCommand(a.awsCmd())
 	root.AddCommand(a.kubernetesCmd())
 	root.AddCommand(a.egressCmd())
-	root.AddCommand(a.scanCmd())
+	root.AddCommand(a.scanCmd(), a.maskCmd())
 	return root
 }
 

@@ -2,6 +2,9 @@ package scan
 
 import (
 	"bytes"
+	"cmp"
+	"fmt"
+	"strings"
 
 	"github.com/assenthq/assent/internal/detect"
 )
@@ -19,7 +22,9 @@ type csvFields struct {
 	first   []byte // of the first line, until comma is known
 	headed  bool
 	columns []named
-	some    bool // one of columns has a class
+	over    map[string]detect.Class // what the caller says of names, in lower case
+	seen    map[string]bool         // those of them that are there
+	some    bool                    // one of columns has a class
 	column  int
 
 	v        value
@@ -75,12 +80,9 @@ func (c *csvFields) take(b byte, to judge) {
 	case c.inQuotes && b == '"' && !c.wasQuote:
 		c.wasQuote = true
 		return
-	case c.inQuotes && !c.wasQuote:
-		c.v.add(b)
-		return
-	case c.inQuotes && b == '"': // two of them
+	case c.inQuotes && (!c.wasQuote || b == '"'): // the second of two quotes, too
 		c.wasQuote = false
-		c.v.add(b)
+		c.add(b, to)
 		return
 	case b == c.comma, b == '\n', b == '\r':
 		c.field(to)
@@ -100,7 +102,21 @@ func (c *csvFields) take(b byte, to judge) {
 		c.begun = true
 		c.v.begin(c.at)
 	}
-	c.v.add(b)
+	c.add(b, to)
+}
+
+func (c *csvFields) add(b byte, to judge) {
+	if c.v.add(b) && c.headed {
+		c.judged(c.at+1, to)
+		c.v.begin(c.at + 1)
+	}
+}
+
+// judged tells of the value that ends at end.
+func (c *csvFields) judged(end int64, to judge) {
+	if !c.v.long && c.column < len(c.columns) && c.columns[c.column].class != "" {
+		to(c.v.start, end, c.v.b, c.columns[c.column].class, c.columns[c.column].sure)
+	}
 }
 
 // field ends a field at c.at, which is behind it.
@@ -112,18 +128,49 @@ func (c *csvFields) field(to judge) {
 	switch {
 	case !c.headed:
 		if len(c.columns) < maxColumns {
-			n := nameOf(c.engine, string(bytes.TrimPrefix(bytes.TrimSpace(c.v.b), []byte("\xef\xbb\xbf"))), "")
-			if !c.begun {
-				n = named{}
+			n := named{}
+			if c.begun {
+				n = c.name(string(bytes.TrimPrefix(bytes.TrimSpace(c.v.b), []byte("\xef\xbb\xbf"))))
 			}
 			c.columns = append(c.columns, n)
 			c.some = c.some || n.class != ""
 		}
-	case c.begun && !c.v.long && c.column < len(c.columns) && c.columns[c.column].class != "":
-		to(c.v.start, end, c.v.b, c.columns[c.column].class, c.columns[c.column].sure)
+	case c.begun:
+		c.judged(end, to)
 	}
 	c.begun, c.quoted, c.inQuotes, c.wasQuote = false, false, false, false
 	c.v.b = c.v.b[:0]
+}
+
+// name is what a name of a column says.
+func (c *csvFields) name(name string) named {
+	if class, is := c.over[strings.ToLower(name)]; is {
+		if c.seen == nil {
+			c.seen = map[string]bool{}
+		}
+		c.seen[strings.ToLower(name)] = true
+		if class == "" {
+			class = cmp.Or(nameOf(c.engine, name, "").class, detect.Sensitive)
+		}
+		return named{class, asked}
+	}
+	return nameOf(c.engine, name, "")
+}
+
+// asked is how sure a name is that the caller speaks for.
+const asked = 2
+
+// missing is an error where a name that was asked for is none of the columns', once they are known.
+func (c *csvFields) missing(all bool) error {
+	if !c.headed && !all {
+		return nil
+	}
+	for name := range c.over {
+		if !c.seen[name] {
+			return fmt.Errorf("there is no column %q", name)
+		}
+	}
+	return nil
 }
 
 // line ends a line. Lines before the first name are none.

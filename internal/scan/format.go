@@ -20,7 +20,8 @@ const (
 	SQL  Format = "sql" // statements that fill tables: INSERT, and COPY of pg_dump
 )
 
-func (f Format) valid() bool {
+// Valid reports whether f is one of them, or "".
+func (f Format) Valid() bool {
 	switch f {
 	case "", Text, JSON, CSV, TSV, SQL:
 		return true
@@ -89,17 +90,20 @@ func nameOf(e *detect.Engine, name string, table string) (n named) {
 
 // A value is one that is being read: where it began, and its bytes as long as they are few.
 type value struct {
-	start int64
-	b     []byte
-	long  bool
+	start  int64
+	b      []byte
+	long   bool
+	pieces bool // a long one is judged piece by piece
 }
 
 func (v *value) begin(at int64) { v.start, v.b, v.long = at, v.b[:0], false }
 
-func (v *value) add(c byte) {
+// add takes the next byte, and reports that a piece is full.
+func (v *value) add(c byte) bool {
 	if len(v.b) >= maxValue {
 		v.long = true
-		return
+		return false
 	}
 	v.b = append(v.b, c)
+	return v.pieces && len(v.b) == maxValue
 }

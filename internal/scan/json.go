@@ -20,6 +20,7 @@ type jsonFields struct {
 	escape bool
 	v      value
 	isName bool
+	bare   *bareSpans // nil: nobody asks
 }
 
 type jsonLevel struct {
@@ -63,15 +64,17 @@ func (j *jsonFields) take(b byte, to judge) {
 			j.ended(to)
 			return
 		}
-		j.v.add(b)
+		if j.v.add(b) && !j.isName {
+			j.judged(j.at+1, to)
+			j.v.begin(j.at + 1)
+		}
 		return
 	case jsonNumber:
 		if b >= '0' && b <= '9' || b == '.' || b == '-' || b == '+' || b|0x20 == 'e' {
 			j.v.add(b)
 			return
 		}
-		j.state = jsonBetween
-		j.ended(to)
+		j.number(to)
 	}
 	j.between(b)
 }
@@ -139,14 +142,25 @@ func (j *jsonFields) ended(to judge) {
 		}
 		return
 	}
-	if top.under.class != "" && (!top.object || top.value) {
-		to(j.v.start, j.at, j.v.b, top.under.class, top.under.sure)
+	j.judged(j.at, to)
+}
+
+// judged tells of the value that ends at end.
+func (j *jsonFields) judged(end int64, to judge) {
+	if top := j.top(); top != nil && top.under.class != "" && (!top.object || top.value) {
+		to(j.v.start, end, j.v.b, top.under.class, top.under.sure)
 	}
 }
 
 func (j *jsonFields) end(to judge) {
 	if j.state == jsonNumber {
-		j.state = jsonBetween
-		j.ended(to)
+		j.number(to)
 	}
+}
+
+// number ends a number at j.at.
+func (j *jsonFields) number(to judge) {
+	j.state = jsonBetween
+	j.bare.add(j.v.start, j.at)
+	j.ended(to)
 }

@@ -99,7 +99,7 @@ func New(o Options) (*Scanner, error) {
 	if s.o.Skipped == nil {
 		s.o.Skipped = map[string]bool{".git": true, ".hg": true, ".svn": true}
 	}
-	if !o.Format.valid() {
+	if !o.Format.Valid() {
 		return nil, fmt.Errorf("format %q: want one of text, json, csv, tsv, sql", o.Format)
 	}
 	if len(o.Classes)+len(o.Groups) > 0 {

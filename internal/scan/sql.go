@@ -25,6 +25,7 @@ type sqlFields struct {
 	quote     byte   // of a name
 	tag       []byte // of a dollar quote
 	tail      []byte // of what is in it
+	bare      *bareSpans
 
 	statement
 }
@@ -184,7 +185,14 @@ func (s *sqlFields) stringByte(b byte, to judge) {
 		s.v.b = s.v.b[:0]
 		return
 	}
-	s.v.add(b)
+	s.add(b, to)
+}
+
+func (s *sqlFields) add(b byte, to judge) {
+	if s.v.add(b) && s.filling {
+		s.judged(s.v.start, s.at+1, s.v.b, to)
+		s.v.begin(s.at + 1)
+	}
 }
 
 // judged tells of a value of the column at hand.

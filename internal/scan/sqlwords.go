@@ -9,6 +9,7 @@ func (s *sqlFields) word(to judge) {
 	}
 	if s.filling && s.depth > 0 {
 		if b := s.v.b[0]; b >= '0' && b <= '9' && !s.cast {
+			s.bare.add(s.v.start, s.at)
 			s.judged(s.v.start, s.at, s.v.b, to)
 		}
 		return
@@ -140,7 +141,7 @@ func (s *sqlFields) copyByte(b byte, to judge) {
 		s.copied(to)
 		s.column = 0
 	default:
-		s.v.add(b)
+		s.add(b, to)
 		return
 	}
 	s.v.begin(s.at + 1)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/assenthq/assent/internal/detect"
 )
@@ -27,7 +28,7 @@ type text struct {
 	win    window
 	found  []detect.Finding // by content
 	named  []detect.Finding // by the name they stand under
-	went   int64            // bytes that were written
+	mask   *masking         // nil: found, not masked
 }
 
 // A judge hears of each value that has a class by the name it stands under.
@@ -66,7 +67,7 @@ func (w *worker) text(ctx context.Context, name string, f Format, head []byte, w
 }
 
 func (t *text) begin(ctx context.Context, w *worker, name string, f Format, wide bool, out chan<- item) {
-	t.w, t.ctx, t.name, t.out, t.stream, t.went = w, ctx, name, out, nil, 0
+	t.w, t.ctx, t.name, t.out, t.stream, t.mask = w, ctx, name, out, nil, nil
 	t.found, t.named = t.found[:0], t.named[:0]
 	t.win.reset()
 	if wide {
@@ -96,7 +97,6 @@ func (t *text) write(p []byte) error {
 		return err
 	}
 	t.w.sum.bytes.Add(int64(len(p)))
-	t.went += int64(len(p))
 	t.win.write(p)
 	t.found = t.stream.Write(p, t.found)
 	settled := t.stream.Settled()
@@ -118,6 +118,12 @@ func (t *text) end() error {
 
 // value takes a value that stands under a name of a class.
 func (t *text) value(start, end int64, value []byte, prior detect.Class, sure float32) {
+	if t.mask != nil {
+		if v := string(value); v != "" && v != `\N` && !strings.EqualFold(v, "null") {
+			t.named = append(t.named, detect.Finding{Start: int(start), End: int(end), Class: prior, Score: max(sure, 1)})
+		}
+		return
+	}
 	if !plausible(prior, value) {
 		return
 	}
@@ -142,6 +148,9 @@ func (t *text) deliver(settled int64) error {
 				settled = min(settled, int64(f.Start))
 			}
 		}
+	}
+	if t.mask != nil {
+		return t.pass(settled)
 	}
 	ready := func(list []detect.Finding) int {
 		n := 0
