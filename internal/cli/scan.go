@@ -33,6 +33,7 @@ type scanning struct {
 	baseline string
 	keyFile  string
 	write    bool
+	staged   bool
 
 	prints *scan.Prints
 	out    scan.Sink
@@ -83,6 +84,7 @@ Status 0: nothing found. 1: something was. 2: an error, or not everything was lo
 	f.StringVar(&s.baseline, "baseline", "", "tell only what this file doesn't know")
 	f.StringVar(&s.keyFile, "baseline-key", "", "file with the key of its fingerprints (default $ASSENT_BASELINE_KEY, or the baseline's name and .key)")
 	f.BoolVar(&s.write, "write-baseline", false, "write what is found to the file of --baseline")
+	f.BoolVar(&s.staged, "staged", false, "what the next commit of the git repository would add, line by line")
 	f.Int64Var(&s.o.Ratio, "max-ratio", 200, "most bytes unpacked for each byte of an archive, past 64 MiB")
 	f.BoolVarP(&s.verbose, "verbose", "v", false, "name what is left out, too")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "no progress and no summary")
@@ -92,6 +94,9 @@ Status 0: nothing found. 1: something was. 2: an error, or not everything was lo
 func (s *scanning) run(ctx context.Context, args []string) error {
 	if err := s.prepare(); err != nil {
 		return &exitError{exitUsage, err}
+	}
+	if s.staged && len(args) > 0 {
+		return failf(exitUsage, "--staged takes no files: it looks at what is staged")
 	}
 	scanner, err := scan.New(s.o)
 	if err != nil {
@@ -126,6 +131,9 @@ func (s *scanning) run(ctx context.Context, args []string) error {
 }
 
 func (s *scanning) scan(ctx context.Context, scanner *scan.Scanner, args []string) (scan.Sum, error) {
+	if s.staged {
+		return scanner.Staged(ctx, s)
+	}
 	if len(args) == 0 {
 		args = []string{"-"}
 	}

@@ -467,3 +467,19 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+func TestHunks(t *testing.T) {
+	diff := "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,2 +1 @@ f()\n-a\n-b\n+@@ -9 +9 @@\n@@ -5,0 +5,3 @@\n+x\n+y\n+z\n@@ -7 +8,0 @@\n-q\n\\ No newline at end of file\n"
+	want := []lines{{1, 1}, {5, 7}}
+	if got := hunks([]byte(diff)); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := hunks([]byte("Binary files a/x and b/x differ\n")); got != nil {
+		t.Errorf("a diff of bytes has lines %v", got)
+	}
+}
+
+func FuzzHunks(f *testing.F) {
+	f.Add([]byte("@@ -1,2 +1 @@\n-a\n-b\n+c\n@@ -5,0 +5,3 @@ @@ -1 +1 @@\n+"))
+	f.Fuzz(func(_ *testing.T, diff []byte) { hunks(diff) })
+}

@@ -206,6 +206,9 @@ func (t *text) emit(f *detect.Finding) error {
 	after := window{buf: value, line: t.win.line, col: t.win.col}
 	after.seek(int64(len(value)))
 	out.EndLine, out.EndCol = after.line+1, after.col+1
+	if !touches(t.w.lines, out) {
+		return nil
+	}
 	if s.o.Reveal {
 		out.Value = slices.Clone(value[:min(len(value), maxShown)])
 	}

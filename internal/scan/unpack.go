@@ -42,6 +42,7 @@ type worker struct {
 	came    atomic.Int64 // bytes read of it
 	decoded int64        // bytes unpacked
 	members int
+	lines   []lines
 	out     chan<- item
 	ctx     context.Context //nolint:containedctx // lives as long as one job
 }
@@ -112,7 +113,7 @@ type level struct {
 
 // do scans one file.
 func (w *worker) do(ctx context.Context, j *job) {
-	w.ctx, w.out, w.decoded, w.members = ctx, j.out, 0, 0
+	w.ctx, w.out, w.lines, w.decoded, w.members = ctx, j.out, j.lines, 0, 0
 	w.came.Store(0)
 	if ctx.Err() != nil {
 		return

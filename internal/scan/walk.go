@@ -20,7 +20,8 @@ type job struct {
 	name     string
 	explicit bool // named by the caller: looked into whatever it is
 	open     func() (io.ReadCloser, int64, error)
-	note     *Note // instead of a file
+	note     *Note   // instead of a file
+	lines    []lines // only what lies on them counts; nil: all
 	out      chan item
 }
 
