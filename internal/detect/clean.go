@@ -1,7 +1,5 @@
 package detect
 
-import "bytes"
-
 // Clean reports that no engine finds anything in t, by a walk that is many times
 // cheaper than a scan: most values of most tables hold nothing that could even begin
 // one. It errs only towards false.
@@ -12,7 +10,7 @@ import "bytes"
 //   - seven digits with nothing but separators between them, or three dots among them;
 //   - a run of sixteen letters, digits and "_+/-", or of eight with one of the last three,
 //     as keys and encoded text are;
-//   - a word that begins as an IBAN or a JWT does.
+//   - a word that leads a value or has the shape of an id.
 func Clean(t []byte) bool {
 	state, seen := uint64(fresh), uint64(0)
 	for rest := t; len(rest) > 0; {
@@ -27,10 +25,7 @@ func Clean(t []byte) bool {
 			return false
 		}
 	}
-	if seen&(hasDigit|hasLetter) == hasDigit|hasLetter && beginsIBAN(t) {
-		return false
-	}
-	return seen&hasJ == 0 || !bytes.Contains(t, []byte("eyJ"))
+	return seen&hasLetter == 0 || !speaksOf(t)
 }
 
 // The walk counts in lanes of eight bits of one word. A byte keeps the lanes whose
@@ -45,9 +40,7 @@ const (
 
 	// Flags of single bytes.
 	isForeign = 1 << 40
-	hasJ      = 1 << 41
 	hasLetter = 1 << 42
-	hasDigit  = 1 << 43
 
 	suspect = isForeign | 8<<digitLane | 4<<dotLane | 16<<wordLane
 )
@@ -64,14 +57,11 @@ var walks = func() (t [256]struct{ keep, add uint64 }) {
 		}
 		switch {
 		case digit:
-			e.add += 1<<digitLane | hasDigit
+			e.add += 1 << digitLane
 		case b == '.':
 			e.add += 1 << dotLane
 		case k&(isUp|isLow) != 0:
 			e.add |= hasLetter
-		}
-		if b == 'J' {
-			e.add |= hasJ
 		}
 		switch {
 		case k&isB64 == 0:
@@ -89,16 +79,22 @@ var walks = func() (t [256]struct{ keep, add uint64 }) {
 	return t
 }()
 
-// beginsIBAN reports a word of four bytes or more that begins with two letters and a digit.
-func beginsIBAN(t []byte) bool {
-	for i, c := range t {
-		if c-'0' > 9 || i < 2 || i+1 >= len(t) {
+// speaksOf reports a word in t that leads a value or has the shape of an id.
+func speaksOf(t []byte) bool {
+	s := scan{t: t, final: true}
+	for i := 0; i < len(t); i++ {
+		j, or := i, uint8(0)
+		for j < len(t) && kinds[t[j]]&isWord != 0 {
+			or |= kinds[t[j]]
+			j++
+		}
+		if j-i < 2 {
 			continue
 		}
-		if kinds[t[i-1]]&(isUp|isLow) != 0 && kinds[t[i-2]]&(isUp|isLow) != 0 &&
-			kinds[t[i+1]]&isWord != 0 && (i == 2 || kinds[t[i-3]]&isWord == 0) {
+		if keyword, secret := s.led(i, j); keyword || secret || s.tokened(i, j) || s.idLike(i, j, or) {
 			return true
 		}
+		i = j
 	}
 	return false
 }

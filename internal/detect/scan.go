@@ -169,24 +169,50 @@ func (s *scan) word(i int) int {
 		s.short = true
 		return i
 	}
-	if j-i >= 2 || or&isDigit != 0 || s.t[i] == 's' {
-		if next := s.candidate(i, j, or); next > i {
-			return next
-		}
+	if next := s.candidate(i, j, or); next > i {
+		return next
 	}
 	return j
 }
 
 // candidate tries what may begin with the word [i, j), whose bytes have the
-// kinds in or. It returns 0 when nothing was found.
+// kinds in or. It returns 0 when nothing was found. What it asks first of each
+// hook is what a scan that passes over most words looks for.
 func (s *scan) candidate(i, j int, or uint8) int {
 	n := j - i
-	if next := s.prefixed(i, j); next > 0 {
-		return next
-	}
-	if or&isDigit != 0 {
-		if next := s.digitWord(i, j, or); next > 0 {
+	keyword, secret := s.led(i, j)
+	if secret || s.tokened(i, j) {
+		if next := s.token(i, j); next > 0 {
 			return next
+		}
+		if n > 10 && s.t[i] == 'e' && s.t[i+1] == 'y' && s.t[i+2] == 'J' {
+			if next := s.jwt(i); next > 0 {
+				return next
+			}
+		}
+	}
+	if secret {
+		if next := s.secretWord(i, j); next > 0 {
+			return next
+		}
+	}
+	if keyword {
+		if next := s.keyword(i, j); next > 0 {
+			return next
+		}
+	}
+	if or&isDigit != 0 && or&(isUp|isLow|isUnder) == 0 {
+		if s.numbered(i) {
+			if next := s.numeric(i); next > 0 {
+				return next
+			}
+		}
+	} else if s.idLike(i, j, or) {
+		if next := s.idWord(i, j, or); next > 0 {
+			return next
+		}
+		if n >= minRun && or&isDigit != 0 {
+			s.embedded(i, j)
 		}
 	}
 	if s.at(j) == ':' && n <= 4 {
@@ -194,7 +220,7 @@ func (s *scan) candidate(i, j int, or uint8) int {
 			return next
 		}
 	}
-	if n >= 16 || s.kind(j)&(isB64|isWord) == isB64 && kinds[s.before(i)]&isB64 == 0 {
+	if n >= minRun || kinds[s.before(i)]&isB64 == 0 && s.runOf(i, minRun) {
 		if next := s.awsSecret(i); next > 0 {
 			return next
 		}
@@ -202,38 +228,6 @@ func (s *scan) candidate(i, j int, or uint8) int {
 			return next
 		}
 		return s.base64(i)
-	}
-	return 0
-}
-
-// digitWord tries what has digits in its first word.
-func (s *scan) digitWord(i, j int, or uint8) int {
-	switch {
-	case or&(isUp|isLow|isUnder) == 0:
-		return s.numeric(i)
-	case j-i >= 4 && kinds[s.t[i]]&(isUp|isLow) != 0 && kinds[s.t[i+1]]&(isUp|isLow) != 0 && kinds[s.t[i+2]]&isDigit != 0:
-		if next := s.iban(i); next > 0 {
-			return next
-		}
-	}
-	if j-i >= 15 {
-		s.embedded(i, j)
-	}
-	return 0
-}
-
-// prefixed tries tokens known by their first letters, and keywords.
-func (s *scan) prefixed(i, j int) int {
-	if next := s.token(i, j); next > 0 {
-		return next
-	}
-	switch s.t[i] {
-	case 'e':
-		if j-i > 10 && s.t[i+1] == 'y' && s.t[i+2] == 'J' {
-			return s.jwt(i)
-		}
-	case 'p', 'P', 'b', 'B':
-		s.quotedPassword(i, j)
 	}
 	return 0
 }
@@ -248,15 +242,19 @@ func (s *scan) mark(i int) int {
 			s.url(i)
 			return i + 3
 		}
-		s.assignment(i)
+		if s.keyed(i) {
+			s.assignment(i)
+		}
 	case '=':
-		s.assignment(i)
+		if s.keyed(i) {
+			s.assignment(i)
+		}
 	case '-':
 		if s.at(i+1) == '-' && s.at(i+2) == '-' {
 			return s.pemBegin(i)
 		}
 	case '+', '(':
-		if s.kind(i+1)&isDigit != 0 || s.at(i+1) == '(' {
+		if (s.kind(i+1)&isDigit != 0 || s.at(i+1) == '(') && s.numbered(i) {
 			if next := s.numeric(i); next > 0 {
 				return next
 			}

@@ -388,27 +388,54 @@ func (s *scan) secretKey(i int) (class Class, spaced bool) {
 	return "", false
 }
 
-// quotedPassword tries SQL's PASSWORD '…' and IDENTIFIED BY '…' at the keyword [i, j).
-func (s *scan) quotedPassword(i, j int) {
-	switch j - i {
-	case len("password"):
-		for k := range len("password") {
-			if s.t[i+k]|0x20 != "password"[k] {
-				return
+// quotedPassword tries SQL's PASSWORD '…' and IDENTIFIED … BY '…' at the keyword
+// [i, j), and returns 0 as what it finds may be looked at again.
+func (s *scan) quotedPassword(i, j int) int {
+	p := j
+	switch {
+	case s.folded(i, j, "password"):
+	case s.folded(i, j, "identified"):
+		for {
+			q := s.spaces(p)
+			end := q
+			for s.kind(end)&isWord != 0 && end-q < 40 {
+				end++
+			}
+			if q == p || end == q || end-j > 64 {
+				return 0
+			}
+			p = end
+			if s.folded(q, end, "by") {
+				break
 			}
 		}
-	case len("by"):
-		if s.t[i+1]|0x20 != 'y' || !s.near(i, -1, " identified ") {
-			return
-		}
 	default:
-		return
+		return 0
 	}
-	p := j
-	for p-j < 8 && s.at(p) > 0 && s.at(p) <= ' ' {
-		p++
+	if q := s.spaces(p); q > p && s.at(q) == '\'' {
+		s.secret(q, DSNPassword, false)
 	}
-	if p > j && s.at(p) == '\'' {
-		s.secret(p, DSNPassword, false)
+	return 0
+}
+
+// spaces returns the end of at most 8 spaces at p.
+func (s *scan) spaces(p int) int {
+	q := p
+	for q-p < 8 && s.at(q) > 0 && s.at(q) <= ' ' {
+		q++
 	}
+	return q
+}
+
+// folded reports whether [i, j) is the word, in any case.
+func (s *scan) folded(i, j int, word string) bool {
+	if j-i != len(word) {
+		return false
+	}
+	for k := range len(word) {
+		if s.t[i+k]|0x20 != word[k] {
+			return false
+		}
+	}
+	return true
 }

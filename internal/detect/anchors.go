@@ -1,0 +1,290 @@
+package detect
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+const (
+	minRun     = 16 // base64 characters that may be a key or encoded text
+	minToken   = 13 // base64 characters that a token has at least, counted from its first letter
+	minDigits  = 7  // digits of a number that no keyword leads
+	maxNumber  = 24 // bytes in which they stand
+	digitAhead = 48 // bytes from a keyword in which its value has a digit
+	keyBehind  = 12 // bytes between a key and its '=' or ':'
+)
+
+// bits65536 is a set of pairs of bytes, and of three letters in any case.
+type bits65536 [1 << 10]uint64
+
+func (t *bits65536) set(n uint16)      { t[n>>6] |= 1 << (n & 63) }
+func (t *bits65536) has(n uint16) bool { return t[n>>6]>>(n&63)&1 != 0 }
+
+func pair(a, b byte) uint16    { return uint16(a)<<8 | uint16(b) }
+func gram(a, b, c byte) uint16 { return uint16(a&31)<<10 | uint16(b&31)<<5 | uint16(c&31) }
+
+// anchors are words to find at the beginnings of parts of words.
+type anchors struct {
+	grams bits65536
+	words []string // by gram
+}
+
+func anchorsOf(words []string) *anchors {
+	t := &anchors{words: slices.Clone(words)}
+	slices.SortFunc(t.words, func(a, b string) int { return cmp.Compare(gramOf(a), gramOf(b)) })
+	for _, w := range t.words {
+		t.grams.set(gramOf(w))
+	}
+	return t
+}
+
+func gramOf(w string) uint16 { return gram(w[0], w[1], w[2]) }
+
+// leads reports whether one of the words begins at p, in any case. Three letters are there.
+func (s *scan) leads(t *anchors, p int) bool {
+	g := gram(s.t[p], s.t[p+1], s.t[p+2])
+	if !t.grams.has(g) {
+		return false
+	}
+	k, _ := slices.BinarySearchFunc(t.words, g, func(w string, g uint16) int { return cmp.Compare(gramOf(w), g) })
+	for ; k < len(t.words) && gramOf(t.words[k]) == g; k++ {
+		if s.foldedAt(p, t.words[k]) {
+			return true
+		}
+	}
+	return false
+}
+
+// foldedAt reports whether word stands at p, in any case.
+func (s *scan) foldedAt(p int, word string) bool {
+	for k := range len(word) {
+		if s.at(p+k)|0x20 != word[k]|0x20 {
+			return false
+		}
+	}
+	return true
+}
+
+// tokens tells where a token of the table may begin: with minToken characters of
+// base64, with a word and a dot, with "3M", "dG" or "sc_", or with letters that
+// are an anchor.
+type tokens struct {
+	begins bits65536 // by place, of the first three bytes
+	dots   bits65536 // the two bytes before the dot
+	words  []string
+}
+
+func place(a, b, c byte) uint16 {
+	return uint16((uint32(a) | uint32(b)<<8 | uint32(c)<<16) * 0x9E3779B1 >> 16)
+}
+
+func tokensOf(forms []shaped) *tokens {
+	t := &tokens{}
+	t.begins.set(place('e', 'y', 'J')) // a JWT
+	for i := range forms {
+		f := &forms[i]
+		word := 0
+		for word < len(f.lead) && kinds[f.lead[word]]&isWord != 0 {
+			word++
+		}
+		switch {
+		case f.base64() >= minToken, oddly(f.lead):
+			t.addRun(f)
+		case word > 1 && word < len(f.lead) && f.lead[word] == '.':
+			t.dots.set(pair(f.lead[word-2], f.lead[word-1]))
+		case word == 1 && f.lead[1] == '.':
+			for c := range 256 {
+				if kinds[c]&isWord == 0 {
+					t.dots.set(pair(byte(c), f.lead[0]))
+				}
+			}
+		default:
+			if lead := strings.TrimLeft(f.lead, "_"); len(lead) >= 3 && letters(lead[0], lead[1], lead[2]) {
+				t.words = append(t.words, lead)
+			}
+		}
+	}
+	slices.Sort(t.words)
+	t.words = slices.Compact(t.words)
+	return t
+}
+
+// oddly reports a beginning that few words have.
+func oddly(w string) bool {
+	return len(w) >= 3 && (w[2] == '_' || kinds[w[0]]&(isLow|isDigit) != 0 && kinds[w[1]]&isUp != 0)
+}
+
+func (t *tokens) addRun(f *shaped) {
+	if len(f.lead) >= 3 {
+		t.begins.set(place(f.lead[0], f.lead[1], f.lead[2]))
+		return
+	}
+	for c := range 256 {
+		if sets[c]&f.runs[0].set != 0 {
+			t.begins.set(place(f.lead[0], f.lead[1], byte(c)))
+		}
+	}
+}
+
+// base64 returns how many characters of base64 every token of this shape begins with.
+func (f *shaped) base64() int {
+	n := 0
+	for n < len(f.lead) {
+		if kinds[f.lead[n]]&isB64 == 0 {
+			return n
+		}
+		n++
+	}
+	for _, r := range f.runs {
+		for k := range len(r.lit) {
+			if kinds[r.lit[k]]&isB64 == 0 {
+				return n
+			}
+			n++
+		}
+		for c := range 256 {
+			if sets[c]&r.set != 0 && kinds[c]&isB64 == 0 {
+				return n
+			}
+		}
+		if n += r.min; r.min < r.max {
+			return n
+		}
+	}
+	return n
+}
+
+var (
+	tokenStarts  = tokensOf(forms)
+	keywordWords = anchorsOf(keywordAnchors())
+	secretWords  = anchorsOf(append(secretAnchors(), tokenStarts.words...))
+	keyEnds      = func() *bits65536 {
+		t := &bits65536{}
+		for _, w := range keyTails() {
+			t.set(gramOf(w[len(w)-3:]))
+		}
+		return t
+	}()
+)
+
+// runOf reports whether n characters of base64 stand at i.
+func (s *scan) runOf(i, n int) bool {
+	for p := i; p < i+n; p++ {
+		if s.kind(p)&isB64 == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// tokened reports whether the word [i, j) may begin a token of the table.
+func (s *scan) tokened(i, j int) bool {
+	if s.at(j) == '.' && s.kind(j+1)&(isB64|isLocal) != 0 && tokenStarts.dots.has(pair(s.before(j-1), s.t[j-1])) {
+		return true
+	}
+	if !s.runOf(i, 3) || !tokenStarts.begins.has(place(s.t[i], s.t[i+1], s.t[i+2])) {
+		return false
+	}
+	return s.t[i+2] == '_' || kinds[s.t[i]]&(isLow|isDigit) != 0 && kinds[s.t[i+1]]&isUp != 0 || s.runOf(i+3, minToken-3)
+}
+
+// led reports whether a part of the word [i, j) begins with a keyword that has a
+// digit near it, and whether one begins with a word of secrets. The parts are
+// "card", "Cvv" and "code" in "cardCvv_code".
+func (s *scan) led(i, j int) (keyword, secret bool) {
+	for p := i; p+3 <= j; p++ {
+		if letters(s.t[p], s.t[p+1], s.t[p+2]) && s.part(i, p, j) {
+			secret = secret || s.leads(secretWords, p)
+			keyword = keyword || s.leads(keywordWords, p) && s.digitWithin(p)
+		}
+	}
+	return keyword, secret
+}
+
+func letters(a, b, c byte) bool {
+	return kinds[a]&(isUp|isLow) != 0 && kinds[b]&(isUp|isLow) != 0 && kinds[c]&(isUp|isLow) != 0
+}
+
+// part reports whether a part of the word [i, j) begins with the letter at p.
+func (s *scan) part(i, p, j int) bool {
+	if p == i || kinds[s.t[p-1]]&(isUp|isLow) == 0 {
+		return true
+	}
+	return kinds[s.t[p]]&isUp != 0 && (kinds[s.t[p-1]]&isLow != 0 || p+1 < j && kinds[s.t[p+1]]&isLow != 0)
+}
+
+func (s *scan) digitWithin(p int) bool {
+	for q := p; q < p+digitAhead; q++ {
+		if s.kind(q)&isDigit != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// keyed reports whether the last three letters before the '=' or ':' at i end
+// the name of a secret.
+func (s *scan) keyed(i int) bool {
+	p := i
+	for p > 0 && i-p < keyBehind && kinds[s.t[p-1]]&(isUp|isLow) == 0 {
+		p--
+	}
+	return p >= 3 && letters(s.t[p-3], s.t[p-2], s.t[p-1]) && keyEnds.has(gram(s.t[p-3], s.t[p-2], s.t[p-1]))
+}
+
+// numbered reports whether a number begins at i that may be something by itself:
+// minDigits digits, or four between three dots, with nothing but separators
+// between them.
+func (s *scan) numbered(i int) bool {
+	digits, dots := 0, 0
+	for p := i; p < i+maxNumber; p++ {
+		c := s.at(p)
+		switch {
+		case kinds[c]&isDigit != 0:
+			digits++
+		case c == '.':
+			dots++
+		case !isSeparator(c) && c != '+':
+			return false
+		}
+		if digits >= minDigits || dots >= 3 && digits >= 4 {
+			return true
+		}
+	}
+	return false
+}
+
+// idLike reports whether the word [i, j) has the shape of an id. See idWord.
+func (s *scan) idLike(i, j int, or uint8) bool {
+	n := j - i
+	if n >= minRun && or&isDigit != 0 {
+		return true
+	}
+	if n == 2 {
+		return kinds[s.t[i]]&kinds[s.t[i+1]]&isUp != 0 && s.at(j) == ' ' && s.kind(j+1)&isDigit != 0 && s.kind(j+2)&isDigit != 0
+	}
+	if n < 4 || or&isDigit == 0 || or&(isUp|isLow) == 0 {
+		return false
+	}
+	a, b, c, d := kinds[s.t[i]], kinds[s.t[i+1]], kinds[s.t[i+2]], kinds[s.t[i+3]]
+	if a&(isUp|isLow) != 0 && b&(isUp|isLow) != 0 && c&isDigit != 0 ||
+		a&isDigit != 0 && b&isUp != 0 && c&(isUp|isDigit) != 0 && d&isDigit != 0 {
+		return true
+	}
+	digits := 0
+	for p := i; p < j; p++ {
+		k := kinds[s.t[p]]
+		if k&isDigit == 0 {
+			if k&isUp != 0 && digits >= 4 {
+				return true
+			}
+			digits = 0
+			continue
+		}
+		if digits++; digits >= 4 && p-digits >= i && kinds[s.t[p-digits]]&isUp != 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,54 @@
+package detect
+
+// What the scanner asks at places where something could be found. A hook reads
+// ahead through s.at and s.kind only, and behind no further than maxBehind bytes, so
+// that a stream may be cut anywhere. It takes what it finds with s.add and
+// returns where to go on, or 0 when the next is to be tried.
+//
+// Others stand with what they find: token (the table of tokens), numeric (a number of
+// seven digits in 24 bytes, or four between three dots), assignment.
+
+// secretAnchors are words that lead a secret without '=' or ':' behind them: three
+// lower-case letters or more, in any case in the text. Each part of a word counts:
+// "card", "Pass" and "word" in "cardPass_word". token is asked there too.
+func secretAnchors() []string { return []string{"password", "identified"} }
+
+// secretWord tries what the word [i, j) leads: a part of it begins with a
+// secretAnchor.
+func (s *scan) secretWord(i, j int) int { return s.quotedPassword(i, j) }
+
+// keyTails are what names of secrets before '=' and ':' end with: three
+// lower-case letters or more, of which the last three count, in any case. Up to 12 bytes
+// that are no letters may stand between the name and the '=' or ':' at which
+// assignment is asked.
+func keyTails() []string {
+	var all []string
+	for _, k := range &secretKeys {
+		all = append(all, k.end)
+	}
+	return all
+}
+
+// keywordAnchors are words that lead an id or number: three lower-case letters
+// or more, in any case in the text. Each part of a word counts, as with
+// secretAnchors. A digit must stand within 48 bytes from the part's first letter.
+func keywordAnchors() []string { return nil }
+
+// keyword tries what the word [i, j) leads: a part of it begins with a
+// keywordAnchor.
+func (s *scan) keyword(i, j int) int { return 0 }
+
+// idWord tries the word [i, j) as an id of letters and digits. It is asked where the word
+//   - has 16 bytes or more, and a digit in them; or
+//   - begins with two letters and a digit ("GB29 NWBK…", "AB1234563"); or
+//   - begins as "1EG4": a digit, a capital, either of them, a digit; or
+//   - has a capital next to four digits in a row ("X1234567L", "ABCDE1234F"); or
+//   - is two capitals before a space and two digits ("QQ 12 34 56 C").
+//
+// Others need a keyword.
+func (s *scan) idWord(i, j int, or uint8) int {
+	if j-i >= 4 && kinds[s.t[i]]&(isUp|isLow) != 0 && kinds[s.t[i+1]]&(isUp|isLow) != 0 && kinds[s.t[i+2]]&isDigit != 0 {
+		return s.iban(i)
+	}
+	return 0
+}
