@@ -1,0 +1,158 @@
+package names
+
+// A work is what finding needs for one run of tokens.
+type work struct {
+	weight, ahead, behind [][Labels]int32
+	back                  [][Labels]uint8
+	labels                []uint8
+}
+
+const never = -1 << 28
+
+// Follows reports whether label b may follow label a.
+func Follows(a, b uint8) bool { return b == 0 || b%2 == 1 || a == b || a+1 == b }
+
+// Find appends to dst what is in seg, which is one segment, in order and without
+// overlaps. It uses t as its memory.
+func (m *Model) Find(seg []byte, t *Text, dst []Span) []Span {
+	t.Read(seg, &m.Lists)
+	for i := 0; i < len(t.tokens); {
+		if !t.tokens[i].active {
+			i++
+			continue
+		}
+		j := i
+		for j < len(t.tokens) && t.tokens[j].active {
+			j++
+		}
+		dst = m.run(t, i, j, dst)
+		i = j
+	}
+	return dst
+}
+
+// run labels the tokens [i, j).
+func (m *Model) run(t *Text, i, j int, dst []Span) []Span {
+	w := &t.work
+	w.reset(j - i)
+	for k := i; k < j; k++ {
+		m.weigh(t, k, &w.weight[k-i])
+	}
+	best := m.label(w)
+	if best == 0 {
+		return dst
+	}
+	m.backwards(w)
+	n := j - i
+	for k := 0; k < n; {
+		l := w.labels[k]
+		if l == 0 {
+			k++
+			continue
+		}
+		margin, e := int32(1<<30), k
+		for e < n && (e == k || w.labels[e] == l+1) {
+			margin = min(margin, w.ahead[e][w.labels[e]]+w.behind[e][w.labels[e]]-w.ahead[e][0]-w.behind[e][0])
+			e++
+		}
+		margin = max(margin, 0)
+		dst = append(dst, Span{
+			Start: int(t.tokens[i+k].start), End: int(t.tokens[i+e-1].end), Kind: kindOf(l),
+			Score: 0.5 + 0.5*(float32(margin)/float32(margin+2*int32(m.Scale))),
+		})
+		k = e
+	}
+	return dst
+}
+
+func (w *work) reset(n int) {
+	if cap(w.weight) < n {
+		n := max(n, maxSegment)
+		w.weight, w.ahead, w.behind = make([][Labels]int32, n), make([][Labels]int32, n), make([][Labels]int32, n)
+		w.back, w.labels = make([][Labels]uint8, n), make([]uint8, n)
+	}
+	w.weight, w.ahead, w.behind = w.weight[:n], w.ahead[:n], w.behind[:n]
+	w.back, w.labels = w.back[:n], w.labels[:n]
+}
+
+// weigh adds up the weights of token i.
+func (m *Model) weigh(t *Text, i int, sum *[Labels]int32) {
+	var space [MaxFeatures]uint32
+	mask := uint32(len(m.Rows) - 1)
+	for l := range sum {
+		sum[l] = int32(m.Bias[l])
+	}
+	for _, f := range t.Features(i, &space) {
+		row := &m.Rows[f&mask]
+		for l := range sum {
+			sum[l] += int32(row[l])
+		}
+	}
+}
+
+// label finds the best labels of a run, and returns 0 when all are None.
+func (m *Model) label(w *work) uint8 {
+	n := len(w.weight)
+	for k := range n {
+		for l := range uint8(Labels) {
+			best, from := int32(never), uint8(0)
+			if k == 0 {
+				if Follows(0, l) {
+					best = int32(m.Begin[l])
+				}
+			} else {
+				for p := range uint8(Labels) {
+					if v := w.ahead[k-1][p] + int32(m.Steps[p][l]); v > best && Follows(p, l) {
+						best, from = v, p
+					}
+				}
+			}
+			w.ahead[k][l], w.back[k][l] = best+w.weight[k][l], from
+		}
+	}
+	last := uint8(0)
+	for l := range uint8(Labels) {
+		if w.ahead[n-1][l] > w.ahead[n-1][last] {
+			last = l
+		}
+	}
+	some := uint8(0)
+	for k := n - 1; k >= 0; k-- {
+		w.labels[k] = last
+		some |= last
+		last = w.back[k][last]
+	}
+	return some
+}
+
+// backwards computes the best that can follow each label.
+func (m *Model) backwards(w *work) {
+	n := len(w.weight)
+	w.behind[n-1] = [Labels]int32{}
+	for k := n - 2; k >= 0; k-- {
+		for l := range uint8(Labels) {
+			best := int32(never)
+			for p := range uint8(Labels) {
+				if v := w.behind[k+1][p] + w.weight[k+1][p] + int32(m.Steps[l][p]); v > best && Follows(l, p) {
+					best = v
+				}
+			}
+			w.behind[k][l] = best
+		}
+	}
+}
+
+// All is Find for text of any length, segment by segment.
+func (m *Model) All(text []byte, t *Text, dst []Span) []Span {
+	for at := 0; at < len(text); {
+		n := Segment(text[at:], true)
+		from := len(dst)
+		dst = m.Find(text[at:at+n], t, dst)
+		for i := from; i < len(dst); i++ {
+			dst[i].Start += at
+			dst[i].End += at
+		}
+		at += n
+	}
+	return dst
+}
