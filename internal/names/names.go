@@ -68,10 +68,21 @@ type Model struct {
 	Scale   int         // weight units of one nat
 	Lists   Lists
 	version string
+	steps   [Labels][Labels]int32 // Steps, from the later label to the one before
 }
 
-// A Row is the weight of one feature for each label.
-type Row [16]int8
+// A Row is the weight of one feature for each label, a byte each, zeroWeight for none.
+type Row [2]uint64
+
+const zeroWeight = 128
+
+// Set changes the weight for a label: from -127 to 127.
+func (r *Row) Set(label, weight int) {
+	shift := label & 7 * 8
+	r[label>>3] = r[label>>3]&^(0xff<<shift) | uint64(weight+zeroWeight)<<shift
+}
+
+func (r *Row) get(label int) byte { return byte(r[label>>3] >> (label & 7 * 8)) }
 
 // Version names the model by its content.
 func (m *Model) Version() string { return m.version }
@@ -129,13 +140,14 @@ func (m *Model) decode(b []byte) error {
 		m.Begin[a], m.Bias[a] = int(h.Begin[a]), int(h.Bias[a])
 		for b := range Labels {
 			m.Steps[a][b] = int(h.Steps[a][b])
+			m.steps[b][a] = h.Steps[a][b]
 		}
 	}
 	rest := b[len(b)-r.Len():]
 	m.Rows = make([]Row, h.Rows)
 	for i := range m.Rows {
 		for l := range Labels {
-			m.Rows[i][l] = int8(rest[l*int(h.Rows)+i])
+			m.Rows[i].Set(l, int(rest[l*int(h.Rows)+i])-zeroWeight)
 		}
 	}
 	rest = rest[Labels*int(h.Rows):]
@@ -161,7 +173,7 @@ func (m *Model) Encode() ([]byte, error) {
 	}
 	for l := range Labels { // label by label, which packs better
 		for i := range m.Rows {
-			raw.WriteByte(byte(m.Rows[i][l]))
+			raw.WriteByte(m.Rows[i].get(l))
 		}
 	}
 	for _, s := range m.Lists.slots {

@@ -79,7 +79,9 @@ func check(model, path string, show int) error {
 	for k := range wrong {
 		keys = append(keys, k)
 	}
-	sort.Slice(keys, func(a, b int) bool { return wrong[keys[a]] > wrong[keys[b]] || wrong[keys[a]] == wrong[keys[b]] && keys[a] < keys[b] })
+	sort.Slice(keys, func(a, b int) bool {
+		return wrong[keys[a]] > wrong[keys[b]] || wrong[keys[a]] == wrong[keys[b]] && keys[a] < keys[b]
+	})
 	for _, k := range keys[:min(show, len(keys))] {
 		fmt.Println(wrong[k], k)
 	}

@@ -253,7 +253,7 @@ func (t *trainer) model() *names.Model {
 	m := &names.Model{Rows: make([]names.Row, len(t.rows)), Scale: int(math.Round(scale)), Lists: t.lists}
 	for i := range t.rows {
 		for l, v := range t.rows[i] {
-			m.Rows[i][l] = int8(max(-127, min(127, math.Round(float64(v)*scale))))
+			m.Rows[i].Set(l, int(max(-127, min(127, math.Round(float64(v)*scale)))))
 		}
 	}
 	for a := range labels {
