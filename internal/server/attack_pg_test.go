@@ -419,6 +419,7 @@ func TestAttackLaundering(t *testing.T) {
 	c := attackCluster(t)
 	for _, method := range []string{"redact", "tokenize", "hash", "format-preserving", "partial"} {
 		t.Run(method, func(t *testing.T) {
+			t.Parallel()
 			x := newTarget(t, c, "launder_"+method[:4], fmt.Sprintf(attackPack, method, ""))
 			before := x.state()
 			r := x.raid(t)
@@ -658,27 +659,33 @@ var raids = map[string][]string{
 func TestAttackStatements(t *testing.T) {
 	c := attackCluster(t)
 	for name, pack := range map[string]string{"built_in": "", "reads": fmt.Sprintf(attackPack, "redact", ""), "exports": fmt.Sprintf(attackPack, "tokenize", exportsAllowed)} {
-		x := newTarget(t, c, "raids_"+name, pack)
-		for group, statements := range raids {
-			if name == "exports" && group == "standing settings" {
-				continue // that pack allows changes of settings
-			}
-			t.Run(name+"/"+group, func(t *testing.T) {
-				before := x.state()
-				for _, s := range statements {
-					for how := range 3 {
-						r := x.raid(t)
-						if how == 2 {
-							r.say(s)
-						} else {
-							r.extended(s, int16(how))
-						}
-						r.clean(s)
-						_ = r.conn.Close()
-					}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newTarget(t, c, "raids_"+name, pack)
+			for group, statements := range raids {
+				if name == "exports" && group == "standing settings" {
+					continue // that pack allows changes of settings
 				}
-				x.unchanged(t, before, group)
-			})
-		}
+				t.Run(group, func(t *testing.T) {
+					before := x.state()
+					for i, s := range statements {
+						for how := range 3 {
+							if name != "built_in" && how != i%3 {
+								continue // each way with each statement once is enough
+							}
+							r := x.raid(t)
+							if how == 2 {
+								r.say(s)
+							} else {
+								r.extended(s, int16(how))
+							}
+							r.clean(s)
+							_ = r.conn.Close()
+						}
+					}
+					x.unchanged(t, before, group)
+				})
+			}
+		})
 	}
 }

@@ -1,6 +1,3 @@
-// Command kubelet stands where a node's kubelet would, for tests: it serves exec,
-// attach, port-forward and logs by Kubernetes' own streaming code, and runs what it
-// is told on this machine. It prints the port it listens on.
 package main
 
 import (
@@ -26,13 +23,9 @@ import (
 	utilexec "k8s.io/utils/exec"
 )
 
-func main() {
-	if err := serve(); err != nil {
-		fmt.Fprintln(os.Stderr, "kubelet:", err)
-		os.Exit(1)
-	}
-}
-
+// serve stands where a node's kubelet would: it serves exec, attach, port-forward and
+// logs by Kubernetes' own streaming code, and runs what it is told on this machine. It
+// prints the port it listens on.
 func serve() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
