@@ -64,6 +64,7 @@ type Options struct {
 	Pins        Pins       // of tools of MCP servers; nil: none are kept
 	Channels    Channels   // nil: nobody is told but in the console
 	Hooks       Hooks      // nil: coding agents' hooks are not answered
+	Looker      *Looker    // nil: nothing is looked into for callers
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.
 	ApplyPolicy func(ctx context.Context, files map[string]string, p change.Proposal) (change.Entry, error)
 	Audit       audit.Reader
@@ -183,6 +184,8 @@ type server struct {
 	streams openStreams
 	probes  []*probe
 	retries retries
+	paces   paces
+	looking chan struct{}
 	api     huma.API
 	mux     *http.ServeMux
 }
@@ -203,7 +206,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	s := &server{
 		Options: o, base: strings.TrimSuffix(o.PublicURL, "/"), hosts: hostSet(append(o.Hosts, public.Hostname())),
-		mux: http.NewServeMux(),
+		mux: http.NewServeMux(), looking: lookers(),
 	}
 	if s.sealer, err = newSealer(o.Seed, s.base, o.Clock); err != nil {
 		return nil, fmt.Errorf("making the API: %w", err)

@@ -232,7 +232,8 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 		Actors: registry, Machine: "person:operator", Exchange: desk,
 		PublicURL: "http://localhost:8720", Version: "test", Credentials: w.tokens, Tokens: w.tokens, Directory: directory,
 		Enforcer: apiEnforcer{enforcer}, Approvals: w.engine, Reviews: w.engine, Freezes: freezes, Changes: changes, Standings: w.engine, Glass: glass, Audit: w.store, Log: proving{log, w.store}, Quality: w.quality, Calm: must(calm.Open(ctx, box, nil, logger))(t), Mask: func(s string) string { text, _, _ := mask.MaskStatement(s, finder); return text }, JWKS: minter.JWKS,
-		Seed: bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger,
+		Looker: &api.Looker{Engine: finder, Masks: mask.New(bytes.Repeat([]byte{9}, 32), finder).For, Record: func(ctx context.Context, r *audit.Record) error { return recorder{log, w.store}.Record(ctx, r) }},
+		Seed:   bytes.Repeat([]byte{1}, 32), Ready: []api.Check{{Name: "store", Run: func(context.Context) error { return w.store.Err() }}}, Logger: logger,
 	}
 	for _, c := range change {
 		c(&o)

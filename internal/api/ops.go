@@ -60,6 +60,10 @@ func operations() map[string]*operation {
 		{id: "maskOutput", method: "POST", path: "/v1/commands/{run}/output", scopes: []string{act}, tag: forAskers, summary: "Mask a piece of what a command printed"},
 		{id: "endRun", method: "POST", path: "/v1/commands/{run}/outcome", scopes: []string{act}, status: 204, tag: forAskers, summary: "How a command ended"},
 
+		{id: "scan", method: "POST", path: "/v1/scan", scopes: []string{act, gateway, review, read, admin}, body: maxScan, tag: forAskers, summary: "Which sensitive values does this text or file hold? It is not kept"},
+		{id: "mask", method: "POST", path: "/v1/mask", scopes: []string{act, gateway, review, read, admin}, body: maxScan, tag: forAskers, summary: "This text with sensitive values masked. It is not kept"},
+		{id: "reportFindings", method: "POST", path: "/v1/findings", scopes: []string{act, gateway, admin}, status: 204, tag: forAskers, summary: "Tell what was found in a file or log of one's own, without its values"},
+
 		{id: "environment", method: "GET", path: "/v1/environment", scopes: []string{act}, tag: forAskers, summary: "Which gates are there, for a program that works through them?"},
 		{id: "awsCredentials", method: "GET", path: "/v1/aws/credentials", scopes: []string{act}, tag: forAskers, summary: "A short-lived key pair for gates of AWS, as SDKs ask a container for one"},
 
@@ -165,6 +169,9 @@ func (s *server) register() {
 	add(s, ops["askCommand"], s.askCommand)
 	add(s, ops["maskOutput"], s.maskOutput)
 	add(s, ops["endRun"], s.endRun)
+	add(s, ops["scan"], s.scanContent)
+	add(s, ops["mask"], s.maskContent)
+	add(s, ops["reportFindings"], s.reportFindings)
 	add(s, ops["environment"], s.environment)
 	add(s, ops["awsCredentials"], s.awsCredentials)
 	add(s, ops["exchangeToken"], s.exchangeToken)

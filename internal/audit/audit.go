@@ -70,6 +70,7 @@ const (
 	TypeTaint     = "taint.changed"    // an actor saw what makes its next actions suspect
 	TypeChange    = "config.changed"   // policy, a group or a setting changed while running
 	TypeTool      = "tool.changed"     // the definition of an MCP tool was pinned, held or released
+	TypeFinding   = "scan.finding"     // somebody's scan found sensitive data in something of theirs, as they tell
 	TypeNotice    = "notice"           // people were told on a channel, or could not be
 	TypeKey       = "key.rotate"
 	TypeAlarm     = "alarm" // something was found that must not be

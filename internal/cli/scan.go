@@ -34,6 +34,9 @@ type scanning struct {
 	keyFile  string
 	write    bool
 	staged   bool
+	live     bool
+	fresh    bool
+	report   *reporter // nil: no server hears of it
 
 	prints *scan.Prints
 	out    scan.Sink
@@ -62,6 +65,7 @@ Status 0: nothing found. 1: something was. 2: an error, or not everything was lo
   assent scan --staged                           what a commit would add (a pre-commit hook)
   assent scan --sarif . > findings.sarif         for code scanning
   assent scan --baseline known.json .            only what is new
+  assent scan --follow /var/log/app.log          live, and in the console's activity
   pg_dump shop | assent scan --format sql -      a dump, with the names of its columns`,
 		RunE: func(c *cobra.Command, args []string) error {
 			err := s.run(c.Context(), args)
@@ -85,6 +89,8 @@ Status 0: nothing found. 1: something was. 2: an error, or not everything was lo
 	f.StringVar(&s.keyFile, "baseline-key", "", "file with the key of its fingerprints (default $ASSENT_BASELINE_KEY, or the baseline's name and .key)")
 	f.BoolVar(&s.write, "write-baseline", false, "write what is found to the file of --baseline")
 	f.BoolVar(&s.staged, "staged", false, "what the next commit of the git repository would add, line by line")
+	f.BoolVar(&s.live, "follow", false, "go on as the files grow, across rotation, until interrupted; tell the server of ASSENT_TOKEN, or of --data, too")
+	f.BoolVar(&s.fresh, "new", false, "with --follow: leave out what is there already")
 	f.Int64Var(&s.o.Ratio, "max-ratio", 200, "most bytes unpacked for each byte of an archive, past 64 MiB")
 	f.BoolVarP(&s.verbose, "verbose", "v", false, "name what is left out, too")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "no progress and no summary")
@@ -98,6 +104,9 @@ func (s *scanning) run(ctx context.Context, args []string) error {
 	if s.staged && len(args) > 0 {
 		return failf(exitUsage, "--staged takes no files: it looks at what is staged")
 	}
+	if s.staged && s.live || s.fresh && !s.live || s.write && s.live {
+		return failf(exitUsage, "--follow goes with neither --staged nor --write-baseline, and --new only with --follow")
+	}
 	scanner, err := scan.New(s.o)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -107,7 +116,7 @@ func (s *scanning) run(ctx context.Context, args []string) error {
 	if end, ok := s.out.(interface{ end(*scan.Sum) error }); ok && err == nil {
 		err = end.end(&sum)
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !s.live {
 		err = errors.New("interrupted: not everything was looked into")
 	}
 	if err != nil {
@@ -131,6 +140,9 @@ func (s *scanning) run(ctx context.Context, args []string) error {
 }
 
 func (s *scanning) scan(ctx context.Context, scanner *scan.Scanner, args []string) (scan.Sum, error) {
+	if s.live {
+		return s.follow(ctx, scanner, args)
+	}
 	if s.staged {
 		return scanner.Staged(ctx, s)
 	}
@@ -232,13 +244,16 @@ func (s *scanning) Finding(f *scan.Finding) error {
 	if f.Known {
 		return nil
 	}
+	if s.report != nil {
+		s.report.take(f)
+	}
 	s.bar.clear()
 	return s.out.Finding(f)
 }
 
 // Note takes what was not looked into.
 func (s *scanning) Note(n *scan.Note) error {
-	if n.Lost || s.verbose {
+	if n.Lost || s.verbose || s.live {
 		s.bar.clear()
 		fmt.Fprintf(s.a.err, "%s: %s\n", inline(n.File), inline(n.Why))
 	}

@@ -48,6 +48,8 @@ func momentOf(r *entry) moment {
 		m.Kind, m.Class, text = "prompt", "info", "told, as its side says: "+r.Detail["text"]
 	case audit.TypeTaint:
 		m.Kind, m.Class, text = "taint", "warn", "saw "+r.Detail["what"]
+	case audit.TypeFinding:
+		m.Kind, m.Class, m.Result = "finding", "warn", plural(total(r.Findings), "finding")
 	case audit.TypeStarted:
 		m.Kind, m.Class, m.Result, text = "grant", "info", "running", firstOf(text, "the grant was used")
 	case audit.TypeOutcome:

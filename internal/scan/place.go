@@ -27,7 +27,7 @@ func (w *window) seek(to int64) {
 	if to <= w.at {
 		return
 	}
-	i, j := int(w.at-w.base), min(int(to-w.base), len(w.buf))
+	i, j := int(w.at-w.base), int(min(to-w.base, int64(len(w.buf))))
 	part := w.buf[i:j]
 	if k := bytes.LastIndexByte(part, '\n'); k >= 0 {
 		w.line += bytes.Count(part, []byte{'\n'})

@@ -358,6 +358,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		Audit: s.store, Log: proving{s}, Mask: s.masked, Quality: s.reviewers, Nudge: s.nudge, Calm: s.calm, JWKS: s.jwks, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
 
 		EgressCA: s.egressCA,
+		Looker:   s.looker(k),
 		Actors:   s.actors, Machine: operatorPerson,
 		Exchange: desk, Mutual: s.clients != nil,
 		Tools: func(api http.Handler) http.Handler { return asktools.Handler(buildVersion(), api) },
