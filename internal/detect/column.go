@@ -22,6 +22,9 @@ func versionOf(o Options) string {
 	for _, c := range slices.Compact(off) {
 		fmt.Fprintf(h, "off %q\n", c)
 	}
+	if o.Names != nil {
+		fmt.Fprintf(h, "names %s %t\n", o.Names.Version(), o.AllNames)
+	}
 	return edition + "-" + hex.EncodeToString(h.Sum(nil)[:8])
 }
 

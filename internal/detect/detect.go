@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"unsafe"
+
+	"github.com/assenthq/assent/internal/names"
 )
 
 // A Class is one kind of sensitive value: "email", "card", "us-ssn", …
@@ -100,6 +102,10 @@ type Options struct {
 	// Columns is the deployment's catalogue: "table.column" or
 	// "schema.table.column", in any case, to class.
 	Columns map[string]Class
+	// Names is the model that finds names of people, addresses, diseases and
+	// drugs; nil for none. AllNames asks for organisations and places too.
+	Names    *names.Model
+	AllNames bool
 }
 
 // An Engine finds sensitive values. It is safe for concurrent use.
@@ -108,6 +114,9 @@ type Engine struct {
 	catalogue map[string]Class
 	version   string
 	scans     sync.Pool
+	model     *names.Model
+	all       bool
+	plain     *Engine // without the model
 
 	mu    sync.RWMutex
 	names map[string]verdict // guarded by mu
@@ -133,6 +142,15 @@ func New(o Options) (*Engine, error) {
 		e.catalogue[strings.ToLower(name)] = c
 	}
 	e.version = versionOf(o)
+	if o.Names != nil {
+		e.model, e.all = o.Names, o.AllNames
+		o.Names = nil
+		plain, err := New(o)
+		if err != nil {
+			return nil, err
+		}
+		plain.version, e.plain = e.version, plain
+	}
 	return e, nil
 }
 
@@ -143,7 +161,7 @@ func (e *Engine) Version() string { return e.version }
 // Scan appends the findings in text to dst, sorted and non-overlapping. It
 // allocates nothing beyond dst, except to verify a telephone number.
 func (e *Engine) Scan(text []byte, dst []Finding) []Finding {
-	if Clean(text) {
+	if e.Clean(text) {
 		return dst
 	}
 	return e.scanAll(text, dst)
@@ -154,6 +172,7 @@ func (e *Engine) scanAll(text []byte, dst []Finding) []Finding {
 	s.reset(e, text, dst)
 	s.final = true
 	s.steps()
+	s.readNames(len(text))
 	out := s.out
 	s.release()
 	e.scans.Put(s)

@@ -64,10 +64,11 @@ type scan struct {
 	depth int
 	marks
 
-	inner *scan   // for decoded text
-	plain []byte  // decoded text
-	from  []int32 // where each byte of plain begins in t
-	to    []int32 // and where it ends
+	read  *reading // of names
+	inner *scan    // for decoded text
+	plain []byte   // decoded text
+	from  []int32  // where each byte of plain begins in t
+	to    []int32  // and where it ends
 	found []Finding
 	undo  []Finding
 }
@@ -82,12 +83,18 @@ type marks struct {
 func (s *scan) reset(e *Engine, t []byte, dst []Finding) {
 	s.e, s.t, s.out, s.lo = e, t, dst, len(dst)
 	s.i, s.marks, s.short, s.final, s.depth = 0, marks{}, false, false, 0
+	if s.read != nil {
+		s.read.at = 0
+	}
 }
 
 // release forgets the text, so that no value stays in a pooled scan.
 func (s *scan) release() {
 	for p := s; p != nil; p = p.inner {
 		clear(p.plain[:cap(p.plain)])
+		if p.read != nil {
+			p.read.text.Forget()
+		}
 		p.t, p.out, p.e = nil, nil, nil
 	}
 }

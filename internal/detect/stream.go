@@ -25,7 +25,7 @@ func (st *Stream) Write(p []byte, dst []Finding) []Finding {
 		st.s.t = append(st.s.t, p[:n]...)
 		p = p[n:]
 		st.s.steps()
-		dst = st.flush(dst, st.s.openLeft(st.s.i))
+		dst = st.flush(dst, st.s.readNames(st.s.openLeft(st.s.i)))
 		st.compact()
 	}
 	return dst
@@ -35,8 +35,12 @@ func (st *Stream) Write(p []byte, dst []Finding) []Finding {
 func (st *Stream) Close(dst []Finding) []Finding {
 	st.s.final = true
 	st.s.steps()
+	st.s.readNames(len(st.s.t))
 	dst = st.flush(dst, len(st.s.t)+maxCandidate)
 	clear(st.s.t)
+	if st.s.read != nil {
+		st.s.read.text.Forget()
+	}
 	return dst
 }
 
@@ -65,6 +69,9 @@ func (st *Stream) flush(dst []Finding, safe int) []Finding {
 // compact drops what no later decision looks at.
 func (st *Stream) compact() {
 	drop := st.s.i - 2*maxBehind
+	if st.s.e.model != nil && st.s.read != nil {
+		drop = min(drop, st.s.read.at)
+	}
 	if drop < maxCandidate && drop < len(st.s.t)/2 {
 		return
 	}
@@ -72,6 +79,9 @@ func (st *Stream) compact() {
 	clear(st.s.t[kept:])
 	st.s.t = st.s.t[:kept]
 	st.s.i -= drop
+	if st.s.read != nil {
+		st.s.read.at -= drop
+	}
 	for _, m := range []*int{&st.s.run, &st.s.pem, &st.s.seen} {
 		*m = max(0, *m-drop)
 	}

@@ -191,7 +191,7 @@ func (r *Rows) Value(i int, v []byte) ([]byte, error) {
 		}
 		return out, nil
 	case c.known:
-	case c.few && fewDigits(v), c.clean && detect.Clean(v):
+	case c.few && fewDigits(v), c.clean && r.set.engine.Clean(v):
 		return v, nil
 	}
 	return r.value(i, v)

@@ -48,6 +48,7 @@ func (m *Masker) For(actor string, methods map[string]string) *Set {
 			s.rules[class] = m.rule(class, actor, method)
 		}
 	}
+	s.engine = m.engine.For(func(c detect.Class) bool { _, is := s.rules[c]; return is })
 	return s
 }
 
@@ -89,7 +90,7 @@ func (s *Set) Clear(name string, v []byte) bool {
 			}
 		}
 	}
-	if detect.Clean(v) {
+	if s.engine.Clean(v) {
 		return true
 	}
 	found := s.engine.Find(v)

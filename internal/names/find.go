@@ -31,6 +31,9 @@ func before(l uint8) []uint8 {
 // Find appends to dst what is in seg, which is one segment, in order and without
 // overlaps. It uses t as its memory.
 func (m *Model) Find(seg []byte, t *Text, dst []Span) []Span {
+	if !Possible(seg) {
+		return dst
+	}
 	t.Read(seg, &m.Lists)
 	for i := 0; i < len(t.tokens); {
 		if !t.tokens[i].active {
@@ -178,4 +181,23 @@ func (m *Model) All(text []byte, t *Text, dst []Span) []Span {
 		at += n
 	}
 	return dst
+}
+
+// Possible reports, cheaply, that something may be found in text. Where it is
+// false, nothing is.
+func Possible(text []byte) bool {
+	run := 0
+	for _, c := range text {
+		switch {
+		case c|0x20 >= 'a' && c|0x20 <= 'z':
+			if run++; run == 2 {
+				return true
+			}
+		case c >= 0x80 || c == '\\':
+			return true
+		default:
+			run = 0
+		}
+	}
+	return false
 }

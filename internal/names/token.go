@@ -60,6 +60,9 @@ func (t *Text) Bounds(i int) (start, end int) { return int(t.tokens[i].start), i
 // Active reports whether token i is looked at.
 func (t *Text) Active(i int) bool { return t.tokens[i].active }
 
+// Forget clears what t keeps of a text.
+func (t *Text) Forget() { clear(t.folded[:cap(t.folded)]) }
+
 // Read cuts seg into tokens.
 func (t *Text) Read(seg []byte, l *Lists) {
 	t.tokens, t.folded = t.tokens[:0], t.folded[:0]
