@@ -9,6 +9,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/show"
 )
 
@@ -41,8 +42,9 @@ func EffectsOf(a *approval.Approval) []Effect {
 		say("bound", "%s after %s, whatever the statement says", what, show.Plural(bounds.Rows.N, "row"))
 	}
 	byMethod := map[string][]string{}
-	for _, class := range slices.Sorted(maps.Keys(bounds.Masks)) {
-		byMethod[bounds.Masks[class]] = append(byMethod[bounds.Masks[class]], class)
+	masks := policy.FoldMasks(bounds.Masks)
+	for _, class := range slices.Sorted(maps.Keys(masks)) {
+		byMethod[masks[class]] = append(byMethod[masks[class]], class)
 	}
 	for _, method := range slices.Sorted(maps.Keys(byMethod)) {
 		say("bound", "Comes back masked (%s): %s", method, strings.Join(byMethod[method], ", "))

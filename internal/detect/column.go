@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // edition changes whenever the detectors find something else than before.
-const edition = "detect-1"
+const edition = "detect-2"
 
 func versionOf(o Options) string {
 	h := sha256.New()
@@ -28,105 +29,40 @@ func versionOf(o Options) string {
 	return edition + "-" + hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// named lists what column and key names say, as words in a row. The first match
-// wins, so the longer and surer come first. sure is the score of the prior.
-var named = []struct {
-	words string
+// A phrase is what a name says, as words in a row.
+type phrase struct {
 	class Class
-	sure  float32
-}{
-	{"aws secret", AWSKey, 1},
-	{"aws access key", AWSKey, 1},
-	{"secret access key", AWSKey, 1},
-	{"secretaccesskey", AWSKey, 1},
-	{"access key id", AWSKey, 1},
-	{"accesskeyid", AWSKey, 1},
-	{"github token", GitHubToken, 1},
-	{"gh token", GitHubToken, 1},
-	{"private key", PEM, 1},
-	{"privatekey", PEM, 1},
-	{"pem", PEM, 1},
-	{"jwt", JWT, 1},
-	{"id token", JWT, 0.9},
-	{"dsn", DSNPassword, 1},
-	{"connection string", DSNPassword, 1},
-	{"connectionstring", DSNPassword, 1},
-	{"conn str", DSNPassword, 1},
-	{"database url", DSNPassword, 1},
-	{"social security", USSSN, 1},
-	{"ssn", USSSN, 1},
-	{"iban", IBAN, 1},
-	{"card number", Card, 1},
-	{"card no", Card, 1},
-	{"card num", Card, 1},
-	{"cardnumber", Card, 1},
-	{"cardno", Card, 1},
-	{"cc number", Card, 1},
-	{"cc num", Card, 1},
-	{"cc no", Card, 1},
-	{"ccnumber", Card, 1},
-	{"ccnum", Card, 1},
-	{"credit card", Card, 1},
-	{"creditcard", Card, 1},
-	{"debit card", Card, 1},
-	{"primary account number", Card, 1},
-	{"pan", Card, 0.9},
-	{"email", Email, 1},
-	{"emails", Email, 1},
-	{"e mail", Email, 1},
-	{"emailaddress", Email, 1},
-	{"mail address", Email, 1},
-	{"mailaddress", Email, 1},
-	{"mail", Email, 0.8},
-	{"ip addr", IP, 1},
-	{"ip address", IP, 1},
-	{"ipaddr", IP, 1},
-	{"ipaddress", IP, 1},
-	{"remote addr", IP, 1},
-	{"client addr", IP, 1},
-	{"ip", IP, 0.9},
-	{"ipv4", IP, 1},
-	{"ipv6", IP, 1},
-	{"phone", Phone, 1},
-	{"phones", Phone, 1},
-	{"phonenumber", Phone, 1},
-	{"telephone", Phone, 1},
-	{"mobile", Phone, 0.9},
-	{"mobilenumber", Phone, 1},
-	{"cellphone", Phone, 1},
-	{"cell", Phone, 0.7},
-	{"tel", Phone, 0.9},
-	{"msisdn", Phone, 1},
-	{"fax", Phone, 0.9},
-	{"password", Sensitive, 1},
-	{"passwords", Sensitive, 1},
-	{"passwd", Sensitive, 1},
-	{"pwd", Sensitive, 1},
-	{"passphrase", Sensitive, 1},
-	{"secret", Sensitive, 1},
-	{"secrets", Sensitive, 1},
-	{"api key", Sensitive, 1},
-	{"apikey", Sensitive, 1},
-	{"access key", Sensitive, 1},
-	{"accesskey", Sensitive, 1},
-	{"token", Sensitive, 0.9},
-	{"tokens", Sensitive, 0.9},
-	{"credential", Sensitive, 0.9},
-	{"credentials", Sensitive, 0.9},
-	{"cvv", Sensitive, 1},
-	{"cvc", Sensitive, 1},
-	{"passport", Sensitive, 0.9},
-	{"birth date", Sensitive, 0.9},
-	{"birthdate", Sensitive, 0.9},
-	{"birthday", Sensitive, 0.9},
-	{"date of birth", Sensitive, 1},
-	{"dob", Sensitive, 1},
-	{"tax id", Sensitive, 0.9},
+	sure  float32 // score of the prior
 }
 
+const maxPhrase = 5 // words
+
+// phrases are those of the table, by their words.
+var phrases = func() map[string]phrase {
+	m := map[string]phrase{}
+	for i := range table {
+		for _, one := range strings.Split(table[i].names, ",") {
+			words, sure := strings.TrimSpace(one), float32(1)
+			if k := strings.LastIndexByte(words, ' '); k > 0 && words[len(words)-1] <= '9' && strings.HasPrefix(words[k+1:], "0.") {
+				if v, err := strconv.ParseFloat(words[k+1:], 32); err == nil {
+					words, sure = words[:k], float32(v)
+				}
+			}
+			if words == "" {
+				continue
+			}
+			if _, taken := m[words]; !taken {
+				m[words] = phrase{table[i].class, sure}
+			}
+		}
+	}
+	return m
+}()
+
 // about lists last words that make a name speak about a value instead of
-// holding it: email_verified, token_count, password_changed_at.
-var about = " at id ids count sent verified confirmed enabled status type kind length len expires expiry changed optin limit policy attempts "
+// holding it: email_verified, token_count, password_changed_at. A phrase that ends in one
+// ("access key id") says what it says.
+var about = " at id ids count sent verified confirmed enabled status type kind length len expires expiry changed optin limit policy attempts country issuer format required valid "
 
 // Column judges a column or key by its name and its sources ("customers.email").
 // The deployment's catalogue comes first, then the sources' own names, then the
@@ -164,10 +100,7 @@ func (e *Engine) catalogued(source string) (Class, bool) {
 }
 
 // A verdict is what a name was found to say.
-type verdict struct {
-	class Class
-	sure  float32
-}
+type verdict = phrase
 
 // Names that were judged are remembered, up to a number and a length of each:
 // the same few columns and words come with every statement.
@@ -197,14 +130,21 @@ func (e *Engine) named(name string) (Class, float32) {
 }
 
 func (e *Engine) judgeName(name string) (Class, float32) {
-	words := splitWords(name)
-	last := words[strings.LastIndexByte(words[:max(len(words)-1, 0)], ' ')+1:]
-	if strings.TrimSpace(last) != "" && strings.Contains(about, " "+last) && !strings.HasSuffix(words, " access key id ") {
-		return "", 0
-	}
-	for _, n := range named {
-		if strings.Contains(words, " "+n.words+" ") && !e.off[n.class] {
-			return n.class, n.sure
+	words := strings.Fields(splitWords(name))
+	n := len(words)
+	lastOnly := n > 0 && strings.Contains(about, " "+words[n-1]+" ")
+	for size := min(n, maxPhrase); size > 0; size-- {
+		var best phrase
+		for at := n - size; at >= 0; at-- { // what stands last says what a name is of
+			if p, ok := phrases[strings.Join(words[at:at+size], " ")]; ok && p.sure > best.sure && !e.off[p.class] {
+				best = p
+			}
+			if lastOnly {
+				break
+			}
+		}
+		if best.class != "" {
+			return best.class, best.sure
 		}
 	}
 	return "", 0

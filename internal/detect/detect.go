@@ -13,7 +13,6 @@ package detect
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -24,7 +23,7 @@ import (
 // A Class is one kind of sensitive value: "email", "card", "us-ssn", …
 type Class string
 
-// The classes of this edition.
+// Classes that other packages name. docs/classes.md lists all.
 const (
 	Email       Class = "email"
 	Card        Class = "card"
@@ -40,53 +39,14 @@ const (
 	// Sensitive is the class of a column or key whose name says it is secret or
 	// personal without telling which of the others.
 	Sensitive Class = "sensitive"
+
+	Person       Class = "person"
+	Address      Class = "address"
+	DateOfBirth  Class = "date-of-birth"
+	Organisation Class = "organisation"
+	Diagnosis    Class = "diagnosis"
+	Drug         Class = "drug"
 )
-
-// Classes lists every class, in the order of the documentation.
-func Classes() []Class {
-	all := []Class{Email, Card, USSSN, IBAN, Phone, IP, AWSKey, GitHubToken, JWT, PEM, DSNPassword, Sensitive}
-	for _, c := range tokenClasses() {
-		if !slices.Contains(all, c) {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-// Valid reports whether c is a class of this edition.
-func (c Class) Valid() bool { return slices.Contains(Classes(), c) }
-
-// The groups of classes that policy speaks of.
-const (
-	PII    = "pii"
-	PHI    = "phi"
-	PCI    = "pci"
-	Secret = "secret"
-)
-
-// GroupOf returns the groups a class belongs to, sorted. An unknown class
-// belongs to "secret", so that policy treats it as the worst.
-func GroupOf(c Class) []string {
-	switch c {
-	case Email, USSSN, Phone, IP, IBAN:
-		return []string{PII}
-	case Card:
-		return []string{PCI, PII}
-	case Sensitive:
-		return []string{PII, Secret}
-	}
-	return []string{Secret}
-}
-
-// Groups returns the groups of all classes, sorted, each once.
-func Groups(classes []Class) []string {
-	var all []string
-	for _, c := range classes {
-		all = append(all, GroupOf(c)...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
 
 // A Finding is one value found: bytes [Start, End) of the input.
 type Finding struct {

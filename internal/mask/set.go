@@ -37,6 +37,9 @@ func (m *Masker) For(actor string, methods map[string]string) *Set {
 	s := &Set{engine: m.engine, rules: map[detect.Class]rule{}}
 	for _, class := range detect.Classes() {
 		method, ok := methods[string(class)]
+		if !ok {
+			method, ok = methods[string(detect.Counted(class))]
+		}
 		for _, g := range detect.GroupOf(class) {
 			if of, grouped := methods[g]; grouped && methods[string(class)] == "" {
 				if !ok || strictness(of) > strictness(method) {

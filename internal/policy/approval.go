@@ -237,15 +237,11 @@ func (d *decoder) maskMethods(n *node) map[string]string {
 		if !ok {
 			continue
 		}
-		put := func(class string) { out[class] = stricter(out[class], method) }
-		if group := taxonomy()[name]; group != "" {
-			put(name)
-			continue
-		}
-		for class, group := range taxonomy() {
-			if group == name {
-				put(class)
+		for _, class := range classesOf(name) {
+			if own := ownGroup(class); class != name && own != name && f[own] != nil {
+				continue // a card is masked as pci says, where that is named besides pii
 			}
+			out[class] = stricter(out[class], method)
 		}
 	}
 	return out

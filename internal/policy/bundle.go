@@ -19,8 +19,8 @@ func bundleDigest(packs []*pack, o Options) (string, error) {
 		raw[i] = p.raw
 	}
 	classes := map[string]any{}
-	for class, group := range taxonomy() {
-		classes[class] = group
+	for _, class := range classNames() {
+		classes[class] = groupsOf(class)
 	}
 	defaults := map[string]any{}
 	for env, v := range o.Default {

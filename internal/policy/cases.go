@@ -187,7 +187,7 @@ func dataFacts() []fact {
 		listFact("classes", classNames(), func(in *Input, l []string) {
 			in.Action.Data.ClassesKnown, in.Action.Data.Classes = true, l
 			for _, class := range l {
-				in.Action.Data.Groups = addSorted(in.Action.Data.Groups, taxonomy()[class])
+				in.Action.Data.Groups = addSorted(in.Action.Data.Groups, groupsOf(class)...)
 			}
 		}),
 		listFact("groups", groupNames(), func(in *Input, l []string) {
@@ -238,11 +238,12 @@ type givenReads map[string]int64
 
 func (g givenReads) Rows(class string) int64 { return g[class] }
 
-func addSorted(list []string, s string) []string {
-	if contains(list, s) {
-		return list
+func addSorted(list []string, more ...string) []string {
+	for _, s := range more {
+		if !contains(list, s) {
+			list = append(list, s)
+		}
 	}
-	list = append(list, s)
 	slices.Sort(list)
 	return list
 }
@@ -368,11 +369,8 @@ func (d *decoder) want(n *node) expectation {
 	}
 	if x := f["mask"]; x != nil {
 		want.mask = map[string]string{}
-		for class, m := range d.mapping(x, "mask") {
-			if !contains(classNames(), class) {
-				d.failAt(m, fmt.Sprintf("there is no class '%s'", clip(class)), didYouMean(class, classNames()))
-			}
-			want.mask[class], _ = d.one(m, "mask method", maskNames()...)
+		if x.kind != mappingNode || len(x.fields) > 0 {
+			want.mask = d.maskMethods(x)
 		}
 	}
 	if x := f["limit"]; x != nil {

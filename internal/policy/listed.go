@@ -65,7 +65,7 @@ func listed(r *rule) ListedRule {
 		l.When = strings.TrimSpace(r.when.source)
 	}
 	methods := map[string][]string{}
-	for class, method := range r.masks {
+	for class, method := range FoldMasks(r.masks) {
 		methods[method] = append(methods[method], class)
 	}
 	for _, method := range slices.Sorted(maps.Keys(methods)) {

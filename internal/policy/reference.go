@@ -94,9 +94,9 @@ func referenceApproval(b *strings.Builder) {
 func referenceClasses(b *strings.Builder) {
 	b.WriteString("\n## Classes and masks\n\nMask methods, strictest first: " + code(maskNames()) + ". A mask names classes or groups.\n\n" +
 		"A hash, token or format-preserving mask is the same for the same value to one actor, and tells it nothing about what others see. `linkable` makes it the same for all actors " +
-		"of the deployment, except of classes with few values. `vault` keeps the value, sealed, for who may read it back.\n\n| class | group |\n|---|---|\n")
+		"of the deployment, except of classes with few values. `vault` keeps the value, sealed, for who may read it back.\n\n| class | groups |\n|---|---|\n")
 	for _, class := range classNames() {
-		fmt.Fprintf(b, "| `%s` | `%s` |\n", class, taxonomy()[class])
+		fmt.Fprintf(b, "| `%s` | %s |\n", class, code(groupsOf(class)))
 	}
 }
 

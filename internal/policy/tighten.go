@@ -51,17 +51,49 @@ func StricterMasks(a, b map[string]string) map[string]string {
 	return out
 }
 
-// classesOf is a class itself, or the classes of a group.
+// ownGroup is the group that a class is of first.
+func ownGroup(class string) string {
+	if groups := groupsOf(class); len(groups) > 0 {
+		return groups[0]
+	}
+	return ""
+}
+
+// FoldMasks names a group where all classes that are of it first are masked alike: for
+// people to read. The groups it names stand for these classes only.
+func FoldMasks(masks map[string]string) map[string]string {
+	out := maps.Clone(masks)
+	for _, group := range groupNames() {
+		method, alike := "", true
+		var classes []string
+		for _, class := range classesOf(group) {
+			if ownGroup(class) == group {
+				classes = append(classes, class)
+				alike = alike && (len(classes) == 1 || masks[class] == method)
+				method = masks[class]
+			}
+		}
+		if alike && method != "" {
+			for _, class := range classes {
+				delete(out, class)
+			}
+			out[group] = method
+		}
+	}
+	return out
+}
+
+// classesOf is a class itself, or the classes of a group: of the many credentials that
+// count as one class, that one.
 func classesOf(name string) []string {
-	if taxonomy()[name] != "" {
+	if isClass(name) {
 		return []string{name}
 	}
 	var out []string
-	for class, group := range taxonomy() {
-		if group == name {
+	for _, class := range classNames() {
+		if isCounted(class) && contains(groupsOf(class), name) {
 			out = append(out, class)
 		}
 	}
-	slices.Sort(out)
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/detect"
 )
 
 // vouch says whose word a fact is.
@@ -278,25 +279,26 @@ func kindNames() []string {
 
 // taxonomyVersion enters the bundle's digest: the same packs mean something
 // else once a class joins a group.
-const taxonomyVersion = "assent-taxonomy/1"
+const taxonomyVersion = "assent-taxonomy/2"
 
-// taxonomy is class → group, of every class a pack may name.
-func taxonomy() map[string]string {
-	return map[string]string{
-		"email": "pii", "us-ssn": "pii", "phone": "pii", "ip": "pii", "sensitive": "pii",
-		"card": "pci", "iban": "pci",
-		"aws-key": "secret", "github-token": "secret", "jwt": "secret", "pem": "secret", "dsn-password": "secret",
-	}
-}
-
+// classNames are the classes a pack may name: those the detectors know.
 func classNames() []string {
 	var out []string
-	for class := range taxonomy() {
-		out = append(out, class)
+	for _, class := range detect.Classes() {
+		out = append(out, string(class))
 	}
 	sort.Strings(out)
 	return out
 }
+
+// isClass reports a class that a pack may name.
+func isClass(name string) bool { return detect.Class(name).Valid() }
+
+// isCounted reports a class that is counted by itself.
+func isCounted(name string) bool { return detect.Counted(detect.Class(name)) == detect.Class(name) }
+
+// groupsOf are the groups of a class.
+func groupsOf(class string) []string { return detect.GroupOf(detect.Class(class)) }
 
 func groupNames() []string { return []string{"pii", "phi", "pci", "secret"} }
 

@@ -135,7 +135,7 @@ func (s *swap) look(u *llm.Unit) []string {
 // masker says which classes masks name, by themselves or by a group of theirs.
 func masker(masks map[string]string) func(string) bool {
 	return func(class string) bool {
-		if masks[class] != "" {
+		if masks[class] != "" || masks[string(detect.Counted(detect.Class(class)))] != "" {
 			return true
 		}
 		return slices.ContainsFunc(detect.GroupOf(detect.Class(class)), func(g string) bool { return masks[g] != "" })
