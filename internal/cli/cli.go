@@ -189,7 +189,7 @@ and who you are.`,
 	root.AddCommand(a.sshCmd(), a.execCmd(), a.runCmd(), a.recordingsCmd(), a.mapCmd())
 	root.AddCommand(a.awsCmd())
 	root.AddCommand(a.kubernetesCmd())
-	root.AddCommand(a.egressCmd())
+	root.AddCommand(a.egressCmd(), a.detectCmd())
 	root.AddCommand(a.scanCmd(), a.maskCmd())
 	return root
 }
