@@ -16,8 +16,8 @@ const module = "github.com/assenthq/assent"
 // floors lists our packages from the ground up (docs/architecture.md). A package may import only
 // packages on lower floors: no cycles, no reaching sideways or up. A name ending in "/..." covers what lies below it.
 var floors = [][]string{
-	{"action", "internal/pgcluster", "evidence", "internal/show", "internal/jsontext", "internal/recording", "internal/words", "internal/hookfiles", "internal/webwire", "internal/certs", "internal/netguard", "internal/sigv4", "internal/awskey", "internal/names", "internal/detect"},
-	{"internal/identity", "internal/passkey/passkeytest"},
+	{"action", "internal/pgcluster", "evidence", "internal/show", "internal/jsontext", "internal/recording", "internal/words", "internal/hookfiles", "internal/webwire", "internal/certs", "internal/netguard", "internal/sigv4", "internal/awskey", "internal/names"},
+	{"internal/identity", "internal/detect", "internal/passkey/passkeytest"},
 	{"internal/classify/sql", "internal/classify/kubernetes", "internal/policy", "internal/grant", "internal/passport", "internal/audit", "internal/oidc", "internal/workload/..."},
 	{"internal/mask", "internal/bodies", "internal/audit/audittest", "internal/oidc/oidctest", "internal/sealed", "internal/classify/shell", "internal/classify/http"},
 	{"internal/scan", "internal/accuracy", "internal/classify/mcp", "internal/classify/llm", "internal/classify/aws/...", "internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze", "internal/actors"},
