@@ -60,6 +60,7 @@ type Options struct {
 	Standings   Standings
 	Glass       Glass
 	Rules       Rules      // nil: groups and settings are the configuration's alone
+	Vault       Vault      // nil: no values of tokens are kept
 	Recordings  Recordings // nil: no terminals are recorded
 	Pins        Pins       // of tools of MCP servers; nil: none are kept
 	Channels    Channels   // nil: nobody is told but in the console

@@ -118,6 +118,9 @@ func operations() map[string]*operation {
 		{id: "getRecording", method: "GET", path: "/v1/recordings/{id}", scopes: []string{read, admin}, stream: true, tag: forPeople, summary: "One recording, and whether its file is still what the log says"},
 		{id: "getCast", method: "GET", path: "/v1/recordings/{id}/cast", scopes: []string{read, admin}, stream: true, tag: forPeople, summary: "The recording itself, as asciicast version 2"},
 
+		{id: "readVault", method: "POST", path: "/v1/vault/read", scopes: []string{review}, tag: forPeople, summary: "Read the value behind a token back, on record"},
+		{id: "eraseVault", method: "POST", path: "/v1/vault/erase", scopes: []string{admin}, tag: forAdmins, summary: "Erase values behind tokens for ever, on record"},
+
 		{id: "listPasskeys", method: "GET", path: "/v1/passkeys", scopes: []string{review, read, admin}, tag: forPeople, summary: "Your passkeys; administrators see everybody's"},
 		{id: "revokePasskey", method: "DELETE", path: "/v1/passkeys/{id}", scopes: []string{review, admin}, status: 204, tag: forPeople, summary: "End a passkey for good: what it approved and did not run yet no longer runs"},
 
@@ -219,6 +222,8 @@ func (s *server) register() {
 	add(s, ops["getTool"], s.getTool)
 	add(s, ops["releaseTool"], s.releaseTool)
 	add(s, ops["holdTool"], s.holdTool)
+	add(s, ops["readVault"], s.readVault)
+	add(s, ops["eraseVault"], s.eraseVault)
 	add(s, ops["listPasskeys"], s.listPasskeys)
 	add(s, ops["revokePasskey"], s.revokePasskey)
 	add(s, ops["listActors"], s.listActors)

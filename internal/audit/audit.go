@@ -53,6 +53,7 @@ const (
 	TypeStep      = "approval.step"     // while it waits: people were reminded, further ones asked
 	TypeTalk      = "approval.talk"     // a reviewer asked the asker's side, or was answered
 	TypeUnmask    = "approval.unmask"   // a reviewer looked at one masked value
+	TypeVault     = "vault"             // the value behind a token was read back, or values were erased
 	TypeStarted   = "execution.started" // a grant was used
 	TypeOutcome   = "execution.outcome" // how it ended
 	TypeRefused   = "refused"           // a malformed or unknown message; a failed login

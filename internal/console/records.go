@@ -44,6 +44,11 @@ func momentOf(r *entry) moment {
 		m.Kind, m.Class, text = r.Decision, "info", r.Detail["text"]
 	case audit.TypeUnmask:
 		m.Kind, m.Class, text = "unmask", "warn", "looked at a masked "+r.Detail["class"]
+	case audit.TypeVault:
+		m.Kind, m.Class, text = "vault", "warn", "read the value behind "+r.Detail["token"]
+		if r.Detail["event"] == "erase" {
+			text = "erased values behind tokens"
+		}
 	case audit.TypePrompt:
 		m.Kind, m.Class, text = "prompt", "info", "told, as its side says: "+r.Detail["text"]
 	case audit.TypeTaint:

@@ -281,7 +281,7 @@ func (p *permit) Text(b []byte) []byte {
 	for c, n := range counts {
 		p.text[c] += n
 	}
-	if len(counts) > 0 && p.look(p.e.o.Now(), false) != nil {
+	if len(counts) > 0 && (p.look(p.e.o.Now(), false) != nil || p.keep() != nil) {
 		return []byte("[not shown: what is read can't be noted]")
 	}
 	return out
@@ -294,6 +294,9 @@ func (p *permit) Count(rows, bytes int64) error {
 	owed := weight(p.rows, p.bytes) - p.paid
 	p.paid += owed
 	now := p.e.o.Now()
+	if p.keep() != nil {
+		return &gate.Denied{Status: gate.StatusNobody, Reason: "what tokens stand for can't be kept, so nothing may pass", Hint: "try again later; the server's own log says what is wrong"}
+	}
 	if err := p.charge(owed, bytes, now); err != nil {
 		p.e.o.Logger.Error("rows can't be counted, so they don't pass", "gate", p.j.where.Gate, "err", err)
 		return &gate.Denied{Status: gate.StatusNobody, Reason: "what is read can't be counted, so nothing may pass", Hint: "try again later; the server's own log says what is wrong"}
@@ -311,6 +314,20 @@ func (p *permit) Count(rows, bytes int64) error {
 		return &gate.Denied{Status: gate.StatusLimit, Reason: "this much reading is an export, and nobody approved one", Hint: "run it again: it is then asked for as an export"}
 	}
 	return p.show(now)
+}
+
+// keep writes the values of the tokens made so far, where policy keeps them.
+func (p *permit) keep() error {
+	if !p.set.Keeps() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := p.set.Keep(ctx)
+	if err != nil {
+		p.e.o.Logger.Error("values of tokens can't be kept", "gate", p.j.where.Gate, "err", err)
+	}
+	return err
 }
 
 // rowWeight is how many bytes of an answer count as one row of it at least.
@@ -370,6 +387,7 @@ func (p *permit) Done(o gate.Outcome) {
 	if p.done.Swap(true) {
 		return
 	}
+	_ = p.keep() // what a gate masked without counting rows
 	p.over(o)
 	p.finish(o)
 	p.seen.giveBack(p)

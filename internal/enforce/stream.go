@@ -57,6 +57,9 @@ func (s passing) Write(b []byte) (int, error) {
 		if err := s.permit.show(s.permit.e.o.Now()); err != nil {
 			return 0, err
 		}
+		if err := s.permit.keep(); err != nil {
+			return 0, err
+		}
 	}
 	return s.to.Write(b)
 }

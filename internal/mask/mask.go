@@ -77,6 +77,7 @@ func strictness(method string) int {
 type Masker struct {
 	key    []byte
 	engine *detect.Engine
+	vault  *vault // nil: nothing is kept
 }
 
 // New returns a masker. key is the deployment's secret; values masked under it

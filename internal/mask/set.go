@@ -9,6 +9,7 @@ import (
 type Set struct {
 	engine *detect.Engine
 	rules  map[detect.Class]rule
+	vault  *vault // nil: no class has its values kept
 }
 
 // A rule is a method with its keys.
@@ -20,6 +21,9 @@ type rule struct {
 	// client may have written itself never shares a token with what is stored,
 	// or SELECT 'guess' would confirm a guess.
 	stored bool
+
+	vault *vault // of tokenize; nil: the values aren't kept
+	actor string // whose tokens they are
 }
 
 // origin keeps stored values and others apart under one key.
@@ -48,7 +52,11 @@ func (m *Masker) For(actor string, methods map[string]string) *Set {
 			}
 		}
 		if ok {
-			s.rules[class] = m.rule(class, actor, method)
+			r := m.rule(class, actor, method)
+			if r.vault != nil {
+				s.vault = r.vault
+			}
+			s.rules[class] = r
 		}
 	}
 	s.engine = m.engine.For(func(c detect.Class) bool { _, is := s.rules[c]; return is })
@@ -61,7 +69,7 @@ func (m *Masker) rule(class detect.Class, actor, method string) rule {
 	if r.tag == nil {
 		r.tag = []byte(tag(class))
 	}
-	word, linkable, _, ok := parse(method)
+	word, linkable, kept, ok := parse(method)
 	if !ok {
 		return r
 	}
@@ -71,6 +79,9 @@ func (m *Masker) rule(class detect.Class, actor, method string) rule {
 		if linkable && !fewValues(class) {
 			// No actor has this name, and the purpose is one of its own.
 			purpose, actor = word+" "+Linkable, ""
+		}
+		if r.actor = actor; kept {
+			r.vault = m.vault
 		}
 		r.keys = &keys{derive: func(n int) []byte { return m.derive(purpose, class, actor, n) }}
 	}
@@ -179,7 +190,12 @@ func (r *rule) appendTo(dst []byte, c detect.Class, v []byte) []byte {
 		if isToken(c, v) {
 			return append(dst, v...)
 		}
-		return r.keys.appendMAC(appendTokenHead(dst, c), r.origin(), c, v, tokenBytes)
+		at := len(dst)
+		dst = r.keys.appendMAC(appendTokenHead(dst, c), r.origin(), c, v, tokenBytes)
+		if r.vault != nil {
+			r.vault.note(dst[at:], c, r.actor, v)
+		}
+		return dst
 	case Format:
 		if out, ok := r.format(dst, c, v); ok {
 			return out

@@ -39,6 +39,7 @@ type Config struct {
 	PolicyLocked bool              `yaml:"policy_locked" doc:"Only a policy that was applied under approval may be in force: with other files on disk the server does not start." default:"false"`
 	BreakGlass   BreakGlassConfig  `yaml:"break_glass" doc:"Who may let one actor's actions run without waiting in an emergency. Nobody unless set."`
 	Unmask       UnmaskConfig      `yaml:"unmask" doc:"Who may look at one masked value of a statement they may review. Nobody unless set."`
+	Vault        VaultConfig       `yaml:"vault" doc:"Who may read back the values that policy keeps behind tokens. Nobody unless set."`
 	Default      map[string]string `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
 	Admins       []string          `yaml:"admins" doc:"Groups whose members administer: changes of policy and settings take another of them, from the second one on." default:"admins"`
 	Issuers      []IssuerConfig    `yaml:"issuers" doc:"OpenID providers that people sign in through. None: by one-time link, or a reviewer's token."`
@@ -71,6 +72,11 @@ type BreakGlassConfig struct {
 
 // UnmaskConfig says who may look at masked values.
 type UnmaskConfig struct {
+	Groups []string `yaml:"groups" doc:"Groups whose members may, one value at a time, with a reason, each look a record."`
+}
+
+// VaultConfig says who may read values back.
+type VaultConfig struct {
 	Groups []string `yaml:"groups" doc:"Groups whose members may, one value at a time, with a reason, each look a record."`
 }
 

@@ -112,6 +112,7 @@ type Server struct {
 	exchange   *actors.Desk
 	sshKeys    *actors.SSHKeys
 	recordings *recording.Store
+	masker     *mask.Masker
 	bodies     *bodies.Store
 	clients    *workload.Certificates // nil: no client certificate counts
 
@@ -313,8 +314,10 @@ func (s *Server) makeEnforcer(k *keys) error {
 	if err := s.makeTrail(k); err != nil {
 		return err
 	}
+	s.masker = mask.New(k.mask, s.detect)
+	s.masker.KeepIn(s.store)
 	s.enforcer, err = enforce.New(enforce.Options{
-		Credentials: credentials{s.door, s.personAsks}, Policy: s.policy, Detect: s.detect, Masker: mask.New(k.mask, s.detect),
+		Credentials: credentials{s.door, s.personAsks}, Policy: s.policy, Detect: s.detect, Masker: s.masker,
 		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
@@ -351,7 +354,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	rest, err := api.New(api.Options{
 		Hooks:    s.hooks,
 		Commands: s.commands, Environment: s.environment, AWSKeys: awsKeys(s),
-		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins, Recordings: s.recordings,
+		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins, Vault: vault{s}, Recordings: s.recordings,
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,

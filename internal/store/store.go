@@ -15,6 +15,7 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/sealed"
 )
 
@@ -37,6 +38,7 @@ type Store interface {
 	audit.Reader
 	Ledger
 	Settings
+	Vault
 
 	// Misfiled lists records, 100 at most, that searches can't be trusted to
 	// find: a column beside the leaf says another than the leaf.
@@ -69,6 +71,19 @@ type Ledger interface {
 	// SumRows is what flowed since the hour that holds since, by class.
 	SumRows(ctx context.Context, subject, resource string, since time.Time) (rows, bytes map[string]int64, err error)
 }
+
+// A Vault keeps the values behind tokens. They are sealed by who keeps them.
+type Vault interface {
+	mask.Keeper
+	// KeptValue is what was kept under a token; nil: nothing, or it was erased.
+	KeptValue(ctx context.Context, token string) (*mask.Kept, error)
+	// EraseValues erases what fits, and tells how many values did. An erasure that
+	// says nothing is an error.
+	EraseValues(ctx context.Context, what mask.Erasure) (int64, error)
+}
+
+// ErrEraseAll says that an erasure would fit every value.
+var ErrEraseAll = errors.New("say which values are erased: of a token, a class, an actor, or before a time")
 
 // Settings are values by key. They are not sealed: nothing may be opened on their word.
 type Settings interface {

@@ -26,6 +26,7 @@ var Tables = []Table{
 	{"token", []string{"id", "user_name", "body", "mac"}, "rowid"},
 	{"sealed", []string{"kind", "id", "revision", "key", "due", "body", "mac"}, "kind, id"},
 	{"ledger", []string{"subject", "class", "resource", "hour", "row_count", "byte_count", "mac"}, "subject, class, resource, hour"},
+	{"vault", []string{"token", "class", "actor", "kept", "body"}, "token"},
 	{"setting", []string{"key", "value"}, "key"},
 }
 

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(tb testing.TB, dir string) Store) {
 	t.Run("what is read soon", s.foreseen)
 	t.Run("tokens", s.tokens)
 	t.Run("sealed rows", s.sealedRows)
+	t.Run("values of tokens", s.vault)
 	t.Run("head, records and tiles", s.log)
 	t.Run("search", s.search)
 	t.Run("the log over many concurrent writers verifies", s.concurrentLog)
