@@ -58,6 +58,8 @@ var mayCall = map[string]string{
 	"GET /v1/tools/{id}":                                  "reviewer reader admin",
 	"POST /v1/tools/{id}/release":                         "admin",
 	"POST /v1/tools/{id}/hold":                            "admin",
+	"POST /v1/vault/read":                                 "reviewer",
+	"POST /v1/vault/erase":                                "admin",
 	"GET /v1/passkeys":                                    "reviewer reader admin",
 	"DELETE /v1/passkeys/{id}":                            "reviewer admin",
 	"GET /v1/approvals/{id}/standing":                     "reviewer reader admin",
