@@ -338,6 +338,9 @@ func (s *scan) base64(i int) int {
 	if s.depth >= maxDepth {
 		return 0
 	}
+	if next := s.packed(i); next > 0 {
+		return next
+	}
 	s.clearPlain()
 	p, acc, bits := i, uint32(0), 0
 	for p-i < maxEncoded {
