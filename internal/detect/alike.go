@@ -35,13 +35,13 @@ func (e *Engine) FindAlike(text []byte, a *Alike) *Findings {
 
 // scanFrom is scanAll of a text that begins with a's head.
 func (e *Engine) scanFrom(text []byte, dst []Finding, a *Alike) []Finding {
-	s := e.scans.Get().(*scan)
+	s := scans.Get().(*scan)
 	s.reset(e, text, dst)
 	s.i, s.marks, s.final = a.at, a.marks, true
 	s.steps()
 	out := s.out
 	s.release()
-	e.scans.Put(s)
+	scans.Put(s)
 	return out
 }
 
@@ -53,14 +53,14 @@ func (e *Engine) learn(text []byte, a *Alike) {
 		n++
 	}
 	if a.head = a.head[:0]; n >= minAlike {
-		s := e.scans.Get().(*scan)
+		s := scans.Get().(*scan)
 		s.reset(e, text[:n], nil)
 		s.steps()
 		if len(s.out) == 0 {
 			a.head, a.at, a.marks = append(a.head, text[:n]...), s.i, s.marks
 		}
 		s.release()
-		e.scans.Put(s)
+		scans.Put(s)
 	}
 	if a.last = a.last[:0]; len(text) <= maxAlike {
 		a.last = append(a.last, text...)

@@ -159,6 +159,7 @@ var (
 	tokenStarts  = tokensOf(forms)
 	keywordWords = anchorsOf(keywordAnchors())
 	secretWords  = anchorsOf(append(secretAnchors(), tokenStarts.words...))
+	leadGrams    = union(&keywordWords.grams, &secretWords.grams)
 	keyEnds      = func() *bits65536 {
 		t := &bits65536{}
 		for _, w := range keyTails() {
@@ -167,6 +168,14 @@ var (
 		return t
 	}()
 )
+
+func union(a, b *bits65536) *bits65536 {
+	t := *a
+	for k, v := range b {
+		t[k] |= v
+	}
+	return &t
+}
 
 // runOf reports whether n characters of base64 stand at i.
 func (s *scan) runOf(i, n int) bool {

@@ -25,7 +25,7 @@ func Clean(t []byte) bool {
 			return false
 		}
 	}
-	return seen&hasLetter == 0 || !speaksOf(t)
+	return seen&hasLetter == 0 || !leads(t, seen&hasDigit != 0)
 }
 
 // The walk counts in lanes of eight bits of one word. A byte keeps the lanes whose
@@ -40,7 +40,8 @@ const (
 
 	// Flags of single bytes.
 	isForeign = 1 << 40
-	hasLetter = 1 << 42
+	hasLetter = 1 << 41
+	hasDigit  = 1 << 42
 
 	suspect = isForeign | 8<<digitLane | 4<<dotLane | 16<<wordLane
 )
@@ -57,7 +58,7 @@ var walks = func() (t [256]struct{ keep, add uint64 }) {
 		}
 		switch {
 		case digit:
-			e.add += 1 << digitLane
+			e.add += 1<<digitLane | hasDigit
 		case b == '.':
 			e.add += 1 << dotLane
 		case k&(isUp|isLow) != 0:
@@ -79,9 +80,26 @@ var walks = func() (t [256]struct{ keep, add uint64 }) {
 	return t
 }()
 
-// speaksOf reports a word in t that leads a value or has the shape of an id.
-func speaksOf(t []byte) bool {
-	s := scan{t: t, final: true}
+// leads reports a word in t that leads a value or, where t has digits, has the
+// shape of an id.
+func leads(t []byte, digits bool) bool {
+	before := uint8(0)
+	for i, c := range t {
+		k := kinds[c]
+		if k&(isUp|isLow) != 0 && i+2 < len(t) && (before&(isUp|isLow) == 0 || k&isUp != 0) && leadGrams.has(gram(c, t[i+1], t[i+2])) {
+			digits = true // look closer
+			break
+		}
+		before = k
+	}
+	if !digits {
+		return false
+	}
+	s := scans.Get().(*scan)
+	defer scans.Put(s)
+	s.reset(nil, t, nil)
+	s.final = true
+	defer s.release()
 	for i := 0; i < len(t); i++ {
 		j, or := i, uint8(0)
 		for j < len(t) && kinds[t[j]]&isWord != 0 {
@@ -91,7 +109,7 @@ func speaksOf(t []byte) bool {
 		if j-i < 2 {
 			continue
 		}
-		if keyword, secret := s.led(i, j); keyword || secret || s.tokened(i, j) || s.idLike(i, j, or) {
+		if keyword, secret := s.led(i, j); keyword || secret || s.idLike(i, j, or) {
 			return true
 		}
 		i = j

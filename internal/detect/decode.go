@@ -22,7 +22,7 @@ func (s *scan) nested() {
 	}
 	in := s.inner
 	in.reset(s.e, s.plain, s.found[:0])
-	in.final, in.depth = true, s.depth+1
+	in.final, in.depth, in.every = true, s.depth+1, s.every
 	in.steps()
 	s.found = in.out
 	for _, f := range s.found {
@@ -58,12 +58,25 @@ func (s *scan) openLeft(i int) int {
 
 // high handles a byte of 0x80 or more at i and returns where to go on.
 func (s *scan) high(i int) int {
-	s.at(i + utf8.UTFMax - 1)
-	r, size := utf8.DecodeRune(s.t[i:min(i+utf8.UTFMax, len(s.t))])
-	if disguise(r) && i >= s.seen {
+	disguised, size := s.disguised(i)
+	if disguised && i >= s.seen {
 		s.region(i)
 	}
 	return i + size
+}
+
+// disguised reports whether the character at i stands for another or for nothing,
+// where that could matter, and returns its size. A dash or space matters between digits.
+func (s *scan) disguised(i int) (bool, int) {
+	s.at(i + utf8.UTFMax - 1)
+	r, size := utf8.DecodeRune(s.t[i:min(i+utf8.UTFMax, len(s.t))])
+	if !disguise(r) {
+		return false, size
+	}
+	if dash(r) || r == 0xa0 || r >= 0x2000 && r <= 0x200a || r == 0x202f || r == 0x3000 {
+		return kinds[s.before(i)]&(isDigit|isHigh) != 0 && s.kind(i+size)&(isDigit|isHigh) != 0, size
+	}
+	return true, size
 }
 
 // escaped handles a '%', '&' or '\' at i.
@@ -168,8 +181,12 @@ func disguise(r rune) bool {
 		return false
 	case r < 0x2000:
 		return r == 0xa0 || r == 0xb7 || r == 0xb2 || r == 0xb3 || r == 0xb9 || invisible(r) || digitValue(r) >= 0
-	case r < 0x3000: // spaces, dashes, letter-like, superscript, enclosed
-		return true
+	case r < 0x2070: // spaces and dashes, not quotes and bullets
+		return r < 0x2016 || r == 0x2024 || r == 0x2027 || r >= 0x2028 && r <= 0x202f || r == 0x2044 || r >= 0x205f
+	case r < 0x2190: // superscript, letter-like, but no signs of currencies
+		return r < 0x20a0 || r >= 0x2100
+	case r < 0x3000: // minus, slash, ratio, enclosed, digits in circles
+		return r == 0x2212 || r == 0x2215 || r == 0x2236 || r >= 0x2460 && r < 0x2500 || r >= 0x2c00 && digitValue(r) >= 0
 	case r <= 0x3002, r == 0x30fb:
 		return true
 	case r >= 0xfe00 && r <= 0xffef: // presentation and full-width forms
@@ -229,6 +246,9 @@ func (s *scan) unescape(p int) (rune, int) {
 			if v := s.hexDigits(p+2, 2); v >= 0 {
 				return rawByte(v), 4
 			}
+		}
+		if s.at(p+1) == '/' {
+			return '/', 2
 		}
 		if s.at(p+1) == 'u' {
 			v := s.hexDigits(p+2, 4)
@@ -308,13 +328,13 @@ func (s *scan) hexRun(i int) int {
 		return 0
 	}
 	s.clearPlain()
-	p := i
+	p, text := i, likeness{}
 	for p-i < maxEncoded {
 		v := s.hexDigits(p, 2)
 		if v < 0 {
 			break
 		}
-		if !textByte(byte(v)) {
+		if !text.next(byte(v)) {
 			return 0
 		}
 		s.emit(byte(v), p, p+2)
@@ -343,6 +363,7 @@ func (s *scan) base64(i int) int {
 	}
 	s.clearPlain()
 	p, acc, bits := i, uint32(0), 0
+	text := likeness{}
 	for p-i < maxEncoded {
 		v := base64Value(s.at(p))
 		if v < 0 {
@@ -353,7 +374,7 @@ func (s *scan) base64(i int) int {
 		if bits >= 8 {
 			bits -= 8
 			c := byte(acc >> bits)
-			if !textByte(c) {
+			if !text.next(c) {
 				return 0
 			}
 			s.emit(c, p-2, p)
@@ -386,7 +407,35 @@ func base64Value(c byte) int {
 	return -1
 }
 
-// textByte reports bytes that text consists of: decoding stops at any other.
-func textByte(c byte) bool {
-	return c >= ' ' && c != 0x7f && c < 0xf5 || c == '\n' || c == '\r' || c == '\t'
+// likeness tells text from other bytes: it has no control characters but those
+// of lines, and of its bytes at most one in eight, and three more, are not UTF-8,
+// as where a window cuts a character, or in text of another encoding.
+type likeness struct {
+	good, bad int
+	more      int // bytes of a character that are still to come
+}
+
+// next takes a byte and reports whether it still is text.
+func (l *likeness) next(c byte) bool {
+	if c < 0x80 {
+		l.bad += l.more
+		l.more = 0
+		l.good++
+		return (c >= ' ' && c != 0x7f || c == '\n' || c == '\r' || c == '\t') && l.bad*8 <= l.good+24
+	}
+	switch {
+	case c < 0xc0 && l.more > 0:
+		l.more--
+		l.good++
+		return true
+	case c >= 0xc2 && c < 0xe0:
+		l.bad, l.more = l.bad+l.more, 1
+	case c >= 0xe0 && c < 0xf0:
+		l.bad, l.more = l.bad+l.more, 2
+	case c >= 0xf0 && c < 0xf5:
+		l.bad, l.more = l.bad+l.more, 3
+	default:
+		l.bad, l.more = l.bad+l.more+1, 0
+	}
+	return c < 0xf5 && l.bad*8 <= l.good+24
 }

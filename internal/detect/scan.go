@@ -62,7 +62,10 @@ type scan struct {
 	out   []Finding
 	lo    int // findings before it are not ours to change
 	depth int
+	every bool // visit every word, and decode so
 	marks
+
+	skimmer skimmer
 
 	read  *reading // of names
 	inner *scan    // for decoded text
@@ -120,26 +123,43 @@ func (s *scan) before(i int) byte {
 
 // steps runs until the text ends, or until a step wants bytes that are not there yet.
 func (s *scan) steps() {
+	if !s.every {
+		s.skim()
+	}
+	s.each()
+}
+
+// each visits every word and mark from s.i on.
+func (s *scan) each() {
 	for s.i < len(s.t) {
-		k := kinds[s.t[s.i]]
-		if k&(isWord|isMark|isHigh) == 0 {
+		if kinds[s.t[s.i]]&(isWord|isMark|isHigh) == 0 {
 			s.i++
 			continue
 		}
-		if s.final {
-			s.i = s.step(s.i, k)
-			continue
-		}
-		was := s.marks
-		s.undo = append(s.undo[:0], s.out[s.lo:]...)
-		next := s.step(s.i, k)
-		if s.short {
-			s.short, s.marks = false, was
-			s.out = append(s.out[:s.lo], s.undo...)
+		if !s.visit() {
 			return
 		}
-		s.i = next
 	}
+}
+
+// visit takes the step at s.i. It returns false, and all is as before, when the
+// step wants bytes that are not there yet.
+func (s *scan) visit() bool {
+	k := kinds[s.t[s.i]]
+	if s.final {
+		s.i = s.step(s.i, k)
+		return true
+	}
+	was := s.marks
+	s.undo = append(s.undo[:0], s.out[s.lo:]...)
+	next := s.step(s.i, k)
+	if s.short {
+		s.short, s.marks = false, was
+		s.out = append(s.out[:s.lo], s.undo...)
+		return false
+	}
+	s.i = next
+	return true
 }
 
 // step handles what begins at i and returns where to go on.
@@ -227,7 +247,7 @@ func (s *scan) candidate(i, j int, or uint8) int {
 			return next
 		}
 	}
-	if n >= minRun || kinds[s.before(i)]&isB64 == 0 && s.runOf(i, minRun) {
+	if n >= minRun || !s.joined(i) && s.runOf(i, minRun) {
 		if next := s.awsSecret(i); next > 0 {
 			return next
 		}
@@ -237,6 +257,11 @@ func (s *scan) candidate(i, j int, or uint8) int {
 		return s.base64(i)
 	}
 	return 0
+}
+
+// joined reports whether the word at i goes on a run of base64.
+func (s *scan) joined(i int) bool {
+	return kinds[s.before(i)]&isB64 != 0 && !s.escapeLetter(i-1)
 }
 
 // mark handles the mark at i.
@@ -269,10 +294,13 @@ func (s *scan) mark(i int) int {
 	case '%', '&':
 		s.escaped(i)
 	case '\\':
-		if s.at(i+1) == 'x' {
+		switch s.at(i + 1) {
+		case 'x':
 			if next := s.hexRun(i + 2); next > 0 {
 				return next
 			}
+		case 'n', 'r', 't':
+			return i + 2 // the letter is none of the word behind it
 		}
 		s.escaped(i)
 	}

@@ -45,7 +45,7 @@ func (s *scan) localStart(i int) int {
 	p := i
 	for p > 0 && i-p < maxLocal {
 		if s.t[p-1] < utf8.RuneSelf {
-			if kinds[s.t[p-1]]&isLocal == 0 {
+			if kinds[s.t[p-1]]&isLocal == 0 || s.escapeLetter(p-1) {
 				break
 			}
 			p--
