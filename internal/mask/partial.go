@@ -29,7 +29,7 @@ func appendPartial(dst []byte, c detect.Class, v []byte) ([]byte, bool) {
 		if isPartial(v, "*** ** ") {
 			return append(dst, v...), true
 		}
-		if last, n := lastDigits(v); n >= 9 && n <= 15 {
+		if last, n := lastDigits(v); n >= 9 && n <= 19 {
 			return append(append(dst, "*** ** "...), last[:]...), true
 		}
 	case shapeMixed:

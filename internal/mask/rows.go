@@ -105,6 +105,9 @@ func (s *Set) Rows(cols []Column) *Rows {
 		if holds == kindInet {
 			r.learn(&col, detect.IP)
 		}
+		if holds == kindMAC || holds == kindMAC8 {
+			r.learn(&col, detect.MAC)
+		}
 		if c.Turned && !col.known && len(s.rules) > 0 {
 			col.Derived, col.class, col.rule, col.known = true, Unscannable, rule{method: Redact}, true
 		}
@@ -122,19 +125,6 @@ func (s *Set) Rows(cols []Column) *Rows {
 func (r *Rows) Reset() {
 	copy(r.cols, r.first)
 	clear(r.counts)
-}
-
-// fits reports whether a value of a type can be of a class known by a name: a
-// column "mail" of type boolean holds no address. An expression over an address
-// can be anything, so this is asked of plain columns only.
-func fits(class detect.Class, k kind) bool {
-	switch class {
-	case detect.Card, detect.USSSN, detect.Phone, detect.Sensitive:
-		return k != kindBool
-	case detect.IP:
-		return k != kindBool && !k.isTime() && k != kindUUID
-	}
-	return k == kindText || k == kindJSON || k == kindJSONB || k == kindBytea || k == kindOther || k == kindRecord || k == kindChar
 }
 
 // learn gives a column a class if the set masks it. The strictest method stays.

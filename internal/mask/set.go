@@ -39,15 +39,17 @@ func (r *rule) origin() string {
 // method redacts.
 func (m *Masker) For(actor string, methods map[string]string) *Set {
 	s := &Set{engine: m.engine, rules: map[detect.Class]rule{}}
-	for _, class := range detect.Classes() {
+	for i := range everyClass {
+		of := &everyClass[i]
+		class := of.class
 		method, ok := methods[string(class)]
 		if !ok {
-			method, ok = methods[string(detect.Counted(class))]
+			method, ok = methods[string(of.counted)]
 		}
-		for _, g := range detect.GroupOf(class) {
-			if of, grouped := methods[g]; grouped && methods[string(class)] == "" {
-				if !ok || strictness(of) > strictness(method) {
-					method, ok = of, true
+		if methods[string(class)] == "" {
+			for _, g := range of.groups {
+				if by, is := methods[g]; is && (!ok || strictness(by) > strictness(method)) {
+					method, ok = by, true
 				}
 			}
 		}
@@ -62,6 +64,19 @@ func (m *Masker) For(actor string, methods map[string]string) *Set {
 	s.engine = m.engine.For(func(c detect.Class) bool { _, is := s.rules[c]; return is })
 	return s
 }
+
+// A classOf is what is known of a class before anybody asks.
+type classOf struct {
+	class, counted detect.Class
+	groups         []string
+}
+
+var everyClass = func() (out []classOf) {
+	for _, c := range detect.Classes() {
+		out = append(out, classOf{c, detect.Counted(c), detect.GroupOf(c)})
+	}
+	return out
+}()
 
 // rule is what one method does to one class.
 func (m *Masker) rule(class detect.Class, actor, method string) rule {
