@@ -19,7 +19,7 @@ import (
 
 func (a *app) detectCmd() *cobra.Command {
 	c := group(&cobra.Command{Use: "detect", Short: "How sensitive data is found, and how well"})
-	c.AddCommand(a.evaluateCmd())
+	c.AddCommand(a.evaluateCmd(), a.explainCmd())
 	return c
 }
 

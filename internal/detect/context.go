@@ -26,10 +26,11 @@ func speaks(c Class) string {
 
 // context reports whether a whole word near [start, end) speaks of c.
 func (s *scan) context(start, end int, c Class) bool {
-	if s.near(start, -1, speaks(c)) {
-		return true
+	spoke := s.near(start, -1, speaks(c)) || s.near(end, 1, speaks(c))
+	if s.trace != nil {
+		s.trace.asked(start, end, c, spoke)
 	}
-	return s.near(end, 1, speaks(c))
+	return spoke
 }
 
 // near looks for one of the words before (dir < 0) or after a position. A word

@@ -25,6 +25,10 @@ func (s *scan) nested() {
 	in.final, in.depth, in.every = true, s.depth+1, s.every
 	in.steps()
 	s.found = in.out
+	if s.trace != nil {
+		s.trace.decoded = true
+		defer func() { s.trace.decoded = false }()
+	}
 	for _, f := range s.found {
 		s.add(int(s.from[f.Start]), int(s.to[f.End-1]), f.Class, f.Score)
 	}

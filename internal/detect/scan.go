@@ -74,6 +74,7 @@ type scan struct {
 	to    []int32  // and where it ends
 	found []Finding
 	undo  []Finding
+	trace *trace // nil: nobody asks why
 }
 
 // marks are positions in t that later steps need; 0 is none.
@@ -310,6 +311,9 @@ func (s *scan) mark(i int) int {
 // add takes a finding. Findings that overlap become one, so that no part of
 // either is left out: the class is that of the covering one, else of the surer.
 func (s *scan) add(start, end int, class Class, score float32) {
+	if s.trace != nil {
+		s.trace.add(start, end, class, score)
+	}
 	if start >= end || score < threshold || s.e.off[class] {
 		return
 	}
