@@ -25,6 +25,7 @@ import (
 	classify "github.com/assenthq/assent/internal/classify/http"
 	proxy "github.com/assenthq/assent/internal/gates/http"
 	"github.com/assenthq/assent/internal/session"
+	"github.com/assenthq/assent/internal/webwire"
 )
 
 func httpGate(s *Server, g *GateConfig) (runningGate, error) {
@@ -210,7 +211,10 @@ func (s *Server) route(c *WebRouteConfig) (*proxy.Route, error) {
 		kept := &keptHeaders{read: func(ctx context.Context) (http.Header, error) { return s.secretHeaders(ctx, c.Headers) }}
 		r.Headers = kept.get
 	}
-	r.Transport = transport(c, r.TLS)
+	rest := transport(c, r.TLS)
+	if r.Transport = rest; c.Protocol != "h2c" {
+		r.Transport = webwire.NewDirect(rest)
+	}
 	return r, nil
 }
 
