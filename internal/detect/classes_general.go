@@ -90,7 +90,7 @@ func generalClasses() []info {
 			alone: 0.8, near: 0.95, wrong: 0.5,
 			words: "vin chassis vehicle fahrgestellnummer fin car",
 			names: "vin, vin number, vin no, vehicle identification number, vehicle identification no, chassis number, chassis no, fahrgestellnummer",
-			is:    []string{"the car 1M8GDM9AXKP042788 «1M8GDM9AXKP042788»"}, not: []string{"1M8GDM9A1KP042788", "VERSION1234567890"},
+			is:    []string{"the car «1M8GDM9AXKP042788»"}, not: []string{"1M8GDM9A1KP042788", "VERSION1234567890"},
 		},
 		{
 			class: IMEI, groups: " pii", format: "15 digits near a word", check: "Luhn", source: "3GPP TS 23.003 section 6.2",
@@ -118,6 +118,9 @@ func generalClasses() []info {
 			near:  0.6,
 			names: "employee id 0.9, employee no 0.9, employee number 0.9, employeeid 0.9, emp id 0.9, emp no 0.9, staff id 0.8, staff number 0.8, staff no 0.8, personnel number 0.9, personalnummer 0.9, matricule 0.6, badge number 0.7",
 			is:    []string{"Employee ID: «EMP-15935»"}, not: []string{"employee of 2024", "EMP-15"},
+		},
+		{
+			class: "place", format: "a town, region or country; belongs to no group and is not looked for in text", source: "the model",
 		},
 		{
 			class: Organisation, format: "the name of an organisation; belongs to no group and is not looked for in text", source: "the model",

@@ -111,7 +111,7 @@ func nationalClasses() []info {
 			near: 0.95, wrong: 0.5,
 			words: "steuer steuerid steueridentifikationsnummer idnr steuernummer tin identifikationsnummer",
 			names: "steuer id, steuerid, steuer identifikationsnummer, steueridentifikationsnummer, idnr 0.8, identifikationsnummer 0.7",
-			is:    []string{"Steuer-ID: «86095742719»", "IdNr «65 929 970 489»"}, not: []string{"86095742719"},
+			is:    []string{"Steuer-ID: «86095742719»", "IdNr «86 095 742 719»"}, not: []string{"86095742719"},
 		},
 		{
 			class: NIR, groups: " pii", format: "15 digits, 1-2-2-2-3-3-2 or not; 2A and 2B for Corsica", check: "97 less the rest of mod 97, a month", source: "INSEE; décret 82-103",
@@ -179,7 +179,7 @@ func moreNationalClasses() []info {
 			shaped: 0.9, near: 0.95, wrong: 0.5,
 			words: "rrn jumin resident registration 주민등록번호 주민번호",
 			names: "rrn, jumin, resident registration number, resident registration no, jumin number, 주민등록번호, 주민번호",
-			is:    []string{"«850101-1000007»", "RRN «8501011000007»"}, not: []string{"8501011000007"},
+			is:    []string{"«850101-1000004»", "RRN «8501011000004»"}, not: []string{"8501011000004", "850101-1000005"},
 		},
 		{
 			class: NRIC, groups: " pii", format: "S, T, F, G or M, 7 digits, a letter", check: "check letter", source: "ICA; National Registration Regulations",

@@ -7,26 +7,21 @@ const (
 	wordsAfter  = 24 // bytes after it
 )
 
-// speaks lists the words that, near a candidate, speak of a class.
-func speaks(c Class) string {
-	switch c {
-	case Card:
-		return " card cards visa mastercard amex credit debit pan cc cardnumber creditcard ccnumber karte kreditkarte "
-	case USSSN:
-		return " ssn ssns social tin itin taxpayer "
-	case IBAN:
-		return " iban account bank konto "
-	case Phone:
-		return " phone phones tel telephone mobile cell call fax sms whatsapp phonenumber telefon "
-	case AWSKey:
-		return " aws amazon secretaccesskey awssecret "
+// spoken are the words that, near a candidate, speak of a class, each between spaces.
+var spoken = func() map[Class]string {
+	m := map[Class]string{}
+	for i := range table {
+		if table[i].words != "" {
+			m[table[i].class] = " " + table[i].words + " "
+		}
 	}
-	return ""
-}
+	return m
+}()
 
 // context reports whether a whole word near [start, end) speaks of c.
 func (s *scan) context(start, end int, c Class) bool {
-	spoke := s.near(start, -1, speaks(c)) || s.near(end, 1, speaks(c))
+	words := spoken[c]
+	spoke := words != "" && (s.near(start, -1, words) || s.near(end, 1, words))
 	if s.trace != nil {
 		s.trace.asked(start, end, c, spoke)
 	}

@@ -69,21 +69,24 @@ func (s *scan) numeric(i int) int {
 	if i >= 2 && s.t[i-1] == '.' && kinds[s.t[i-2]]&isDigit != 0 {
 		return 0 // the fraction of a decimal, or the middle of a dotted number
 	}
-	var num number
-	s.parse(i, &num)
+	num := &s.num
+	*num = number{}
+	s.parse(i, num)
 	if num.n < 4 {
 		return 0
 	}
-	if next := s.ip4(&num); next > 0 {
+	if next := s.ip4(num); next > 0 {
 		return next
 	}
-	if next := s.ssn(&num); next > 0 {
+	if next := s.lettered(num); next > 0 {
 		return next
 	}
-	if next := s.card(&num); next > 0 {
-		return next
+	if num.n >= 9 {
+		if next := s.judged(num); next > 0 {
+			return next
+		}
 	}
-	return s.phone(&num)
+	return s.phone(num)
 }
 
 // ip4 tries four groups of 0 to 255. Loopback, netmasks and versions are no finding.
@@ -120,49 +123,84 @@ func (s *scan) ip4(num *number) int {
 	return end
 }
 
-// ssn tries NNN-NN-NNNN, or nine digits where the context says so.
-func (s *scan) ssn(num *number) int {
-	if num.plus || num.n < 9 || !num.group[8] {
+// lettered tries numbers with letters at an end: "131052-308T", "12345678-Z", "RX-3668289".
+func (s *scan) lettered(num *number) int {
+	i := num.start
+	switch {
+	case num.plus:
+	case num.groups >= 2 && num.sizes[0] == 6 && num.sizes[1] == 3 && num.seps[1] == '-' && s.kind(i+10)&isUp != 0 && s.kind(i+11)&(isWord|isHigh) == 0:
+		return s.hetu(i, i+11)
+	case num.n == 8 && num.groups == 1 && s.at(i+8) == '-' && s.kind(i+9)&isUp != 0 && s.kind(i+10)&(isWord|isHigh) == 0:
+		return s.propose(i, i+10, NIF, s.spanish(i, i+9, 8, 0))
+	case num.n <= 10 && num.groups == 1 && num.group[num.n-1] && i >= 3 && s.t[i-1] == '-' && s.t[i-2] == 'X' && s.t[i-3] == 'R' && (i == 3 || kinds[s.t[i-4]]&(isWord|isHigh) == 0):
+		s.add(i-3, num.end[num.n-1], Prescription, 0.7)
+		return num.end[num.n-1]
+	}
+	return 0
+}
+
+// judged tries what a number of nine digits or more is by its digits.
+func (s *scan) judged(num *number) int {
+	if num.plus {
 		return 0
+	}
+	g := s.judgeNumber(num)
+	switch {
+	case g.class == Phone: // it is taken already
+		return g.end
+	case g.class == "":
+		return 0
+	case g.class == Card:
+		if start, end := s.track2(num.start, g.end); end > 0 {
+			s.add(start, end, Track, 1)
+			return end
+		}
+	}
+	s.add(num.start, g.end, g.class, g.score)
+	return g.end
+}
+
+// ssn offers NNN-NN-NNNN, or nine digits where the context says so.
+func (s *scan) ssn(num *number, h *heard, g *guess) {
+	if !num.group[8] {
+		return
 	}
 	shaped := num.groups >= 3 && num.sizes[0] == 3 && num.sizes[1] == 2 && num.sizes[2] == 4 &&
 		num.seps[1] == num.seps[2] && num.seps[1] != '/'
-	if !shaped && num.sizes[0] != 9 {
-		return 0
+	if !shaped && num.sizes[0] != 9 && !num.alike(9) {
+		return
 	}
 	if num.groups > 3 && shaped && num.seps[3] == num.seps[1] && num.seps[3] != ' ' {
-		return 0
+		return
 	}
-	area := int(num.d[0])*100 + int(num.d[1])*10 + int(num.d[2])
-	valid := area != 0 && area != 666 && area < 900 && (num.d[3] != 0 || num.d[4] != 0) &&
-		(num.d[5]|num.d[6]|num.d[7]|num.d[8]) != 0
-	end := num.end[8]
-	score := float32(0)
+	valid, far := usSSN(num.d[:9]), h[rowSSN]
 	switch {
 	case shaped && valid && num.seps[1] == '-':
-		score = 0.85
+		g.offer(num.end[8], USSSN, 0.85, 0)
+	case valid && far > 0:
+		g.offer(num.end[8], USSSN, 0.9, far)
 	case shaped && valid:
-		score = 0.6
+		g.offer(num.end[8], USSSN, 0.6, 0)
+	case far > 0 && (shaped || num.sizes[0] == 9):
+		g.offer(num.end[8], USSSN, 0.5, far)
 	}
-	if score == 0 || num.seps[1] != '-' {
-		if s.context(num.start, end, USSSN) {
-			score = 0.5
-			if valid {
-				score = 0.9
-			}
-		}
-	}
-	if score == 0 {
-		return 0
-	}
-	s.add(num.start, end, USSSN, score)
-	return end
 }
 
-// card tries 13 to 19 digits that end a group: Luhn and issuer, or context.
-func (s *scan) card(num *number) int {
-	if num.plus || num.n < 13 {
-		return 0
+// alike reports that the first n digits are put in groups of one separator.
+func (num *number) alike(n int) bool {
+	for g, at := 0, 0; at < n; g++ {
+		if g > 1 && num.seps[g] != num.seps[1] {
+			return false
+		}
+		at += int(num.sizes[g])
+	}
+	return true
+}
+
+// card offers 13 to 19 digits that end a group: Luhn and issuer, or context.
+func (s *scan) card(num *number, h *heard, g *guess) {
+	if num.n < 13 {
+		return
 	}
 	longest := 0
 	for n := min(num.n, 19); n >= 13; n-- {
@@ -173,19 +211,35 @@ func (s *scan) card(num *number) int {
 			longest = n
 		}
 		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) {
-			s.add(num.start, num.end[n-1], Card, 0.95)
-			return num.end[n-1]
+			g.offer(num.end[n-1], Card, 0.95, 0)
+			return
 		}
 	}
 	if longest == 0 || num.n > 19 && !num.group[18] && num.groups == 1 {
-		return 0
+		return
 	}
-	end := num.end[longest-1]
-	if num.written(longest) && s.context(num.start, end, Card) {
-		s.add(num.start, end, Card, 0.5)
-		return end
+	if far := h[rowCard]; far > 0 && num.written(longest) {
+		g.offer(num.end[longest-1], Card, 0.5, 0)
 	}
-	return 0
+}
+
+// track2 tries the magnetic stripe around the card number [start, end): from ';' and with
+// '=', to the '?'.
+func (s *scan) track2(start, end int) (int, int) {
+	if s.before(start) != ';' || s.at(end) != '=' {
+		return 0, 0
+	}
+	p := end + 1
+	for p-end < 32 && s.kind(p)&isDigit != 0 {
+		p++
+	}
+	if p-end < 8 {
+		return 0, 0
+	}
+	if s.at(p) == '?' {
+		p++
+	}
+	return start - 1, p
 }
 
 // written reports whether the first n digits are put as a card number is:
@@ -272,7 +326,7 @@ func (s *scan) phone(num *number) int {
 			n = k
 		}
 	}
-	if n == 0 || s.date(num) {
+	if n == 0 || dated(num) {
 		return 0
 	}
 	end := num.end[n-1]
@@ -304,9 +358,9 @@ func phoneGroups(num *number) bool {
 	return num.sizes[g] == 3 && num.sizes[g+1] == 3 && num.sizes[g+2] == 4
 }
 
-// date reports 2026-01-15, 15.01.2026 and 2007-2009, and the postal code
+// dated reports 2026-01-15, 15.01.2026 and 2007-2009, and the postal code
 // 02110-1301, which are no telephone numbers.
-func (s *scan) date(num *number) bool {
+func dated(num *number) bool {
 	a, b, c := num.sizes[0], num.sizes[1], num.sizes[2]
 	if num.groups < 2 || num.plus {
 		return false
@@ -321,6 +375,11 @@ func (s *scan) date(num *number) bool {
 // ip6 tries an address that begins with a word before a colon. Eight groups, or
 // "::" after a prefix that is given out; loopback and multicast are no finding.
 func (s *scan) ip6(i int) int {
+	if isHex(s.t[i]) && isHex(s.at(i+1)) && s.at(i+2) == ':' {
+		if next := s.mac(i); next > 0 {
+			return next
+		}
+	}
 	p, groups, gap, size := i, 0, -1, 0
 	for p-i < 46 {
 		c := s.at(p)

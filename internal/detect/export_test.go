@@ -11,4 +11,16 @@ func (e *Engine) ScanEach(text []byte) []Finding {
 	s.steps()
 	s.readNames(len(text))
 	return s.out
+// A Row is what the table shows of a class.
+type Row struct {
+	Class   Class
+	Is, Not []string
+}
+
+// Table is the table, for tests.
+func Table() (out []Row) {
+	for _, i := range table {
+		out = append(out, Row{i.class, i.is, i.not})
+	}
+	return out
 }

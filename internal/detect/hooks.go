@@ -32,11 +32,14 @@ func keyTails() []string {
 // keywordAnchors are words that lead an id or number: three lower-case letters
 // or more, in any case in the text. Each part of a word counts, as with
 // secretAnchors. A digit must stand within 48 bytes from the part's first letter.
-func keywordAnchors() []string { return nil }
+func keywordAnchors() []string { return leadWords() }
 
 // keyword tries what the word [i, j) leads: a part of it begins with a
 // keywordAnchor.
-func (s *scan) keyword(i, j int) int { return 0 }
+func (s *scan) keyword(i, j int) int {
+	s.leadsTo(i, j)
+	return 0
+}
 
 // idWord tries the word [i, j) as an id of letters and digits. It is asked where the word
 //   - has 16 bytes or more, and a digit in them; or
@@ -46,9 +49,4 @@ func (s *scan) keyword(i, j int) int { return 0 }
 //   - is two capitals before a space and two digits ("QQ 12 34 56 C").
 //
 // Others need a keyword.
-func (s *scan) idWord(i, j int, or uint8) int {
-	if j-i >= 4 && kinds[s.t[i]]&(isUp|isLow) != 0 && kinds[s.t[i+1]]&(isUp|isLow) != 0 && kinds[s.t[i+2]]&isDigit != 0 {
-		return s.iban(i)
-	}
-	return 0
-}
+func (s *scan) idWord(i, j int, or uint8) int { return s.idOf(i, j, or) }

@@ -75,6 +75,9 @@ type scan struct {
 	found []Finding
 	undo  []Finding
 	trace *trace // nil: nobody asks why
+
+	num     number        // that is judged
+	wordBuf [maxWord]byte // a word that is listened to
 }
 
 // marks are positions in t that later steps need; 0 is none.
@@ -100,6 +103,7 @@ func (s *scan) release() {
 			p.read.text.Forget()
 		}
 		p.t, p.out, p.e = nil, nil, nil
+		p.num, p.wordBuf = number{}, [maxWord]byte{}
 	}
 }
 

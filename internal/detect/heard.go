@@ -1,0 +1,90 @@
+package detect
+
+import "strings"
+
+const maxHeard = 80 // rows of the table that have words
+
+// heard tells of each row of the table how far away one of its words stands,
+// and one more; 0: none near.
+type heard [maxHeard]uint8
+
+// heardWords are the words of the table, each with the rows that have it.
+var heardWords = func() map[string][]uint8 {
+	m := map[string][]uint8{}
+	for i := range min(len(table), maxHeard) {
+		for _, w := range strings.Fields(table[i].words) {
+			m[w] = append(m[w], uint8(i))
+		}
+	}
+	return m
+}()
+
+// listen notes the words near [start, end). A word is letters only; "phoneNumber" is two.
+// One on another line is farther, and so is one behind.
+func (s *scan) listen(start, end int, h *heard) {
+	s.words(max(0, start-wordsBefore), start, func(begin, stop int, w []byte) {
+		d := start - stop
+		for p := stop; p < start; p++ {
+			if s.t[p] == '\n' {
+				d += wordsAfter
+				break
+			}
+		}
+		h.note(w, d)
+	})
+	s.at(end + wordsAfter)
+	s.words(end, min(end+wordsAfter, len(s.t)), func(begin, stop int, w []byte) {
+		h.note(w, wordsAfter+begin-end)
+	})
+}
+
+func (h *heard) note(word []byte, far int) {
+	for _, i := range heardWords[string(word)] {
+		if d := uint8(min(far, 250) + 1); h[i] == 0 || d < h[i] {
+			h[i] = d
+		}
+	}
+}
+
+const maxWord = 32 // bytes of the longest word that is listened to
+
+// words calls f with each word of letters in [lo, hi), in lower case, and with each
+// part of "IdNr". A word that begins before lo is not whole, and is left out.
+func (s *scan) words(lo, hi int, f func(begin, end int, word []byte)) {
+	if lo > 0 && isLetter(s.t[lo-1]) {
+		for lo < hi && isLetter(s.t[lo]) {
+			lo++
+		}
+	}
+	word := &s.wordBuf
+	for p := lo; p < hi; p++ {
+		if !isLetter(s.t[p]) {
+			continue
+		}
+		begin, part := p, p
+		for ; p < hi && isLetter(s.t[p]); p++ {
+			c := s.t[p]
+			if p > begin && isUpper(c) && isLower(s.t[p-1]) {
+				if p-begin <= maxWord {
+					f(part, p, word[part-begin:p-begin])
+				}
+				part = p
+			}
+			if c < 0x80 {
+				c |= 0x20
+			}
+			if p-begin < maxWord {
+				word[p-begin] = c
+			}
+		}
+		if p-begin > maxWord {
+			continue
+		}
+		f(begin, p, word[:p-begin])
+		if part > begin {
+			f(part, p, word[part-begin:p-begin])
+		}
+	}
+}
+
+func isLetter(c byte) bool { return kinds[c]&(isUp|isLow|isHigh) != 0 }
