@@ -11,6 +11,8 @@ func (e *Engine) ScanEach(text []byte) []Finding {
 	s.steps()
 	s.readNames(len(text))
 	return s.out
+}
+
 // A Row is what the table shows of a class.
 type Row struct {
 	Class   Class

@@ -15,8 +15,8 @@ type lead struct {
 
 const numberWords = " no nr num number numbers nbr numero número nummer numer id ids "
 
-// leads are sorted by no order; a word may lead to several classes.
-var leads = []lead{
+// leadTable is sorted by no order; a word may lead to several classes.
+var leadTable = []lead{
 	{word: "cvv", class: CVV}, {word: "cvc", class: CVV}, {word: "csc", class: CVV, needs: " card code "}, {word: "security", class: CVV, needs: " card "}, {word: "verification", class: CVV, needs: " card "},
 	{word: "passport", class: Passport}, {word: "passeport", class: Passport}, {word: "pasaporte", class: Passport}, {word: "passaport", class: Passport}, {word: "reisepass", class: Passport}, {word: "paspoort", class: Passport}, {word: "paszport", class: Passport}, {word: "passnummer", class: Passport},
 	{word: "driver", class: Licence, needs: " license licence licenses "}, {word: "drivers", class: Licence, needs: " license licence licenses "}, {word: "driving", class: Licence, needs: " license licence "}, {word: "license", class: Licence, needs: "DL"}, {word: "licence", class: Licence, needs: "DL"}, {word: "permis", class: Licence, needs: " conduire "}, {word: "führerschein", class: Licence}, {word: "fuehrerschein", class: Licence}, {word: "rijbewijs", class: Licence},
@@ -37,8 +37,8 @@ var leads = []lead{
 // leadsOf are the leads of each word.
 var leadsOf = func() map[string][]*lead {
 	m := map[string][]*lead{}
-	for i := range leads {
-		m[leads[i].word] = append(m[leads[i].word], &leads[i])
+	for i := range leadTable {
+		m[leadTable[i].word] = append(m[leadTable[i].word], &leadTable[i])
 	}
 	return m
 }()

@@ -244,6 +244,9 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 	} else if n.colon != 0 {
 		found |= start & ahead(0, n.colon, 4) & ahead(word, nextWord, 3)
 	}
+	if c.colon|n.colon != 0 { // hardware addresses
+		found |= start & ahead(c.colon, n.colon, 2) & ahead(c.colon, n.colon, 5) & ahead(c.colon, n.colon, 8)
+	}
 	if dashes := c.join & c.sep; dashes != 0 {
 		next := n.join & n.sep
 		two := dashes & ahead(dashes, next, 1)
