@@ -174,6 +174,9 @@ func (s *scan) ssn(num *number, h *heard, g *guess) {
 		return
 	}
 	valid, far := usSSN(num.d[:9]), h[rowSSN]
+	if s.trace != nil {
+		s.trace.asked(num.start, num.end[8], USSSN, far > 0)
+	}
 	switch {
 	case shaped && valid && num.seps[1] == '-':
 		g.offer(num.end[8], USSSN, 0.85, 0)
@@ -218,7 +221,11 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 	if longest == 0 || num.n > 19 && !num.group[18] && num.groups == 1 {
 		return
 	}
-	if far := h[rowCard]; far > 0 && num.written(longest) {
+	far := h[rowCard]
+	if s.trace != nil && num.written(longest) {
+		s.trace.asked(num.start, num.end[longest-1], Card, far > 0)
+	}
+	if far > 0 && num.written(longest) {
 		g.offer(num.end[longest-1], Card, 0.5, 0)
 	}
 }

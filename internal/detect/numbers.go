@@ -173,6 +173,9 @@ func (s *scan) judgeNumber(num *number) guess {
 		}
 		end, far, d := num.end[j.n-1], h[j.row], num.d[:j.n]
 		ok := j.check(d)
+		if s.trace != nil && (ok || far > 0) {
+			s.trace.asked(num.start, end, j.class, far > 0)
+		}
 		switch {
 		case ok && far > 0:
 			g.offer(end, j.class, max(j.info.near, j.info.shaped), far)
@@ -188,8 +191,12 @@ func (s *scan) judgeNumber(num *number) guess {
 		if !listened {
 			s.listen(num.start, num.end[min(num.n, 19)-1], &h)
 		}
-		s.ssn(num, &h, &g)
-		s.card(num, &h, &g)
+		if !s.e.off[USSSN] {
+			s.ssn(num, &h, &g)
+		}
+		if !s.e.off[Card] || s.trace != nil {
+			s.card(num, &h, &g)
+		}
 	}
 	if far := h[rowPhone]; far > 0 && g.class != "" && g.class != Card && (g.far == 0 || g.far > far) {
 		if end := s.phone(num); end > 0 {
