@@ -203,7 +203,7 @@ func (b *body) choose(head []byte) (err error) {
 // sinkFor makes the sink of a body or a part of one.
 func (b *body) sinkFor(m *media, head []byte, to io.Writer, coded string) (sink, error) {
 	k, wide, big := m.sees(head)
-	if ok, _ := m.charset(); !ok && (k == plain || k == jsonText || k == table || k == form) {
+	if ok, _ := m.charset(); !ok && (k == plain || k == jsonText || k == table || k == form || k == xmlText || k == htmlText || k == yamlText) {
 		k = sealed
 	}
 	p, fill := b.permit, b.o.Fill
@@ -248,6 +248,10 @@ func (b *body) byKind(m *media, k kind, to io.Writer, coded string) (sink, error
 		if !fill {
 			return &formSink{to: to, values: Values{Permit: p}}, nil
 		}
+	case xmlText, htmlText:
+		return newMarkup(to, p, fill, k == htmlText), nil
+	case yamlText:
+		return newYAML(to, p, fill), nil
 	case parts:
 		if mark := m.params["boundary"]; strings.HasPrefix(mark, "---BEGIN ") { // the first line of a key
 			return b.closed(to, "parts between the lines of something else")

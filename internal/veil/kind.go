@@ -19,6 +19,9 @@ const (
 	table                // CSV
 	form                 // names and values of a form
 	parts                // multipart
+	xmlText              // by the names of elements and attributes too
+	htmlText             // by what names a value in a page too
+	yamlText             // by its keys too
 	proto                // protocol buffers
 	frames               // gRPC and Connect
 	frames64             // gRPC-web in base64
@@ -41,7 +44,7 @@ var kinds = map[string]kind{
 
 	"text/event-stream": events, "text/csv": table, "text/tab-separated-values": table, "application/csv": table, "application/x-www-form-urlencoded": form,
 
-	"application/xml": plain, "application/javascript": plain, "application/ecmascript": plain, "application/yaml": plain, "application/x-yaml": plain,
+	"application/xml": xmlText, "text/xml": xmlText, "text/html": htmlText, "application/xhtml+xml": htmlText, "text/yaml": yamlText, "text/x-yaml": yamlText, "application/javascript": plain, "application/ecmascript": plain, "application/yaml": yamlText, "application/x-yaml": yamlText,
 	"application/toml": plain, "application/sql": plain, "application/graphql": plain, "application/x-sh": plain, "application/rtf": plain, "application/xml-dtd": plain,
 	"application/x-javascript": plain, "application/typescript": plain, "application/x-subrip": plain, "application/pgp-signature": plain, "application/x-pem-file": plain,
 
@@ -81,7 +84,11 @@ func mediaOf(header string) media {
 		m.kind = frames
 	case strings.HasSuffix(second, "+json"), strings.HasSuffix(second, "+ndjson"):
 		m.kind = jsonText
-	case strings.HasSuffix(second, "+xml"), first == "text", strings.HasSuffix(second, "+yaml"), strings.HasSuffix(second, "script"):
+	case strings.HasSuffix(second, "+xml"):
+		m.kind = xmlText
+	case strings.HasSuffix(second, "+yaml"):
+		m.kind = yamlText
+	case first == "text", strings.HasSuffix(second, "script"):
 		m.kind = plain
 	case first == "multipart":
 		m.kind = parts
@@ -145,6 +152,8 @@ func (m *media) sees(head []byte) (k kind, utf16, big bool) {
 	switch {
 	case m.kind == jsonText, len(begin) > 0 && (begin[0] == '{' || begin[0] == '['), strings.HasSuffix(m.typ, "script") && called.Match(begin[:min(len(begin), sniffed)]):
 		return jsonText, false, false // what isn't is looked at as text, all the same
+	case (m.kind == plain || m.kind == unknown) && !strings.HasSuffix(m.typ, "script") && isMarkup(begin) && isWords(head):
+		return markupOf(begin), false, false
 	case m.kind != unknown && m.kind != unseen:
 		return m.kind, false, false
 	case isWords(head):
@@ -155,6 +164,19 @@ func (m *media) sees(head []byte) (k kind, utf16, big bool) {
 
 // called is a function that is called with JSON.
 var called = regexp.MustCompile(`^(/\*\*/)?\s*[A-Za-z_$][\w.$]{0,99}\s*\(\s*[\[{]`)
+
+// isMarkup says that a text begins as XML or HTML does.
+func isMarkup(begin []byte) bool {
+	return len(begin) > 1 && begin[0] == '<' && (isLetter(begin[1]) || begin[1] == '!' || begin[1] == '?')
+}
+
+func markupOf(begin []byte) kind {
+	head := strings.ToLower(string(begin[:min(len(begin), sniffed)]))
+	if strings.HasPrefix(head, "<!doctype html") || strings.Contains(head, "<html") || strings.HasPrefix(head, "<div") || strings.HasPrefix(head, "<p>") || strings.HasPrefix(head, "<table") || strings.HasPrefix(head, "<form") {
+		return htmlText
+	}
+	return xmlText
+}
 
 // isWords says that head may be text.
 func isWords(head []byte) bool {
