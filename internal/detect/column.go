@@ -129,9 +129,16 @@ func (e *Engine) named(name string) (Class, float32) {
 	return v.class, v.sure
 }
 
+// places are words before "token" for one that opens nothing by itself: a place in a
+// list, or what a page's form sends back.
+const places = " next page continuation pagination csrf xsrf authenticity "
+
 func (e *Engine) judgeName(name string) (Class, float32) {
 	words := strings.Fields(splitWords(name))
 	n := len(words)
+	if n > 1 && words[n-1] == "token" && strings.Contains(places, " "+words[n-2]+" ") {
+		return "", 0
+	}
 	lastOnly := n > 0 && strings.Contains(about, " "+words[n-1]+" ")
 	for size := min(n, maxPhrase); size > 0; size-- {
 		var best phrase
