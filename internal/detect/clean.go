@@ -1,5 +1,7 @@
 package detect
 
+import "strings"
+
 // Clean reports that no engine finds anything in t, by a walk that is many times
 // cheaper than a scan: most values of most tables hold nothing that could even begin
 // one. It errs only towards false.
@@ -73,7 +75,7 @@ var walks = func() (t [256]struct{ keep, add uint64 }) {
 			e.keep |= 0xff << wordLane
 			e.add += 9 << wordLane
 		}
-		if k&isHigh != 0 || k&isMark != 0 && b != '-' && b != '+' && b != '(' || b == '\'' {
+		if k&isHigh != 0 || k&isMark != 0 && b != '-' && b != '+' && b != '(' || strings.IndexByte("'\"`<", b) >= 0 {
 			e.add |= isForeign
 		}
 	}

@@ -8,25 +8,52 @@ package detect
 // Others stand with what they find: token (the table of tokens), numeric (a number of
 // seven digits in 24 bytes, or four between three dots), assignment.
 
-// secretAnchors are words that lead a secret without '=' or ':' behind them: three
+// secretAnchors are words that lead a secret, or are part of its name: three
 // lower-case letters or more, in any case in the text. Each part of a word counts:
 // "card", "Pass" and "word" in "cardPass_word". token is asked there too.
-func secretAnchors() []string { return []string{"password", "identified"} }
+func secretAnchors() []string {
+	return append(commandNames(), "pass", "pwd", "pswd", "kennwort", "contrasena", "senha", "motdepasse", "secret", "token", "key", "auth", "cred", "cookie", "session",
+		"access", "contribsys", "apikey", "authtoken", "dbpass", "userpass", "rootpass", "adminpass", "smtppass", "identified", "private", "kind", "data", "stringdata", "atlasv")
+}
 
 // secretWord tries what the word [i, j) leads: a part of it begins with a
 // secretAnchor.
-func (s *scan) secretWord(i, j int) int { return s.quotedPassword(i, j) }
+func (s *scan) secretWord(i, j int) int {
+	switch {
+	case s.folded(i, j, "private"):
+		if next := s.putty(i, j); next > 0 {
+			return next
+		}
+	case s.folded(i, j, "kind"), s.folded(i, j, "data"), s.folded(i, j, "stringdata"):
+		s.manifest(i, j)
+		return 0
+	case s.folded(i, j, "atlasv1"):
+		return s.terraform(i, j)
+	}
+	s.command(i, j)
+	s.quotedPassword(i, j)
+	s.keyName(s.nameStart(i), i, j)
+	return 0
+}
 
 // keyTails are what names of secrets before '=' and ':' end with: three
 // lower-case letters or more, of which the last three count, in any case. Up to 12 bytes
 // that are no letters may stand between the name and the '=' or ':' at which
 // assignment is asked.
 func keyTails() []string {
-	var all []string
-	for _, k := range &secretKeys {
-		all = append(all, k.end)
+	return []string{"password", "passwd", "passphrase", "pwd", "pswd", "kennwort", "contrasena", "senha", "motdepasse", "secret", "token", "key", "auth"}
+}
+
+// assignment tries what follows the '=' or ':' at i, behind a name of a secret
+// whose last part may begin with other letters: dbpassword=….
+func (s *scan) assignment(i int) {
+	p := i
+	for p > 0 && i-p < keyBehind && kinds[s.t[p-1]]&isWord == 0 {
+		p--
 	}
-	return all
+	if start := s.nameStart(p); start < p {
+		s.keyName(start, p, p)
+	}
 }
 
 // keywordAnchors are words that lead an id or number: three lower-case letters

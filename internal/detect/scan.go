@@ -35,7 +35,7 @@ var kinds = func() (t [256]uint8) {
 	for _, c := range []byte("+/-") {
 		t[c] |= isB64
 	}
-	for _, c := range []byte("@:=%\\-+(&") {
+	for _, c := range []byte("@:=%\\-+(&~") {
 		t[c] |= isMark
 	}
 	return t
@@ -235,11 +235,20 @@ func (s *scan) candidate(i, j int, or uint8) int {
 	}
 	if or&isDigit != 0 && or&(isUp|isLow|isUnder) == 0 {
 		if s.numbered(i) {
+			if next := s.marked(i, j); next > 0 {
+				return next
+			}
+			if next := s.named(i); next > 0 {
+				return next
+			}
 			if next := s.numeric(i); next > 0 {
 				return next
 			}
 		}
 	} else if s.idLike(i, j, or) {
+		if next := s.marked(i, j); next > 0 {
+			return next
+		}
 		if next := s.idWord(i, j, or); next > 0 {
 			return next
 		}
@@ -253,6 +262,15 @@ func (s *scan) candidate(i, j int, or uint8) int {
 		}
 	}
 	if n >= minRun || !s.joined(i) && s.runOf(i, minRun) {
+		if next := s.azure(i); next > 0 {
+			return next
+		}
+		if next := s.azureAD(i); next > 0 {
+			return next
+		}
+		if next := s.named(i); next > 0 {
+			return next
+		}
 		if next := s.awsSecret(i); next > 0 {
 			return next
 		}

@@ -190,12 +190,13 @@ func (s *scan) pemBegin(i int) int {
 // pemBody takes the key from i to its last line, or as far as bytes of a key go.
 // A key of more than maxCandidate bytes is several findings, one behind the other.
 func (s *scan) pemBody(i int) int {
-	p := i
+	p, head := i, 0
 	if s.pem != i || i == 0 {
 		p += len("-----BEGIN ")
 		for s.at(p) != '-' {
 			p++
 		}
+		head = p
 	}
 	s.pem = 0
 	dashes := 0
@@ -220,8 +221,56 @@ func (s *scan) pemBody(i int) int {
 	for dashes == 0 && s.pem == 0 && end > i && strings.IndexByte(" \r\n\t\\:,\"", s.t[end-1]) >= 0 {
 		end-- // a key without its last line
 	}
-	s.add(i, end, PEM, 1)
+	if head == 0 || s.pem > 0 || keyBody(s.t[head:end]) {
+		s.add(i, end, PEM, 1)
+	}
 	return p
+}
+
+// keyBody reports what can be a key between the lines around it: not nothing, not "…" or "XXXX".
+func keyBody(v []byte) bool {
+	v = bytes.TrimLeft(v, "-")
+	if bytes.HasPrefix(v, []byte("END ")) {
+		return false
+	}
+	if end := bytes.Index(v, []byte("-----E")); end >= 0 {
+		v = v[:end]
+	}
+	n := 0
+	for _, c := range v {
+		if kinds[c]&isB64 != 0 {
+			n++
+		}
+	}
+	return n == 0 || n >= 16 && entropy(v) >= 3 // nothing: what comes after it is in the next cell or message
+}
+
+// putty tries the private part of a key of PuTTY's at the word [i, j): its number of lines, then base64.
+func (s *scan) putty(i, j int) int {
+	const lines = "-Lines: "
+	if j-i != len("Private") || !s.literal(j, lines) {
+		return 0
+	}
+	p := j + len(lines)
+	for p-j < 16 && s.kind(p)&isDigit != 0 {
+		p++
+	}
+	from := p
+	for p-from < maxCandidate && (s.kind(p)&isB64 != 0 || s.at(p) == '=' || s.at(p) == '\r' || s.at(p) == '\n' || s.at(p) == '\\') && !s.literal(p, "Private-") {
+		p++
+	}
+	end := p
+	for end > from && kinds[s.t[end-1]]&isB64 == 0 && s.t[end-1] != '=' {
+		end--
+	}
+	for from < end && kinds[s.t[from]]&isB64 == 0 {
+		from++
+	}
+	if end-from < 24 {
+		return 0
+	}
+	s.add(from, end, PEM, 1)
+	return end
 }
 
 // url tries scheme://user:password@host at its colon. A password may hold any
@@ -246,9 +295,21 @@ func (s *scan) url(i int) {
 			inside = at == 0 && !s.port(colon+1, slash)
 		}
 	}
-	if at > colon+1 && colon > 0 && !placeholder(s.t[colon+1:at]) {
+	if at > colon+1 && colon > 0 && !placeholder(s.t[colon+1:at]) && !shown(s.t[begin:colon], s.t[colon+1:at]) {
 		s.add(colon+1, at, DSNPassword, 0.95)
 	}
+}
+
+// shown reports the pairs that documents show: user:pass, username:password.
+func shown(user, pass []byte) bool {
+	switch string(pass) {
+	case "pass", "password", "passwd", "pwd", "pw", "PASSWORD", "PASS", "passwort", "secret":
+		switch string(user) {
+		case "user", "username", "usr", "USER", "USERNAME", "name", "login", "myuser":
+			return true
+		}
+	}
+	return false
 }
 
 // port reports whether [i, j) is digits only.
@@ -259,133 +320,6 @@ func (s *scan) port(i, j int) bool {
 		}
 	}
 	return true
-}
-
-// assignment tries what follows the '=' or ':' at i, where a key that names a
-// secret stands before it: password=…, "api_key": "…".
-func (s *scan) assignment(i int) {
-	class, spaced := s.secretKey(i)
-	if class == "" {
-		return
-	}
-	p := i + 1
-	for p-i < 4 && (s.at(p) == '=' || s.at(p) == '>') {
-		p++
-	}
-	for p-i < 6 && s.at(p) == ' ' {
-		spaced = true
-		p++
-	}
-	s.secret(p, class, spaced || s.t[i] == ':')
-}
-
-// secret tries the value at p. loose: what stands before it could be prose or
-// code, so an unquoted value must look like a secret.
-func (s *scan) secret(p int, class Class, loose bool) {
-	if s.at(p) == '\\' && s.at(p+1) == '"' {
-		p++
-	}
-	quote := s.at(p)
-	quoted := quote == '"' || quote == '\'' || quote == '`'
-	if quoted {
-		p++
-	}
-	q, digit := p, false
-	for ; q-p < 256; q++ {
-		c := s.at(q)
-		if quoted {
-			if c == 0 || c == quote && s.at(q+1) != quote || c == '\\' && s.at(q+1) == '"' && quote == '"' && s.before(p-1) == '\\' {
-				break
-			}
-			if c == quote || c == '\\' {
-				q++
-			}
-		} else if c <= ' ' || strings.IndexByte(`&;,)]}"'<>`, c) >= 0 {
-			break
-		} else if c == '(' {
-			return // a call
-		}
-		digit = digit || kinds[c]&isDigit != 0
-	}
-	q = min(q, len(s.t))
-	n := q - p
-	if n <= 0 || placeholder(s.t[p:q]) {
-		return
-	}
-	ok := n >= 3
-	if quoted {
-		ok = n >= 1
-	} else if loose {
-		ok = n >= 6 && digit
-	}
-	if class == Sensitive {
-		ok = n >= 8 && digit
-	}
-	if ok {
-		s.add(p, q, class, 0.8)
-	}
-}
-
-// placeholder reports a value that stands for one: $1, ${X}, <password>, ****, null.
-func placeholder(v []byte) bool {
-	if strings.IndexByte("${<%?[", v[0]) >= 0 || len(bytes.Trim(v, "*xX.")) == 0 {
-		return true
-	}
-	switch string(v) {
-	case "null", "NULL", "none", "None", "nil", "true", "false", "undefined":
-		return true
-	}
-	return false
-}
-
-// secretKeys end the names of keys that hold secrets, without separators.
-var secretKeys = [...]struct {
-	end   string
-	class Class
-}{
-	{"password", DSNPassword},
-	{"passwd", DSNPassword},
-	{"passphrase", DSNPassword},
-	{"pwd", DSNPassword},
-	{"secret", Sensitive},
-	{"token", Sensitive},
-	{"apikey", Sensitive},
-	{"accesskey", Sensitive},
-	{"secretkey", Sensitive},
-}
-
-// secretKey returns the class of the key before the '=' or ':' at i, and
-// whether a space stands between.
-func (s *scan) secretKey(i int) (class Class, spaced bool) {
-	p := i
-	if p > 0 && s.t[p-1] == ':' {
-		p-- // :=
-	}
-	for p > 0 && i-p < 4 && s.t[p-1] == ' ' {
-		spaced = true
-		p--
-	}
-	for p > 0 && i-p < 8 && (s.t[p-1] == '"' || s.t[p-1] == '\'' || s.t[p-1] == '\\') {
-		p--
-	}
-	var key [12]byte // the end of the name, right-aligned
-	n := len(key)
-	for back := 0; p > 0 && n > 0 && back < 16; back++ {
-		c := s.t[p-1]
-		if kinds[c]&(isUp|isLow) != 0 {
-			n--
-			key[n] = c | 0x20
-		} else if c != '_' && c != '-' && c != '.' {
-			break
-		}
-		p--
-	}
-	for _, k := range &secretKeys {
-		if at := len(key) - len(k.end); at >= n && string(key[at:]) == k.end {
-			return k.class, spaced
-		}
-	}
-	return "", false
 }
 
 // quotedPassword tries SQL's PASSWORD '…' and IDENTIFIED … BY '…' at the keyword
@@ -413,7 +347,9 @@ func (s *scan) quotedPassword(i, j int) int {
 		return 0
 	}
 	if q := s.spaces(p); q > p && s.at(q) == '\'' {
-		s.secret(q, DSNPassword, false)
+		if from, end, _, ok := s.extent(q); ok && !placeholder(s.t[from:end]) {
+			s.add(from, end, DSNPassword, 0.8)
+		}
 	}
 	return 0
 }

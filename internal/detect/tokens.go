@@ -84,6 +84,7 @@ var alphabets = map[byte]struct {
 	'e': {"0-9a-zA-Z_=-", 65},
 	'v': {"0-9a-zA-Z_=.-", 66},
 	'z': {"0-9a-zA-Z._+/=", 67},
+	'm': {"0-9a-h", 18},
 	'b': {"0-9a-zA-Z+/", 64},
 	'B': {"0-9a-zA-Z+/=_-", 67},
 	'@': {"0-9a-zA-Z+/@_-", 67},
@@ -204,6 +205,9 @@ func (s *shaped) finish() {
 	}
 	// The entropy of n characters drawn from size comes near the smaller of the two logarithms.
 	s.bits = float32(min(math.Log2(float64(size)), math.Log2(float64(n))*0.95)) * 0.72
+	if n >= 64 {
+		s.bits = min(s.bits, 3)
+	}
 	if s.sure {
 		s.bits = min(s.bits, 2) // only placeholders are refused
 	}
@@ -243,6 +247,9 @@ func tokenClasses() []Class {
 	for i := range keyedTable {
 		all = append(all, keyedTable[i].class)
 	}
+	for i := range markedTable {
+		all = append(all, markedTable[i].class)
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
@@ -250,11 +257,19 @@ func tokenClasses() []Class {
 // Counted is the class under which values of c are counted: credentials of the
 // many providers count together, as sensitive.
 func Counted(c Class) Class {
-	if c != AWSKey && c != GitHubToken && slices.Contains(tokenClasses(), c) {
+	if together[c] {
 		return Sensitive
 	}
 	return c
 }
+
+var together = func() map[Class]bool {
+	m := map[Class]bool{}
+	for _, c := range tokenClasses() {
+		m[c] = c != AWSKey && c != GitHubToken
+	}
+	return m
+}()
 
 // token tries the table at the word [i, j). It returns the end of what was found, or 0.
 func (s *scan) token(i, j int) int {
@@ -305,7 +320,7 @@ func (s *scan) tokenFits(f *shaped, i, end int) bool {
 	if f.bits > 0 && (entropy(body) < f.bits || filled(body) || !f.sure && sequence(body)) {
 		return false
 	}
-	if f.mixed && !mixed(body) {
+	if f.mixed && (!mixed(body) || !random(body, true)) {
 		return false
 	}
 	if f.near != "" {
