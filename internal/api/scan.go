@@ -96,8 +96,10 @@ type ScanAnswer struct {
 	More     bool          `json:"more,omitempty" doc:"There are more findings than are told"`
 }
 
-type scanIn struct{ Body ScanQuestion }
-type scanOut struct{ Body ScanAnswer }
+type (
+	scanIn  struct{ Body ScanQuestion }
+	scanOut struct{ Body ScanAnswer }
+)
 
 // answered takes what a scan finds, up to a number.
 type answered struct {
@@ -199,8 +201,10 @@ type MaskAnswer struct {
 	Masked map[string]int64 `json:"masked" doc:"How many values, by class"`
 }
 
-type maskIn struct{ Body MaskQuestion }
-type maskOut struct{ Body MaskAnswer }
+type (
+	maskIn  struct{ Body MaskQuestion }
+	maskOut struct{ Body MaskAnswer }
+)
 
 func (s *server) maskContent(ctx context.Context, in *maskIn) (*maskOut, error) {
 	q := &in.Body

@@ -13,7 +13,8 @@ import (
 )
 
 func (a *app) explainCmd() *cobra.Command {
-	return &cobra.Command{
+	var f finder
+	c := &cobra.Command{
 		Use:   "explain TEXT|FILE:OFFSET|-",
 		Short: "Why something is found, or is not",
 		Long: `Say why a text, or what is at an offset of a file, is found as sensitive or is not:
@@ -30,7 +31,7 @@ by the same detectors.
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			e, err := detect.New(detect.Options{})
+			e, err := f.engine()
 			if err != nil {
 				return err
 			}
@@ -42,6 +43,8 @@ by the same detectors.
 			return nil
 		},
 	}
+	f.flags(c, true)
+	return c
 }
 
 // maxExplained is how much of a text or file is read for an explanation.

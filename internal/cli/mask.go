@@ -17,6 +17,7 @@ import (
 
 // A maskingRun is one run of assent mask.
 type maskingRun struct {
+	finder
 	a       *app
 	masks   []string
 	columns []string
@@ -46,6 +47,7 @@ What is compressed, an archive or UTF-16 is refused: nothing passes unseen.
 		RunE: func(c *cobra.Command, args []string) error { return m.run(c, args) },
 	}
 	f := c.Flags()
+	m.flags(c, true)
 	f.StringSliceVar(&m.masks, "mask", nil, "CLASS=METHOD or GROUP=METHOD, as often as needed")
 	f.StringSliceVar(&m.columns, "columns", nil, "columns of CSV to mask whole: NAME, or NAME=CLASS")
 	f.StringVar(&m.format, "format", "", "text, json, csv, tsv, sql (default: by name and content)")
@@ -127,7 +129,7 @@ func (m *maskingRun) prepare() (how scan.Masking, err error) {
 			return how, fmt.Errorf("--key-file %s: a key has 16 bytes or more", m.key)
 		}
 	}
-	if how.Engine, err = detect.New(detect.Options{}); err != nil {
+	if how.Engine, err = m.engine(); err != nil {
 		return how, err
 	}
 	how.Set = mask.New(key, how.Engine).For("assent mask", methods)

@@ -21,6 +21,7 @@ const exitUnseen = 2
 
 // A scanning is one run of assent scan.
 type scanning struct {
+	finder
 	a        *app
 	o        scan.Options
 	classes  []string
@@ -77,6 +78,7 @@ Status 0: nothing found. 1: something was. 2: an error, or not everything was lo
 		},
 	}
 	f := c.Flags()
+	s.flags(c, false)
 	f.StringSliceVar(&s.classes, "class", nil, "only these classes")
 	f.StringSliceVar(&s.o.Groups, "group", nil, "only classes of these groups: pii, phi, pci, secret")
 	f.Float64Var(&s.min, "min-confidence", 0.5, "only findings of this confidence or more, 0 to 1")
@@ -186,7 +188,7 @@ func (s *scanning) prepare() (err error) {
 	for _, c := range s.classes {
 		s.o.Classes = append(s.o.Classes, detect.Class(c))
 	}
-	if s.o.Engine, err = detect.New(detect.Options{}); err != nil {
+	if s.o.Engine, err = s.engine(); err != nil {
 		return err
 	}
 	if err := s.prepareBaseline(); err != nil {

@@ -64,7 +64,7 @@ func (s *scan) packed(i int) int {
 	defer unpackers.Put(u)
 	n, acc, bits := 0, uint32(0), 0
 	for _, c := range s.t[i:p] {
-		acc, bits = acc<<6|uint32(base64Value(c)), bits+6 //nolint:gosec // none is negative
+		acc, bits = acc<<6|uint32(base64Value(c)), bits+6
 		if bits >= 8 {
 			bits -= 8
 			u.in[n] = byte(acc >> bits)

@@ -243,8 +243,8 @@ func (t *tail) settle() {
 
 func (t *tail) finish() {
 	if t.open {
-		t.w.one.ctx = context.WithoutCancel(t.w.ctx)
-		_ = t.w.one.end() // only an end, which is seen elsewhere
+		t.w.one.ctx = context.WithoutCancel(t.w.ctx) //nolint:fatcontext // one level, for what is told at the end
+		_ = t.w.one.end()                            // only an end, which is seen elsewhere
 		t.w.one.win.seek(math.MaxInt64)
 		t.open = false
 	}

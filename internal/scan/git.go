@@ -118,7 +118,7 @@ func touches(all []lines, f *Finding) bool {
 
 // git runs a command of git's and returns what it prints.
 func git(ctx context.Context, args ...string) ([]byte, error) {
-	out, err := exec.CommandContext(ctx, "git", args...).Output() //nolint:gosec // names of files are behind -- or :
+	out, err := exec.CommandContext(ctx, "git", args...).Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		said, _, _ := strings.Cut(strings.TrimSpace(string(exit.Stderr)), "\n")

@@ -112,7 +112,7 @@ func (t *text) copy(head []byte, r io.Reader, ended error) error {
 		if ended != nil {
 			break
 		}
-		n := 0
+		var n int
 		n, ended = r.Read(buf)
 		part = buf[:n]
 	}

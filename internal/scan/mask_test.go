@@ -35,10 +35,14 @@ func TestMask(t *testing.T) {
 		{"a.csv", "id,ssn,note\n1,anything,x\n2,\"quo\"\"ted\",y\n3,,z\n", "id,ssn,note\n1,[masked:us-ssn],x\n2,\"[masked:us-ssn]\",y\n3,,z\n", nil, redacted},
 		{"a.csv", "id,note\n1,some words\n2,\n", "id,note\n1,[masked:sensitive]\n2,\n", map[string]detect.Class{"Note": ""}, redacted},
 		{"-", "id,note\n1,some words\n", "id,note\n1,[masked:phone]\n", map[string]detect.Class{"note": "phone"}, map[string]string{"card": "redact"}},
-		{"a.json", `{"ssn":219099999,"n":12,"card":["4111111111111111",4111111111111111],"t":"at 4111111111111111 "}`,
-			`{"ssn":"[masked:us-ssn]","n":12,"card":["[masked:card]","[masked:card]"],"t":"at [masked:card] "}`, nil, redacted},
-		{"a.sql", "INSERT INTO c (ssn, m) VALUES (219099999, 'x'), ('219099998', '" + email + "');\nCOPY c (ssn) FROM stdin;\n1\n\\N\n\\.\n",
-			"INSERT INTO c (ssn, m) VALUES ('[masked:us-ssn]', 'x'), ('[masked:us-ssn]', '[masked:email]');\nCOPY c (ssn) FROM stdin;\n[masked:us-ssn]\n\\N\n\\.\n", nil, redacted},
+		{
+			"a.json", `{"ssn":219099999,"n":12,"card":["4111111111111111",4111111111111111],"t":"at 4111111111111111 "}`,
+			`{"ssn":"[masked:us-ssn]","n":12,"card":["[masked:card]","[masked:card]"],"t":"at [masked:card] "}`, nil, redacted,
+		},
+		{
+			"a.sql", "INSERT INTO c (ssn, m) VALUES (219099999, 'x'), ('219099998', '" + email + "');\nCOPY c (ssn) FROM stdin;\n1\n\\N\n\\.\n",
+			"INSERT INTO c (ssn, m) VALUES ('[masked:us-ssn]', 'x'), ('[masked:us-ssn]', '[masked:email]');\nCOPY c (ssn) FROM stdin;\n[masked:us-ssn]\n\\N\n\\.\n", nil, redacted,
+		},
 		{"long.csv", "ssn,x\n" + strings.Repeat("a", maxValue+3) + ",y\n", "ssn,x\n[masked:us-ssn][masked:us-ssn],y\n", nil, redacted},
 		{"empty", "", "", nil, redacted},
 	} {

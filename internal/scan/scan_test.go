@@ -407,12 +407,6 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// counting takes findings and remembers none.
-type counting struct{ n int64 }
-
-func (c *counting) Finding(*Finding) error { c.n++; return nil }
-func (*counting) Note(*Note) error         { return nil }
-
 func TestALongLineTakesNoMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("reads 64 MiB")

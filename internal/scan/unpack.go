@@ -123,7 +123,7 @@ func (w *worker) do(ctx context.Context, j *job) {
 		w.lost(j.name, plainError(err))
 		return
 	}
-	defer r.Close() //nolint:errcheck // it was read
+	defer func() { _ = r.Close() }()
 	at, _ := r.(io.ReaderAt)
 	if size < 0 {
 		at = nil
