@@ -176,3 +176,16 @@ func BenchmarkFind(b *testing.B) {
 		})
 	}
 }
+
+// An escaped digit once was read for ever.
+func TestEscapedDigits(t *testing.T) {
+	m, err := names.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text names.Text
+	m.Find([]byte(`{"name":"s\u0031\u0039 Anna \uff11"}`), &text, nil)
+	if text.Len() > 40 {
+		t.Errorf("%d tokens", text.Len())
+	}
+}

@@ -95,7 +95,7 @@ func (t *Text) Read(seg []byte, l *Lists) {
 		}
 		k := token{start: int32(i), from: int32(len(t.folded)), glued: glued}
 		switch {
-		case r >= '0' && r <= '9':
+		case r >= '0' && r <= '9' && size == 1: // not one that is escaped: its bytes are none
 			i = t.number(seg, i, &k)
 		case letter(r):
 			i = t.word(seg, i, &k)
