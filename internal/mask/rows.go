@@ -404,6 +404,10 @@ func (r *Rows) number(c *column, k kind, v []byte) ([]byte, error) {
 // bytea masks text found in bytes.
 func (r *Rows) bytea(c *column, v []byte) ([]byte, error) {
 	if c.Binary {
+		if class := r.set.packed(v); class != "" {
+			r.counts[string(class)]++
+			return []byte{}, nil
+		}
 		return r.free(v), nil
 	}
 	if len(v) < 2 || v[0] != '\\' || v[1] != 'x' {
@@ -412,6 +416,10 @@ func (r *Rows) bytea(c *column, v []byte) ([]byte, error) {
 	raw := make([]byte, hex.DecodedLen(len(v)-2))
 	if _, err := hex.Decode(raw, v[2:]); err != nil {
 		return nil, errMalformed
+	}
+	if class := r.set.packed(raw); class != "" {
+		r.counts[string(class)]++
+		return []byte(`\x`), nil
 	}
 	out := r.free(raw)
 	if len(out) == 0 || &out[0] == &raw[0] {

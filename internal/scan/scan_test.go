@@ -227,7 +227,7 @@ func bomb(t testing.TB, n int) []byte {
 }
 
 func TestBombs(t *testing.T) {
-	in := bomb(t, 100<<20)
+	in := bomb(t, 66<<20)
 	for _, tt := range []struct {
 		name string
 		in   []byte
@@ -424,9 +424,9 @@ func TestALongLineTakesNoMemory(t *testing.T) {
 			done <- n
 		}()
 		w.ctx, w.out = t.Context(), out
-		w.file(level{name: "x", explicit: true}, io.MultiReader(strings.NewReader(`{"a":"'`), &endless{n: 16 << 20}), nil, -1)
+		w.file(level{name: "x", explicit: true}, io.MultiReader(strings.NewReader(`{"a":"'`), &endless{n: 6 << 20}), nil, -1)
 		close(out)
-		if n := <-done; n < 200000 {
+		if n := <-done; n < 80000 {
 			t.Errorf("%s: found %d", f, n)
 		}
 		if c := cap(w.one.win.buf); c > 8<<20 {
