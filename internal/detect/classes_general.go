@@ -25,7 +25,7 @@ func generalClasses() []info {
 		{
 			class: Phone, groups: " pii", format: "international with `+`, or national near a word, 7 to 15 digits", check: "numbering plans", source: "ITU-T E.164; libphonenumber's metadata",
 			near: 0.9, wrong: 0.5,
-			words: "phone phones tel telephone mobile cell call fax sms whatsapp phonenumber telefon telefono teléfono téléphone telephone handy celular movil móvil telefone telefoon puhelin telefonnummer mobil rufnummer contact callback dial ph phon",
+			words: "phone phones tel telephone mobile fax sms whatsapp phonenumber telefon telefono teléfono téléphone telephone handy celular movil móvil telefone telefoon puhelin telefonnummer mobil rufnummer ph",
 			names: "phone, phones, phonenumber, telephone, mobile 0.9, mobilenumber, cellphone, cell 0.7, tel 0.9, msisdn, fax 0.9, telefon, telefono, teléfono, téléphone, telefone, celular, handynummer, mobilnummer, telefonnummer, rufnummer, portable 0.5",
 			is:    []string{"call «+44 20 7946 0958»", "phone: «4155552671»"}, not: []string{"4155552671"},
 		},

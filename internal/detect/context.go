@@ -30,36 +30,15 @@ func (s *scan) context(start, end int, c Class) bool {
 
 // near looks for one of the words before (dir < 0) or after a position. A word
 // here is letters only, and "phoneNumber" has two.
-func (s *scan) near(at, dir int, words string) bool {
+func (s *scan) near(at, dir int, words string) (found bool) {
 	lo, hi := max(0, at-wordsBefore), at
 	if dir > 0 {
 		lo, hi = at, at+wordsAfter
 		s.at(hi)
 		hi = min(hi, len(s.t))
 	}
-	var word [18]byte
-	n := 0
-	for p := lo; p <= hi; p++ {
-		c := byte(0)
-		if p < hi {
-			c = s.t[p]
-		}
-		letter := kinds[c]&(isUp|isLow) != 0
-		camel := letter && n > 0 && isUpper(c) && isLower(s.t[p-1])
-		if (!letter || camel) && n > 0 {
-			if n < len(word)-1 && listed(words, word[:n]) {
-				return true
-			}
-			n = 0
-		}
-		if letter {
-			if n < len(word)-1 {
-				word[n] = c | 0x20
-			}
-			n = min(n+1, len(word)-1)
-		}
-	}
-	return false
+	s.words(lo, hi, func(_, _ int, w []byte) { found = found || listed(words, w) })
+	return found
 }
 
 // listed reports whether the list " a b c " has word.

@@ -225,7 +225,7 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 	if s.trace != nil && num.written(longest) {
 		s.trace.asked(num.start, num.end[longest-1], Card, far > 0)
 	}
-	if far > 0 && num.written(longest) {
+	if far > 0 && num.written(longest) && num.sizes[0] >= 3 && (num.groups == 1 || num.sizes[1] >= 3) {
 		g.offer(num.end[longest-1], Card, 0.5, 0)
 	}
 }
@@ -324,6 +324,9 @@ func (s *scan) embedded(i, j int) {
 	}
 }
 
+// weakly are words that speak of telephones and of much else: a number near one must be valid and in groups.
+const weakly = " call cell contact callback dial "
+
 // phone tries numbers written internationally, the American way, or in context.
 // A candidate is verified against the numbering plans, which allocates.
 func (s *scan) phone(num *number) int {
@@ -338,9 +341,9 @@ func (s *scan) phone(num *number) int {
 	}
 	end := num.end[n-1]
 	american := num.groups >= 3 && phoneGroups(num)
-	plus := s.t[num.start] == '+'
+	plus := s.t[num.start] == '+' && kinds[s.before(num.start)]&isWord == 0
 	context := s.context(num.start, end, Phone)
-	if !plus && !american && !context {
+	if !plus && !american && !context && !(num.groups > 1 && s.near(num.start, -1, weakly)) {
 		return 0
 	}
 	region := "US"
@@ -361,6 +364,9 @@ func phoneGroups(num *number) bool {
 	g := 0
 	if num.sizes[0] == 1 && num.d[0] == 1 && num.groups >= 4 {
 		g = 1
+	}
+	if num.seps[g+1] == '.' && num.seps[g+2] != '.' {
+		return false // a clause of a law
 	}
 	return num.sizes[g] == 3 && num.sizes[g+1] == 3 && num.sizes[g+2] == 4
 }

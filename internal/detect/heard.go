@@ -49,7 +49,7 @@ func (h *heard) note(word []byte, far int) {
 const maxWord = 32 // bytes of the longest word that is listened to
 
 // words calls f with each word of letters in [lo, hi), in lower case, and with each
-// part of "IdNr". A word that begins before lo is not whole, and is left out.
+// part of "IdNr"; few letters beside a digit are no word. A word that begins before lo is not whole, and is left out.
 func (s *scan) words(lo, hi int, f func(begin, end int, word []byte)) {
 	if lo > 0 && isLetter(s.t[lo-1]) {
 		for lo < hi && isLetter(s.t[lo]) {
@@ -79,6 +79,9 @@ func (s *scan) words(lo, hi int, f func(begin, end int, word []byte)) {
 		}
 		if p-begin > maxWord {
 			continue
+		}
+		if p-begin <= 3 && (begin > 0 && kinds[s.t[begin-1]]&isDigit != 0 || p < len(s.t) && kinds[s.t[p]]&isDigit != 0) {
+			continue // a part of hex digits, and of much else
 		}
 		f(begin, p, word[:p-begin])
 		if part > begin {

@@ -320,7 +320,7 @@ func (s *scan) vin(i, j int) int {
 		}
 		sum += v * int(weights[k])
 	}
-	if letters < 2 || digits < 5 {
+	if letters < 2 || digits < 5 || s.t[i] == '0' && s.t[i+1]|0x20 == 'x' {
 		return 0
 	}
 	check := byte('0' + sum%11)

@@ -233,6 +233,9 @@ func (s *scan) takeID(l *lead, p int) {
 		}
 		q++
 	}
+	if s.at(p) == '0' && s.at(p+1)|0x20 == 'x' {
+		return
+	}
 	n := digits + capitals + small
 	least, most, few := 5, 20, 4
 	switch l.class {

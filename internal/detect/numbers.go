@@ -144,6 +144,23 @@ func (num *number) writtenAs(j *judge) writing {
 	return scattered
 }
 
+// dumped reports that [start, end) goes on in four digits of hex, as what computers print does.
+func (s *scan) dumped(start, end int) bool {
+	if start >= 5 && s.t[start-1] == ' ' && s.hexGroup(start-5) {
+		return true
+	}
+	return s.at(end) == ' ' && s.hexGroup(end+1)
+}
+
+func (s *scan) hexGroup(p int) bool {
+	for k := range 4 {
+		if !isHex(s.at(p + k)) {
+			return false
+		}
+	}
+	return s.kind(p+4)&isWord == 0
+}
+
 func (num *number) is(w *way) bool {
 	for g := range w.groups {
 		if g >= num.groups || num.sizes[g] != w.sizes[g] || num.seps[g] != w.seps[g] {
@@ -179,7 +196,7 @@ func (s *scan) judgeNumber(num *number) guess {
 		switch {
 		case ok && far > 0:
 			g.offer(end, j.class, max(j.info.near, j.info.shaped), far)
-		case ok && as == usually:
+		case ok && as == usually && !s.dumped(num.start, end):
 			g.offer(end, j.class, j.info.shaped, 0)
 		case ok && as == plainly:
 			g.offer(end, j.class, j.info.alone, 0)
