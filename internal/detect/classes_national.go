@@ -39,7 +39,7 @@ func nationalClasses() []info {
 		{
 			class: USSSN, groups: " pii", format: "3, 2 and 4 digits; 9 digits near a word", check: "areas, groups and serials that are given out", source: "SSA, structure of Social Security numbers",
 			shaped: 0.85, near: 0.9, wrong: 0.5,
-			words: "ssn ssns social tin itin taxpayer socialsecurity",
+			words: "ssn ssns social tin itin taxpayer socialsecurity nss",
 			names: "social security, social security number, social security no, socialsecuritynumber, ssn, ssn last four 0.8, ssn no, us ssn, seguro social",
 			is:    []string{"ssn «078-05-1120»", `{"ssn": «219099999»}`, "her SSN is «912-34-5678»"}, not: []string{"219099999", "000-12-3456"},
 		},

@@ -41,6 +41,14 @@ func (s *scan) near(at, dir int, words string) (found bool) {
 	return found
 }
 
+// nearBy is context of words that stand closer, on the same line before or right behind.
+func (s *scan) nearBy(start, end int, c Class) bool {
+	var h heard
+	s.listen(start, end, &h)
+	far := h[byClass[c]]
+	return far > 0 && far <= wordsAfter+8
+}
+
 // listed reports whether the list " a b c " has word.
 func listed(list string, word []byte) bool {
 	for i := 0; ; {

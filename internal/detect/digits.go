@@ -352,7 +352,7 @@ func (s *scan) phone(num *number) int {
 		s.add(num.start, end, Phone, 0.9)
 		return end
 	}
-	if !context && !(plus && n >= 9) {
+	if !(plus && n >= 9) && !(context && s.nearBy(num.start, end, Phone)) {
 		return 0
 	}
 	s.add(num.start, end, Phone, 0.5)

@@ -28,7 +28,7 @@ var leadTable = []lead{
 	{word: "source", class: BankAccount, needs: " account acct "}, {word: "destination", class: BankAccount, needs: " account acct "}, {word: "cuenta", class: BankAccount}, {word: "payee", class: BankAccount, needs: " account acct "}, {word: "account", class: BankAccount, needs: " routing bank iban sort "},
 	{word: "sort", class: SortCode, needs: " code "}, {word: "sortcode", class: SortCode},
 	{word: "swift", class: BIC}, {word: "bic", class: BIC}, {word: "swiftcode", class: BIC},
-	{word: "mrn", class: MRN, self: true}, {word: "medical", class: MRN, needs: " record "}, {word: "chart", class: MRN, needs: " number no "}, {word: "patient", class: MRN, needs: " id number no nr "}, {word: "patientid", class: MRN}, {word: "patientennummer", class: MRN},
+	{word: "mrn", class: MRN, self: true}, {word: "medical", class: MRN, needs: " record "}, {word: "health", class: MRN, needs: "#"}, {word: "chart", class: MRN, needs: " number no "}, {word: "patient", class: MRN, needs: " id number no nr "}, {word: "patientid", class: MRN}, {word: "patientennummer", class: MRN},
 	{word: "insurance", class: MemberID, needs: "# policy member INS"}, {word: "subscriber", class: MemberID, needs: "#"}, {word: "member", class: MemberID, needs: "#"}, {word: "memberid", class: MemberID}, {word: "policy", class: MemberID, needs: " no num number POL "}, {word: "medicaid", class: MemberID}, {word: "versichertennummer", class: MemberID}, {word: "ins", class: MemberID, self: true, needs: "never"}, {word: "pol", class: MemberID, self: true, needs: "never"},
 	{word: "prescription", class: Prescription, needs: "#"}, {word: "rxnumber", class: Prescription},
 	{word: "dob", class: DateOfBirth}, {word: "birth", class: DateOfBirth}, {word: "born", class: DateOfBirth}, {word: "birthday", class: DateOfBirth}, {word: "birthdate", class: DateOfBirth}, {word: "dateofbirth", class: DateOfBirth}, {word: "geburtsdatum", class: DateOfBirth}, {word: "geboren", class: DateOfBirth}, {word: "naissance", class: DateOfBirth}, {word: "née", class: DateOfBirth}, {word: "nacimiento", class: DateOfBirth}, {word: "nacido", class: DateOfBirth}, {word: "nacida", class: DateOfBirth}, {word: "nascita", class: DateOfBirth}, {word: "nato", class: DateOfBirth}, {word: "nascimento", class: DateOfBirth}, {word: "geboortedatum", class: DateOfBirth}, {word: "födelsedatum", class: DateOfBirth}, {word: "fødselsdato", class: DateOfBirth}, {word: "urodzenia", class: DateOfBirth},
@@ -94,7 +94,7 @@ func (s *scan) follow(l *lead, p, q int) {
 		return
 	}
 	if l.self && s.at(q) == '-' && s.kind(q+1)&isDigit != 0 {
-		s.takeID(l, p)
+		s.takeID(l, p, 0.1)
 		return
 	}
 	if l.needs == "never" {
@@ -170,7 +170,7 @@ func (s *scan) take(l *lead, p int, met bool) {
 		s.bic(p)
 	default:
 		if met || s.prefixed(l.needs, p) {
-			s.takeID(l, p)
+			s.takeID(l, p, 0)
 		}
 	}
 }
@@ -210,8 +210,9 @@ func (s *scan) takeDigits(l *lead, p int, met bool, low, high int) {
 	s.add(p, q, l.class, table[byClass[l.class]].near)
 }
 
-// takeID takes letters and digits with dashes between, of which most are digits.
-func (s *scan) takeID(l *lead, p int) {
+// takeID takes letters and digits with dashes between, of which most are digits; more is added
+// to the score.
+func (s *scan) takeID(l *lead, p int, more float32) {
 	q, digits, capitals, small := p, 0, 0, 0
 	for q-p < 28 {
 		c := s.at(q)
@@ -255,7 +256,7 @@ func (s *scan) takeID(l *lead, p int) {
 		s.kind(q)&(isWord|isHigh) != 0 || c == '/' || c == '@' || (c == '.' || c == ':') && s.kind(q+1)&isWord != 0 || s.dated(p, q) {
 		return
 	}
-	s.add(p, q, l.class, table[byClass[l.class]].near)
+	s.add(p, q, l.class, table[byClass[l.class]].near+more)
 }
 
 // dated reports that [p, q) is a date of ISO 8601.

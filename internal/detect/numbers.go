@@ -215,7 +215,7 @@ func (s *scan) judgeNumber(num *number) guess {
 			s.card(num, &h, &g)
 		}
 	}
-	if far := h[rowPhone]; far > 0 && g.class != "" && g.class != Card && (g.far == 0 || g.far > far) {
+	if far := h[rowPhone]; far > 0 && far < 12 && g.class != "" && g.class != Card && (g.far == 0 || g.far > far) {
 		if end := s.phone(num); end > 0 {
 			return guess{end: end, class: Phone}
 		}
