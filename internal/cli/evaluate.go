@@ -19,6 +19,13 @@ import (
 
 func (a *app) detectCmd() *cobra.Command {
 	c := group(&cobra.Command{Use: "detect", Short: "How sensitive data is found, and how well"})
+	c.AddCommand(&cobra.Command{
+		Use: "classes", Short: "Print docs/classes.md: every class, its form, check, words and examples", Args: exactly(),
+		RunE: func(*cobra.Command, []string) error {
+			a.printf("%s", detect.Reference())
+			return nil
+		},
+	})
 	c.AddCommand(a.evaluateCmd(), a.explainCmd())
 	return c
 }

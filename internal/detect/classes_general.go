@@ -36,9 +36,8 @@ func generalClasses() []info {
 			is:    []string{"from «203.0.113.9»:443", "peer «2001:db8::8a2e:370:7334» up"}, not: []string{"127.0.0.1", "version 1.2.3.4"},
 		},
 		{
-			class: MAC, groups: " pii", format: "six bytes of hex between colons, or between dashes near a word", source: "IEEE 802-2014 section 8",
-			alone: 0.85, near: 0.9,
-			words: "mac ethernet hwaddr bssid ether wlan lan",
+			class: MAC, groups: " pii", format: "six bytes of hex between colons", source: "IEEE 802-2014 section 8",
+			alone: 0.85,
 			names: "mac addr, mac address, macaddr, macaddress, mac 0.9, hwaddr, bssid",
 			is:    []string{"eth0 «2a:3f:69:93:e7:11» up"}, not: []string{"00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "12:34:56:78:90:12:34:56"},
 		},

@@ -81,20 +81,24 @@ func secretClasses() []info {
 		},
 		{
 			class: AWSKey, groups: " secret", format: "`AKIA`, `ASIA`, `ABIA` or `ACCA` and 16 letters and digits; a secret of 40 near a word", source: "AWS IAM User Guide",
+			alone: 0.95, near: 0.9,
 			words: "aws amazon secretaccesskey awssecret",
 			names: "aws secret, aws access key, secret access key, secretaccesskey, access key id, accesskeyid",
 			is:    []string{"key «AKIAIOSFODNN7EXAMPLE»"}, not: []string{"AKIAIOSFODNN7EXAMPL"},
 		},
 		{
 			class: GitHubToken, groups: " secret", format: "`ghp_`, `gho_`, `ghu_`, `ghs_`, `ghr_` or `github_pat_`", check: "CRC-32 in base 62", source: "GitHub, token formats",
+			alone: 1,
 			names: "github token, gh token",
 		},
 		{
 			class: JWT, groups: " secret", format: "three or five runs of base64url between dots", check: "a header with `alg`", source: "RFC 7515, RFC 7516",
+			alone: 1,
 			names: "jwt, id token 0.9, bearer token 0.9",
 		},
 		{
 			class: PEM, groups: " secret", format: "a private key between its lines", source: "RFC 7468, RFC 9580",
+			alone: 1,
 			names: "private key, privatekey, pem",
 		},
 	}

@@ -1,6 +1,8 @@
 package detect_test
 
 import (
+	"flag"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -96,4 +98,19 @@ func FuzzNumbers(f *testing.F) {
 		}
 		cleanIsTrue(t, e, string(text))
 	})
+}
+
+var update = flag.Bool("update", false, "write docs/classes.md")
+
+func TestClassesPageIsCurrent(t *testing.T) {
+	const page = "../../docs/classes.md"
+	want := detect.Reference()
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(page); err != nil || string(got) != want {
+		t.Errorf("docs/classes.md is not current: go run ./cmd/assent detect classes > docs/classes.md (%v)", err)
+	}
 }

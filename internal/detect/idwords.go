@@ -391,7 +391,7 @@ func (s *scan) track1(i, j int) int {
 	return p
 }
 
-// mac tries six bytes of hex between the colons or dashes that begin at i.
+// mac tries six bytes of hex with colons between, from i.
 func (s *scan) mac(i int) int {
 	sep := s.at(i + 2)
 	zero, ones := true, true
@@ -405,9 +405,6 @@ func (s *scan) mac(i int) int {
 	}
 	end := i + 17
 	if s.kind(end)&(isWord|isHigh) != 0 || s.at(end) == sep || s.before(i) == sep || zero || ones {
-		return 0
-	}
-	if sep == '-' && !s.context(i, end, MAC) {
 		return 0
 	}
 	s.add(i, end, MAC, 0.85)
