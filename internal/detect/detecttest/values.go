@@ -66,7 +66,7 @@ var values = []func(g *gen) value{
 	func(g *gen) value { return value{"in-aadhaar", "aadhaar ", g.aadhaar(), ""} },
 	func(g *gen) value { return value{"uk-nhs", "nhs number ", g.nhs(), ""} },
 	func(g *gen) value {
-		return value{"uk-nino", "national insurance ", g.of("ABCEHJKLMPRSTWXYZ", 1) + g.of("ABCEHJKLMPRSTWXYZ", 1) + g.of(figure, 6) + g.of("ABCD", 1), ""}
+		return value{"uk-nino", "national insurance ", g.of("ABCEHJLMPRSTW", 1) + g.of("ABCEHJKLMPRSTWXYZ", 1) + g.of(figure, 6) + g.of("ABCD", 1), ""}
 	},
 	func(g *gen) value {
 		return value{"in-pan", "pan ", g.of(upper, 3) + "P" + g.of(upper, 1) + g.of(figure[1:], 4) + g.of(upper, 1), ""}
