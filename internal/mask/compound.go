@@ -333,6 +333,9 @@ func (w *jsonWalk) scalar(under column, token []byte) {
 	if !ok {
 		class, ok = w.spotted(token)
 	}
+	if !ok && number && bytes.ContainsAny(token, "eE") {
+		class, ok = w.rows.numberOf(plain(string(token)))
+	}
 	if number && ok {
 		w.replace(class, []byte("0"))
 		return

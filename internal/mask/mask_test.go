@@ -272,6 +272,7 @@ func TestColumns(t *testing.T) {
 		{"numbers of an array", mask.Column{Name: "x", Type: 1016}, []string{`{1,4242424242424242}`}, []string{`{1,"0"}`}},
 		{"not an array", mask.Column{Name: "x", Type: 1009}, []string{`{a`, `a}`, `{a}b`, `{"a}`, `{}}`}, []string{"error", "error", "error", "error", "error"}},
 		{"json", mask.Column{Name: "x", Type: 3802}, []string{`{"a": ["bob\u0040corp.example", 4242424242424242, 1.5, null], "email": {"v": "x", "n": 3}}`}, []string{`{"a": ["[masked:email]", 0, 1.5, null], "email": {"v": "[masked:email]", "n": 0}}`}},
+		{"json with an exponent", mask.Column{Name: "x", Type: 114}, []string{`[4.00000000000001e15, 4e2]`}, []string{`[0, 4e2]`}},
 		{"json key", mask.Column{Name: "x", Type: 114}, []string{`{"bob@corp.example": 1}`}, []string{`{"[masked:email]": 1}`}},
 		{"clean json", mask.Column{Name: "x", Type: 114}, []string{` { "a" : 1.0 } `}, []string{` { "a" : 1.0 } `}},
 		{"bad json", mask.Column{Name: "x", Type: 114}, []string{`{`}, []string{"error"}},

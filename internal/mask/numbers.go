@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/assenthq/assent/internal/detect"
 )
 
 // A number can be cast to types that write it in other ways: money, points, ranges,
@@ -125,19 +127,27 @@ func (c *column) bounds(v []byte) (out []string) {
 // masked, and gives the column that class.
 func (r *Rows) holdsNumber(c *column, k kind, v []byte) bool {
 	for _, n := range c.numerals(k, v) {
-		if len(n) < 9 { // no class has fewer digits
-			continue
-		}
-		r.found = r.set.engine.Scan([]byte(n), r.found[:0])
-		for _, f := range r.found {
-			if _, ok := r.set.rules[f.Class]; ok {
-				if k != kindOpaque {
-					r.learn(c, f.Class)
-				}
-				r.counts[string(f.Class)]++
-				return true
+		if class, ok := r.numberOf(n); ok {
+			if k != kindOpaque {
+				r.learn(c, class)
 			}
+			r.counts[string(class)]++
+			return true
 		}
 	}
 	return false
+}
+
+// numberOf is the class that is masked of a number in decimal.
+func (r *Rows) numberOf(n string) (detect.Class, bool) {
+	if len(n) < 9 { // no class has fewer digits
+		return "", false
+	}
+	r.found = r.set.engine.Scan([]byte(n), r.found[:0])
+	for _, f := range r.found {
+		if _, ok := r.set.rules[f.Class]; ok {
+			return f.Class, true
+		}
+	}
+	return "", false
 }

@@ -472,7 +472,7 @@ func (d *document) wordMasked(t []byte) (out []byte, ok bool, err error) {
 	if len(t) < Shortest {
 		return nil, true, nil
 	}
-	out, err = d.values.member(d.key(), t)
+	out, err = d.values.number(d.key(), t)
 	switch {
 	case err != nil:
 		return nil, false, err

@@ -39,6 +39,8 @@ var markups = []struct{ name, typ, in, want string }{
 	{"a script", "text/html", `<script>if (a<b) { x = "<password>" }</script><p>y</p>`, `<script>if (a<b) { x = "<password>" }</script><p>y</p>`},
 	{"a sign by its name", "text/html", `<p>bob&commat;corp.example</p><a title="bob&commat;corp.example">x</a>`, `<p>[masked:email]</p><a title="[masked:email]">x</a>`},
 
+	{"a number with an exponent", "application/json", `{"a":4.00000000000001e15,"b":1.5e3}`, `{"a":"[masked:card]","b":1.5e3}`},
+
 	{"a key", "application/yaml", "a: b\npassword: hunter2\nc: d\n", "a: b\npassword: \"[masked:sensitive]\"\nc: d\n"},
 	{"quoted", "text/yaml", "\"password\":   'hunter2'\nc: d", "\"password\":   \"[masked:sensitive]\"\nc: d"},
 	{"in a list", "application/yaml", "- password: hunter2\n  size: 7\n", "- password: \"[masked:sensitive]\"\n  size: 7\n"},

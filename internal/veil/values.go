@@ -2,6 +2,7 @@ package veil
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -177,11 +178,29 @@ func (v *Values) Value(x *jsontext.Value, depth int) ([]byte, bool, error) {
 	if x.Kind == jsontext.Number {
 		depth = 0
 	}
+	if x.Kind == jsontext.Number && bytes.ContainsAny(x.Text, "eE") {
+		out, err := v.number(x.Key(), x.Text)
+		return out, err == nil && !bytes.Equal(out, x.Text), err
+	}
 	out, err := v.Member(x.Key(), x.Text, depth)
 	if err != nil || bytes.Equal(out, x.Text) {
 		return nil, false, err
 	}
 	return out, true, nil
+}
+
+// number is what may be shown of a number, also as the whole one that it is without an
+// exponent: 4.00000000000001e15 is a card.
+func (v *Values) number(key string, t []byte) ([]byte, error) {
+	if bytes.ContainsAny(t, "eE") {
+		if f, err := strconv.ParseFloat(string(t), 64); err == nil && math.Abs(f) < 1<<63 {
+			whole := strconv.AppendFloat(nil, math.Trunc(f), 'f', -1, 64)
+			if out, err := v.member(key, whole); err != nil || !bytes.Equal(out, whole) {
+				return out, err
+			}
+		}
+	}
+	return v.member(key, t)
 }
 
 // isJSON says that t may be an object, a list or a string of JSON.
