@@ -116,7 +116,7 @@ func TestFF1RefusesSmallDomains(t *testing.T) {
 	if err := ff1(block, nil, 10, make([]uint16, 6), false); err != nil {
 		t.Errorf("six digits: %v", err)
 	}
-	r := rule{method: Format, keys: &keys{derive: func(n int) []byte { return make([]byte, n) }}}
+	r := rule{method: Format, shape: shapeDigits, keys: &keys{derive: func(n int) []byte { return make([]byte, n) }}}
 	if _, ok := r.format(nil, detect.USSSN, []byte("12-345")); ok {
 		t.Error("five digits have a format-preserving mask")
 	}

@@ -19,7 +19,7 @@ func (r *rule) format(dst []byte, c detect.Class, v []byte) ([]byte, bool) {
 
 // formatted is format, or the way back.
 func (r *rule) formatted(dst []byte, c detect.Class, v []byte, origin string, back bool) ([]byte, bool) {
-	s := shapeOf(c)
+	s := r.shape
 	if s == shapeNone || len(v) > maxFormat {
 		return dst, false
 	}

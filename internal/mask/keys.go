@@ -44,9 +44,9 @@ func (k *keys) derived() *keys {
 // appendMAC appends n bytes of the value's MAC in hex. It is keyed for deployment, class and
 // actor, and differs by origin. Values that mean the same have the same: separators and case
 // don't count where a class has them.
-func (k *keys) appendMAC(dst []byte, origin string, c detect.Class, v []byte, n int) []byte {
+func (k *keys) appendMAC(dst []byte, origin string, c detect.Class, s shape, v []byte, n int) []byte {
 	w := k.derived().macs.Get().(*macWork)
-	w.text = appendCanonical(append(append(w.text[:0], origin...), 0), c, v)
+	w.text = appendCanonical(append(append(w.text[:0], origin...), 0), c, s, v)
 	w.hash.Reset()
 	w.hash.Write(w.text)
 	dst = hex.AppendEncode(dst, w.hash.Sum(w.sum[:0])[:n])
@@ -58,9 +58,9 @@ func (k *keys) appendMAC(dst []byte, origin string, c detect.Class, v []byte, n 
 }
 
 // appendCanonical appends what of v counts.
-func appendCanonical(dst []byte, c detect.Class, v []byte) []byte {
+func appendCanonical(dst []byte, c detect.Class, s shape, v []byte) []byte {
 	at := len(dst)
-	switch shapeOf(c) {
+	switch s {
 	case shapeCard, shapeDigits:
 		for _, b := range v {
 			if b >= '0' && b <= '9' {

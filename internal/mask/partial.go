@@ -9,7 +9,7 @@ import (
 
 // appendPartial appends the last four digits of a number or account, or the domain of an
 // address: what a person needs to tell two apart. When it reports false, dst is as it was.
-func appendPartial(dst []byte, c detect.Class, v []byte) ([]byte, bool) {
+func appendPartial(dst []byte, c detect.Class, s shape, v []byte) ([]byte, bool) {
 	if c == detect.Email {
 		at := bytes.IndexByte(v, '@')
 		if at <= 0 || bytes.IndexByte(v[at+1:], '@') >= 0 || bytes.ContainsAny(v[at:], " \t\r\n,;<>%\\\"'") {
@@ -17,7 +17,7 @@ func appendPartial(dst []byte, c detect.Class, v []byte) ([]byte, bool) {
 		}
 		return append(append(dst, "***"...), v[at:]...), true
 	}
-	switch shapeOf(c) {
+	switch s {
 	case shapeCard:
 		if isPartial(v, "**** **** **** ") {
 			return append(dst, v...), true

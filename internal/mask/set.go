@@ -15,6 +15,7 @@ type Set struct {
 // A rule is a method with its keys.
 type rule struct {
 	method string
+	shape  shape  // of its class
 	tag    []byte // of its class: shared, and never modified
 	keys   *keys  // of hash, tokenize and format-preserving
 	// stored: the value comes straight out of a column of the upstream. What the
@@ -80,7 +81,7 @@ var everyClass = func() (out []classOf) {
 
 // rule is what one method does to one class.
 func (m *Masker) rule(class detect.Class, actor, method string) rule {
-	r := rule{method: Redact, tag: tagBytes[class]}
+	r := rule{method: Redact, shape: shapeOf(class), tag: tagBytes[class]}
 	if r.tag == nil {
 		r.tag = []byte(tag(class))
 	}
@@ -200,13 +201,13 @@ var tagBytes = func() map[detect.Class][]byte {
 func (r *rule) appendTo(dst []byte, c detect.Class, v []byte) []byte {
 	switch r.method {
 	case Hash:
-		return r.keys.appendMAC(dst, r.origin(), c, v, 8)
+		return r.keys.appendMAC(dst, r.origin(), c, r.shape, v, 8)
 	case Token:
 		if isToken(c, v) {
 			return append(dst, v...)
 		}
 		at := len(dst)
-		dst = r.keys.appendMAC(appendTokenHead(dst, c), r.origin(), c, v, tokenBytes)
+		dst = r.keys.appendMAC(appendTokenHead(dst, c), r.origin(), c, r.shape, v, tokenBytes)
 		if r.vault != nil {
 			r.vault.note(dst[at:], c, r.actor, v)
 		}
@@ -216,7 +217,7 @@ func (r *rule) appendTo(dst []byte, c detect.Class, v []byte) []byte {
 			return out
 		}
 	case Partial:
-		if out, ok := appendPartial(dst, c, v); ok {
+		if out, ok := appendPartial(dst, c, r.shape, v); ok {
 			return out
 		}
 	}
