@@ -14,9 +14,16 @@ const (
 func maskNames() []string {
 	var out []string
 	for _, m := range []mask{
-		{method: MaskRedact}, {method: MaskHash}, {method: MaskHash, linkable: true},
-		{method: MaskToken}, {method: MaskToken, vault: true}, {method: MaskToken, linkable: true}, {method: MaskToken, linkable: true, vault: true},
-		{method: MaskFormat}, {method: MaskFormat, linkable: true}, {method: MaskPartial},
+		{method: MaskRedact},
+		{method: MaskHash},
+		{method: MaskHash, linkable: true},
+		{method: MaskToken},
+		{method: MaskToken, vault: true},
+		{method: MaskToken, linkable: true},
+		{method: MaskToken, linkable: true, vault: true},
+		{method: MaskFormat},
+		{method: MaskFormat, linkable: true},
+		{method: MaskPartial},
 	} {
 		out = append(out, m.String())
 	}
