@@ -1,5 +1,7 @@
 package names
 
+import "bytes"
+
 // Ways in which a line is written.
 const (
 	lineProse = iota // words in lower case prevail
@@ -14,6 +16,11 @@ const near = 5
 // mark decides for each token how its line is written, which key leads it, and
 // whether it is looked at.
 func (t *Text) mark(seg []byte) {
+	for i := range t.tokens {
+		if t.tokens[i].sort == aWord {
+			t.tokens[i].ident = t.identifier(seg, i)
+		}
+	}
 	for i := 0; i < len(t.tokens); {
 		j := i
 		for j < len(t.tokens) && t.tokens[j].sort != aBreak {
@@ -62,37 +69,84 @@ func (t *Text) markLine(seg []byte, i, j int) {
 	}
 	code := codeLike(seg[t.tokens[i].start:t.tokens[j-1].end])
 	for k := i; k < j; k++ {
-		t.tokens[k].line, t.tokens[k].code = line, code
+		t.tokens[k].line, t.tokens[k].code = line, code || t.tokens[k].ident
 	}
 }
 
 // codeLike reports a line of a programming language, in which hardly a word is a
 // name of somebody. JSON is not meant: its values are text.
 func codeLike(line []byte) bool {
-	if c := line[0]; c == '"' || c == '{' && len(line) > 1 && (line[1] == '"' || line[1] == ' ') || c == '[' {
+	if c := line[0]; c == '"' || c == '{' && len(line) > 1 && (line[1] == '"' || line[1] == ' ') || c == '<' || c == '>' {
 		return false
 	}
 	if len(line) > 2 && line[0] == '/' && (line[1] == '/' || line[1] == '*') {
 		return false
 	}
-	n := 0
+	n, letters := 0, false
+	if line[0] == '[' { // a time, or a level
+		line = line[1+max(0, bytes.IndexByte(line, ']')):]
+	}
 	for i, c := range line {
 		switch c {
 		case '{', '}', ';', '=', '*', '&', '|', '<', '>', '$', '\\', '[', ']':
 			n += 2
-		case '(', ')', '_':
+		case '(', ')', '_', '%', '`':
 			n++
-		case '.':
-			if i+1 < len(line) && line[i+1] > ' ' && i > 0 && line[i-1] > ' ' {
+			if c == '(' && letters {
+				n += 2
+			}
+		case '.', ':':
+			if i+1 < len(line) && line[i+1] > '9' && letters {
 				n++
 			}
 		}
+		letters = c|0x20 >= 'a' && c|0x20 <= 'z'
 	}
-	last := line[len(line)-1]
-	if last == '{' || last == ';' || last == '}' {
+	if len(line) == 0 {
+		return false
+	}
+	switch last := line[len(line)-1]; {
+	case last == '{' || last == ';' || last == '}':
 		n += 4
+	case last == ')' || last == '(' || last == ',' && n > 0:
+		n += 2
 	}
 	return n*7 > len(line)+8
+}
+
+// identifier reports a word that is part of a longer one: of a name in a program,
+// of a host or an address, of an encoded value.
+func (t *Text) identifier(seg []byte, i int) bool {
+	k, b, f := &t.tokens[i], t.token(i-1), t.token(i+1)
+	n := k.end - k.start
+	if k.shape == shapeMixed {
+		return true
+	}
+	if f.glued && f.sort != aWord {
+		switch c := seg[f.start]; {
+		case c == '_' || c == '@' || c == '(' || c == '[':
+			return true
+		case f.sort == aNumber && n > 1:
+			return true
+		case c == '.' || c == ':' || c == '/' || c == '\\':
+			if g := t.token(i + 2); g.glued && (g.sort == aWord && g.shape == shapeLower || g.sort == aMark && seg[g.start] == c) {
+				return true
+			}
+		}
+	}
+	if k.glued {
+		switch c := seg[b.start]; {
+		case c == '_' || c == '@' || c == '$' || c == '%' || c == '#' || c == '&':
+			return true
+		case b.sort == aNumber && n > 3:
+			return true
+		case c == '.' || c == ':' || c == '/' || c == '\\':
+			if g := t.token(i - 2); b.glued && (g.sort == aWord && g.shape == shapeLower && g.end-g.start > 2 || g.sort == aMark && seg[g.start] == c) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // candidate reports a word that may be a name by itself.
@@ -108,6 +162,8 @@ func (k *token) candidate() bool {
 		return k.bits&(isGiven|isSurname) != 0 && k.bits&(isCommon|isFrequent) == isFrequent || k.bits&(isRegion|isCommon) == isRegion
 	case shapeOther:
 		return k.bits != 0
+	case shapeInitial:
+		return false
 	}
 	return k.bits != isCommon
 }

@@ -75,6 +75,10 @@ func (m *Model) run(t *Text, i, j int, dst []Span) []Span {
 			e++
 		}
 		margin = max(margin, 0)
+		if !t.plausible(i+k, i+e, kindOf(l)) {
+			k = e
+			continue
+		}
 		dst = append(dst, Span{
 			Start: int(t.tokens[i+k].start), End: int(t.tokens[i+e-1].end), Kind: kindOf(l),
 			Score: 0.5 + 0.5*(float32(margin)/float32(margin+2*int32(m.Scale))),
@@ -82,6 +86,36 @@ func (m *Model) run(t *Text, i, j int, dst []Span) []Span {
 		k = e
 	}
 	return dst
+}
+
+// plausible refuses what has the place of a name, but not the letters of one: mnemonics,
+// registers, parts of numbers.
+func (t *Text) plausible(i, j int, kind Kind) bool {
+	long, digits := false, false
+	for k := i; k < j; k++ {
+		p := &t.tokens[k]
+		switch {
+		case p.sort == aNumber:
+			digits = true
+		case p.sort == aWord && (p.to-p.from >= 3 && !(p.glued && t.token(k-1).sort == aNumber) || p.shape == shapeOther):
+			long = long || p.shape != shapeUpper || p.bits != 0
+		}
+	}
+	first := &t.tokens[i]
+	n := first.to - first.from
+	switch {
+	case kind == Address:
+		return long && (digits || j-i > 1)
+	case kind == Diagnosis, kind == Drug:
+		return long
+	case j-i > 1 || first.shape == shapeOther:
+		return true
+	case first.shape == shapeUpper:
+		return n > 5 || first.bits&isFrequent != 0 && n > 2
+	case first.shape == shapeLower:
+		return n > 3
+	}
+	return n > 1
 }
 
 func (w *work) reset(n int) {

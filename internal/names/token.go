@@ -40,7 +40,8 @@ type token struct {
 	bits       uint8 // what the lists say
 	line       uint8 // how the line is written
 	glued      bool  // nothing is between it and the token before
-	code       bool  // its line is of a programming language
+	ident      bool  // it is part of an identifier
+	code       bool  // or its line is of a programming language
 	active     bool  // it is near something that may be a name
 }
 

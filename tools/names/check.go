@@ -2,10 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"sort"
+	"time"
 
 	"github.com/assenthq/assent/internal/names"
 )
@@ -89,3 +93,51 @@ func check(model, path string, show int) error {
 }
 
 func around(t string, i, j int) string { return t[max(0, i-30):min(len(t), j+20)] }
+
+// clean prints what a model finds under a folder in which little is to be found.
+func clean(model, dir string, show int) error {
+	file, err := os.ReadFile(model)
+	if err != nil {
+		return err
+	}
+	m, err := names.Load(file)
+	if err != nil {
+		return err
+	}
+	var t names.Text
+	size, said, what := 0, [names.Kinds]int{}, map[string]int{}
+	begun := time.Now()
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || size > 60<<20 {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil || bytes.IndexByte(b, 0) >= 0 {
+			return nil
+		}
+		size += len(b)
+		for _, s := range m.All(b, &t, nil) {
+			said[s.Kind]++
+			what[fmt.Sprintf("%s %q %.2f in %q", kindNames[s.Kind], b[s.Start:s.End], s.Score, around(string(b), s.Start, s.End))]++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%.1f MB, %.1f MB/s\n", float64(size)/1e6, float64(size)/1e6/time.Since(begun).Seconds())
+	for k := names.Person; k < names.Kinds; k++ {
+		fmt.Printf("%-13s %6d, %.1f a MB\n", kindNames[k], said[k], float64(said[k])/float64(size)*1e6)
+	}
+	keys := make([]string, 0, len(what))
+	for k := range what {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	r := rand.New(rand.NewPCG(1, 1))
+	for range min(show, len(keys)) {
+		k := keys[r.IntN(len(keys))]
+		fmt.Println(what[k], k)
+	}
+	return nil
+}

@@ -20,7 +20,7 @@ python3 "$here/data.py" packages lists
 # Text in which nothing is to be found, from modules under the Apache, MIT and BSD licences.
 modules=()
 for m in k8s.io/kubernetes@v1.37.2 k8s.io/apiserver@v0.37.2 github.com/onsi/ginkgo/v2@v2.32.0 go.opentelemetry.io/otel@v1.46.0 github.com/klauspost/compress@v1.20.3 \
-    github.com/danielgtaylor/huma/v2@v2.37.2 github.com/mgechev/revive@v1.17.1 github.com/tetratelabs/wazero@v1.12.0; do
+    github.com/danielgtaylor/huma/v2@v2.37.2 github.com/mgechev/revive@v1.17.1 github.com/tetratelabs/wazero@v1.12.0 golang.org/x/crypto@v0.57.0 golang.org/x/sys@v0.48.0; do
     modules+=("$(go mod download -json "$m" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')")
 done
 python3 "$here/plain.py" plain "${modules[@]}"

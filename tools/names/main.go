@@ -28,7 +28,14 @@ func main() {
 	bits := flag.Int("bits", 16, "rows of weights, as a power of two")
 	show := flag.Int("show", 0, "print that many segments, marked, and stop")
 	labelled := flag.String("check", "", "labelled lines to try the model -out on, instead of training")
+	dir := flag.String("clean", "", "folder of text with little to find, to try the model -out on")
 	flag.Parse()
+	if *dir != "" {
+		if err := clean(*out, *dir, *show); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if *labelled != "" {
 		if err := check(*out, *labelled, *show); err != nil {
 			log.Fatal(err)

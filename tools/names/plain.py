@@ -3,9 +3,10 @@
 
     plain.py OUT DIR...
 
-From each module it takes every Markdown file and some of the Go files, without the lines that may name
+From each module it takes Markdown files and source, so many of each, without the lines that may name
 somebody.
 """
+import hashlib
 import pathlib
 import re
 import sys
@@ -15,13 +16,14 @@ people = re.compile(r"copyright|author|maintain|thank|credit|contribut|signed|re
 out, per = pathlib.Path(sys.argv[1]), 900_000
 out.mkdir(parents=True, exist_ok=True)
 for d in map(pathlib.Path, sys.argv[2:]):
-    files = sorted(f for f in d.rglob("*") if f.suffix in (".md", ".go", ".txt", ".yaml", ".json", ".sh") and f.is_file()
+    files = sorted(f for f in d.rglob("*") if f.suffix in (".md", ".go", ".s", ".c", ".h", ".js", ".ts", ".css", ".html", ".proto", ".py", ".txt", ".yaml", ".yml", ".toml", ".json", ".sh", ".wat") and f.is_file()
                    and "zz_generated" not in f.name and "testdata" not in f.parts and "vendor" not in f.parts)
-    step = max(1, len(files) // 400)
+    step = max(1, len(files) // 500)
     text = []
     size = 0
-    for f in sorted(files[::step], key=lambda f: (f.suffix != ".md", str(f))):
-        t = "\n".join(x for x in f.read_text(errors="ignore")[:40_000].split("\n") if not people.search(x) and len(x) < 400)
+    for f in sorted((f for s in sorted({f.suffix for f in files}) for f in [g for g in files if g.suffix == s][:: max(1, step // 4 if s not in (".go", ".json") else step)]),
+                    key=lambda f: hashlib.sha256(f.name.encode()).digest()):
+        t = "\n".join(x for x in f.read_text(errors="ignore")[:20_000].split("\n") if not people.search(x) and len(x) < 400)
         text.append(t)
         size += len(t)
         if size > per:

@@ -265,6 +265,14 @@ func (w *writer) filler(s *sample, slot string) bool {
 		s.plain(d.word())
 	case "W":
 		s.plain(title(d.word()))
+	case "X", "x", "H":
+		letters := map[string]string{"X": "ABCDEFGHIJKLMNOPQRSTUVWXYZADDMOVSTRLDRSUBVPRXQ0123456789", "x": "abcdefghijklmnopqrstuvwxyzstrlenptrrdcondfnarg0123456789", "H": "0123456789abcdef"}[slot]
+		n := 2 + d.IntN(8)
+		b := []byte{letters[d.IntN(16)]}
+		for range n - 1 {
+			b = append(b, letters[d.IntN(len(letters)-10*d.IntN(2))])
+		}
+		s.plain(string(b))
 	case "WU":
 		s.plain(strings.ToUpper(d.word()))
 	default:
