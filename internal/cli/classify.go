@@ -90,7 +90,7 @@ func (a *app) classifier(cmd *cobra.Command, o classifyFlags) (*classifier, erro
 	if err != nil {
 		return nil, err
 	}
-	d, err := detect.New(detect.Options{})
+	d, err := (&finder{names: "on"}).engine()
 	if err != nil {
 		return nil, err
 	}

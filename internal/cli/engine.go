@@ -1,26 +1,33 @@
 package cli
 
 import (
-	"github.com/assenthq/assent/internal/detect"
-	"github.com/assenthq/assent/internal/names"
+	"cmp"
+	"os"
+
 	"github.com/spf13/cobra"
+
+	"github.com/assenthq/assent/internal/detect"
 )
 
 // finder is which detectors a command looks with.
-type finder struct{ names bool }
+type finder struct{ names string }
 
 // flags adds what chooses them.
 func (f *finder) flags(c *cobra.Command, names bool) {
-	c.Flags().BoolVar(&f.names, "names", names, "find names of people, addresses, diseases and drugs too, by the model for them")
+	word := "off"
+	if names {
+		word = "on"
+	}
+	c.Flags().StringVar(&f.names, "names", word, "find names of people, places, addresses, diseases and drugs too, by a model: on, off, or all, with organisations")
+	c.Flags().Lookup("names").NoOptDefVal = "on"
 }
 
+// engine takes another model from ASSENT_DETECT_MODEL.
 func (f *finder) engine() (*detect.Engine, error) {
 	var o detect.Options
-	if f.names {
-		var err error
-		if o.Names, err = names.Default(); err != nil {
-			return nil, err
-		}
+	word := map[string]string{"true": "on", "false": "off"}[f.names]
+	if err := o.ParseNames(cmp.Or(word, f.names), os.Getenv("ASSENT_DETECT_MODEL")); err != nil {
+		return nil, err
 	}
 	return detect.New(o)
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/assenthq/assent/internal/accuracy"
 	"github.com/assenthq/assent/internal/detect"
-	"github.com/assenthq/assent/internal/names"
 	"github.com/spf13/cobra"
 )
 
@@ -32,12 +31,12 @@ func (a *app) detectCmd() *cobra.Command {
 
 // An evaluation is one run of assent detect evaluate.
 type evaluation struct {
+	names    string // on, off, all
 	a        *app
 	offsets  string
 	mapFile  string
 	found    []string
 	foundMap string
-	names    bool
 	errors   int
 	reveal   bool
 
@@ -83,8 +82,8 @@ file, line for line the same texts, with what it found as spans.`,
 	f.StringVar(&e.mapFile, "map", "", "YAML file that says which classes the labels stand for")
 	f.StringArrayVar(&e.found, "found", nil, "findings of another detector, a file for each FILE")
 	f.StringVar(&e.foundMap, "found-map", "", "YAML file that says which classes its labels stand for (default: that of --map)")
-	f.BoolVar(&e.names, "names", true, "use the model of names, addresses, diseases and drugs")
 	f.IntVar(&e.errors, "errors", 0, "show so many misses and wrong findings of each class")
+	e.flags(c, true)
 	f.BoolVar(&e.reveal, "reveal", false, "show the text of what --errors shows")
 	return c
 }
@@ -113,13 +112,7 @@ func (e *evaluation) run(c *cobra.Command, args []string) error {
 			fmt.Fprintf(e.a.err, "note: this edition has none of these classes that the map names: %s\n", inline(strings.Join(none, ", ")))
 		}
 	}
-	var o detect.Options
-	if e.names {
-		if o.Names, err = names.Default(); err != nil {
-			return err
-		}
-	}
-	engine, err := detect.New(o)
+	engine, err := e.engine()
 	if err != nil {
 		return err
 	}

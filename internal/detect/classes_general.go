@@ -119,10 +119,10 @@ func generalClasses() []info {
 			is:    []string{"Employee ID: «EMP-15935»"}, not: []string{"employee of 2024", "EMP-15"},
 		},
 		{
-			class: "place", format: "a town, region or country; belongs to no group and is not looked for in text", source: "the model",
+			class: Organisation, format: "the name of an organisation; belongs to no group and is looked for in text only where names are all", source: "the model",
 		},
 		{
-			class: Organisation, format: "the name of an organisation; belongs to no group and is not looked for in text", source: "the model",
+			class: Place, format: "the name of a town, region or country by itself; belongs to no group", source: "the model",
 		},
 	}
 }

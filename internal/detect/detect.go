@@ -44,6 +44,7 @@ const (
 	Address      Class = "address"
 	DateOfBirth  Class = "date-of-birth"
 	Organisation Class = "organisation"
+	Place        Class = "place"
 	Diagnosis    Class = "diagnosis"
 	Drug         Class = "drug"
 )
@@ -62,8 +63,8 @@ type Options struct {
 	// Columns is the deployment's catalogue: "table.column" or
 	// "schema.table.column", in any case, to class.
 	Columns map[string]Class
-	// Names is the model that finds names of people, addresses, diseases and
-	// drugs; nil for none. AllNames asks for organisations and places too.
+	// Names is the model that finds names of people, places, addresses, diseases and
+	// drugs; nil for none. AllNames asks for organisations too.
 	Names    *names.Model
 	AllNames bool
 }

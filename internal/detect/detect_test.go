@@ -400,7 +400,7 @@ func TestGroups(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, c := range append(detect.Classes(), "unheard-of") {
-		if len(detect.GroupOf(c)) == 0 && c != detect.Organisation && c != "place" {
+		if len(detect.GroupOf(c)) == 0 && c != detect.Organisation && c != detect.Place {
 			t.Errorf("class %q has no group: policies by group would pass it", c)
 		}
 	}

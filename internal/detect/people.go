@@ -1,16 +1,34 @@
 package detect
 
-import "github.com/assenthq/assent/internal/names"
+import (
+	"fmt"
+
+	"github.com/assenthq/assent/internal/names"
+)
 
 // byKind are the classes of what the model finds.
 var byKind = [names.Kinds]Class{
-	names.Person: "person", names.Place: "place", names.Address: "address",
-	names.Organisation: "organisation", names.Diagnosis: "diagnosis", names.Drug: "drug",
+	names.Person: Person, names.Place: Place, names.Address: Address,
+	names.Organisation: Organisation, names.Diagnosis: Diagnosis, names.Drug: Drug,
 }
 
-// askedFor are those that are looked for only where Options.AllNames says so: they belong to no
-// group, and much that isn't about anybody has them.
-var askedFor = [names.Kinds]bool{names.Place: true, names.Organisation: true}
+// askedFor are those that are looked for only where Options.AllNames says so: much that
+// isn't about anybody has them.
+var askedFor = [names.Kinds]bool{names.Organisation: true}
+
+// ParseNames reads the word of a configuration: "off", "on" or "all", which asks for organisations
+// too. The model is the one in file, or that of the program for "".
+func (o *Options) ParseNames(word, file string) (err error) {
+	switch word {
+	case "off":
+		return nil
+	case "on", "", "all":
+		o.AllNames = word == "all"
+		o.Names, err = names.Open(file)
+		return err
+	}
+	return fmt.Errorf("names %q: it is on, off or all", word)
+}
 
 // reading is what a scan needs to read names. Text is read in segments, which depend on
 // nothing but the text before them, once all else in them is decided.

@@ -42,10 +42,11 @@ func TestNames(t *testing.T) {
 	}{
 		{"a person", "Invoice approved by «person:Katarzyna Nowak» today.", detect.Options{}},
 		{"what has a structure is surer", "Mail «person:Katarzyna Nowak» <«email:katarzyna@corp.example»>, please.", detect.Options{}},
-		{"places are asked for", "She moved to Hamburg in May.", detect.Options{}},
-		{"all", "She moved to «place:Hamburg» in May.", detect.Options{AllNames: true}},
+		{"organisations are asked for", "The invoice of Nowak Consulting Ltd. was paid.", detect.Options{}},
+		{"all", "The invoice of «organisation:Nowak Consulting Ltd.» was paid.", detect.Options{AllNames: true}},
+		{"off", "Invoice approved by Katarzyna Nowak today.", detect.Options{Off: []detect.Class{detect.Person}}},
 	} {
-		text := strings.NewReplacer("«person:", "", "«place:", "", "«email:", "", "»", "").Replace(c.want)
+		text := strings.NewReplacer("«person:", "", "«organisation:", "", "«email:", "", "»", "").Replace(c.want)
 		if got := classesIn(reader(t, c.o), text); got != c.want {
 			t.Errorf("%s: got  %s\nwant %s", c.name, got, c.want)
 		}

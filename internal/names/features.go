@@ -19,6 +19,9 @@ func (t *Text) mark(seg []byte) {
 	for i := range t.tokens {
 		if t.tokens[i].sort == aWord {
 			t.tokens[i].ident = t.identifier(seg, i)
+			if t.inCode(seg, i) {
+				t.codes++
+			}
 		}
 	}
 	for i := 0; i < len(t.tokens); {
@@ -68,6 +71,9 @@ func (t *Text) markLine(seg []byte, i, j int) {
 		line = lineTitle
 	}
 	code := codeLike(seg[t.tokens[i].start:t.tokens[j-1].end])
+	if code {
+		t.codes++
+	}
 	for k := i; k < j; k++ {
 		t.tokens[k].line, t.tokens[k].code = line, code || t.tokens[k].ident
 	}
@@ -147,6 +153,24 @@ func (t *Text) identifier(seg []byte, i int) bool {
 		}
 	}
 	return false
+}
+
+// inCode reports a word that is written like a name in a program, and isn't before an '@' or a '.'.
+func (t *Text) inCode(seg []byte, i int) bool {
+	f := t.token(i + 1)
+	if f.glued && f.sort == aMark {
+		switch seg[f.start] {
+		case '(':
+			return true
+		case '@', '.':
+			return false
+		}
+	}
+	b := t.token(i - 1)
+	if t.tokens[i].glued && b.sort == aMark && (seg[b.start] == '@' || seg[b.start] == '/') {
+		return false
+	}
+	return t.tokens[i].shape == shapeMixed && t.tokens[i].to-t.tokens[i].from > 3
 }
 
 // candidate reports a word that may be a name by itself.

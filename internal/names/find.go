@@ -35,6 +35,7 @@ func (m *Model) Find(seg []byte, t *Text, dst []Span) []Span {
 		return dst
 	}
 	t.Read(seg, &m.Lists)
+	from := len(dst)
 	for i := 0; i < len(t.tokens); {
 		if !t.tokens[i].active {
 			i++
@@ -47,7 +48,27 @@ func (m *Model) Find(seg []byte, t *Text, dst []Span) []Span {
 		dst = m.run(t, i, j, dst)
 		i = j
 	}
-	return dst
+	kept := dst[:from]
+	for _, s := range dst[from:] {
+		if s.Score >= t.least(s.Kind) {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// least is the score a span must have: more beside code, which has many names of
+// nobody, and more for kinds that are often wrong.
+func (t *Text) least(k Kind) float32 {
+	switch {
+	case t.codes > 1:
+		return 0.86
+	case t.codes > 0:
+		return 0.75
+	case k == Place, k == Organisation:
+		return 0.65
+	}
+	return 0.5
 }
 
 // run labels the tokens [i, j).

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 )
 
@@ -192,6 +193,22 @@ func (m *Model) Encode() ([]byte, error) {
 	}
 	sum := sha256.Sum256(packed.Bytes())
 	return append(append([]byte(magic), sum[:]...), packed.Bytes()...), nil
+}
+
+// Open reads the model in a file, or the one that came with the program for "".
+func Open(path string) (*Model, error) {
+	if path == "" {
+		return Default()
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the model of names: %w", err)
+	}
+	m, err := Load(file)
+	if err != nil {
+		return nil, fmt.Errorf("model of names %s: %w", path, err)
+	}
+	return m, nil
 }
 
 //go:embed model.bin

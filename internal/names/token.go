@@ -49,6 +49,7 @@ type token struct {
 type Text struct {
 	tokens []token
 	folded []byte
+	codes  int // lines that look like code, and words that are written like names in programs
 	work   work
 }
 
@@ -66,7 +67,7 @@ func (t *Text) Forget() { clear(t.folded[:cap(t.folded)]) }
 
 // Read cuts seg into tokens.
 func (t *Text) Read(seg []byte, l *Lists) {
-	t.tokens, t.folded = t.tokens[:0], t.folded[:0]
+	t.tokens, t.folded, t.codes = t.tokens[:0], t.folded[:0], 0
 	glued := false
 	for i := 0; i < len(seg); {
 		c := seg[i]
@@ -173,12 +174,22 @@ func (t *Text) word(seg []byte, i int, k *token) int {
 		k.shape = shapeInitial
 	case lower == 0:
 		k.shape = shapeUpper
-	case firstUpper && (upper == 1 || upper == 2 && lower > 2):
-		k.shape = shapeTitle // McDonald and O'Brien too
+	case firstUpper && (upper == 1 || upper == 2 && inner(t.folded[k.from:])):
+		k.shape = shapeTitle
 	default:
 		k.shape = shapeMixed
 	}
 	return i
+}
+
+// inner reports names that have a capital within: McDonald, O'Brien, DeLuca.
+func inner(folded []byte) bool {
+	for _, p := range []string{"mc", "mac", "o", "d", "de", "di", "du", "la", "le", "van", "von", "fitz", "el", "al", "mb", "n"} {
+		if len(folded) > len(p)+2 && string(folded[:len(p)]) == p {
+			return true
+		}
+	}
+	return false
 }
 
 // runeAt reads the character at i, written as \u00e9 too.

@@ -53,6 +53,7 @@ type Config struct {
 	Channels     []ChannelConfig   `yaml:"channels" doc:"Where people are told and asked besides the console."`
 	Languages    map[string]string `yaml:"languages" doc:"Catalogues of the console's sentences in other languages, by language tag: a JSON file each, relative to this one (docs/languages.md)."`
 	Columns      map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
+	Detect       DetectConfig      `yaml:"detect" doc:"How sensitive data is looked for."`
 	Limits       Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
 	Log          LogConfig         `yaml:"log" doc:"The process's own log, not the audit log."`
 
@@ -78,6 +79,12 @@ type UnmaskConfig struct {
 // VaultConfig says who may read values back.
 type VaultConfig struct {
 	Groups []string `yaml:"groups" doc:"Groups whose members may, one value at a time, with a reason, each look a record."`
+}
+
+// DetectConfig says how sensitive data is looked for in text.
+type DetectConfig struct {
+	Names string `yaml:"names" doc:"Whether a model looks for names of people, places, addresses, diseases and drugs in text: on, off, or all, which adds organisations." default:"on"`
+	Model string `yaml:"model" doc:"File with another model than the program's own, relative to this one."`
 }
 
 // A PersonConfig names one human being.

@@ -6,6 +6,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -169,7 +170,11 @@ func (s *Server) make(ctx context.Context) error {
 	if s.recordings, err = recording.Open(filepath.Join(data, "recordings")); err != nil {
 		return err
 	}
-	if s.detect, err = detect.New(detect.Options{Columns: classes(s.cfg.Columns)}); err != nil {
+	how := detect.Options{Columns: classes(s.cfg.Columns)}
+	if err := how.ParseNames(s.cfg.Detect.Names, cmp.Or(s.cfg.path(s.cfg.Detect.Model), os.Getenv("ASSENT_DETECT_MODEL"))); err != nil {
+		return fmt.Errorf("configuration, detect: %w", err)
+	}
+	if s.detect, err = detect.New(how); err != nil {
 		return fmt.Errorf("configuration, columns: %w", err)
 	}
 	if s.bodies, err = bodies.NewStore(filepath.Join(data, "bodies"), s.cfg.Limits.BodiesBytes, s.cfg.Limits.BodyBytes, s.detect); err != nil {

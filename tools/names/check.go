@@ -33,6 +33,7 @@ func check(model, path string, show int) error {
 	defer f.Close()
 	var hit, all, right, said [names.Kinds]int
 	wrong := map[string]int{}
+	var good, bad [names.Kinds][10]int // by score
 	var t names.Text
 	for r := bufio.NewReader(f); ; {
 		line, err := r.ReadBytes('\n')
@@ -70,14 +71,16 @@ func check(model, path string, show int) error {
 			}
 			if ok {
 				right[s.Kind]++
+				good[s.Kind][int(s.Score*20)%10]++
 			} else {
+				bad[s.Kind][int(s.Score*20)%10]++
 				wrong[fmt.Sprintf("wrong  %s %q in %q", kindNames[s.Kind], x.Text[s.Start:s.End], around(x.Text, s.Start, s.End))]++
 			}
 		}
 	}
 	for k := names.Person; k < names.Kinds; k++ {
 		p, q := float64(right[k])/float64(max(said[k], 1)), float64(hit[k])/float64(max(all[k], 1))
-		fmt.Printf("%-13s labelled %5d  precision %.3f  recall %.3f\n", kindNames[k], all[k], p, q)
+		fmt.Printf("%-13s labelled %5d  precision %.3f  recall %.3f  %v %v\n", kindNames[k], all[k], p, q, good[k], bad[k])
 	}
 	keys := make([]string, 0, len(wrong))
 	for k := range wrong {
@@ -105,6 +108,7 @@ func clean(model, dir string, show int) error {
 		return err
 	}
 	var t names.Text
+	var bad [names.Kinds][10]int
 	size, said, what := 0, [names.Kinds]int{}, map[string]int{}
 	begun := time.Now()
 	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -118,6 +122,7 @@ func clean(model, dir string, show int) error {
 		size += len(b)
 		for _, s := range m.All(b, &t, nil) {
 			said[s.Kind]++
+			bad[s.Kind][int(s.Score*20)%10]++
 			what[fmt.Sprintf("%s %q %.2f in %q", kindNames[s.Kind], b[s.Start:s.End], s.Score, around(string(b), s.Start, s.End))]++
 		}
 		return nil
@@ -127,7 +132,7 @@ func clean(model, dir string, show int) error {
 	}
 	fmt.Printf("%.1f MB, %.1f MB/s\n", float64(size)/1e6, float64(size)/1e6/time.Since(begun).Seconds())
 	for k := names.Person; k < names.Kinds; k++ {
-		fmt.Printf("%-13s %6d, %.1f a MB\n", kindNames[k], said[k], float64(said[k])/float64(size)*1e6)
+		fmt.Printf("%-13s %6d, %.1f a MB %v\n", kindNames[k], said[k], float64(said[k])/float64(size)*1e6, bad[k])
 	}
 	keys := make([]string, 0, len(what))
 	for k := range what {
