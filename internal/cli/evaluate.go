@@ -31,7 +31,7 @@ func (a *app) detectCmd() *cobra.Command {
 
 // An evaluation is one run of assent detect evaluate.
 type evaluation struct {
-	names    string // on, off, all
+	finder
 	a        *app
 	offsets  string
 	mapFile  string
