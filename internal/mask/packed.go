@@ -55,9 +55,8 @@ func (s *Set) packed(v []byte) detect.Class {
 	limit := max(freeUnpacked, mostUnpacked*len(v))
 	buf := make([]byte, 16<<10)
 	var found []detect.Finding
-	for n, all := 0, 0; ; {
-		var err error
-		n, err = r.Read(buf)
+	for all := 0; ; {
+		n, err := r.Read(buf)
 		if all += n; all > limit {
 			return detect.Sensitive
 		}
