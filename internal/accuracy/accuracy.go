@@ -87,6 +87,7 @@ type Report struct {
 	rows  map[string]*Counts
 	left  map[string]int // labels left out
 	any   int            // labels with a class of which some byte was found as anything
+	bare  int            // findings where nothing is labelled
 	bytes int64
 	texts int
 }
@@ -130,7 +131,7 @@ type label struct {
 func (r *Report) judgeFindings(all []label, found []detect.Finding, errs []Error) []Error {
 	for _, f := range found {
 		class := string(f.Class)
-		best, meets, strict, near := -1, false, false, ""
+		best, optional, strict, near := -1, false, false, ""
 		for i := range all {
 			l := &all[i]
 			if l.Start >= f.End || l.End <= f.Start {
@@ -142,30 +143,37 @@ func (r *Report) judgeFindings(all []label, found []detect.Finding, errs []Error
 			if l.near == "" {
 				l.near = class
 			}
-			if l.leftOut || !fits(l.right, class) {
-				continue
+			switch {
+			case !fits(l.right, class):
+			case l.leftOut:
+				optional = true
+			default:
+				l.met = true
+				same := l.Start == f.Start && l.End == f.End && !l.strict
+				if best < 0 || same && !strict {
+					best, strict = i, same
+				}
 			}
-			l.met, meets = true, true
-			same := l.Start == f.Start && l.End == f.End && !l.strict
-			if best < 0 || same && !strict {
-				best, strict = i, same
+		}
+		if best >= 0 {
+			c := r.row(all[best].right[0])
+			all[best].strict = all[best].strict || strict
+			c.Found++
+			c.Meeting++
+			if strict {
+				c.Strict++
 			}
+			continue
+		}
+		if optional {
+			continue
 		}
 		row := r.m.row(class)
-		if best >= 0 {
-			row = all[best].right[0]
-			all[best].strict = all[best].strict || strict
+		r.row(row).Found++
+		if near == "" {
+			r.bare++
 		}
-		c := r.row(row)
-		c.Found++
-		if strict {
-			c.Strict++
-		}
-		if meets {
-			c.Meeting++
-		} else {
-			errs = append(errs, Error{Row: row, Class: class, Start: f.Start, End: f.End, Near: near})
-		}
+		errs = append(errs, Error{Row: row, Class: class, Start: f.Start, End: f.End, Near: near})
 	}
 	return errs
 }
@@ -226,6 +234,8 @@ type Summary struct {
 	AllLeft Row `json:"all_with_left_out"`
 	// Any is the share of labels with a class of which some byte was found, as whatever class.
 	Any float64 `json:"recall_as_any_class"`
+	// Unlabelled counts findings where nothing is labelled: wrong by the labels, if they are complete.
+	Unlabelled int `json:"found_unlabelled"`
 	// LeftOut counts the labels that have no class.
 	LeftOut []Left `json:"left_out"`
 }
@@ -239,7 +249,7 @@ type Left struct {
 
 // Summary computes the figures of all texts added.
 func (r *Report) Summary() Summary {
-	s := Summary{Texts: r.texts, Bytes: r.bytes}
+	s := Summary{Texts: r.texts, Bytes: r.bytes, Unlabelled: r.bare}
 	var sum Counts
 	for name, c := range r.rows {
 		s.Rows = append(s.Rows, rowOf(name, *c))

@@ -17,6 +17,9 @@ labels:
   KEY: group:secret
 left_out:
   AGE: no class
+  DATE: few of them
+optional:
+  DATE: date-of-birth
 `
 
 func readMap(t *testing.T, text string) *accuracy.Map {
@@ -65,6 +68,10 @@ func TestCounts(t *testing.T) {
 			map[string]accuracy.Counts{"email": {Labelled: 1, Found: 1, Strict: 1, Met: 1, Meeting: 1}}, nil},
 		{"nested labels: the inner is met whole", []S{{2, 9, "MAIL"}, {4, 6, "MAIL"}}, []F{{Start: 4, End: 6, Class: "email"}},
 			map[string]accuracy.Counts{"email": {Labelled: 2, Found: 1, Strict: 1, Met: 2, Meeting: 1}}, nil},
+		{"optional and found", []S{{2, 5, "DATE"}}, []F{{Start: 2, End: 5, Class: "date-of-birth"}}, map[string]accuracy.Counts{}, nil},
+		{"optional and not found", []S{{2, 5, "DATE"}}, nil, map[string]accuracy.Counts{}, nil},
+		{"optional, found as another class", []S{{2, 5, "DATE"}}, []F{{Start: 2, End: 5, Class: "card"}}, map[string]accuracy.Counts{"card": {Found: 1}},
+			[]accuracy.Error{{Row: "card", Class: "card", Start: 2, End: 5, Near: "DATE"}}},
 		{"left out", []S{{2, 4, "AGE"}}, []F{{Start: 2, End: 4, Class: "card"}},
 			map[string]accuracy.Counts{"card": {Found: 1}},
 			[]accuracy.Error{{Row: "card", Class: "card", Start: 2, End: 4, Near: "AGE"}}},
@@ -141,13 +148,16 @@ func TestUnknownLabel(t *testing.T) {
 
 func TestMapsRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"labels: {A: email}\nleft_out: {A: why}": "left out, too",
-		"labels: {A: []}":                        "no class",
-		"labels: {A: group:what}":                `no group "what"`,
-		"left_out: {A: ''}":                      "say why",
-		"label: {A: email}":                      "label",
-		"labels: {A: {b: c}}":                    "want a class",
-		"labels: {A: email}\n---\nlabels: {}":    "more than one document",
+		"labels: {A: email}\nleft_out: {A: why}":        "left out, too",
+		"optional: {A: email}":                          "say under left_out",
+		"labels: {A: email}\noptional: {A: email}":      "is optional, too",
+		"left_out: {A: why}\noptional: {A: group:what}": `no group "what"`,
+		"labels: {A: []}":                               "no class",
+		"labels: {A: group:what}":                       `no group "what"`,
+		"left_out: {A: ''}":                             "say why",
+		"label: {A: email}":                             "label",
+		"labels: {A: {b: c}}":                           "want a class",
+		"labels: {A: email}\n---\nlabels: {}":           "more than one document",
 	} {
 		if _, err := accuracy.ReadMap(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

@@ -17,6 +17,9 @@ type Map struct {
 	Labels map[string][]string
 	// LeftOut has the labels that no class is for, each with the reason.
 	LeftOut map[string]string
+	// Optional gives labels of which only some values are of a class these classes: to
+	// find one as such is neither right nor wrong, and nothing is missed.
+	Optional map[string][]string
 }
 
 // classes is one class or a list of them.
@@ -37,11 +40,13 @@ func (c *classes) UnmarshalYAML(text []byte) error {
 }
 
 // ReadMap reads a map from YAML: under labels, a class, group:NAME or a list of those
-// for each label; under left_out, a reason for each label that has none.
+// for each label; under left_out, a reason for each label that has none; under optional,
+// classes of labels that are left out.
 func ReadMap(r io.Reader) (*Map, error) {
 	var doc struct {
-		Labels  map[string]classes `yaml:"labels"`
-		LeftOut map[string]string  `yaml:"left_out"`
+		Labels   map[string]classes `yaml:"labels"`
+		LeftOut  map[string]string  `yaml:"left_out"`
+		Optional map[string]classes `yaml:"optional"`
 	}
 	d := yaml.NewDecoder(r, yaml.Strict())
 	if err := d.Decode(&doc); err != nil {
@@ -50,20 +55,27 @@ func ReadMap(r io.Reader) (*Map, error) {
 	if err := d.Decode(new(any)); err != io.EOF {
 		return nil, fmt.Errorf("the map of labels has more than one document")
 	}
-	m := &Map{Labels: map[string][]string{}, LeftOut: doc.LeftOut}
-	for label, all := range doc.Labels {
-		if _, twice := doc.LeftOut[label]; twice {
+	m := &Map{Labels: map[string][]string{}, LeftOut: doc.LeftOut, Optional: map[string][]string{}}
+	for to, part := range map[*map[string][]string]map[string]classes{&m.Labels: doc.Labels, &m.Optional: doc.Optional} {
+		for label, all := range part {
+			if err := checkClasses(label, all); err != nil {
+				return nil, err
+			}
+			(*to)[label] = all
+		}
+	}
+	for label := range m.Optional {
+		if _, twice := m.Labels[label]; twice {
+			return nil, fmt.Errorf("label %q has a class and is optional, too", label)
+		}
+		if _, why := m.LeftOut[label]; !why {
+			return nil, fmt.Errorf("label %q is optional: say under left_out why not all of it has a class", label)
+		}
+	}
+	for label := range m.Labels {
+		if _, twice := m.LeftOut[label]; twice {
 			return nil, fmt.Errorf("label %q has a class and is left out, too", label)
 		}
-		if len(all) == 0 {
-			return nil, fmt.Errorf("label %q has no class: name one, or put it under left_out with the reason", label)
-		}
-		for _, c := range all {
-			if g, ok := strings.CutPrefix(c, groupOf); ok && !slices.Contains([]string{detect.PII, detect.PHI, detect.PCI, detect.Secret}, g) {
-				return nil, fmt.Errorf("label %q: there is no group %q", label, g)
-			}
-		}
-		m.Labels[label] = all
 	}
 	for label, why := range doc.LeftOut {
 		if strings.TrimSpace(why) == "" {
@@ -71,6 +83,18 @@ func ReadMap(r io.Reader) (*Map, error) {
 		}
 	}
 	return m, nil
+}
+
+func checkClasses(label string, all []string) error {
+	if len(all) == 0 {
+		return fmt.Errorf("label %q has no class: name one, or put it under left_out with the reason", label)
+	}
+	for _, c := range all {
+		if g, ok := strings.CutPrefix(c, groupOf); ok && !slices.Contains([]string{detect.PII, detect.PHI, detect.PCI, detect.Secret}, g) {
+			return fmt.Errorf("label %q: there is no group %q", label, g)
+		}
+	}
+	return nil
 }
 
 // groupOf before a name means every class of that group.
@@ -90,7 +114,8 @@ func (m *Map) Unknown() []string {
 	return out
 }
 
-// right returns the classes that are right for a label, or false when it is left out.
+// right returns the classes that are right for a label, and false when it is left out: the
+// classes are optional then.
 // Without a map a label is a class.
 func (m *Map) right(label string) ([]string, bool, error) {
 	if m == nil {
@@ -103,7 +128,7 @@ func (m *Map) right(label string) ([]string, bool, error) {
 		return all, true, nil
 	}
 	if _, ok := m.LeftOut[label]; ok {
-		return nil, false, nil
+		return m.Optional[label], false, nil
 	}
 	return nil, false, fmt.Errorf("the map says nothing of label %q: give it a class, or leave it out with the reason", label)
 }

@@ -68,6 +68,9 @@ classes are labels of a data set, and a YAML file says what they stand for:
     TAX_ID: [tax-id, us-ssn]        # either
   left_out:
     AGE: no class                   # and why
+    DATE: few are birth dates
+  optional:
+    DATE: date-of-birth             # found or not, neither right nor wrong
 
 --errors N shows up to N misses and N wrong findings of each class, drawn at
 random, by place; --reveal shows the text around them too.
@@ -268,7 +271,8 @@ func (e *evaluation) print(s accuracy.Summary) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.a.out, "\n%s, %s; %.3f of what has a class was found at least in part, as whatever class\n", count(s.Texts, "text", "texts"), size(s.Bytes), s.Any)
+	fmt.Fprintf(e.a.out, "\n%s, %s; %.3f of what has a class was found at least in part, as whatever class; %s where nothing is labelled\n",
+		count(s.Texts, "text", "texts"), size(s.Bytes), s.Any, count(s.Unlabelled, "finding", "findings"))
 	for _, l := range s.LeftOut {
 		fmt.Fprintf(e.a.out, "left out: %s, %d: %s\n", inline(l.Label), l.Count, inline(l.Why))
 	}
