@@ -20,6 +20,7 @@ func level(assurance string) int { return slices.Index(levels, assurance) }
 // Assurance is the lowest assurance a review of a needs: the highest of its
 // requirements. Where a rule names none, a bearer token is enough only for
 // actions that read or write plain data; an agent may sit on the same machine.
+// A session that is opened is no such one: whatever is typed into it runs.
 func (a *Approval) Assurance() string {
 	need := 0
 	for _, r := range a.Requirements {
@@ -36,7 +37,7 @@ func (a *Approval) Assurance() string {
 }
 
 func (a *Approval) plain() bool {
-	plain := []action.Kind{action.DataRead, action.DataWrite, action.LLMCall, action.SessionOpen}
+	plain := []action.Kind{action.DataRead, action.DataWrite, action.LLMCall}
 	return len(a.Kinds) > 0 && !slices.ContainsFunc(a.Kinds, func(k action.Kind) bool {
 		return !slices.Contains(plain, k)
 	})

@@ -27,7 +27,7 @@ func weight(k action.Kind) int {
 		return 65
 	case action.DataExport, action.DataDelete, action.ConfigChange, action.Unknown:
 		return 60
-	case action.SchemaChange, action.Execute, action.NetworkChange:
+	case action.SchemaChange, action.Execute, action.NetworkChange, action.SessionOpen: // what is typed into a session runs
 		return 50
 	case action.CodeChange, action.Deploy, action.InfraChange:
 		return 45
@@ -35,7 +35,7 @@ func weight(k action.Kind) int {
 		return 40
 	case action.InfraCreate, action.ToolCall, action.NetFetch, action.LLMCall:
 		return 30
-	case action.DataRead, action.SessionOpen:
+	case action.DataRead:
 		return 20
 	}
 	return 60 // a kind this list forgot is treated as unknown

@@ -23,3 +23,10 @@ func TestRisk(t *testing.T) {
 		t.Errorf("an approval without kinds is %+v", got)
 	}
 }
+
+func TestASessionWeighsAsCode(t *testing.T) {
+	of := func(k action.Kind) int { return RiskOf(&approval.Approval{Kinds: []action.Kind{k}}).Score }
+	if got, want := of(action.SessionOpen), of(action.Execute); got != want {
+		t.Errorf("a terminal has risk %d, code %d", got, want)
+	}
+}
