@@ -22,7 +22,8 @@ const minDomain = 1_000_000
 // An ff1Work is the memory of one encryption, used again.
 type ff1Work struct {
 	p, r, t [16]byte // P, R, and what R is stretched with
-	s       [16]byte // S where it fits
+	s       [16]byte // the count that it is stretched with
+	half    [8]byte
 	q, long []byte
 
 	numerals, radix []uint16
@@ -87,15 +88,14 @@ func (w *ff1Work) small(block cipher.Block, tweak []byte, radix int, x []uint16,
 	for _, k := range x[u:] {
 		b = b*uint64(radix) + uint64(k)
 	}
-	var half [8]byte
 	for i := range 10 {
 		round := i
 		if back {
 			round = 9 - i
 			a, b = b, a
 		}
-		binary.BigEndian.PutUint64(half[:], b)
-		s := w.round(block, tweak, byte(round), half[8-size:], d)
+		binary.BigEndian.PutUint64(w.half[:], b)
+		s := w.round(block, tweak, byte(round), w.half[8-size:], d)
 		hi, lo := uint64(0), uint64(0)
 		for _, c := range s {
 			hi, lo = hi<<8|lo>>56, lo<<8|uint64(c)
