@@ -83,14 +83,14 @@ func (r *rule) formatted(dst []byte, c detect.Class, v []byte, origin string, ba
 // mixed encrypts numerals of several radices as the one number that they write: in
 // decimal, again until it is below the largest (each value is met by one other).
 func (w *ff1Work) mixed(r *rule, tweak []byte, x, radix []uint16, back bool) error {
-	most, decimal := big.NewInt(1), true
+	decimal := true
 	for _, k := range radix {
 		decimal = decimal && k == 10
 	}
 	if decimal {
 		return ff1(r.keys.derived().block, tweak, 10, x, back)
 	}
-	value, at := new(big.Int), new(big.Int)
+	most, value, at := big.NewInt(1), new(big.Int), new(big.Int)
 	for i, k := range radix {
 		value.Add(value.Mul(value, at.SetInt64(int64(k))), big.NewInt(int64(x[i])))
 		most.Mul(most, at)
