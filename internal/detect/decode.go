@@ -30,6 +30,9 @@ func (s *scan) nested() {
 		defer func() { s.trace.decoded = false }()
 	}
 	for _, f := range s.found {
+		if f.End <= s.fresh {
+			continue // of the words before, which are looked into by themselves
+		}
 		s.add(int(s.from[f.Start]), int(s.to[f.End-1]), f.Class, f.Score)
 	}
 }
@@ -41,7 +44,7 @@ func (s *scan) emit(c byte, from, to int) {
 }
 
 func (s *scan) clearPlain() {
-	s.plain, s.from, s.to = s.plain[:0], s.from[:0], s.to[:0]
+	s.plain, s.from, s.to, s.fresh = s.plain[:0], s.from[:0], s.to[:0], 0
 }
 
 // openLeft returns how far back from i a candidate may reach that is found only
@@ -78,7 +81,8 @@ func (s *scan) disguised(i int) (bool, int) {
 		return false, size
 	}
 	if dash(r) || r == 0xa0 || r >= 0x2000 && r <= 0x200a || r == 0x202f || r == 0x3000 {
-		return kinds[s.before(i)]&(isDigit|isHigh) != 0 && s.kind(i+size)&(isDigit|isHigh) != 0, size
+		a, b := kinds[s.before(i)], s.kind(i+size)
+		return a&(isWord|isHigh) != 0 && b&(isWord|isHigh) != 0 && (a|b)&(isDigit|isHigh) != 0, size
 	}
 	return true, size
 }
@@ -100,6 +104,10 @@ func (s *scan) region(i int) {
 	}
 	s.clearPlain()
 	p := s.openLeft(i)
+	for q := s.wordsBack(p); q < p; q++ {
+		s.emit(s.t[q], q, q+1)
+	}
+	s.fresh = len(s.plain)
 	end := i + maxRegion
 	for p < end {
 		c := s.at(p)
@@ -112,7 +120,7 @@ func (s *scan) region(i int) {
 			p += size
 			continue
 		}
-		if c == 0 || kinds[c]&(isLocal|isMark) == 0 && c != '/' && !(isSeparator(c) && s.digitAhead(p+1)) && p >= i {
+		if c == 0 || kinds[c]&(isLocal|isMark) == 0 && c != '/' && !(isSeparator(c) && (s.digitAhead(p+1) || s.kind(p+1)&isUp != 0)) && p >= i {
 			break
 		}
 		s.emit(c, p, p+1)
@@ -120,6 +128,15 @@ func (s *scan) region(i int) {
 	}
 	s.seen = p
 	s.nested()
+}
+
+// wordsBack returns where the words begin that may speak of what begins at p.
+func (s *scan) wordsBack(p int) int {
+	q := max(0, p-wordsBefore)
+	for q > 0 && q < p && kinds[s.t[q-1]]&(isWord|isHigh|isLocal|isMark) != 0 {
+		q++
+	}
+	return q
 }
 
 // digitAhead reports whether a digit, or what may be one in disguise, is at p.

@@ -70,6 +70,7 @@ type scan struct {
 	read  *reading // of names
 	inner *scan    // for decoded text
 	plain []byte   // decoded text
+	fresh int      // what is before it in plain was not decoded
 	from  []int32  // where each byte of plain begins in t
 	to    []int32  // and where it ends
 	found []Finding
