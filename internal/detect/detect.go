@@ -7,8 +7,10 @@
 // the name of its column. Bytes of 0x80 and up, escapes, base64 and hex are
 // decoded up to three levels deep, with offsets mapped back to the input.
 //
+// With a model (Options.Names), names and addresses are read too, after all else.
+//
 // It never keeps, logs or returns an error with a value it found. It does not
-// unpack compressed data, and it does not read names or addresses of people.
+// unpack compressed data, but for what is short and inside base64.
 package detect
 
 import (

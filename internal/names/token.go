@@ -138,8 +138,21 @@ func (t *Text) number(seg []byte, i int, k *token) int {
 // word reads letters, with an apostrophe between two of them, as in O'Brien.
 func (t *Text) word(seg []byte, i int, k *token) int {
 	begin, n, upper, lower := i, 0, 0, 0
-	firstUpper, other := false, false
-	for i < len(seg) {
+	firstUpper, other := seg[i] >= 'A' && seg[i] <= 'Z', false
+	for ; i < len(seg) && i-begin <= 64; i++ { // most words are plain
+		c := seg[i]
+		if c|0x20 < 'a' || c|0x20 > 'z' {
+			break
+		}
+		if c >= 'a' {
+			lower++
+		} else {
+			upper++
+		}
+		t.folded = append(t.folded, c|0x20)
+		n++
+	}
+	for i < len(seg) && i-begin <= 64 {
 		r, size := runeAt(seg, i)
 		if !letter(r) && (n == 0 || !apostrophe(r) || !letterAfter(seg, i+size)) {
 			break
@@ -160,9 +173,6 @@ func (t *Text) word(seg []byte, i int, k *token) int {
 		}
 		n++
 		i += size
-		if i-begin > 64 {
-			break
-		}
 	}
 	k.sort, k.hash = aWord, hash(t.folded[k.from:])
 	switch {
