@@ -171,7 +171,7 @@ func (s *Server) make(ctx context.Context) error {
 		return err
 	}
 	how := detect.Options{Columns: classes(s.cfg.Columns)}
-	if err := how.ParseNames(s.cfg.Detect.Names, cmp.Or(s.cfg.path(s.cfg.Detect.Model), os.Getenv("ASSENT_DETECT_MODEL"))); err != nil {
+	if err := how.ParseNames(cmp.Or(s.cfg.Detect.Names, "off"), cmp.Or(s.cfg.path(s.cfg.Detect.Model), os.Getenv("ASSENT_DETECT_MODEL"))); err != nil {
 		return fmt.Errorf("configuration, detect: %w", err)
 	}
 	if s.detect, err = detect.New(how); err != nil {
