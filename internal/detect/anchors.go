@@ -27,19 +27,27 @@ func gram(a, b, c byte) uint16 { return uint16(a&31)<<10 | uint16(b&31)<<5 | uin
 // anchors are words to find at the beginnings of parts of words.
 type anchors struct {
 	grams bits65536
-	words []string // by gram
+	whole bool     // a word must be the whole part
+	words []string // by slot
+	slots [257]uint16
 }
 
-func anchorsOf(words []string) *anchors {
-	t := &anchors{words: slices.Clone(words)}
-	slices.SortFunc(t.words, func(a, b string) int { return cmp.Compare(gramOf(a), gramOf(b)) })
+func anchorsOf(words []string, whole bool) *anchors {
+	t := &anchors{words: slices.Clone(words), whole: whole}
+	slices.SortFunc(t.words, func(a, b string) int { return cmp.Compare(slot(gramOf(a)), slot(gramOf(b))) })
 	for _, w := range t.words {
 		t.grams.set(gramOf(w))
+		t.slots[slot(gramOf(w))+1]++
+	}
+	for k := 1; k < len(t.slots); k++ {
+		t.slots[k] += t.slots[k-1]
 	}
 	return t
 }
 
 func gramOf(w string) uint16 { return gram(w[0], w[1], w[2]) }
+
+func slot(g uint16) uint8 { return uint8(g * 40503 >> 8) }
 
 // leads reports whether one of the words begins at p, in any case. Three letters are there.
 func (s *scan) leads(t *anchors, p int) bool {
@@ -47,13 +55,19 @@ func (s *scan) leads(t *anchors, p int) bool {
 	if !t.grams.has(g) {
 		return false
 	}
-	k, _ := slices.BinarySearchFunc(t.words, g, func(w string, g uint16) int { return cmp.Compare(gramOf(w), g) })
-	for ; k < len(t.words) && gramOf(t.words[k]) == g; k++ {
-		if s.foldedAt(p, t.words[k]) {
+	k := slot(g)
+	for _, w := range t.words[t.slots[k]:t.slots[k+1]] {
+		if s.foldedAt(p, w) && (!t.whole || s.partEnds(p+len(w))) {
 			return true
 		}
 	}
 	return false
+}
+
+// partEnds reports whether a part of a word ends before p: "passport" does before "Number".
+func (s *scan) partEnds(p int) bool {
+	k := s.kind(p)
+	return k&(isUp|isLow) == 0 || k&isUp != 0 && kinds[s.t[p-1]]&isLow != 0
 }
 
 // foldedAt reports whether word stands at p, in any case.
@@ -89,7 +103,7 @@ func tokensOf(forms []shaped) *tokens {
 			word++
 		}
 		switch {
-		case f.base64() >= minToken, oddly(f.lead):
+		case f.base64() >= minToken, len(f.lead) >= 3 && oddStart([]byte(f.lead)):
 			t.addRun(f)
 		case word > 1 && word < len(f.lead) && f.lead[word] == '.':
 			t.dots.set(pair(f.lead[word-2], f.lead[word-1]))
@@ -108,11 +122,6 @@ func tokensOf(forms []shaped) *tokens {
 	slices.Sort(t.words)
 	t.words = slices.Compact(t.words)
 	return t
-}
-
-// oddly reports a beginning that few words have.
-func oddly(w string) bool {
-	return len(w) >= 3 && (w[2] == '_' || kinds[w[0]]&(isLow|isDigit) != 0 && kinds[w[1]]&isUp != 0)
 }
 
 func (t *tokens) addRun(f *shaped) {
@@ -157,8 +166,8 @@ func (f *shaped) base64() int {
 
 var (
 	tokenStarts  = tokensOf(forms)
-	keywordWords = anchorsOf(keywordAnchors())
-	secretWords  = anchorsOf(append(secretAnchors(), tokenStarts.words...))
+	keywordWords = anchorsOf(keywordAnchors(), true)
+	secretWords  = anchorsOf(append(secretAnchors(), tokenStarts.words...), false)
 	leadGrams    = union(&keywordWords.grams, &secretWords.grams)
 	keyEnds      = func() *bits65536 {
 		t := &bits65536{}
@@ -189,24 +198,46 @@ func (s *scan) runOf(i, n int) bool {
 
 // tokened reports whether the word [i, j) may begin a token of the table.
 func (s *scan) tokened(i, j int) bool {
-	if s.at(j) == '.' && s.kind(j+1)&(isB64|isLocal) != 0 && tokenStarts.dots.has(pair(s.before(j-1), s.t[j-1])) {
+	if s.at(j) == '.' && tokenStarts.dots.has(pair(s.before(j-1), s.t[j-1])) && (s.kind(j+1)&isB64 != 0 || s.at(j+1) == '.') {
 		return true
 	}
 	if !s.runOf(i, 3) || !tokenStarts.begins.has(place(s.t[i], s.t[i+1], s.t[i+2])) {
 		return false
 	}
-	return s.t[i+2] == '_' || kinds[s.t[i]]&(isLow|isDigit) != 0 && kinds[s.t[i+1]]&isUp != 0 || s.runOf(i+3, minToken-3)
+	return (oddStart(s.t[i:]) || s.runOf(i+3, minToken-3)) && s.tokenLead(i)
+}
+
+// oddStart reports a beginning that few words have: "sc_", "3M", "dG". v has three bytes.
+func oddStart(v []byte) bool {
+	return v[2] == '_' || kinds[v[0]]&(isLow|isDigit) != 0 && kinds[v[1]]&isUp != 0
+}
+
+// tokenLead reports whether what tokens of the table begin with stands at i, or a JWT.
+func (s *scan) tokenLead(i int) bool {
+	if s.at(i) == 'e' && s.at(i+1) == 'y' && s.at(i+2) == 'J' {
+		return true
+	}
+	for _, k := range formsAt[twoBytes(s.t[i], s.at(i+1))] {
+		if s.literal(i, forms[k].lead) {
+			return true
+		}
+	}
+	return false
 }
 
 // led reports whether a part of the word [i, j) begins with a keyword that has a
 // digit near it, and whether one begins with a word of secrets. The parts are
 // "card", "Cvv" and "code" in "cardCvv_code".
 func (s *scan) led(i, j int) (keyword, secret bool) {
+	before := uint8(0)
 	for p := i; p+3 <= j; p++ {
-		if letters(s.t[p], s.t[p+1], s.t[p+2]) && s.part(i, p, j) {
+		k := kinds[s.t[p]]
+		if k&(isUp|isLow) != 0 && (k&isUp != 0 || before&(isUp|isLow) == 0) && leadGrams.has(gram(s.t[p], s.t[p+1], s.t[p+2])) &&
+			letters(s.t[p], s.t[p+1], s.t[p+2]) && s.part(i, p, j) {
 			secret = secret || s.leads(secretWords, p)
 			keyword = keyword || s.leads(keywordWords, p) && s.digitWithin(p)
 		}
+		before = k
 	}
 	return keyword, secret
 }
@@ -244,8 +275,11 @@ func (s *scan) keyed(i int) bool {
 
 // numbered reports whether a number begins at i that may be something by itself:
 // minDigits digits, or four between three dots, with nothing but separators
-// between them.
+// between them. A day is none, and no fraction.
 func (s *scan) numbered(i int) bool {
+	if s.day(i) || s.fraction(i) {
+		return false
+	}
 	digits, dots := 0, 0
 	for p := i; p < i+maxNumber; p++ {
 		c := s.at(p)
@@ -264,10 +298,59 @@ func (s *scan) numbered(i int) bool {
 	return false
 }
 
+// day reports 2026-01-15 or 2026/01/15 at i, with nothing behind it that could be more
+// of a number than the hours of a time.
+func (s *scan) day(i int) bool {
+	if c := s.at(i); c != '2' && c != '1' {
+		return false
+	}
+	sep := s.at(i + 4)
+	if sep != '-' && sep != '/' || s.at(i+7) != sep || s.t[i] == '2' && s.t[i+1] != '0' || s.t[i] == '1' && s.t[i+1] != '9' {
+		return false
+	}
+	for _, k := range [...]int{1, 2, 3, 5, 6, 8, 9} {
+		if s.kind(i+k)&isDigit == 0 {
+			return false
+		}
+	}
+	c := s.at(i + 10)
+	if !isSeparator(c) && c != '+' {
+		return kinds[c]&isDigit == 0
+	}
+	return c == ' ' && s.kind(i+11)&isDigit != 0 && s.kind(i+12)&isDigit != 0 && s.at(i+13) == ':'
+}
+
+// fraction reports digits, a dot and digits at i, with nothing behind them that
+// could be more of a number.
+func (s *scan) fraction(i int) bool {
+	p := i
+	for p-i < maxNumber && s.kind(p)&isDigit != 0 {
+		p++
+	}
+	dot := p
+	if s.at(dot) != '.' {
+		return false
+	}
+	for p++; p-i < maxNumber && s.kind(p)&isDigit != 0; p++ {
+	}
+	c := s.at(p)
+	return p > dot+1 && kinds[c]&(isDigit|isUp|isLow) == 0 && c != '+' &&
+		(!isSeparator(c) || s.kind(p+1)&isDigit == 0 && !isSeparator(s.at(p+1)) && s.at(p+1) != '+')
+}
+
+// inBrackets reports up to five digits between brackets at i.
+func (s *scan) inBrackets(i int) bool {
+	p := i + 1
+	for p-i < 6 && s.kind(p)&isDigit != 0 {
+		p++
+	}
+	return p > i+1 && s.at(p) == ')'
+}
+
 // idLike reports whether the word [i, j) has the shape of an id. See idWord.
 func (s *scan) idLike(i, j int, or uint8) bool {
 	n := j - i
-	if n >= minRun && or&isDigit != 0 {
+	if n >= minRun && or&isDigit != 0 && (or&isUp != 0 || s.t[i] == '0') {
 		return true
 	}
 	if n == 2 {
@@ -277,7 +360,7 @@ func (s *scan) idLike(i, j int, or uint8) bool {
 		return false
 	}
 	a, b, c, d := kinds[s.t[i]], kinds[s.t[i+1]], kinds[s.t[i+2]], kinds[s.t[i+3]]
-	if a&(isUp|isLow) != 0 && b&(isUp|isLow) != 0 && c&isDigit != 0 ||
+	if a&(isUp|isLow) != 0 && b&(isUp|isLow) != 0 && c&isDigit != 0 && (d&isDigit != 0 || n >= minRun) ||
 		a&isDigit != 0 && b&isUp != 0 && c&(isUp|isDigit) != 0 && d&isDigit != 0 {
 		return true
 	}

@@ -36,20 +36,19 @@ func TestBlocks(t *testing.T) {
 			}
 		}
 		n := 1 + random.IntN(66)
-		portable, chosen := make([]block, n), make([]block, n)
-		classifyPortable(text, portable)
-		classify(text, chosen)
-		for k := range n {
-			want := naive(text[k<<6:])
-			if portable[k] != want {
-				t.Fatalf("%q portable: %+v, want %+v", text[k<<6:][:64], portable[k], want)
-			}
-			if chosen[k] != want {
-				t.Fatalf("%q %s: %+v, want %+v", text[k<<6:][:64], vectors(), chosen[k], want)
+		for _, by := range classifiers() {
+			got := make([]block, n)
+			by.make(text, got)
+			for k := range n {
+				if want := naive(text[k<<6:]); got[k] != want {
+					t.Fatalf("%q by %s: %+v, want %+v", text[k<<6:][:64], by.name, got[k], want)
+				}
 			}
 		}
 	}
-	t.Logf("blocks are made by %s", vectors())
+	for _, by := range classifiers() {
+		t.Logf("blocks are made by %s", by.name)
+	}
 }
 
 // Whatever stands for another character begins with a byte that a block calls odd.

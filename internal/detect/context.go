@@ -7,26 +7,17 @@ const (
 	wordsAfter  = 24 // bytes after it
 )
 
-// spoken are the words that, near a candidate, speak of a class, each between spaces.
-var spoken = func() map[Class]string {
-	m := map[Class]string{}
-	for i := range table {
-		if table[i].words != "" {
-			m[table[i].class] = " " + table[i].words + " "
-		}
-	}
-	return m
-}()
-
 // context reports whether a whole word near [start, end) speaks of c.
 func (s *scan) context(start, end int, c Class) bool {
-	words := spoken[c]
-	spoke := words != "" && (s.near(start, -1, words) || s.near(end, 1, words))
+	a := s.listen(start, end)
+	spoke := a.any && rowOf(c) < maxHeard && a.heard[rowOf(c)] > 0
 	if s.trace != nil {
 		s.trace.asked(start, end, c, spoke)
 	}
 	return spoke
 }
+
+func rowOf(c Class) int { return byClass[c] }
 
 // near looks for one of the words before (dir < 0) or after a position. A word
 // here is letters only, and "phoneNumber" has two.

@@ -412,25 +412,23 @@ func (s *scan) base64(i int) int {
 	return p
 }
 
-func base64Value(c byte) int {
-	switch {
-	case isUpper(c):
-		return int(c - 'A')
-	case isLower(c):
-		return int(c-'a') + 26
-	case c >= '0' && c <= '9':
-		return int(c-'0') + 52
-	case c == '+' || c == '-':
-		return 62
-	case c == '/' || c == '_':
-		return 63
+// base64Values are the values of base64 and base64url, -1 of other bytes.
+var base64Values = func() (t [256]int8) {
+	for c := range 256 {
+		t[c] = -1
 	}
-	return -1
-}
+	for v, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		t[c] = int8(v)
+	}
+	t['-'], t['_'] = 62, 63
+	return t
+}()
+
+func base64Value(c byte) int { return int(base64Values[c]) }
 
 // likeness tells text from other bytes: it has no control characters but those
-// of lines, and of its bytes at most one in eight, and three more, are not UTF-8,
-// as where a window cuts a character, or in text of another encoding.
+// of lines, and of its bytes at most one in eight is not UTF-8, as in text of
+// another encoding. A window may cut the first character.
 type likeness struct {
 	good, bad int
 	more      int // bytes of a character that are still to come
@@ -438,25 +436,34 @@ type likeness struct {
 
 // next takes a byte and reports whether it still is text.
 func (l *likeness) next(c byte) bool {
-	if c < 0x80 {
-		l.bad += l.more
+	switch {
+	case c < 0x80:
+		l.bad += max(l.more, 0)
 		l.more = 0
 		l.good++
-		return (c >= ' ' && c != 0x7f || c == '\n' || c == '\r' || c == '\t') && l.bad*8 <= l.good+24
-	}
-	switch {
+		if c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f {
+			return false
+		}
 	case c < 0xc0 && l.more > 0:
 		l.more--
 		l.good++
-		return true
-	case c >= 0xc2 && c < 0xe0:
-		l.bad, l.more = l.bad+l.more, 1
-	case c >= 0xe0 && c < 0xf0:
-		l.bad, l.more = l.bad+l.more, 2
-	case c >= 0xf0 && c < 0xf5:
-		l.bad, l.more = l.bad+l.more, 3
+	case c < 0xc0 && l.good == 0 && l.bad == 0 && l.more > -3:
+		l.more-- // the rest of a character
+	case c >= 0xf5:
+		return false
 	default:
-		l.bad, l.more = l.bad+l.more+1, 0
+		l.bad += max(l.more, 0)
+		l.more = 0
+		switch {
+		case c >= 0xf0:
+			l.more = 3
+		case c >= 0xe0:
+			l.more = 2
+		case c >= 0xc2:
+			l.more = 1
+		default:
+			l.bad++
+		}
 	}
-	return c < 0xf5 && l.bad*8 <= l.good+24
+	return l.bad*8 <= l.good+8
 }

@@ -19,29 +19,59 @@ var heardWords = func() map[string][]uint8 {
 	return m
 }()
 
-// listen notes the words near [start, end). A word is letters only; "phoneNumber" is two.
-// One on another line is farther, and so is one behind.
-func (s *scan) listen(start, end int, h *heard) {
-	s.words(max(0, start-wordsBefore), start, func(begin, stop int, w []byte) {
-		d := start - stop
-		for p := stop; p < start; p++ {
-			if s.t[p] == '\n' {
-				d += wordsAfter
-				break
-			}
-		}
-		h.note(w, d)
-	})
-	s.at(end + wordsAfter)
-	s.words(end, min(end+wordsAfter, len(s.t)), func(begin, stop int, w []byte) {
-		h.note(w, wordsAfter+begin-end)
-	})
+// around is what was heard near a value, until the next step.
+type around struct {
+	heard
+	start, end int
+	known, any bool
 }
 
-func (h *heard) note(word []byte, far int) {
+// listen returns the words near [start, end), which are those of this step until
+// they are asked for elsewhere. A word is letters only; "phoneNumber" is two.
+// One on another line is farther, and so is one behind.
+func (s *scan) listen(start, end int) *around {
+	a := &s.around
+	if a.known && a.start == start && a.end == end {
+		return a
+	}
+	if a.any {
+		a.heard = heard{}
+	}
+	a.start, a.end, a.known, a.any = start, end, true, false
+	if lo := max(0, start-wordsBefore); s.mayHear(lo, start) {
+		s.words(lo, start, func(begin, stop int, w []byte) {
+			if !listenedTo(w) {
+				return
+			}
+			d := start - stop
+			for p := stop; p < start; p++ {
+				if s.t[p] == '\n' {
+					d += wordsAfter
+					break
+				}
+			}
+			a.note(w, d)
+		})
+	}
+	s.at(end + wordsAfter)
+	if hi := min(end+wordsAfter, len(s.t)); s.mayHear(end, hi) {
+		s.words(end, hi, func(begin, stop int, w []byte) {
+			if listenedTo(w) {
+				a.note(w, wordsAfter+begin-end)
+			}
+		})
+	}
+	return a
+}
+
+// listenedTo reports whether a word of the table begins as w does.
+func listenedTo(w []byte) bool { return len(w) < 3 || contextGrams.has(gram(w[0], w[1], w[2])) }
+
+func (a *around) note(word []byte, far int) {
 	for _, i := range heardWords[string(word)] {
-		if d := uint8(min(far, 250) + 1); h[i] == 0 || d < h[i] {
-			h[i] = d
+		a.any = true
+		if d := uint8(min(far, 250) + 1); a.heard[i] == 0 || d < a.heard[i] {
+			a.heard[i] = d
 		}
 	}
 }

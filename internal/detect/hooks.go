@@ -58,7 +58,7 @@ func (s *scan) assignment(i int) {
 
 // keywordAnchors are words that lead an id or number: three lower-case letters
 // or more, in any case in the text. Each part of a word counts, as with
-// secretAnchors. A digit must stand within 48 bytes from the part's first letter.
+// secretAnchors, but as a whole. A digit must stand within 48 bytes from the part's first letter.
 func keywordAnchors() []string { return leadWords() }
 
 // keyword tries what the word [i, j) leads: a part of it begins with a
@@ -69,8 +69,8 @@ func (s *scan) keyword(i, j int) int {
 }
 
 // idWord tries the word [i, j) as an id of letters and digits. It is asked where the word
-//   - has 16 bytes or more, and a digit in them; or
-//   - begins with two letters and a digit ("GB29 NWBK…", "AB1234563"); or
+//   - has 16 bytes or more with a digit, and a capital or a zero before all; or
+//   - begins with two letters and two digits (or one, with 16 bytes: "GB29 NWBK…", "AB1234563"); or
 //   - begins as "1EG4": a digit, a capital, either of them, a digit; or
 //   - has a capital next to four digits in a row ("X1234567L", "ABCDE1234F"); or
 //   - is two capitals before a space and two digits ("QQ 12 34 56 C").

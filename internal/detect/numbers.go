@@ -170,10 +170,13 @@ func (num *number) is(w *way) bool {
 	return true
 }
 
+// silence is what is heard before anything is listened to.
+var silence heard
+
 // judgeNumber tries all that a number may be by its digits.
 func (s *scan) judgeNumber(num *number) guess {
 	var g guess
-	var h heard
+	h := &silence
 	listened := false
 	for k := range judges {
 		j := &judges[k]
@@ -185,7 +188,7 @@ func (s *scan) judgeNumber(num *number) guess {
 			continue
 		}
 		if !listened {
-			s.listen(num.start, num.end[min(num.n, 19)-1], &h)
+			h = &s.listen(num.start, num.end[min(num.n, 19)-1]).heard
 			listened = true
 		}
 		end, far, d := num.end[j.n-1], h[j.row], num.d[:j.n]
@@ -206,13 +209,13 @@ func (s *scan) judgeNumber(num *number) guess {
 	}
 	if num.n >= 9 && !num.plus {
 		if !listened {
-			s.listen(num.start, num.end[min(num.n, 19)-1], &h)
+			h = &s.listen(num.start, num.end[min(num.n, 19)-1]).heard
 		}
 		if !s.e.off[USSSN] {
-			s.ssn(num, &h, &g)
+			s.ssn(num, h, &g)
 		}
 		if !s.e.off[Card] || s.trace != nil {
-			s.card(num, &h, &g)
+			s.card(num, h, &g)
 		}
 	}
 	if far := h[rowPhone]; far > 0 && far < 12 && g.class != "" && g.class != Card && (g.far == 0 || g.far > far) {

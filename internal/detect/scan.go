@@ -77,7 +77,8 @@ type scan struct {
 	undo  []Finding
 	trace *trace // nil: nobody asks why
 
-	num     number        // that is judged
+	num     number // that is judged
+	around  around
 	wordBuf [maxWord]byte // a word that is listened to
 }
 
@@ -91,6 +92,7 @@ type marks struct {
 func (s *scan) reset(e *Engine, t []byte, dst []Finding) {
 	s.e, s.t, s.out, s.lo = e, t, dst, len(dst)
 	s.i, s.marks, s.short, s.final, s.depth = 0, marks{}, false, false, 0
+	s.skimmer.to = 0
 	if s.read != nil {
 		s.read.at = 0
 	}
@@ -104,7 +106,7 @@ func (s *scan) release() {
 			p.read.text.Forget()
 		}
 		p.t, p.out, p.e = nil, nil, nil
-		p.num, p.wordBuf = number{}, [maxWord]byte{}
+		p.num, p.wordBuf, p.around = number{}, [maxWord]byte{}, around{}
 	}
 }
 
@@ -152,6 +154,7 @@ func (s *scan) each() {
 // step wants bytes that are not there yet.
 func (s *scan) visit() bool {
 	k := kinds[s.t[s.i]]
+	s.around.known = false
 	if s.final {
 		s.i = s.step(s.i, k)
 		return true
@@ -253,9 +256,9 @@ func (s *scan) candidate(i, j int, or uint8) int {
 		if next := s.idWord(i, j, or); next > 0 {
 			return next
 		}
-		if n >= minRun && or&isDigit != 0 {
-			s.embedded(i, j)
-		}
+	}
+	if n >= minRun && or&isDigit != 0 && or&(isUp|isLow|isUnder) != 0 {
+		s.embedded(i, j)
 	}
 	if s.at(j) == ':' && n <= 4 {
 		if next := s.ip6(i); next > 0 {
@@ -310,7 +313,7 @@ func (s *scan) mark(i int) int {
 			return s.pemBegin(i)
 		}
 	case '+', '(':
-		if (s.kind(i+1)&isDigit != 0 || s.at(i+1) == '(') && s.numbered(i) {
+		if (s.t[i] == '+' && (s.kind(i+1)&isDigit != 0 || s.at(i+1) == '(') || s.inBrackets(i)) && s.numbered(i) {
 			if next := s.numeric(i); next > 0 {
 				return next
 			}

@@ -99,7 +99,8 @@ func (s *scan) forced() bool {
 
 // A skimmer is what skim keeps from one block to the next.
 type skimmer struct {
-	blocks [blocksAtOnce + 1]block
+	blocks   [blocksAtOnce + 1]block
+	from, to int // the bytes of the text that they tell of
 	carried
 }
 
@@ -146,6 +147,7 @@ func (k *skimmer) carry(b *block) {
 
 // fill makes n blocks from pos on and the one behind them.
 func (k *skimmer) fill(s *scan, pos, n int) {
+	k.from, k.to = pos, min(pos+(n+1)<<6, len(s.t))
 	whole := min(n+1, (len(s.t)-pos)>>6)
 	classify(s.t[pos:], k.blocks[:whole])
 	if whole <= n {
@@ -192,23 +194,39 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 		rn &= rn >> 4
 		r &= ahead(r, rn, minToken-8)
 		joined := all<<1 | k.base64
+		lettered := c.letter & letter1 & ahead(c.digit, n.digit, 2)
 		for m := start & r; m != 0; m &= m - 1 {
 			i := bits.TrailingZeros64(m)
-			if window(all, next, i)&0xffff == 0xffff && (joined>>i&1 == 0 || window(word, nextWord, i)&0xffff == 0xffff) ||
-				tokenStarts.begins.has(place(t[at+i], t[at+i+1], t[at+i+2])) {
+			if tokenStarts.begins.has(place(t[at+i], t[at+i+1], t[at+i+2])) && s.tokenLead(at+i) {
+				found |= 1 << i
+				continue
+			}
+			if window(all, next, i)&0xffff != 0xffff {
+				continue
+			}
+			w := window(word, nextWord, i)
+			size := bits.TrailingZeros64(^w)
+			upper := window(c.upper, n.upper, i)
+			if size >= minRun {
+				digits := window(c.digit, n.digit, i) << (64 - size)
+				if size == 64 && kinds[s.byte(at+i+64)]&isWord != 0 || digits != 0 && (upper<<(64-size) != 0 || t[at+i] == '0' || lettered>>i&1 != 0) ||
+					bits.OnesCount64(digits) >= 15 || s.encoded(at+i, upper != 0) {
+					found |= 1 << i
+				}
+			} else if joined>>i&1 == 0 && s.encoded(at+i, upper != 0) {
 				found |= 1 << i
 			}
 		}
 		for m := start & (ahead(c.under, n.under, 2) | (word&^c.upper)&upper1); m != 0; m &= m - 1 {
 			i := bits.TrailingZeros64(m)
-			if at+i+2 < len(t) && tokenStarts.begins.has(place(t[at+i], t[at+i+1], t[at+i+2])) {
+			if at+i+2 < len(t) && tokenStarts.begins.has(place(t[at+i], t[at+i+1], t[at+i+2])) && s.tokenLead(at+i) {
 				found |= 1 << i
 			}
 		}
 	}
 	for m := word & ahead(c.dot, n.dot, 1); m != 0; m &= m - 1 {
 		i := bits.TrailingZeros64(m)
-		if tokenStarts.dots.has(pair(s.before(at+i), t[at+i])) {
+		if tokenStarts.dots.has(pair(s.before(at+i), t[at+i])) && (kinds[s.byte(at+i+2)]&isB64 != 0 || s.byte(at+i+2) == '.') {
 			found |= 1 << i
 		}
 	}
@@ -241,8 +259,8 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 	}
 	if c.colon != 0 {
 		found |= s.lookColons(at, c, n, start)
-	} else if n.colon != 0 {
-		found |= start & ahead(0, n.colon, 4) & ahead(word, nextWord, 3)
+	} else if n.colon&0xf != 0 {
+		found |= start & (ahead(0, n.colon, 1) | ahead(0, n.colon, 2) | ahead(0, n.colon, 3) | ahead(0, n.colon, 4)) // as it may be cut here
 	}
 	if c.colon|n.colon != 0 { // hardware addresses
 		found |= start & ahead(c.colon, n.colon, 2) & ahead(c.colon, n.colon, 5) & ahead(c.colon, n.colon, 8)
@@ -258,6 +276,46 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 	return found
 }
 
+// encoded reports whether the run of base64 at p, of minRun characters at least,
+// may be encoded text or a key of AWS, which has capitals.
+func (s *scan) encoded(p int, upper bool) bool {
+	v := s.t[p:min(p+maxTold, len(s.t))]
+	text, acc := likeness{}, uint32(0)
+	for k, c := range v {
+		value := base64Values[c]
+		if value < 0 {
+			return true
+		}
+		if acc = acc<<6 | uint32(value); k&3 == 3 && !(text.next(byte(acc>>16)) && text.next(byte(acc>>8)) && text.next(byte(acc))) {
+			return hexed(v) || upper && s.runOf(p+minRun, 40-minRun)
+		}
+	}
+	return true
+}
+
+// maxTold is how many bytes of a run are looked at to tell whether it is encoded text.
+const maxTold = 64
+
+// hexed reports whether v, behind an "x" or "0x", may be text in hex.
+func hexed(v []byte) bool {
+	if v[0] == '0' && v[1] == 'x' {
+		v = v[2:]
+	} else if v[0] == 'x' {
+		v = v[1:]
+	}
+	text := likeness{}
+	for k := 0; k+1 < len(v); k += 2 {
+		a, b := hexValue(v[k]), hexValue(v[k+1])
+		if a < 0 || b < 0 {
+			return k >= 12
+		}
+		if !text.next(byte(a<<4 | b)) {
+			return false
+		}
+	}
+	return true
+}
+
 // lookDigits returns where numbers and ids may begin, or what they hold.
 func (s *scan) lookDigits(at int, c, n *block, start uint64) (found uint64) {
 	digit1 := ahead(c.digit, n.digit, 1)
@@ -271,14 +329,15 @@ func (s *scan) lookDigits(at int, c, n *block, start uint64) (found uint64) {
 		i := bits.TrailingZeros64(m)
 		size := min(bits.TrailingZeros64(^window(chain, next, i)), maxNumber)
 		digits := bits.OnesCount64(window(c.digit, n.digit, i) << (64 - size))
-		if digits >= minDigits || digits >= 4 && bits.OnesCount64(window(c.dot, n.dot, i)<<(64-size)) >= 3 {
+		if (digits >= minDigits || digits >= 4 && bits.OnesCount64(window(c.dot, n.dot, i)<<(64-size)) >= 3) && !s.day(at+i) && !s.fraction(at+i) &&
+			(s.t[at+i] != '(' || s.inBrackets(at+i)) {
 			found |= 1 << i
 		}
 	}
 	upper1 := ahead(c.upper, n.upper, 1)
 	digit2 := ahead(c.digit, n.digit, 2)
 	digit3 := ahead(c.digit, n.digit, 3)
-	found |= start & c.letter & ahead(c.letter, n.letter, 1) & digit2
+	found |= start & c.letter & ahead(c.letter, n.letter, 1) & digit2 & digit3
 	found |= start & c.digit & upper1 & (digit2 | ahead(c.upper, n.upper, 2)) & digit3
 	found |= start & c.upper & upper1 & ahead(c.sep, n.sep, 2) & digit3 & ahead(c.digit, n.digit, 4)
 	four := c.digit & digit1 & digit2 & digit3
@@ -304,8 +363,15 @@ func (s *scan) lookColons(at int, c, n *block, start uint64) (found uint64) {
 			found |= 1 << i
 		}
 	}
-	if bits.OnesCount64(c.colon)+bits.OnesCount64(n.colon) >= 7 {
-		found |= start & (ahead(c.colon, n.colon, 1) | ahead(c.colon, n.colon, 2) | ahead(c.colon, n.colon, 3) | colon4)
+	// Eight groups: three colons, each near the next, begin seven.
+	near := func(x, next uint64) uint64 {
+		return ahead(x, next, 2) | ahead(x, next, 3) | ahead(x, next, 4) | ahead(x, next, 5)
+	}
+	two, twoNext := c.colon&near(c.colon, n.colon), n.colon&near(n.colon, ^uint64(0))
+	if three := c.colon & near(two, twoNext); three != 0 || n.colon != 0 {
+		threeNext := n.colon & near(twoNext, ^uint64(0))
+		colon := func(k uint) uint64 { return ahead(three, threeNext, k) }
+		found |= start & (colon(1) | colon(2) | colon(3) | colon(4))
 	}
 	return found
 }

@@ -79,6 +79,7 @@ func (st *Stream) compact() {
 	clear(st.s.t[kept:])
 	st.s.t = st.s.t[:kept]
 	st.s.i -= drop
+	st.s.skimmer.to = 0 // its blocks are of what was dropped
 	if st.s.read != nil {
 		st.s.read.at -= drop
 	}
