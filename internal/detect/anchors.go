@@ -47,7 +47,7 @@ func anchorsOf(words []string, whole bool) *anchors {
 
 func gramOf(w string) uint16 { return gram(w[0], w[1], w[2]) }
 
-func slot(g uint16) uint8 { return uint8(g * 40503 >> 8) }
+func slot(g uint16) int { return int(g * 40503 >> 8) }
 
 // leads reports whether one of the words begins at p, in any case. Three letters are there.
 func (s *scan) leads(t *anchors, p int) bool {
@@ -168,8 +168,16 @@ var (
 	tokenStarts  = tokensOf(forms)
 	keywordWords = anchorsOf(keywordAnchors(), true)
 	secretWords  = anchorsOf(append(secretAnchors(), tokenStarts.words...), false)
-	leadGrams    = union(&keywordWords.grams, &secretWords.grams)
-	keyEnds      = func() *bits65536 {
+	keyedWords   = func() *anchors {
+		var all []string
+		for i := range keyedTable {
+			all = append(all, keyedTable[i].word)
+		}
+		slices.Sort(all)
+		return anchorsOf(slices.Compact(all), false)
+	}()
+	leadGrams = union(&keywordWords.grams, &secretWords.grams, &keyedWords.grams)
+	keyEnds   = func() *bits65536 {
 		t := &bits65536{}
 		for _, w := range keyTails() {
 			t.set(gramOf(w[len(w)-3:]))
@@ -178,12 +186,58 @@ var (
 	}()
 )
 
-func union(a, b *bits65536) *bits65536 {
-	t := *a
-	for k, v := range b {
-		t[k] |= v
+func union(sets ...*bits65536) *bits65536 {
+	var t bits65536
+	for _, set := range sets {
+		for k, v := range set {
+			t[k] |= v
+		}
 	}
 	return &t
+}
+
+// provides reports whether the name of a provider of keyedTable stands at p, with
+// one sign between its letters or none. Three letters are there.
+func (s *scan) provides(p int) bool {
+	g := gram(s.t[p], s.t[p+1], s.t[p+2])
+	if !keyedWords.grams.has(g) {
+		return false
+	}
+	k := slot(g)
+	for _, w := range keyedWords.words[keyedWords.slots[k]:keyedWords.slots[k+1]] {
+		q, n := p, 0
+		for ; n < len(w); n++ {
+			if kinds[s.at(q)]&(isUp|isLow|isDigit) == 0 {
+				q++
+			}
+			if s.at(q)|0x20 != w[n]|0x20 {
+				break
+			}
+			q++
+		}
+		if n == len(w) {
+			return true
+		}
+	}
+	return false
+}
+
+// providerIn reports whether a part of the name [i, j) provides.
+func (s *scan) providerIn(i, j int) bool {
+	before := uint8(0)
+	for p := i; p+3 <= j; p++ {
+		k := kinds[s.t[p]]
+		if k&(isUp|isLow) != 0 && (k&isUp != 0 || before&(isUp|isLow) == 0) && letters(s.t[p], s.t[p+1], s.t[p+2]) && s.provides(p) {
+			return true
+		}
+		before = k
+	}
+	return false
+}
+
+// tilde reports whether the '~' at i stands as in a secret of Microsoft Entra.
+func (s *scan) tilde(i int) bool {
+	return i >= 2 && s.t[i-1] == 'Q' && kinds[s.t[i-2]]&isDigit != 0
 }
 
 // runOf reports whether n characters of base64 stand at i.
@@ -352,6 +406,9 @@ func (s *scan) idLike(i, j int, or uint8) bool {
 	n := j - i
 	if n >= minRun && or&isDigit != 0 && (or&isUp != 0 || s.t[i] == '0') {
 		return true
+	}
+	if n == 32 && s.at(j) == '-' && s.at(j+1) == 'u' {
+		return true // of Mailchimp
 	}
 	if n == 2 {
 		return kinds[s.t[i]]&kinds[s.t[i+1]]&isUp != 0 && s.at(j) == ' ' && s.kind(j+1)&isDigit != 0 && s.kind(j+2)&isDigit != 0

@@ -10,7 +10,7 @@ type block struct {
 	dot, colon, equal, at, back uint64 // '.', ':', '=', '@', '\\'
 	lead                        uint64 // '+', '('
 	escape                      uint64 // '%', '&'
-	odd                         uint64 // bytes that begin the UTF-8 of characters in disguise, and a few others
+	odd                         uint64 // '~', and bytes that begin the UTF-8 of characters in disguise and of a few others
 	tail                        uint64 // letters that end the name of a secret, and a few others
 }
 
@@ -39,6 +39,7 @@ var nibbles = func() (t struct{ low, high [16]uint8 }) {
 		c := w[len(w)-1]
 		t.low[c&15] |= nibTail
 	}
+	set(nibTilde, "7", "e")
 	t.high[4] |= nibTail
 	t.high[5] |= nibTail
 	t.high[6] |= nibTail
@@ -54,6 +55,9 @@ const (
 	nibOddC
 	nibOddE
 	nibTail
+	nibTilde
+
+	nibOdd = nibOddC | nibOddE | nibTilde
 )
 
 // lanes spreads the kinds of a byte over the eight bytes of a word, in the
@@ -76,7 +80,7 @@ var lanes = func() (t [256]uint64) {
 		on(laneJoin, n&nibJoin != 0 || c == '_')
 		on(laneA, k&isUp != 0 || c == '.' || c == '+' || c == '=' || c == '@')
 		on(laneB, letter && n&nibTail != 0 || n&nibLead != 0 || c == ':' || c == '@')
-		on(laneC, n&nibEscape != 0 || c == '\\' || n&(nibOddC|nibOddE) != 0)
+		on(laneC, n&nibEscape != 0 || c == '\\' || n&nibOdd != 0)
 		on(laneD, c == '\\' || n&nibEscape != 0)
 		if c == '\\' {
 			kind |= laneA

@@ -44,7 +44,7 @@ func classify512(t []byte, out []block) {
 		none          = archsimd.BroadcastUint8x64(0)
 		sep, join     = archsimd.BroadcastUint8x64(nibSep), archsimd.BroadcastUint8x64(nibJoin)
 		lead, escape  = archsimd.BroadcastUint8x64(nibLead), archsimd.BroadcastUint8x64(nibEscape)
-		odd, tail     = archsimd.BroadcastUint8x64(nibOddC | nibOddE), archsimd.BroadcastUint8x64(nibTail)
+		odd, tail     = archsimd.BroadcastUint8x64(nibOdd), archsimd.BroadcastUint8x64(nibTail)
 		low, high     = archsimd.LoadUint8x64(&nibbles64.low), archsimd.LoadUint8x64(&nibbles64.high)
 	)
 	for k := range out {
@@ -101,7 +101,7 @@ func classify256(t []byte, out []block) {
 			p.join = ^n.And(archsimd.BroadcastUint8x32(nibJoin)).Equal(none).ToBits()
 			p.lead = ^n.And(archsimd.BroadcastUint8x32(nibLead)).Equal(none).ToBits()
 			p.escape = ^n.And(archsimd.BroadcastUint8x32(nibEscape)).Equal(none).ToBits()
-			p.odd = ^n.And(archsimd.BroadcastUint8x32(nibOddC | nibOddE)).Equal(none).ToBits()
+			p.odd = ^n.And(archsimd.BroadcastUint8x32(nibOdd)).Equal(none).ToBits()
 			p.tail = ^n.And(archsimd.BroadcastUint8x32(nibTail)).Equal(none).ToBits() & p.letter
 		}
 		a, b := &v[0], &v[1]

@@ -34,9 +34,7 @@ func (s *scan) near(at, dir int, words string) (found bool) {
 
 // nearBy is context of words that stand closer, on the same line before or right behind.
 func (s *scan) nearBy(start, end int, c Class) bool {
-	var h heard
-	s.listen(start, end, &h)
-	far := h[byClass[c]]
+	far := s.listen(start, end).heard[rowOf(c)]
 	return far > 0 && far <= wordsAfter+8
 }
 

@@ -174,6 +174,9 @@ func (s *scan) named(i int) int {
 	if start = max(start, p-maxName); start >= p {
 		return 0
 	}
+	if !s.providerIn(start, p) {
+		return 0
+	}
 	var l label
 	s.label(start, p, &l)
 	from, q, quoted, ok := s.extent(i - s.quotesBefore(i))

@@ -269,9 +269,6 @@ func (s *scan) candidate(i, j int, or uint8) int {
 		if next := s.azure(i); next > 0 {
 			return next
 		}
-		if next := s.azureAD(i); next > 0 {
-			return next
-		}
 		if next := s.named(i); next > 0 {
 			return next
 		}
@@ -315,6 +312,12 @@ func (s *scan) mark(i int) int {
 	case '+', '(':
 		if (s.t[i] == '+' && (s.kind(i+1)&isDigit != 0 || s.at(i+1) == '(') || s.inBrackets(i)) && s.numbered(i) {
 			if next := s.numeric(i); next > 0 {
+				return next
+			}
+		}
+	case '~':
+		if s.tilde(i) {
+			if next := s.azureAD(i + 1); next > 0 {
 				return next
 			}
 		}

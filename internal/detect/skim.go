@@ -100,7 +100,9 @@ func (s *scan) forced() bool {
 // A skimmer is what skim keeps from one block to the next.
 type skimmer struct {
 	blocks   [blocksAtOnce + 1]block
-	from, to int // the bytes of the text that they tell of
+	last     [64]byte // bytes of a block that the text does not fill
+	from, to int      // the bytes of the text that they tell of
+	provider int      // where the newest name of a provider stands
 	carried
 }
 
@@ -111,10 +113,11 @@ type carried struct {
 }
 
 func (k *skimmer) begin(s *scan, pos int) {
-	k.carried = carried{}
+	k.carried, k.provider = carried{}, -maxBehind*2
 	if pos == 0 {
 		return
 	}
+	k.provider = pos
 	c := s.t[pos-1]
 	k.tail, k.smear = 1, 1 // the name of a secret may stand before
 	if c == '\\' {
@@ -151,11 +154,12 @@ func (k *skimmer) fill(s *scan, pos, n int) {
 	whole := min(n+1, (len(s.t)-pos)>>6)
 	classify(s.t[pos:], k.blocks[:whole])
 	if whole <= n {
-		var last [64]byte
+		k.last = [64]byte{}
 		if rest := pos + whole<<6; rest < len(s.t) {
-			copy(last[:], s.t[rest:])
+			copy(k.last[:], s.t[rest:])
 		}
-		classify(last[:], k.blocks[whole:whole+1])
+		classify(k.last[:], k.blocks[whole:whole+1])
+		k.last = [64]byte{}
 		if whole < n {
 			k.blocks[n] = block{}
 		}
@@ -183,6 +187,22 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 	letter1 := ahead(c.letter, n.letter, 1)
 	upper1 := ahead(c.upper, n.upper, 1)
 
+	// Words that lead a value.
+	low := c.letter &^ c.upper
+	parts := c.letter&^(c.letter<<1|k.letter) | c.upper&(low<<1|k.low|ahead(low, n.letter&^n.upper, 1))
+	for m := parts & letter1 & ahead(c.letter, n.letter, 2); m != 0; m &= m - 1 {
+		i := bits.TrailingZeros64(m)
+		p := at + i
+		if g := gram(t[p], t[p+1], t[p+2]); leadGrams.has(g) {
+			if s.leads(secretWords, p) || s.leads(keywordWords, p) && s.digitWithin(p) {
+				found |= 1 << i
+			}
+			if s.provides(p) {
+				k.provider = p
+			}
+		}
+	}
+
 	// Runs of base64: tokens and encoded text.
 	{
 		all, next := word|c.join, nextWord|n.join
@@ -204,12 +224,16 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 			if window(all, next, i)&0xffff != 0xffff {
 				continue
 			}
+			if at+i-k.provider <= maxBehind {
+				found |= 1 << i
+				continue
+			}
 			w := window(word, nextWord, i)
 			size := bits.TrailingZeros64(^w)
 			upper := window(c.upper, n.upper, i)
 			if size >= minRun {
 				digits := window(c.digit, n.digit, i) << (64 - size)
-				if size == 64 && kinds[s.byte(at+i+64)]&isWord != 0 || digits != 0 && (upper<<(64-size) != 0 || t[at+i] == '0' || lettered>>i&1 != 0) ||
+				if size == 32 && s.byte(at+i+32) == '-' && s.byte(at+i+33) == 'u' || size == 64 && kinds[s.byte(at+i+64)]&isWord != 0 || digits != 0 && (upper<<(64-size) != 0 || t[at+i] == '0' || lettered>>i&1 != 0) ||
 					bits.OnesCount64(digits) >= 15 || s.encoded(at+i, upper != 0) {
 					found |= 1 << i
 				}
@@ -227,17 +251,6 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 	for m := word & ahead(c.dot, n.dot, 1); m != 0; m &= m - 1 {
 		i := bits.TrailingZeros64(m)
 		if tokenStarts.dots.has(pair(s.before(at+i), t[at+i])) && (kinds[s.byte(at+i+2)]&isB64 != 0 || s.byte(at+i+2) == '.') {
-			found |= 1 << i
-		}
-	}
-
-	// Words that lead a value.
-	low := c.letter &^ c.upper
-	parts := c.letter&^(c.letter<<1|k.letter) | c.upper&(low<<1|k.low|ahead(low, n.letter&^n.upper, 1))
-	for m := parts & letter1 & ahead(c.letter, n.letter, 2); m != 0; m &= m - 1 {
-		i := bits.TrailingZeros64(m)
-		p := at + i
-		if leadGrams.has(gram(t[p], t[p+1], t[p+2])) && (s.leads(secretWords, p) || s.leads(keywordWords, p) && s.digitWithin(p)) {
 			found |= 1 << i
 		}
 	}
@@ -277,7 +290,7 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 }
 
 // encoded reports whether the run of base64 at p, of minRun characters at least,
-// may be encoded text or a key of AWS, which has capitals.
+// may be encoded text or a key of AWS or Azure. upper: it has a capital in 64 bytes.
 func (s *scan) encoded(p int, upper bool) bool {
 	v := s.t[p:min(p+maxTold, len(s.t))]
 	text, acc := likeness{}, uint32(0)
@@ -287,7 +300,7 @@ func (s *scan) encoded(p int, upper bool) bool {
 			return true
 		}
 		if acc = acc<<6 | uint32(value); k&3 == 3 && !(text.next(byte(acc>>16)) && text.next(byte(acc>>8)) && text.next(byte(acc))) {
-			return hexed(v) || upper && s.runOf(p+minRun, 40-minRun)
+			return hexed(v) || s.runOf(p+minRun, 40-minRun) && (upper || s.runOf(p+40, 24))
 		}
 	}
 	return true
@@ -393,6 +406,8 @@ func (s *scan) oddAt(p int) bool {
 		return isHex(s.at(p+1)) && isHex(s.at(p+2))
 	case '&':
 		return s.at(p+1) == '#'
+	case '~':
+		return s.tilde(p)
 	case '\\':
 		c := s.at(p + 1)
 		return c == 'x' || c == 'u' || c == '/'

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/detect/detecttest"
 )
 
 // skimsAll fails where a scan that passes over most words finds something else
@@ -32,6 +33,9 @@ func TestSkimOfSamples(t *testing.T) {
 		}
 	}
 	skimsAll(t, e, strings.Repeat(corpus(), 4))
+	for _, kind := range detecttest.Kinds {
+		skimsAll(t, e, string(detecttest.Make(kind, 3, 1<<17, 0.2).Text))
+	}
 }
 
 func TestSkimProperty(t *testing.T) {
