@@ -163,7 +163,7 @@ func TestEvasion(t *testing.T) {
 		}
 		n, found := 0, 0
 		missed := map[string]int{}
-		for tries := 0; n < 12 && tries < 6000; tries++ {
+		for tries := 0; n < 12 && tries < 60000; tries++ {
 			v := make(r)
 			if !finds(e, before+v, c) {
 				continue
