@@ -1,6 +1,7 @@
 package accuracy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -52,7 +53,7 @@ func ReadMap(r io.Reader) (*Map, error) {
 	if err := d.Decode(&doc); err != nil {
 		return nil, fmt.Errorf("reading the map of labels: %w", err)
 	}
-	if err := d.Decode(new(any)); err != io.EOF {
+	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("the map of labels has more than one document")
 	}
 	m := &Map{Labels: map[string][]string{}, LeftOut: doc.LeftOut, Optional: map[string][]string{}}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -120,7 +119,7 @@ func (e *evaluation) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	e.report = accuracy.NewReport(e.labels)
-	e.rng, e.picked = rand.New(rand.NewPCG(1, 1)), map[pickKey]*pick{}
+	e.rng, e.picked = rand.New(rand.NewPCG(1, 1)), map[pickKey]*pick{} //nolint:gosec // the same choice each time is what is wanted
 	for i, file := range args {
 		find := func(_ int, t *accuracy.Text) ([]detect.Finding, error) { return engine.ScanString(t.Text, nil), nil }
 		if len(e.found) > 0 {
@@ -155,7 +154,7 @@ func readMap(file string) (*accuracy.Map, error) {
 }
 
 func (e *evaluation) read(file string, f func(line int, t *accuracy.Text) error) error {
-	var r io.Reader = e.a.in
+	r := e.a.in
 	if file != "-" {
 		open, err := os.Open(file)
 		if err != nil {

@@ -43,7 +43,7 @@ func Make(kind string, seed uint64, size int, share float64) Corpus {
 	if !ok {
 		panic("no kind of text " + kind)
 	}
-	g := &gen{Rand: rand.New(rand.NewPCG(seed, uint64(len(kind))))}
+	g := &gen{Rand: rand.New(rand.NewPCG(seed, uint64(len(kind))))} //nolint:gosec // the same seed must give the same text
 	g.b.Grow(size + 4096)
 	c := Corpus{Name: kind + "/clean"}
 	if share > 0 {
