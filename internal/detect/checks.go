@@ -182,7 +182,7 @@ func dkID(d []byte) bool { return day(two(d), two(d[2:])) && weighted(d, "432765
 
 func noID(d []byte) bool {
 	n, m := two(d), two(d[2:])
-	return (day(n, m) || day(n-40, m) || day(n, m-40)) && (weighted(d, "3761894521"))%11 == 0 && (weighted(d, "54327654321"))%11 == 0
+	return (day(n, m) || day(n-40, m) || day(n, m-40)) && weighted(d, "3761894521")%11 == 0 && weighted(d, "54327654321")%11 == 0
 }
 
 func trID(d []byte) bool {

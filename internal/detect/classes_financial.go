@@ -71,7 +71,7 @@ func financialClasses() []info {
 			near:  0.8,
 			words: "bic swift iban bank swiftcode biccode bankleitzahl",
 			names: "bic, bic code, biccode, swift 0.7, swift code, swiftcode, swift bic",
-			is:    []string{"SWIFT: «CHASUS33»", "BIC «DEUTDEFF500»"}, not: []string{"CHASUS33", "swift FUNCTION"},
+			is:    []string{"SWIFT: «CHASUS33»", "BIC «DEUTDEFF500»", "BIC: «DEUTDEFF»"}, not: []string{"CHASUS33", "swift FUNCTION"},
 		},
 		{
 			class: Bitcoin, groups: " pii", format: "base58 from 1 or 3, bech32 from `bc1`", check: "base58check; bech32 and bech32m", source: "BIP 13, BIP 173, BIP 350",

@@ -13,12 +13,15 @@ package detect
 // "card", "Pass" and "word" in "cardPass_word". token is asked there too.
 func secretAnchors() []string {
 	return append(commandNames(), "pass", "pwd", "pswd", "kennwort", "contrasena", "senha", "motdepasse", "secret", "token", "key", "auth", "cred", "cookie", "session",
-		"access", "contribsys", "apikey", "authtoken", "dbpass", "userpass", "rootpass", "adminpass", "smtppass", "identified", "private", "kind", "data", "stringdata", "atlasv")
+		"access", "contribsys", "apikey", "authtoken", "dbpass", "userpass", "rootpass", "adminpass", "smtppass", "identified", "private", "kind", "data", "stringdata", "atlasv", "swift", "bic")
 }
 
 // secretWord tries what the word [i, j) leads: a part of it begins with a
 // secretAnchor.
 func (s *scan) secretWord(i, j int) int {
+	if c := s.t[i] | 0x20; c == 's' || c == 'b' { // a bank's code may have no digit
+		s.leadsTo(i, j)
+	}
 	switch {
 	case s.folded(i, j, "private"):
 		if next := s.putty(i, j); next > 0 {

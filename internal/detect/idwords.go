@@ -360,37 +360,6 @@ func (s *scan) curp(i, j int) int {
 	return s.propose(i, j, CURP, ok)
 }
 
-// track1 tries track 1 of a card: "%B", the number, '^'.
-func (s *scan) track1(i, j int) int {
-	if s.t[i] != 'B' || s.before(i) != '%' || s.at(j) != '^' || j-i < 14 || j-i > 20 {
-		return 0
-	}
-	var d [19]byte
-	n := j - i - 1
-	for k := range n {
-		if kinds[s.t[i+1+k]]&isDigit == 0 {
-			return 0
-		}
-		d[k] = s.t[i+1+k] - '0'
-	}
-	if !Luhn(d[:n]) {
-		return 0
-	}
-	p := j
-	for p-j < 80 {
-		c := s.at(p)
-		if c < ' ' || c == '"' {
-			break
-		}
-		p++
-		if c == '?' {
-			break
-		}
-	}
-	s.add(i-1, p, Track, 1)
-	return p
-}
-
 // mac tries six bytes of hex with colons between, from i.
 func (s *scan) mac(i int) int {
 	sep := s.at(i + 2)

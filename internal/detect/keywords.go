@@ -17,21 +17,107 @@ const numberWords = " no nr num number numbers nbr numero número nummer numer i
 
 // leadTable is sorted by no order; a word may lead to several classes.
 var leadTable = []lead{
-	{word: "cvv", class: CVV}, {word: "cvc", class: CVV}, {word: "csc", class: CVV, needs: " card code "}, {word: "security", class: CVV, needs: " card "}, {word: "verification", class: CVV, needs: " card "},
-	{word: "passport", class: Passport}, {word: "passeport", class: Passport}, {word: "pasaporte", class: Passport}, {word: "passaport", class: Passport}, {word: "reisepass", class: Passport}, {word: "paspoort", class: Passport}, {word: "paszport", class: Passport}, {word: "passnummer", class: Passport},
-	{word: "driver", class: Licence, needs: " license licence licenses "}, {word: "drivers", class: Licence, needs: " license licence licenses "}, {word: "driving", class: Licence, needs: " license licence "}, {word: "license", class: Licence, needs: "DL"}, {word: "licence", class: Licence, needs: "DL"}, {word: "permis", class: Licence, needs: " conduire "}, {word: "führerschein", class: Licence}, {word: "fuehrerschein", class: Licence}, {word: "rijbewijs", class: Licence},
-	{word: "plate", class: LicencePlate, needs: " license licence number registration no "}, {word: "licenseplate", class: LicencePlate}, {word: "kennzeichen", class: LicencePlate},
-	{word: "national", class: NationalID, needs: " id identity identification insurance "}, {word: "nationalid", class: NationalID}, {word: "nid", class: NationalID, self: true}, {word: "identity", class: NationalID, needs: "#"}, {word: "identification", class: NationalID, needs: " personal national citizen "}, {word: "cedula", class: NationalID}, {word: "ausweisnummer", class: NationalID}, {word: "personalausweis", class: NationalID},
-	{word: "tax", class: TaxID, needs: " id number no identification "}, {word: "taxpayer", class: TaxID, needs: "#"}, {word: "steuernummer", class: TaxID}, {word: "vat", class: TaxID, needs: "#"}, {word: "taxid", class: TaxID},
-	{word: "employee", class: EmployeeID, needs: "#"}, {word: "employeeid", class: EmployeeID}, {word: "empid", class: EmployeeID}, {word: "staff", class: EmployeeID, needs: "#"}, {word: "emp", class: EmployeeID, needs: "#", self: true}, {word: "personalnummer", class: EmployeeID},
-	{word: "account", class: BankAccount, needs: " no nr num number "}, {word: "acct", class: BankAccount, needs: " no nr num number "}, {word: "accountnumber", class: BankAccount}, {word: "kontonummer", class: BankAccount}, {word: "rekeningnummer", class: BankAccount}, {word: "bank", class: BankAccount, needs: " account acct konto "}, {word: "checking", class: BankAccount, needs: " account acct "}, {word: "savings", class: BankAccount, needs: " account acct "}, {word: "beneficiary", class: BankAccount, needs: " account acct "},
-	{word: "source", class: BankAccount, needs: " account acct "}, {word: "destination", class: BankAccount, needs: " account acct "}, {word: "cuenta", class: BankAccount}, {word: "payee", class: BankAccount, needs: " account acct "}, {word: "account", class: BankAccount, needs: " routing bank iban sort "},
-	{word: "sort", class: SortCode, needs: " code "}, {word: "sortcode", class: SortCode},
-	{word: "swift", class: BIC}, {word: "bic", class: BIC}, {word: "swiftcode", class: BIC},
-	{word: "mrn", class: MRN, self: true}, {word: "medical", class: MRN, needs: " record "}, {word: "health", class: MRN, needs: "#"}, {word: "chart", class: MRN, needs: " number no "}, {word: "patient", class: MRN, needs: " id number no nr "}, {word: "patientid", class: MRN}, {word: "patientennummer", class: MRN},
-	{word: "insurance", class: MemberID, needs: "# policy member INS"}, {word: "subscriber", class: MemberID, needs: "#"}, {word: "member", class: MemberID, needs: "#"}, {word: "memberid", class: MemberID}, {word: "policy", class: MemberID, needs: " no num number POL "}, {word: "medicaid", class: MemberID}, {word: "versichertennummer", class: MemberID}, {word: "ins", class: MemberID, self: true, needs: "never"}, {word: "pol", class: MemberID, self: true, needs: "never"},
-	{word: "prescription", class: Prescription, needs: "#"}, {word: "rxnumber", class: Prescription},
-	{word: "dob", class: DateOfBirth}, {word: "birth", class: DateOfBirth}, {word: "born", class: DateOfBirth}, {word: "birthday", class: DateOfBirth}, {word: "birthdate", class: DateOfBirth}, {word: "dateofbirth", class: DateOfBirth}, {word: "geburtsdatum", class: DateOfBirth}, {word: "geboren", class: DateOfBirth}, {word: "naissance", class: DateOfBirth}, {word: "née", class: DateOfBirth}, {word: "nacimiento", class: DateOfBirth}, {word: "nacido", class: DateOfBirth}, {word: "nacida", class: DateOfBirth}, {word: "nascita", class: DateOfBirth}, {word: "nato", class: DateOfBirth}, {word: "nascimento", class: DateOfBirth}, {word: "geboortedatum", class: DateOfBirth}, {word: "födelsedatum", class: DateOfBirth}, {word: "fødselsdato", class: DateOfBirth}, {word: "urodzenia", class: DateOfBirth},
+	{word: "cvv", class: CVV},
+	{word: "cvc", class: CVV},
+	{word: "csc", class: CVV, needs: " card code "},
+	{word: "security", class: CVV, needs: " card "},
+	{word: "verification", class: CVV, needs: " card "},
+	{word: "passport", class: Passport},
+	{word: "passeport", class: Passport},
+	{word: "pasaporte", class: Passport},
+	{word: "passaport", class: Passport},
+	{word: "reisepass", class: Passport},
+	{word: "paspoort", class: Passport},
+	{word: "paszport", class: Passport},
+	{word: "passnummer", class: Passport},
+	{word: "driver", class: Licence, needs: " license licence licenses "},
+	{word: "drivers", class: Licence, needs: " license licence licenses "},
+	{word: "driving", class: Licence, needs: " license licence "},
+	{word: "license", class: Licence, needs: "DL"},
+	{word: "licence", class: Licence, needs: "DL"},
+	{word: "permis", class: Licence, needs: " conduire "},
+	{word: "führerschein", class: Licence},
+	{word: "fuehrerschein", class: Licence},
+	{word: "rijbewijs", class: Licence},
+	{word: "plate", class: LicencePlate, needs: " license licence number registration no "},
+	{word: "licenseplate", class: LicencePlate},
+	{word: "kennzeichen", class: LicencePlate},
+	{word: "national", class: NationalID, needs: " id identity identification insurance "},
+	{word: "nationalid", class: NationalID},
+	{word: "nid", class: NationalID, self: true},
+	{word: "identity", class: NationalID, needs: "#"},
+	{word: "identification", class: NationalID, needs: " personal national citizen "},
+	{word: "cedula", class: NationalID},
+	{word: "ausweisnummer", class: NationalID},
+	{word: "personalausweis", class: NationalID},
+	{word: "tax", class: TaxID, needs: " id number no identification "},
+	{word: "taxpayer", class: TaxID, needs: "#"},
+	{word: "steuernummer", class: TaxID},
+	{word: "vat", class: TaxID, needs: "#"},
+	{word: "taxid", class: TaxID},
+	{word: "employee", class: EmployeeID, needs: "#"},
+	{word: "employeeid", class: EmployeeID},
+	{word: "empid", class: EmployeeID},
+	{word: "staff", class: EmployeeID, needs: "#"},
+	{word: "emp", class: EmployeeID, needs: "#", self: true},
+	{word: "personalnummer", class: EmployeeID},
+	{word: "account", class: BankAccount, needs: " no nr num number "},
+	{word: "acct", class: BankAccount, needs: " no nr num number "},
+	{word: "accountnumber", class: BankAccount},
+	{word: "kontonummer", class: BankAccount},
+	{word: "rekeningnummer", class: BankAccount},
+	{word: "bank", class: BankAccount, needs: " account acct konto "},
+	{word: "checking", class: BankAccount, needs: " account acct "},
+	{word: "savings", class: BankAccount, needs: " account acct "},
+	{word: "beneficiary", class: BankAccount, needs: " account acct "},
+	{word: "source", class: BankAccount, needs: " account acct "},
+	{word: "destination", class: BankAccount, needs: " account acct "},
+	{word: "cuenta", class: BankAccount},
+	{word: "payee", class: BankAccount, needs: " account acct "},
+	{word: "account", class: BankAccount, needs: " routing bank iban sort "},
+	{word: "sort", class: SortCode, needs: " code "},
+	{word: "sortcode", class: SortCode},
+	{word: "swift", class: BIC},
+	{word: "bic", class: BIC},
+	{word: "swiftcode", class: BIC},
+	{word: "mrn", class: MRN, self: true},
+	{word: "medical", class: MRN, needs: " record "},
+	{word: "health", class: MRN, needs: "#"},
+	{word: "chart", class: MRN, needs: " number no "},
+	{word: "patient", class: MRN, needs: " id number no nr "},
+	{word: "patientid", class: MRN},
+	{word: "patientennummer", class: MRN},
+	{word: "insurance", class: MemberID, needs: "# policy member INS"},
+	{word: "subscriber", class: MemberID, needs: "#"},
+	{word: "member", class: MemberID, needs: "#"},
+	{word: "memberid", class: MemberID},
+	{word: "policy", class: MemberID, needs: " no num number POL "},
+	{word: "medicaid", class: MemberID},
+	{word: "versichertennummer", class: MemberID},
+	{word: "ins", class: MemberID, self: true, needs: "never"},
+	{word: "pol", class: MemberID, self: true, needs: "never"},
+	{word: "prescription", class: Prescription, needs: "#"},
+	{word: "rxnumber", class: Prescription},
+	{word: "dob", class: DateOfBirth},
+	{word: "birth", class: DateOfBirth},
+	{word: "born", class: DateOfBirth},
+	{word: "birthday", class: DateOfBirth},
+	{word: "birthdate", class: DateOfBirth},
+	{word: "dateofbirth", class: DateOfBirth},
+	{word: "geburtsdatum", class: DateOfBirth},
+	{word: "geboren", class: DateOfBirth},
+	{word: "naissance", class: DateOfBirth},
+	{word: "née", class: DateOfBirth},
+	{word: "nacimiento", class: DateOfBirth},
+	{word: "nacido", class: DateOfBirth},
+	{word: "nacida", class: DateOfBirth},
+	{word: "nascita", class: DateOfBirth},
+	{word: "nato", class: DateOfBirth},
+	{word: "nascimento", class: DateOfBirth},
+	{word: "geboortedatum", class: DateOfBirth},
+	{word: "födelsedatum", class: DateOfBirth},
+	{word: "fødselsdato", class: DateOfBirth},
+	{word: "urodzenia", class: DateOfBirth},
 }
 
 // leadsOf are the leads of each word.
@@ -127,7 +213,7 @@ func (s *scan) follow(l *lead, p, q int) {
 			}
 			if digits > 0 || s.at(end) == '-' && s.kind(end+1)&(isDigit|isUp) != 0 || l.class == BIC && (n == 8 || n == 11) ||
 				l.class == LicencePlate && isUpper(c) && end-at <= 3 && s.at(end) == ' ' && s.kind(end+1)&isDigit != 0 {
-				s.take(l, at, met)
+				s.take(l, q, at, met)
 				return
 			}
 			w := word[:n]
@@ -137,7 +223,7 @@ func (s *scan) follow(l *lead, p, q int) {
 			met = met || listed(l.needs, w) || strings.HasPrefix(l.needs, "#") && listed(numberWords, w)
 			at = end
 		case kinds[c]&isDigit != 0:
-			s.take(l, at, met)
+			s.take(l, q, at, met)
 			return
 		case c == ' ' || c == ':' || c == '=' || c == '"' || c == '\'' || c == '.' || c == '-' || c == '_' || c == '(' || c == ')' || c == '/' || c == '>' || c == '\t' || c == ',' && s.at(at+1) == ' ':
 			if c == ',' && l.class != Passport {
@@ -153,8 +239,8 @@ func (s *scan) follow(l *lead, p, q int) {
 // between lists the words that may stand between a lead and its value.
 const between = " no nr num number numbers nbr numero número nummer numer id ids is was are the s of code codes card record records account acct license licence licenses policy member my your her his new old value und de du del di da mit lautet ist est es "
 
-// take tries the value at p.
-func (s *scan) take(l *lead, p int, met bool) {
+// take tries the value at p, of a lead that ends at q.
+func (s *scan) take(l *lead, q, p int, met bool) {
 	switch l.class {
 	case CVV:
 		s.takeDigits(l, p, met, 3, 4)
@@ -167,7 +253,7 @@ func (s *scan) take(l *lead, p int, met bool) {
 			s.add(p, p+6, SortCode, 0.85)
 		}
 	case BIC:
-		s.bic(p)
+		s.bic(q, p)
 	default:
 		if met || s.prefixed(l.needs, p) {
 			s.takeID(l, p, 0)
@@ -264,11 +350,19 @@ func (s *scan) dated(p, q int) bool {
 	return q-p >= 10 && (s.like(p, "19") || s.like(p, "20")) && s.like(p, "9999-99-99")
 }
 
-// bic tries four letters, a country, two or five letters and digits at p.
-func (s *scan) bic(p int) {
-	n := 0
+// bic tries four letters, a country, two or five letters and digits at p. One without a
+// digit could be any word, so a mark must stand before it.
+func (s *scan) bic(q, p int) {
+	n, sure := 0, false
 	for n < 12 && s.kind(p+n)&(isUp|isDigit) != 0 {
+		sure = sure || kinds[s.t[p+n]]&isDigit != 0
 		n++
+	}
+	for ; q < p; q++ {
+		sure = sure || s.t[q] == ':' || s.t[q] == '='
+	}
+	if !sure {
+		return
 	}
 	if n != 8 && n != 11 || s.kind(p+n)&isWord != 0 || !s.like(p, "AAAAAA") || !country(s.t[p+4], s.t[p+5]) {
 		return

@@ -1,0 +1,226 @@
+package detect
+
+// judged tries what a number of nine digits or more is by its digits.
+func (s *scan) judged(num *number) int {
+	if num.plus {
+		return 0
+	}
+	g := s.judgeNumber(num)
+	switch {
+	case g.class == Phone: // it is taken already
+		return g.end
+	case g.class == "":
+		return 0
+	case g.class == Card:
+		if start, end := s.track2(num.start, g.end); end > 0 {
+			s.add(start, end, Track, 1)
+			return end
+		}
+	}
+	s.add(num.start, g.end, g.class, g.score)
+	return g.end
+}
+
+// ssn offers NNN-NN-NNNN, or nine digits where the context says so.
+func (s *scan) ssn(num *number, h *heard, g *guess) {
+	if !num.group[8] {
+		return
+	}
+	shaped := num.groups >= 3 && num.sizes[0] == 3 && num.sizes[1] == 2 && num.sizes[2] == 4 &&
+		num.seps[1] == num.seps[2] && num.seps[1] != '/'
+	if !shaped && num.sizes[0] != 9 && !num.alike(9) {
+		return
+	}
+	if num.groups > 3 && shaped && num.seps[3] == num.seps[1] && num.seps[3] != ' ' {
+		return
+	}
+	valid, far := usSSN(num.d[:9]), h[rowSSN]
+	if s.trace != nil {
+		s.trace.asked(num.start, num.end[8], USSSN, far > 0)
+	}
+	switch {
+	case shaped && valid && num.seps[1] == '-':
+		g.offer(num.end[8], USSSN, 0.85, 0)
+	case valid && far > 0:
+		g.offer(num.end[8], USSSN, 0.9, far)
+	case shaped && valid:
+		g.offer(num.end[8], USSSN, 0.6, 0)
+	case far > 0 && (shaped || num.sizes[0] == 9):
+		g.offer(num.end[8], USSSN, 0.5, far)
+	}
+}
+
+// alike reports that the first n digits are put in groups of one separator.
+func (num *number) alike(n int) bool {
+	for g, at := 0, 0; at < n; g++ {
+		if g > 1 && num.seps[g] != num.seps[1] {
+			return false
+		}
+		at += int(num.sizes[g])
+	}
+	return true
+}
+
+// card offers 13 to 19 digits that end a group: Luhn and issuer, or context.
+func (s *scan) card(num *number, h *heard, g *guess) {
+	if num.n < 13 {
+		return
+	}
+	longest := 0
+	for n := min(num.n, 19); n >= 13; n-- {
+		if !num.group[n-1] {
+			continue
+		}
+		if longest == 0 {
+			longest = n
+		}
+		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) {
+			g.offer(num.end[n-1], Card, 0.95, 0)
+			return
+		}
+	}
+	if longest == 0 || num.n > 19 && !num.group[18] && num.groups == 1 {
+		return
+	}
+	far := h[rowCard]
+	if s.trace != nil && num.written(longest) {
+		s.trace.asked(num.start, num.end[longest-1], Card, far > 0)
+	}
+	if far > 0 && num.written(longest) && !num.stamp() && num.sizes[0] >= 3 && (num.groups == 1 || num.sizes[1] >= 3) {
+		g.offer(num.end[longest-1], Card, 0.5, 0)
+	}
+}
+
+// stamp reports 20260115103059: a date and time, as versions and names of files have.
+func (num *number) stamp() bool {
+	return num.sizes[0] == 14 && year(two(num.d[:])*100+two(num.d[2:])) && day(two(num.d[6:]), two(num.d[4:])) &&
+		two(num.d[8:]) < 24 && two(num.d[10:]) < 60 && two(num.d[12:]) < 60
+}
+
+// track2 tries the magnetic stripe around the card number [start, end): from ';' and with
+// '=', to the '?'.
+func (s *scan) track2(start, end int) (int, int) {
+	if s.before(start) != ';' || s.at(end) != '=' {
+		return 0, 0
+	}
+	p := end + 1
+	for p-end < 32 && s.kind(p)&isDigit != 0 {
+		p++
+	}
+	if p-end < 8 {
+		return 0, 0
+	}
+	if s.at(p) == '?' {
+		p++
+	}
+	return start - 1, p
+}
+
+// written reports whether the first n digits are put as a card number is:
+// dots and slashes stand in decimals and addresses too, so with them all groups
+// but the last must have four digits.
+func (num *number) written(n int) bool {
+	plain := true
+	for g, at := 0, 0; at < n; g++ {
+		size := int(num.sizes[g])
+		at += size
+		plain = plain && (num.seps[g] != '.' && num.seps[g] != '/')
+		if !plain && (num.sizes[0] != 4 || size != 4 && at < n) {
+			return false
+		}
+	}
+	return true
+}
+
+// Luhn reports whether digits (0 to 9, not ASCII) satisfy the check of ISO/IEC 7812-1 annex B.
+func Luhn(digits []byte) bool {
+	sum := 0
+	for i, d := range digits {
+		v := int(d)
+		if (len(digits)-i)%2 == 0 {
+			if v *= 2; v > 9 {
+				v -= 9
+			}
+		}
+		sum += v
+	}
+	return sum%10 == 0 && len(digits) > 1
+}
+
+// issuer reports whether a card network gives out numbers that begin so, of that length.
+func issuer(d []byte) bool {
+	n := len(d)
+	p2 := int(d[0])*10 + int(d[1])
+	p4 := p2*100 + int(d[2])*10 + int(d[3])
+	switch {
+	case d[0] == 4: // Visa
+		return n == 13 || n == 16 || n == 19
+	case p2 >= 51 && p2 <= 55, p4 >= 2221 && p4 <= 2720: // Mastercard
+		return n == 16
+	case p2 == 34 || p2 == 37: // American Express
+		return n == 15
+	case p4 >= 3528 && p4 <= 3589: // JCB
+		return n >= 16
+	case p4/10 >= 300 && p4/10 <= 305, p2 == 36, p2 == 38, p2 == 39: // Diners Club
+		return n >= 14
+	case p4 == 6011, p4/10 >= 644 && p4/10 <= 649, p2 == 65, p2 == 62: // Discover, UnionPay
+		return n >= 16
+	case p4 == 5018, p4 == 5020, p4 == 5038, p4 == 5893, p4 == 6304, p4 == 6759, p4 >= 6761 && p4 <= 6763: // Maestro
+		return n >= 16
+	}
+	return false
+}
+
+// embedded looks for card numbers inside a word that also has letters.
+func (s *scan) embedded(i, j int) {
+	if s.t[i] == '0' && s.t[i+1]|0x20 == 'x' && j-i <= 18 {
+		return // a constant of a program
+	}
+	for p := i; p < j; {
+		q := p
+		for q < j && kinds[s.t[q]]&isDigit != 0 {
+			q++
+		}
+		if n := q - p; n == 15 || n == 16 {
+			var d [16]byte
+			for k := range n {
+				d[k] = s.t[p+k] - '0'
+			}
+			if issuer(d[:n]) && Luhn(d[:n]) {
+				s.add(p, q, Card, 0.7)
+			}
+		}
+		p = max(q, p+1)
+	}
+}
+
+// track1 tries track 1 of a card: "%B", the number, '^'.
+func (s *scan) track1(i, j int) int {
+	if s.t[i] != 'B' || s.before(i) != '%' || s.at(j) != '^' || j-i < 14 || j-i > 20 {
+		return 0
+	}
+	var d [19]byte
+	n := j - i - 1
+	for k := range n {
+		if kinds[s.t[i+1+k]]&isDigit == 0 {
+			return 0
+		}
+		d[k] = s.t[i+1+k] - '0'
+	}
+	if !Luhn(d[:n]) {
+		return 0
+	}
+	p := j
+	for p-j < 80 {
+		c := s.at(p)
+		if c < ' ' || c == '"' {
+			break
+		}
+		p++
+		if c == '?' {
+			break
+		}
+	}
+	s.add(i-1, p, Track, 1)
+	return p
+}
