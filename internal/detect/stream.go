@@ -8,6 +8,10 @@ type Stream struct {
 	sent int // findings before this offset were handed out
 }
 
+// portion is how many bytes are looked at before those that nothing needs any
+// more are dropped.
+const portion = 32 << 10
+
 // Stream begins a stream.
 func (e *Engine) Stream() *Stream {
 	st := &Stream{}
@@ -20,8 +24,8 @@ func (e *Engine) Stream() *Stream {
 // longest open candidate, at most 4 KiB, and a few bytes of context.
 func (st *Stream) Write(p []byte, dst []Finding) []Finding {
 	for len(p) > 0 {
-		// In portions, so that what is not certain yet stays short.
-		n := min(len(p), maxCandidate)
+		// In portions, so that what is kept stays short, however much comes at once.
+		n := min(len(p), portion)
 		st.s.t = append(st.s.t, p[:n]...)
 		p = p[n:]
 		st.s.steps()

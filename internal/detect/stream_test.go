@@ -1,7 +1,9 @@
 package detect_test
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/detect/detecttest"
 )
 
 // pieces scans text cut at the given offsets.
@@ -131,6 +134,46 @@ func TestStreamBounded(t *testing.T) {
 		got = st.Close(got)
 		if diff := cmp.Diff(e.ScanString(text, nil), got); diff != "" {
 			t.Errorf("%q… (-whole +stream):\n%s", unit, diff)
+		}
+	}
+}
+
+// A line of 64 MB, in pieces of any size, takes no more memory than a short one,
+// and what is planted in it is found.
+func TestStreamOfOneLine(t *testing.T) {
+	e := engine(t, detect.Options{})
+	size := 64 << 20
+	if testing.Short() {
+		size = 4 << 20
+	}
+	line := bytes.ReplaceAll(detecttest.Make("logs", 5, 1<<20, 0.01).Text, []byte("\n"), []byte("; "))
+	each := len(e.Scan(line, nil))
+	for _, piece := range []int{1 << 10, 1 << 20} {
+		st := e.Stream()
+		var found []detect.Finding
+		n := 0
+		write := func(p []byte) {
+			found = st.Write(p, found[:0])
+			n += len(found)
+		}
+		write(line) // its buffers have their size now
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for done := len(line); done < size; done += len(line) {
+			for at := 0; at < len(line); at += piece {
+				write(line[at:min(at+piece, len(line))])
+			}
+			if held := int64(done+len(line)) - st.Settled(); held > 4096+512 {
+				t.Fatalf("holds %d bytes back", held)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		n += len(st.Close(nil))
+		if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 8<<20 {
+			t.Errorf("in pieces of %d: %d more bytes of memory", piece, grown)
+		}
+		if want := each * (size / len(line)); n < want*99/100 {
+			t.Errorf("in pieces of %d: %d found, of about %d", piece, n, want)
 		}
 	}
 }
