@@ -53,10 +53,14 @@ func Classes() []Class {
 	return out
 }
 
-// Valid reports whether c is a class of this edition.
+// Valid reports whether c is a class of this edition, or is written as one of a
+// deployment's own is.
 func (c Class) Valid() bool {
-	_, ok := byClass[c]
-	return ok
+	if _, ok := byClass[c]; ok {
+		return true
+	}
+	_, _, own := OwnClass(c)
+	return own
 }
 
 // The groups of classes that policy speaks of.
@@ -68,14 +72,21 @@ const (
 )
 
 // GroupOf returns the groups a class belongs to, sorted. A class of no group,
-// such as the names of organisations, has none; an unknown class belongs to
-// "secret", so that policy treats it as the worst.
+// such as the names of organisations, has none. A class of a deployment's own
+// says its group itself; one of a group that is its own belongs to "secret" too, as
+// an unknown class does, so that policy treats it as the worst.
 func GroupOf(c Class) []string {
-	i, ok := byClass[c]
-	if !ok {
-		return []string{Secret}
+	if i, ok := byClass[c]; ok {
+		return strings.Fields(table[i].groups)
 	}
-	return strings.Fields(table[i].groups)
+	switch group, _, own := OwnClass(c); {
+	case !own:
+		return []string{Secret}
+	case slices.Contains([]string{PII, PHI, PCI, Secret}, group):
+		return []string{group}
+	default:
+		return []string{OwnGroup(group), Secret}
+	}
 }
 
 // Groups returns the groups of all classes, sorted, each once.

@@ -23,6 +23,9 @@ func versionOf(o Options) string {
 	for _, c := range slices.Compact(off) {
 		fmt.Fprintf(h, "off %q\n", c)
 	}
+	for _, d := range o.Detectors {
+		fmt.Fprintf(h, "detector %+v\n", d)
+	}
 	if o.Names != nil {
 		fmt.Fprintf(h, "names %s %t\n", o.Names.Version(), o.AllNames)
 	}
@@ -134,7 +137,11 @@ func (e *Engine) named(name string) (Class, float32) {
 const places = " next page continuation pagination csrf xsrf authenticity "
 
 func (e *Engine) judgeName(name string) (Class, float32) {
-	words := strings.Fields(splitWords(name))
+	split := splitWords(name)
+	if c := e.ownColumn(split); c != "" {
+		return c, 1
+	}
+	words := strings.Fields(split)
 	n := len(words)
 	if n > 1 && words[n-1] == "token" && strings.Contains(places, " "+words[n-2]+" ") {
 		return "", 0

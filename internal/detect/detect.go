@@ -71,6 +71,8 @@ type Options struct {
 	// drugs; nil for none. AllNames asks for organisations too.
 	Names    *names.Model
 	AllNames bool
+	// Detectors are the deployment's own.
+	Detectors []Detector
 }
 
 // An Engine finds sensitive values. It is safe for concurrent use.
@@ -81,6 +83,7 @@ type Engine struct {
 	model     *names.Model
 	all       bool
 	plain     *Engine // without the model
+	own       []*own
 
 	mu    sync.RWMutex
 	names map[string]verdict // guarded by mu
@@ -91,14 +94,24 @@ var scans = sync.Pool{New: func() any { return new(scan) }}
 // New returns an engine. An unknown class in o is an error.
 func New(o Options) (*Engine, error) {
 	e := &Engine{off: map[Class]bool{}, catalogue: map[string]Class{}, names: map[string]verdict{}}
+	if len(o.Detectors) > MaxDetectors {
+		return nil, fmt.Errorf("%d detectors: at most %d are taken", len(o.Detectors), MaxDetectors)
+	}
+	for i, d := range o.Detectors {
+		u, err := compile(d)
+		if err != nil {
+			return nil, &DetectorError{i, err}
+		}
+		e.own = append(e.own, u)
+	}
 	for _, c := range o.Off {
-		if !c.Valid() {
+		if !e.Has(c) {
 			return nil, fmt.Errorf("switching off class %q: no such class", c)
 		}
 		e.off[c] = true
 	}
 	for name, c := range o.Columns {
-		if !c.Valid() {
+		if !e.Has(c) {
 			return nil, fmt.Errorf("catalogue column %q: no such class %q", name, c)
 		}
 		if !strings.Contains(name, ".") {
@@ -141,6 +154,7 @@ func (e *Engine) scanAll(text []byte, dst []Finding) []Finding {
 	s.final = true
 	s.steps()
 	s.readNames(len(text))
+	s.takeOwn()
 	out := s.out
 	s.release()
 	scans.Put(s)

@@ -98,6 +98,7 @@ func (e *Engine) explain(text []byte, at int) (x Explanation) {
 	if !x.Clean {
 		s.steps()
 		s.readNames(len(text))
+		s.takeOwn()
 	}
 	x.Findings = slices.Clone(s.out)
 	for _, c := range t.tried {

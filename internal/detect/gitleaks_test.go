@@ -20,6 +20,30 @@ var gitleaksClass = map[string]string{
 	"generic": "sensitive dsn-password", "curl": "sensitive dsn-password", "kubernetes-secret": "sensitive dsn-password pem",
 }
 
+// gitleaksWhy lists the examples that go another way here, by rule and a part of the
+// text or path, and why.
+var gitleaksWhy = []struct{ rule, part, why string }{
+	{"pkcs12-file", "", "a file by its name: values are looked for, not files"},
+	{"", "_TOKEN==", "a value that begins with '=' makes a comparison of the assignment"},
+	{"jwt", "\\", "a generator puts backslashes into tokens: no token has any"},
+	{"jwt-base64", "ZXlKemRuUWlPbjAu", "its header has no alg, so that it is no token"},
+	{"azure-ad-client-secret", "GN.7Q~", "of 31 characters no sixteen stand together: secrets like it are one in twenty"},
+	{"anthropic", "sk-ant-", "a key of the same provider, by another of its rules"},
+	{"cloudflare", "", "a key of the same provider, by another of its rules"},
+	{"mailchimp-api-key", "MailchimpSDK", "a key, in a place where theirs is not looked for"},
+	{"aws-access-token", "EXAMPLE", "an example from documents is masked all the same: 0.5"},
+	{"gcp-api-key", "AIza", "keys of published samples are masked all the same"},
+	{"freemius-secret-key", "sk_ubb4", "the file's name is not looked at"},
+	{"hashicorp-tf-password", "rootpasswd", "the file's name is not looked at"},
+	{"nuget-config-password", "assword", "the file's name is not looked at, and a password of documents is a password"},
+}
+
+func gitleaksExcused(rule, path, text string) bool {
+	return slices.ContainsFunc(gitleaksWhy, func(w struct{ rule, part, why string }) bool {
+		return strings.HasPrefix(rule, w.rule) && (strings.Contains(text, w.part) || strings.Contains(path, w.part))
+	})
+}
+
 func classOfRule(rule string) []string {
 	name := rule
 	for name != "" {
@@ -52,7 +76,7 @@ func TestGitleaks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tp, fp, found, classed, right, silent int
+	var tp, fp, found, classed, right, silent, other int
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -82,8 +106,10 @@ func TestGitleaks(t *testing.T) {
 			}
 			if secrets > 0 {
 				found++
+			} else if excused := gitleaksExcused(c.Rule, c.Path, c.Text); excused {
+				other++
 			} else {
-				t.Logf("missed %s %s: %.160q", c.Rule, c.Path, c.Text)
+				t.Errorf("missed %s %s: %.160q", c.Rule, c.Path, c.Text)
 			}
 			if secrets > 0 && same == 0 {
 				t.Logf("as another %s (%s): %v", c.Rule, of, got)
@@ -91,13 +117,15 @@ func TestGitleaks(t *testing.T) {
 		default:
 			if fp++; same == 0 {
 				right++
+			} else if excused := gitleaksExcused(c.Rule, c.Path, c.Text); excused {
+				other++
 			} else {
-				t.Logf("wrongly found %s %s: %.200q: %v", c.Rule, c.Path, c.Text, got)
+				t.Errorf("wrongly found %s %s: %.200q: %v", c.Rule, c.Path, c.Text, got)
 			}
 			if secrets == 0 {
 				silent++
 			}
 		}
 	}
-	t.Logf("%d of %d true examples found, %d as the class of their provider; %d of %d false ones not found as the class of their rule, %d not at all", found, tp, classed, right, fp, silent)
+	t.Logf("%d of %d true examples found, %d as the class of their provider; %d of %d false ones not found as the class of their rule, %d not at all; %d go another way for reasons that are listed", found, tp, classed, right, fp, silent, other)
 }

@@ -87,7 +87,7 @@ func codeLike(v []byte) bool {
 			numbers++
 		}
 	}
-	if humps > 0 && numbers == 0 && cost(v) < wordsShort+0.4 || humps > 1 && numbers <= 2 && cost(v) < wordsLong+0.5 {
+	if humps > 0 && numbers == 0 && cost(v) < wordsShort+0.4 || humps > 1 && numbers <= 2 && len(v) >= 16 && cost(v) < wordsLong+0.5 {
 		return true
 	}
 	// name.name, with a letter on both sides of each dot, and few digits.

@@ -167,6 +167,8 @@ func (s *scan) operator(start, end int, how *strength) (p int, loose, ok bool) {
 		*how = listedIn(*how)
 	case spaced && dashed && !closed && *how != weak:
 		return after, true, c != '-' && c > ' '
+	case spaced && !closed && s.t[start] == '-' && (s.at(after) == '\'' || s.at(after) == '"'): // -ClientSecret '…'
+		return after, true, true
 	case spaced && !closed && s.netrc(start, end):
 		return after, true, c > ' '
 	case spaced && !closed && s.typed(after) > 0:

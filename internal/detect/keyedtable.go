@@ -346,7 +346,7 @@ var keyedTable = []keyedForm{
 	{class: "twelvedata-token", word: "twelvedata", shape: "{x32}", from: trufflehog},
 	{class: "twilio-token", word: "twilio", shape: "{x32}", from: trufflehog},
 	{class: "twitch-token", word: "twitch", shape: "{l30}", from: gitleaks},
-	{class: "twitter-token", word: "twitter", shape: "AAAAAAAAAAAAAAAAAAAAAA{a80-120}", from: gitleaks},
+	{class: "twitter-token", word: "twitter", shape: "AAAAAAAAAAAAAAAAAAAAAA{%80-120}", from: gitleaks},
 	{class: "twitter-token", word: "twitter", shape: "{a25}", from: gitleaks},
 	{class: "twitter-token", word: "twitter", shape: "{a45}", from: gitleaks},
 	{class: "twitter-token", word: "twitter", shape: "{a50}", from: gitleaks},

@@ -197,6 +197,11 @@ func placeholder(v []byte) bool {
 	if strings.IndexByte("${<%?[#@", v[0]) >= 0 || len(bytes.Trim(v, "*xX.-_?")) == 0 {
 		return true
 	}
+	for _, sealed := range [...]string{"ENC[", "ENC(", "vault:v"} {
+		if bytes.HasPrefix(v, []byte(sealed)) {
+			return true
+		}
+	}
 	switch string(v) {
 	case "6fe4476ee5a1832882e326b506d14126": // the key that searches Yarn's own pages
 		return true

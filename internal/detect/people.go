@@ -40,6 +40,11 @@ type reading struct {
 
 // Clean is like the function of this name, for this engine.
 func (e *Engine) Clean(t []byte) bool {
+	for _, u := range e.own {
+		if u.anchored(t, 0, len(t)) {
+			return false
+		}
+	}
 	return Clean(t) && (e.model == nil || !names.Possible(t))
 }
 

@@ -67,6 +67,7 @@ type scan struct {
 
 	skimmer skimmer
 
+	own   ownState // of the deployment's detectors
 	read  *reading // of names
 	inner *scan    // for decoded text
 	plain []byte   // decoded text
@@ -95,6 +96,9 @@ func (s *scan) reset(e *Engine, t []byte, dst []Finding) {
 	s.skimmer.to = 0
 	if s.read != nil {
 		s.read.at = 0
+	}
+	if e != nil {
+		s.own.reset(len(e.own))
 	}
 }
 

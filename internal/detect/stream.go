@@ -29,7 +29,7 @@ func (st *Stream) Write(p []byte, dst []Finding) []Finding {
 		st.s.t = append(st.s.t, p[:n]...)
 		p = p[n:]
 		st.s.steps()
-		dst = st.flush(dst, st.s.readNames(st.s.openLeft(st.s.i)))
+		dst = st.flush(dst, st.s.readOwn(st.s.readNames(st.s.openLeft(st.s.i))))
 		st.compact()
 	}
 	return dst
@@ -40,6 +40,7 @@ func (st *Stream) Close(dst []Finding) []Finding {
 	st.s.final = true
 	st.s.steps()
 	st.s.readNames(len(st.s.t))
+	st.s.readOwn(len(st.s.t))
 	dst = st.flush(dst, len(st.s.t)+maxCandidate)
 	clear(st.s.t)
 	if st.s.read != nil {
@@ -54,6 +55,9 @@ func (st *Stream) Settled() int64 { return int64(st.sent) }
 
 // flush hands out the findings that nothing can change any more.
 func (st *Stream) flush(dst []Finding, safe int) []Finding {
+	if len(st.s.e.own) > 0 {
+		return st.flushOwn(dst, safe)
+	}
 	n := 0
 	for n < len(st.s.out) && st.s.out[n].End <= safe {
 		f := st.s.out[n]
@@ -70,11 +74,33 @@ func (st *Stream) flush(dst []Finding, safe int) []Finding {
 	return dst
 }
 
+// flushOwn is flush with the findings of the deployment's detectors among the others.
+func (st *Stream) flushOwn(dst []Finding, safe int) []Finding {
+	first := len(dst)
+	dst, n, k := combine(dst, st.s.out, st.s.own.out, safe)
+	for i := first; i < len(dst); i++ {
+		dst[i].Start += st.base
+		dst[i].End += st.base
+	}
+	st.s.out = append(st.s.out[:0], st.s.out[n:]...)
+	st.s.own.out = append(st.s.own.out[:0], st.s.own.out[k:]...)
+	for _, rest := range [][]Finding{st.s.out, st.s.own.out} {
+		if len(rest) > 0 {
+			safe = min(safe, rest[0].Start)
+		}
+	}
+	st.sent = max(st.sent, min(safe, len(st.s.t))+st.base)
+	return dst
+}
+
 // compact drops what no later decision looks at.
 func (st *Stream) compact() {
 	drop := st.s.i - 2*maxBehind
 	if st.s.e.model != nil && st.s.read != nil {
 		drop = min(drop, st.s.read.at)
+	}
+	if len(st.s.e.own) > 0 {
+		drop = min(drop, st.s.own.at-ownBlock-2*maxBehind)
 	}
 	if drop < maxCandidate && drop < len(st.s.t)/2 {
 		return
@@ -87,6 +113,7 @@ func (st *Stream) compact() {
 	if st.s.read != nil {
 		st.s.read.at -= drop
 	}
+	st.s.own.drop(drop)
 	for _, m := range []*int{&st.s.run, &st.s.pem, &st.s.seen} {
 		*m = max(0, *m-drop)
 	}

@@ -255,9 +255,9 @@ func tokenClasses() []Class {
 }
 
 // Counted is the class under which values of c are counted: credentials of the
-// many providers count together, as sensitive.
+// many providers count together, as sensitive, and so do a deployment's own classes.
 func Counted(c Class) Class {
-	if together[c] {
+	if _, _, own := OwnClass(c); own || together[c] {
 		return Sensitive
 	}
 	return c

@@ -47,7 +47,12 @@ var ledgerClasses = append([]string{""}, func() (out []string) {
 }()...)
 
 // ledgerIndex is the place of a class in ledgerClasses; 0: none.
-func ledgerIndex(class string) int { return ledgerPlaces[class] }
+func ledgerIndex(class string) int {
+	if _, _, own := detect.OwnClass(detect.Class(class)); own {
+		class = string(detect.Counted(detect.Class(class)))
+	}
+	return ledgerPlaces[class]
+}
 
 var ledgerPlaces = func() map[string]int {
 	places := map[string]int{}

@@ -62,8 +62,50 @@ func (m *Masker) For(actor string, methods map[string]string) *Set {
 			s.rules[class] = r
 		}
 	}
+	for _, class := range m.engine.Own() {
+		if method := ownMethod(class, methods); method != "" {
+			r := m.rule(class, actor, method)
+			if r.vault != nil {
+				s.vault = r.vault
+			}
+			s.rules[class] = r
+		}
+	}
 	s.engine = m.engine.For(func(c detect.Class) bool { _, is := s.rules[c]; return is })
 	return s
+}
+
+// ownMethod is the method for a class of the deployment's own: what is said of it, or
+// of its group; of one of the four groups, where all its classes are masked, the strictest.
+func ownMethod(class detect.Class, methods map[string]string) string {
+	groups := detect.GroupOf(class)
+	for _, name := range append([]string{string(class)}, groups...) {
+		if m := methods[name]; m != "" {
+			return m
+		}
+	}
+	strictest := ""
+	for _, g := range groups {
+		all := true
+		for i := range everyClass {
+			of := &everyClass[i]
+			if len(of.groups) == 0 || of.groups[0] != g {
+				continue
+			}
+			m := methods[string(of.class)]
+			if m == "" {
+				m = methods[string(of.counted)]
+			}
+			all = all && m != ""
+			if m != "" && (strictest == "" || strictness(m) > strictness(strictest)) {
+				strictest = m
+			}
+		}
+		if !all {
+			strictest = ""
+		}
+	}
+	return strictest
 }
 
 // A classOf is what is known of a class before anybody asks.

@@ -227,7 +227,7 @@ func (d *decoder) escalation(n *node, what string, expires time.Duration) (e Esc
 // maskMethods reads class → method. A group stands for each of its classes; a
 // class named besides keeps the stricter of the two.
 func (d *decoder) maskMethods(n *node) map[string]string {
-	f := d.mapping(n, "mask", append(classNames(), groupNames()...)...)
+	f := d.mapping(n, "mask", append(append(classNames(), groupNames()...), ownNames(n)...)...)
 	if f != nil && len(f) == 0 {
 		d.failAt(n, "an empty mask", "mask: { email: redact }")
 	}

@@ -426,7 +426,11 @@ func (d *decoder) match(n *node, r *rule) {
 		if x == nil {
 			continue
 		}
-		values := d.words(x, s.key, s.enum...)
+		known := s.enum
+		if s.key == "class" || s.key == "group" {
+			known = append(ownWords(x), known...)
+		}
+		values := d.words(x, s.key, known...)
 		for _, v := range values {
 			if s.key == "verb" && v != strings.ToLower(v) {
 				d.failAt(x, fmt.Sprintf("the verb '%s' is not in lower case", clip(v)), "")

@@ -86,7 +86,7 @@ func FoldMasks(masks map[string]string) map[string]string {
 // classesOf is a class itself, or the classes of a group: of the many credentials that
 // count as one class, that one.
 func classesOf(name string) []string {
-	if isClass(name) {
+	if isClass(name) || isOwn(name) {
 		return []string{name}
 	}
 	var out []string

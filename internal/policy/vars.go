@@ -294,6 +294,35 @@ func classNames() []string {
 // isClass reports a class that a pack may name.
 func isClass(name string) bool { return detect.Class(name).Valid() }
 
+// isOwn reports the name of a class or group of a deployment's own: hr/badge, hr/*.
+func isOwn(name string) bool {
+	if group, all := strings.CutSuffix(name, "/*"); all {
+		name = group + "/any"
+	}
+	_, _, own := detect.OwnClass(detect.Class(name))
+	return own
+}
+
+// ownNames are the keys of a mapping that name classes or groups of a deployment's own.
+func ownNames(n *node) (out []string) {
+	for _, f := range n.fields {
+		if isOwn(f.key.text) {
+			out = append(out, f.key.text)
+		}
+	}
+	return out
+}
+
+// ownWords are the words of a list that name classes or groups of a deployment's own.
+func ownWords(n *node) (out []string) {
+	for _, x := range append([]*node{n}, n.items...) {
+		if x.kind == scalarNode && isOwn(x.text) {
+			out = append(out, x.text)
+		}
+	}
+	return out
+}
+
 // isCounted reports a class that is counted by itself.
 func isCounted(name string) bool { return detect.Counted(detect.Class(name)) == detect.Class(name) }
 

@@ -53,7 +53,7 @@ type Config struct {
 	Channels     []ChannelConfig   `yaml:"channels" doc:"Where people are told and asked besides the console."`
 	Languages    map[string]string `yaml:"languages" doc:"Catalogues of the console's sentences in other languages, by language tag: a JSON file each, relative to this one (docs/languages.md)."`
 	Columns      map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
-	Detect       DetectConfig      `yaml:"detect" doc:"How sensitive data is looked for."`
+	Detect       DetectConfig      `yaml:"detect" doc:"How sensitive data is looked for (docs/detection.md)."`
 	Limits       Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
 	Log          LogConfig         `yaml:"log" doc:"The process's own log, not the audit log."`
 
@@ -85,6 +85,9 @@ type VaultConfig struct {
 type DetectConfig struct {
 	Names string `yaml:"names" doc:"Whether a model looks for names of people, places, addresses, diseases and drugs in text: on, off, or all, which adds organisations. It reads some 30 MB a second, and takes some words that begin with a capital for names." default:"off"`
 	Model string `yaml:"model" doc:"File with another model than the program's own, relative to this one."`
+
+	Detectors []DetectorConfig `yaml:"detectors" doc:"Detectors of the deployment's own, 200 at most."`
+	Off       []string         `yaml:"off" doc:"Classes that are not looked for, and whose columns are not known by name."`
 }
 
 // A PersonConfig names one human being.
@@ -416,6 +419,7 @@ func (k *checker) check(c *Config) {
 	if c.Log.Format != "json" && c.Log.Format != "text" {
 		k.fail("$.log.format", fmt.Sprintf("format %q", c.Log.Format), "write json or text")
 	}
+	k.detectors(c)
 	for class, n := range c.Limits.ExportAfterRowsOf {
 		switch {
 		case !detect.Class(class).Valid():

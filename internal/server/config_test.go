@@ -53,6 +53,10 @@ func TestConfigErrorsNamePlaceAndRemedy(t *testing.T) {
 		{"no env", "    env: prod\n", "", "gates[0].env: is missing"},
 		{"unknown gate", "type: postgres", "type: oracle", "write one of: " + strings.Join(gateTypeNames(), ", ")},
 		{"tls off to a far host", "host: 127.0.0.1", "host: db.example.com", "off is for loopback"},
+		{"detector without anything to look for", "people:", "detect: { detectors: [{ class: badge, group: hr, regex: '[a-z]+[0-9]' }] }\npeople:", "detect.detectors[0]: regex: no text of 3 bytes"},
+		{"detector with a backreference", "people:", "detect: { detectors: [{ class: badge, group: hr, regex: '(BADGE)\\1' }] }\npeople:", "detect.detectors[0]: regex: error parsing regexp"},
+		{"detector of no class", "people:", "detect: { detectors: [{ class: badge, regex: BADGE }] }\npeople:", "detect.detectors[0]: class \"badge\": no such class"},
+		{"column of a class nobody detects", "people:", "columns: { a.b: hr/badge }\npeople:", "columns: catalogue column"},
 		{"person twice", "[{ id: mira,", "[{ id: mira }, { id: mira,", "stands twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -170,12 +170,12 @@ func (s *Server) make(ctx context.Context) error {
 	if s.recordings, err = recording.Open(filepath.Join(data, "recordings")); err != nil {
 		return err
 	}
-	how := detect.Options{Columns: classes(s.cfg.Columns)}
+	how := s.cfg.detectOptions()
 	if err := how.ParseNames(cmp.Or(s.cfg.Detect.Names, "off"), cmp.Or(s.cfg.path(s.cfg.Detect.Model), os.Getenv("ASSENT_DETECT_MODEL"))); err != nil {
 		return fmt.Errorf("configuration, detect: %w", err)
 	}
 	if s.detect, err = detect.New(how); err != nil {
-		return fmt.Errorf("configuration, columns: %w", err)
+		return fmt.Errorf("configuration, columns and detect: %w", err)
 	}
 	if s.bodies, err = bodies.NewStore(filepath.Join(data, "bodies"), s.cfg.Limits.BodiesBytes, s.cfg.Limits.BodyBytes, s.detect); err != nil {
 		return err
