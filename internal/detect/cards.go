@@ -74,7 +74,7 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 		if longest == 0 {
 			longest = n
 		}
-		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) {
+		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) && (num.regular(n) || h[rowCard] > 0) {
 			g.offer(num.end[n-1], Card, 0.95, 0)
 			return
 		}
@@ -89,6 +89,19 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 	if far > 0 && num.written(longest) && !num.stamp() && num.sizes[0] >= 3 && (num.groups == 1 || num.sizes[1] >= 3) {
 		g.offer(num.end[longest-1], Card, 0.5, 0)
 	}
+}
+
+// regular reports that the first n digits are put in groups of four and more, or in groups of
+// one size with one separator: others are rows of numbers, such as the outlines of a picture.
+func (num *number) regular(n int) bool {
+	four, alike := true, num.alike(n)
+	for g, at := 0, 0; at < n; g++ {
+		size := int(num.sizes[g])
+		at += size
+		four = four && (size >= 4 || at >= n && g > 0)
+		alike = alike && (size == int(num.sizes[0]) || at >= n && size < int(num.sizes[0]))
+	}
+	return four || alike && num.sizes[0] != 2
 }
 
 // stamp reports 20260115103059: a date and time, as versions and names of files have.

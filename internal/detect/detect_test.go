@@ -117,6 +117,7 @@ var negatives = []sample{
 	{"module", "golang.org/x/text@v0.43.0", nil},
 	{"ssh remote", "git@github.com:assenthq/assent.git", nil},
 	{"no domain", "user@localhost", nil},
+	{"outlines of a picture", "q-15 4 28 5 13 15 26 11 13 32 21", nil},
 	{"card fails Luhn", "4111 1111 1111 1112", nil},
 	{"card of no issuer", "9999 9999 9999 9995", nil},
 	{"milliseconds", "1731650000000", nil},
