@@ -38,42 +38,50 @@ func commandNames() []string {
 // command tries the options behind the program's name [i, j).
 func (s *scan) command(i, j int) {
 	for k := range commandOptions {
-		o := &commandOptions[k]
-		if j-i == len(o.program) && string(s.t[i:j]) == o.program && s.at(j) <= ' ' {
-			s.option(j, o.option, o.attached, o.user)
+		if j-i == len(commandOptions[k].program) && string(s.t[i:j]) == commandOptions[k].program && s.at(j) <= ' ' {
+			s.options(j, commandOptions[k].program)
+			return
 		}
 	}
 }
 
-// option looks for an option behind p, up to the end of the command: a line
-// ends it that does not end in a backslash.
-func (s *scan) option(p int, name string, attached, user bool) {
+// options looks for the options of a program behind p, up to the end of the command: a
+// line ends it that does not end in a backslash.
+func (s *scan) options(p int, program string) {
 	for end := p + maxCommand; p < end; p++ {
 		c := s.at(p)
 		if c == 0 || c == '\n' && s.t[p-1] != '\\' && !(s.t[p-1] == '\r' && s.t[p-2] == '\\') {
 			return
 		}
-		if c != '-' || s.t[p-1] > ' ' || !s.literal(p, name) {
+		if c != '-' || s.t[p-1] > ' ' {
 			continue
 		}
-		q := p + len(name)
-		switch {
-		case attached:
-			if r := s.at(q + 1); s.at(q) == ' ' && (r == '\'' || r == '"') {
-				q++ // a word in quotes
+		for k := range commandOptions {
+			if o := &commandOptions[k]; o.program == program && s.literal(p, o.option) {
+				s.option(p+len(o.option), o.attached, o.user, len(o.option) > 2)
 			}
-			if s.at(q) <= ' ' || s.at(q) == '-' {
-				continue
-			}
-		case s.at(q) == '=':
-			q++
-		case s.at(q) == ' ' || s.at(q) == '\t':
-			q = s.blanks(q, maxSpaces)
-		case len(name) > 2:
-			continue
 		}
-		s.argument(q, user)
 	}
+}
+
+// option tries the value of an option that ends at q.
+func (s *scan) option(q int, attached, user, long bool) {
+	switch {
+	case attached:
+		if r := s.at(q + 1); s.at(q) == ' ' && (r == '\'' || r == '"') {
+			q++ // a word in quotes
+		}
+		if s.at(q) <= ' ' || s.at(q) == '-' {
+			return
+		}
+	case s.at(q) == '=':
+		q++
+	case s.at(q) == ' ' || s.at(q) == '\t':
+		q = s.blanks(q, maxSpaces)
+	case long:
+		return
+	}
+	s.argument(q, user)
 }
 
 // argument tries the value at p; of user:password the second part, or the first

@@ -7,7 +7,6 @@ type markedForm struct {
 	shape string // what follows
 	mark  byte   // the byte behind the word
 	size  int    // bytes of the word; 0: any
-	edges bool
 	from  source
 }
 

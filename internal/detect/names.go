@@ -67,8 +67,10 @@ func (s *scan) nameStart(j int) int {
 }
 
 // Endings of words that name a password or another secret.
-var passwordEnds = [...]string{"password", "passwd", "passphrase", "pwd", "pswd", "passwort", "kennwort", "contrasena", "senha", "motdepasse", "dbpass", "userpass", "smtppass", "rootpass", "adminpass"}
-var secretEnds = [...]string{"secret", "token", "apikey", "secretkey", "accesskey", "authkey", "privatekey", "masterkey", "encryptionkey", "signingkey", "accountkey", "sharedkey"}
+var (
+	passwordEnds = [...]string{"password", "passwd", "passphrase", "pwd", "pswd", "passwort", "kennwort", "contrasena", "senha", "motdepasse", "dbpass", "userpass", "smtppass", "rootpass", "adminpass"}
+	secretEnds   = [...]string{"secret", "token", "apikey", "secretkey", "accesskey", "authkey", "privatekey", "masterkey", "encryptionkey", "signingkey", "accountkey", "sharedkey"}
+)
 
 // Words before "key" that make it a secret, and others that make it none.
 const (

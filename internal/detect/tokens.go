@@ -228,16 +228,6 @@ var forms, formsAt = func() ([]shaped, [1024][]uint16) {
 
 func twoBytes(a, b byte) int { return (int(a)*37 ^ int(b)*5) & 1023 }
 
-// tokenAnchors lists what the words begin with at which token must be tried.
-func tokenAnchors() []string {
-	var all []string
-	for i := range forms {
-		all = append(all, forms[i].lead)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
 // tokenClasses lists the classes of the table, sorted, each once.
 func tokenClasses() []Class {
 	var all []Class

@@ -103,13 +103,14 @@ func (s *scan) ownScore(u *own, start, end int) float32 {
 func combine(dst, a, own []Finding, safe int) (out []Finding, na, nown int) {
 	i, k := 0, 0
 	for i < len(a) || k < len(own) {
-		from, till := i, 0
-		best := -1
-		if k < len(own) && (i == len(a) || own[k].Start < a[i].Start) {
-			till = own[k].End
+		from, best := i, -1
+		var first []Finding
+		if k == len(own) || i < len(a) && a[i].Start <= own[k].Start {
+			first = a[i:]
 		} else {
-			till = a[i].End
+			first = own[k:]
 		}
+		till := first[0].End
 		start := till
 		for {
 			if i < len(a) && a[i].Start < till {
