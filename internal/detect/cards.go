@@ -74,7 +74,7 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 		if longest == 0 {
 			longest = n
 		}
-		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) && (num.regular(n) || h[rowCard] > 0) {
+		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) && (num.regular(n) && !s.goesOn(num, n) || h[rowCard] > 0) {
 			g.offer(num.end[n-1], Card, 0.95, 0)
 			return
 		}
@@ -102,6 +102,12 @@ func (num *number) regular(n int) bool {
 		alike = alike && (size == int(num.sizes[0]) || at >= n && size < int(num.sizes[0]))
 	}
 	return four || alike && num.sizes[0] != 2
+}
+
+// goesOn reports that a word follows the first n digits behind the dash that parts them, as in UUIDs.
+func (s *scan) goesOn(num *number, n int) bool {
+	end := num.end[n-1]
+	return num.seps[1] == '-' && s.at(end) == '-' && s.kind(end+1)&isWord != 0
 }
 
 // stamp reports 20260115103059: a date and time, as versions and names of files have.
@@ -189,6 +195,9 @@ func (s *scan) embedded(i, j int) {
 	if s.t[i] == '0' && s.t[i+1]|0x20 == 'x' && j-i <= 18 {
 		return // a constant of a program
 	}
+	if j-i >= 24 && s.hexWord(i, j) {
+		return // a sum, a key
+	}
 	for p := i; p < j; {
 		q := p
 		for q < j && kinds[s.t[q]]&isDigit != 0 {
@@ -205,6 +214,16 @@ func (s *scan) embedded(i, j int) {
 		}
 		p = max(q, p+1)
 	}
+}
+
+// hexWord reports that [i, j) is of digits and the letters a to f.
+func (s *scan) hexWord(i, j int) bool {
+	for _, c := range s.t[i:j] {
+		if c-'0' > 9 && c|0x20-'a' > 5 {
+			return false
+		}
+	}
+	return true
 }
 
 // track1 tries track 1 of a card: "%B", the number, '^'.

@@ -286,6 +286,21 @@ func ibanLength(a, b byte) int {
 	return 0
 }
 
+// hexLower reports letters that are all of a to f, some of them behind the country: sums
+// and UUIDs are written so.
+func hexLower(d []byte) bool {
+	behind := false
+	for k, c := range d {
+		if kinds[c]&isDigit == 0 {
+			if c < 'a' || c > 'f' {
+				return false
+			}
+			behind = behind || k >= 2
+		}
+	}
+	return behind
+}
+
 // iban tries an account number of ISO 13616, with single spaces or dashes in it.
 func (s *scan) iban(i int) int {
 	want := ibanLength(s.t[i], s.t[i+1])
@@ -293,14 +308,16 @@ func (s *scan) iban(i int) int {
 		return 0
 	}
 	var d [34]byte
-	p, n := i, 0
+	p, n, dashes := i, 0, 0
 	for n < want {
 		c := s.at(p)
 		switch {
 		case kinds[c]&(isDigit|isUp|isLow) != 0:
 			d[n] = c
 			n++
-		case (c == ' ' || c == '-') && n%4 == 0 && n > 0:
+		case c == '-' && n%4 == 0 && dashes == n/4-1: // between all groups or none: UUIDs have some
+			dashes++
+		case c == ' ' && n%4 == 0 && n > 0:
 		default:
 			return 0
 		}
@@ -319,7 +336,7 @@ func (s *scan) iban(i int) int {
 		}
 	}
 	switch {
-	case rest == 1:
+	case rest == 1 && !hexLower(d[:want]):
 		s.add(i, p, IBAN, 1)
 	case s.context(i, p, IBAN):
 		s.add(i, p, IBAN, 0.5)

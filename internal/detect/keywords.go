@@ -179,7 +179,7 @@ func (s *scan) follow(l *lead, p, q int) {
 	if s.e.off[l.class] {
 		return
 	}
-	if l.self && s.at(q) == '-' && s.kind(q+1)&isDigit != 0 {
+	if l.self && s.at(q) == '-' && s.like(q+1, "99999") {
 		s.takeID(l, p, 0.1)
 		return
 	}

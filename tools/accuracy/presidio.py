@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import sys
 
 import spacy
 from presidio_analyzer import AnalyzerEngine
@@ -68,7 +69,7 @@ def main():
         for line in pool.imap(analyze, jobs, chunksize=16):
             out.write(line + "\n")
     use = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(f"{a.input}: {len(jobs)} texts, {use.ru_utime + use.ru_stime:.1f} s CPU", file=__import__("sys").stderr)
+    print(f"{a.input}: {len(jobs)} texts, {use.ru_utime + use.ru_stime:.1f} s CPU", file=sys.stderr)
 
 
 if __name__ == "__main__":
