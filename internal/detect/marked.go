@@ -135,11 +135,20 @@ var azureMarks = [...]struct {
 	n, at int
 	mark  string
 }{
-	{43, 33, "+AEh"}, {43, 33, "+ARm"}, {43, 33, "+ASb"}, {43, 33, "AIoT"}, {43, 33, "AzCa"},
-	{52, 42, "+ACR"}, {52, 42, "AzSe"},
+	{43, 33, "+AEh"},
+	{43, 33, "+ARm"},
+	{43, 33, "+ASb"},
+	{43, 33, "AIoT"},
+	{43, 33, "AzCa"},
+	{52, 42, "+ACR"},
+	{52, 42, "AzSe"},
 	{54, 44, "AzFu"},
 	{84, 52, "JQQJ99"},
-	{86, 76, "+ABa"}, {86, 76, "+AMC"}, {86, 76, "+ASt"}, {86, 76, "ACDb"}, {86, 76, "APIM"},
+	{86, 76, "+ABa"},
+	{86, 76, "+AMC"},
+	{86, 76, "+ASt"},
+	{86, 76, "ACDb"},
+	{86, 76, "APIM"},
 }
 
 // azure tries a key with one of Microsoft's marks in the run of base64 at i.

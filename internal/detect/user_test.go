@@ -95,8 +95,10 @@ func TestOwnDetectorsRefused(t *testing.T) {
 
 // ownText is text with values of the detectors, near the borders of blocks and of each other.
 func ownText(random *rand.Rand) string {
-	parts := []string{"CRW-123456", "CRW-1", "badge", " 79927398 ", "zaak-nr ab1234", "TAX#123456789", " xy7z ", "a@b.co ", "4111 1111 1111 1111", " ", "\n", "crew ",
-		strings.Repeat("lorem ", 30), strings.Repeat("x", 250), strings.Repeat("7", 300), "CRW-CRW-CRW-", "é"}
+	parts := []string{
+		"CRW-123456", "CRW-1", "badge", " 79927398 ", "zaak-nr ab1234", "TAX#123456789", " xy7z ", "a@b.co ", "4111 1111 1111 1111", " ", "\n", "crew ",
+		strings.Repeat("lorem ", 30), strings.Repeat("x", 250), strings.Repeat("7", 300), "CRW-CRW-CRW-", "é",
+	}
 	var b strings.Builder
 	for size := random.IntN(3000); b.Len() < size; {
 		b.WriteString(parts[random.IntN(len(parts))])
