@@ -91,17 +91,32 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 	}
 }
 
-// regular reports that the first n digits are put in groups of four and more, or in groups of
-// one size with one separator: others are rows of numbers, such as the outlines of a picture.
+// regular reports that the first n digits are put as on cards: in fours, in 4, 6 and 5 or 4, in two
+// eights, digit by digit, or together where that is how long such cards are today. Others are rows of numbers,
+// such as the outlines of a picture, and large numbers.
 func (num *number) regular(n int) bool {
-	four, alike := true, num.alike(n)
-	for g, at := 0, 0; at < n; g++ {
-		size := int(num.sizes[g])
-		at += size
-		four = four && (size >= 4 || at >= n && g > 0)
-		alike = alike && (size == int(num.sizes[0]) || at >= n && size < int(num.sizes[0]))
+	first := int(num.d[0])*10 + int(num.d[1])
+	switch {
+	case int(num.sizes[0]) == n:
+		diners := num.d[0] == 3 && first != 34 && first != 35 && first != 37
+		return n == 16 && !diners || n == 15 && !diners || n == 14
+	case !num.alike(n):
+		return false
+	case num.sizes[0] == 1: // digit by digit, and nothing behind
+		return num.groups == n && n == num.n && n >= 15
+	case num.sizes[0] == 8:
+		return num.sizes[1] == 8 && n == 16
+	case num.sizes[0] == 4 && num.sizes[1] == 6:
+		return n == 15 && num.sizes[2] == 5 || n == 14 && num.sizes[2] == 4
 	}
-	return four || alike && num.sizes[0] != 2
+	g := 0
+	for at := 0; at < n; g++ {
+		if at += int(num.sizes[g]); num.sizes[g] != 4 && (at < n || num.sizes[g] > 4) {
+			return false
+		}
+	}
+	// More fours behind: a row of numbers.
+	return g >= num.groups || num.sizes[g] != 4 || num.seps[g] != num.seps[1]
 }
 
 // goesOn reports that a word follows the first n digits behind the dash that parts them, as in UUIDs.

@@ -74,7 +74,7 @@ func nationalClasses() []info {
 		{
 			class: Aadhaar, groups: " pii", format: "12 digits, in fours; 12 digits near a word", check: "Verhoeff, first digit 2 to 9", source: "UIDAI, Aadhaar numbering scheme",
 			shaped: 0.7, near: 0.95, wrong: 0.5,
-			words: "aadhaar aadhar adhaar uidai uid",
+			words: "aadhaar aadhar adhaar uidai",
 			names: "aadhaar, aadhar, aadhaar number, aadhaar no, aadhar number, aadhar no, uidai 0.9",
 			is:    []string{"Aadhaar: «2341 2341 2346»", "aadhaar no «234123412346»"}, not: []string{"234123412346", "2341 2341 2347"},
 		},

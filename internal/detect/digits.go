@@ -50,7 +50,10 @@ func (s *scan) parse(i int, num *number) {
 			break
 		}
 		p++
-		if isSeparator(s.at(p)) && s.at(p) != sep {
+		if c := s.at(p); isSeparator(c) && c != sep {
+			if sep == ' ' && c == '-' && s.kind(p+1)&isDigit != 0 {
+				break // a number below zero
+			}
 			p++
 		}
 	}

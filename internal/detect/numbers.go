@@ -144,8 +144,12 @@ func (num *number) writtenAs(j *judge) writing {
 	return scattered
 }
 
-// dumped reports that [start, end) goes on in four digits of hex, as what computers print does.
+// dumped reports that [start, end) goes on in four digits of hex, as what computers print does,
+// or in a word behind a dash, as in UUIDs.
 func (s *scan) dumped(start, end int) bool {
+	if start >= 2 && s.t[start-1] == '-' && kinds[s.t[start-2]]&isWord != 0 || s.at(end) == '-' && s.kind(end+1)&isWord != 0 {
+		return true
+	}
 	if start >= 5 && s.t[start-1] == ' ' && s.hexGroup(start-5) {
 		return true
 	}
