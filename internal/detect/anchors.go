@@ -2,6 +2,8 @@ package detect
 
 import (
 	"cmp"
+	"encoding/binary"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -45,6 +47,19 @@ func anchorsOf(words []string, whole bool) *anchors {
 	return t
 }
 
+// four puts what four bytes are, in any case, in one of 65536 places, and others with them.
+func four(a, b, c, d byte) uint16 {
+	return uint16((uint32(a) | uint32(b)<<8 | uint32(c)<<16 | uint32(d)<<24) & 0x1f1f1f1f * 0x9E3779B1 >> 16)
+}
+
+// fourAt is four of the bytes at p, of which three are there.
+func fourAt(t []byte, p int) uint16 {
+	if p+4 > len(t) {
+		return four(t[p], t[p+1], t[p+2], 0)
+	}
+	return uint16(binary.LittleEndian.Uint32(t[p:]) & 0x1f1f1f1f * 0x9E3779B1 >> 16)
+}
+
 func gramOf(w string) uint16 { return gram(w[0], w[1], w[2]) }
 
 func slot(g uint16) int { return int(g * 40503 >> 8) }
@@ -68,6 +83,155 @@ func (s *scan) leads(t *anchors, p int) bool {
 func (s *scan) partEnds(p int) bool {
 	k := s.kind(p)
 	return k&(isUp|isLow) == 0 || k&isUp != 0 && kinds[s.t[p-1]]&isLow != 0
+}
+
+// A leadIndex tells by its first four bytes which of the anchors may begin somewhere.
+type leadIndex struct {
+	fives
+	slots   [1025]uint16
+	entries []leadEntry
+}
+
+type leadEntry struct {
+	place     uint16
+	what      uint8
+	key, mask uint64 // of its first eight bytes
+	word      string
+}
+
+// What a leadEntry is a word of.
+const (
+	ofKeyword = 1 << iota
+	ofSecret
+	ofProvider
+)
+
+func placesOf() *leadIndex {
+	t := &leadIndex{}
+	add := func(words []string, what uint8, signs string) {
+		for _, w := range words {
+			e := leadEntry{what: what, word: w}
+			for k := range min(len(w), 8) {
+				e.key |= uint64(w[k]|0x20) << (8 * k)
+				e.mask |= 0xff << (8 * k)
+			}
+			done := map[uint16]bool{}
+			for _, c := range fourthsOf(w, signs) {
+				if e.place = t.add(w, c, signs); !done[e.place] {
+					done[e.place] = true
+					t.entries = append(t.entries, e)
+				}
+			}
+		}
+	}
+	add(keywordWords.words, ofKeyword, "")
+	add(secretWords.words, ofSecret, "")
+	add(keyedWords.words, ofProvider, nameSigns)
+	slices.SortFunc(t.entries, func(a, b leadEntry) int { return cmp.Compare(a.place, b.place) })
+	for _, e := range t.entries {
+		t.slots[e.place>>6+1]++
+	}
+	for k := 1; k < len(t.slots); k++ {
+		t.slots[k] += t.slots[k-1]
+	}
+	return t
+}
+
+// fives tell by its first five bytes which words may begin somewhere.
+type fives struct {
+	begins bits65536       // by the place of four
+	fifth  [1 << 13]uint32 // what the fifth may be
+}
+
+// add takes a word whose fourth byte is c, and returns the place.
+func (t *fives) add(w string, c byte, signs string) uint16 {
+	place := four(w[0], w[1], w[2], c)
+	t.begins.set(place)
+	t.fifth[place>>3] |= fifthOf(w, c, signs)
+	return place
+}
+
+// at reports whether a word may begin at p, and the place of it. Three bytes are there.
+func (t *fives) at(text []byte, p int) (uint16, bool) {
+	place := fourAt(text, p)
+	if !t.begins.has(place) {
+		return 0, false
+	}
+	c := byte(0)
+	if p+4 < len(text) {
+		c = text[p+4]
+	}
+	return place, t.fifth[place>>3]>>(c&31)&1 != 0
+}
+
+// fourthsOf returns what the fourth byte of a word may be.
+func fourthsOf(w, signs string) []byte {
+	out := []byte(signs)
+	if len(w) > 3 {
+		return append(out, w[3])
+	}
+	for c := range byte(32) { // whatever follows
+		out = append(out, c)
+	}
+	return out
+}
+
+// fifthOf returns what the fifth byte may be of a word whose fourth is c.
+func fifthOf(w string, c byte, signs string) (may uint32) {
+	after := 4
+	if len(w) > 3 && c != w[3] {
+		after = 3 // c is a sign
+	}
+	if len(w) <= after {
+		return ^uint32(0)
+	}
+	for _, d := range []byte(w[after:after+1] + signs) {
+		may |= 1 << (d & 31)
+	}
+	return may
+}
+
+// leadsAt reports which anchors begin at p, where three letters are; place is fourAt.
+func (s *scan) leadsAt(p int, place uint16) (what uint8) {
+	eight := uint64(0)
+	if p+8 <= len(s.t) {
+		eight = binary.LittleEndian.Uint64(s.t[p:])
+	} else {
+		for k, c := range s.t[p:] {
+			eight |= uint64(c) << (8 * k)
+		}
+	}
+	eight |= 0x2020202020202020
+	at := leadPlaces.slots[place>>6 : place>>6+2]
+	for k := at[0]; k < at[1]; k++ {
+		e := &leadPlaces.entries[k]
+		if e.place != place || what&e.what != 0 {
+			continue
+		}
+		if other := (eight ^ e.key) & e.mask; other != 0 {
+			// A sign between the letters of a provider's name, or nothing.
+			k := bits.TrailingZeros64(other) >> 3
+			if e.what == ofProvider && strings.IndexByte(nameSigns, s.byte(p+k)) >= 0 && s.apart(p, e.word) {
+				what |= ofProvider
+			}
+			continue
+		}
+		switch e.what {
+		case ofProvider:
+			if s.apart(p, e.word) {
+				what |= ofProvider
+			}
+		case ofKeyword:
+			if s.foldedAt(p, e.word) && s.partEnds(p+len(e.word)) {
+				what |= ofKeyword
+			}
+		default:
+			if s.foldedAt(p, e.word) {
+				what |= ofSecret
+			}
+		}
+	}
+	return what
 }
 
 // foldedAt reports whether word stands at p, in any case.
@@ -177,7 +341,9 @@ var (
 		return anchorsOf(slices.Compact(all), false)
 	}()
 	leadGrams = union(&keywordWords.grams, &secretWords.grams, &keyedWords.grams)
-	keyEnds   = func() *bits65536 {
+
+	leadPlaces = placesOf()
+	keyEnds    = func() *bits65536 {
 		t := &bits65536{}
 		for _, w := range keyTails() {
 			t.set(gramOf(w[len(w)-3:]))
@@ -196,6 +362,9 @@ func union(sets ...*bits65536) *bits65536 {
 	return &t
 }
 
+// nameSigns may stand between the letters of a provider's name.
+const nameSigns = "_-. "
+
 // provides reports whether the name of a provider of keyedTable stands at p, with
 // one sign between its letters or none. Three letters are there.
 func (s *scan) provides(p int) bool {
@@ -205,21 +374,27 @@ func (s *scan) provides(p int) bool {
 	}
 	k := slot(g)
 	for _, w := range keyedWords.words[keyedWords.slots[k]:keyedWords.slots[k+1]] {
-		q, n := p, 0
-		for ; n < len(w); n++ {
-			if kinds[s.at(q)]&(isUp|isLow|isDigit) == 0 {
-				q++
-			}
-			if s.at(q)|0x20 != w[n]|0x20 {
-				break
-			}
-			q++
-		}
-		if n == len(w) {
+		if s.apart(p, w) {
 			return true
 		}
 	}
 	return false
+}
+
+// apart reports whether word stands at p, in any case, with signs between its letters or none.
+func (s *scan) apart(p int, word string) bool {
+	for n := range len(word) {
+		c := s.at(p)
+		if n > 0 && (c == '_' || c == '-' || c == '.' || c == ' ') {
+			p++
+			c = s.at(p)
+		}
+		if c|0x20 != word[n]|0x20 {
+			return false
+		}
+		p++
+	}
+	return true
 }
 
 // providerIn reports whether a part of the name [i, j) provides.

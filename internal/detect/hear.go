@@ -26,6 +26,41 @@ var contextGrams = func() *bits65536 {
 	return t
 }()
 
+// heardBegins are what words of the table begin with: by five bytes, or whole where
+// they are short.
+var heardBegins, heardShort = func() (*fives, *bits65536) {
+	long, short := &fives{}, &bits65536{}
+	for i := range table {
+		for _, w := range strings.Fields(table[i].words) {
+			switch len(w) {
+			case 1, 2, 3:
+				short.set(gram(w[0], (w + "\x00\x00")[1], (w + "\x00\x00")[2]))
+			default:
+				long.add(w, w[3], "")
+			}
+		}
+	}
+	return long, short
+}()
+
+// mayBegin reports whether a word of the table may begin at p in t, which ends
+// where words do.
+func mayBegin(t []byte, p int) bool {
+	n := 1
+	for ; n < 4 && p+n < len(t) && kinds[t[p+n]]&(isUp|isLow) != 0; n++ {
+		if isUpper(t[p+n]) && isLower(t[p+n-1]) {
+			return true // "IdNr", of which the part counts and the whole
+		}
+	}
+	if n > 3 {
+		_, ok := heardBegins.at(t, p)
+		return ok
+	}
+	var w [3]byte
+	copy(w[:n], t[p:])
+	return heardShort.has(gram(w[0], w[1], w[2]))
+}
+
 // mayHear reports whether a word of the table could begin in [lo, hi). It errs only towards true.
 func (s *scan) mayHear(lo, hi int) bool {
 	if k := &s.skimmer; lo >= k.from && hi+2 <= k.to && hi-lo <= 64 && hi > lo {
@@ -37,7 +72,7 @@ func (s *scan) mayHear(lo, hi int) bool {
 		if k&isHigh != 0 {
 			return true
 		}
-		if k&(isUp|isLow) != 0 && (before&(isUp|isLow) == 0 || k&isUp != 0) && contextGrams.has(gram(s.t[p], s.byte(p+1), s.byte(p+2))) {
+		if k&(isUp|isLow) != 0 && (before&(isUp|isLow) == 0 || k&isUp != 0 && before&isLow != 0) && mayBegin(s.t[:hi], p) {
 			return true
 		}
 		before = k
@@ -73,10 +108,9 @@ func (s *scan) mayHearIn(lo, hi int) bool {
 		letter |= k.blocks[b+1].letter << (64 - i)
 		upper |= k.blocks[b+1].upper << (64 - i)
 	}
-	mask := ^uint64(0) >> (64 - (hi - lo))
-	for m := (letter&^(letter<<1) | upper) & letter & mask; m != 0; m &= m - 1 {
-		p := lo + bits.TrailingZeros64(m)
-		if contextGrams.has(gram(s.t[p], s.t[p+1], s.t[p+2])) {
+	mask, t := ^uint64(0)>>(64-(hi-lo)), s.t[:hi]
+	for m := (letter&^(letter<<1) | upper&((letter&^upper)<<1)) & mask; m != 0; m &= m - 1 {
+		if mayBegin(t, lo+bits.TrailingZeros64(m)) {
 			return true
 		}
 	}

@@ -78,9 +78,13 @@ func (s *scan) keyName(start, i, j int) {
 	for end-j < maxSpaces && (s.kind(end)&isWord != 0 || s.at(end) == '-' && s.kind(end+1)&isWord != 0 || s.at(end) == '.' && s.kind(end+1)&isWord != 0) {
 		end++
 	}
+	how := password
+	if _, _, ok := s.operator(start, end, &how); !ok {
+		return // most of what text speaks of, before the costlier question what it is
+	}
 	var l label
 	s.label(start, end, &l)
-	how := strengthOf(&l)
+	how = strengthOf(&l)
 	if end-start == 3 && string(s.t[start:end]) == "PWD" && !s.near(start, -1, " uid user server driver database dsn ") {
 		return // where the shell stands
 	}

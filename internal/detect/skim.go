@@ -193,11 +193,12 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 	for m := parts & letter1 & ahead(c.letter, n.letter, 2); m != 0; m &= m - 1 {
 		i := bits.TrailingZeros64(m)
 		p := at + i
-		if g := gram(t[p], t[p+1], t[p+2]); leadGrams.has(g) {
-			if s.leads(secretWords, p) || s.leads(keywordWords, p) && s.digitWithin(p) {
+		if place, ok := leadPlaces.at(t, p); ok {
+			what := s.leadsAt(p, place)
+			if what&ofSecret != 0 || what&ofKeyword != 0 && s.digitWithin(p) {
 				found |= 1 << i
 			}
-			if s.provides(p) {
+			if what&ofProvider != 0 {
 				k.provider = p
 			}
 		}
@@ -234,7 +235,7 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 			if size >= minRun {
 				digits := window(c.digit, n.digit, i) << (64 - size)
 				if size == 32 && s.byte(at+i+32) == '-' && s.byte(at+i+33) == 'u' || size == 64 && kinds[s.byte(at+i+64)]&isWord != 0 || digits != 0 && (upper<<(64-size) != 0 || t[at+i] == '0' || lettered>>i&1 != 0) ||
-					bits.OnesCount64(digits) >= 15 || s.encoded(at+i, upper != 0) {
+					fifteen(digits) || s.encoded(at+i, upper != 0) {
 					found |= 1 << i
 				}
 			} else if joined>>i&1 == 0 && s.encoded(at+i, upper != 0) {
@@ -268,7 +269,7 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 	k.tail, k.smear = c.tail>>63, out
 
 	if c.digit|n.digit != 0 {
-		found |= s.lookDigits(at, c, n, start)
+		found |= k.lookDigits(s, at, c, n, start)
 	}
 	if c.colon != 0 {
 		found |= s.lookColons(at, c, n, start)
@@ -306,6 +307,14 @@ func (s *scan) encoded(p int, upper bool) bool {
 	return true
 }
 
+// fifteen reports fifteen bits in a row.
+func fifteen(x uint64) bool {
+	x &= x << 1
+	x &= x << 2
+	x &= x << 4
+	return x&(x<<7) != 0
+}
+
 // maxTold is how many bytes of a run are looked at to tell whether it is encoded text.
 const maxTold = 64
 
@@ -330,7 +339,7 @@ func hexed(v []byte) bool {
 }
 
 // lookDigits returns where numbers and ids may begin, or what they hold.
-func (s *scan) lookDigits(at int, c, n *block, start uint64) (found uint64) {
+func (k *skimmer) lookDigits(s *scan, at int, c, n *block, start uint64) (found uint64) {
 	digit1 := ahead(c.digit, n.digit, 1)
 	chain, next := c.digit|c.sep|c.lead, n.digit|n.sep|n.lead
 	x := chain & ahead(chain, next, 1)
@@ -343,7 +352,7 @@ func (s *scan) lookDigits(at int, c, n *block, start uint64) (found uint64) {
 		size := min(bits.TrailingZeros64(^window(chain, next, i)), maxNumber)
 		digits := bits.OnesCount64(window(c.digit, n.digit, i) << (64 - size))
 		if (digits >= minDigits || digits >= 4 && bits.OnesCount64(window(c.dot, n.dot, i)<<(64-size)) >= 3) && !s.day(at+i) && !s.fraction(at+i) &&
-			(s.t[at+i] != '(' || s.inBrackets(at+i)) {
+			(s.t[at+i] != '(' || s.inBrackets(at+i)) && !(digits <= 8 && size <= 10 && k.plainNumber(s, at+i)) {
 			found |= 1 << i
 		}
 	}
@@ -357,6 +366,24 @@ func (s *scan) lookDigits(at int, c, n *block, start uint64) (found uint64) {
 	fourNext := n.digit & (n.digit >> 1) & (n.digit >> 2) & (n.digit >> 3)
 	found |= c.upper&ahead(four, fourNext, 1) | four&ahead(c.upper, n.upper, 4)
 	return found
+}
+
+// plainNumber reports a number of seven or eight digits at p that is nothing, as
+// nothing near it says what it is.
+func (k *skimmer) plainNumber(s *scan, p int) bool {
+	if p-k.provider <= maxBehind || s.before(p) == '-' || s.t[p] == '+' || s.t[p] == '(' {
+		return false
+	}
+	end := p
+	for kinds[s.byte(end)]&isDigit != 0 {
+		end++
+	}
+	switch c := s.byte(end); {
+	case kinds[c]&(isWord|isHigh|isMark) != 0, end-p < 7,
+		isSeparator(c) && (kinds[s.byte(end+1)]&(isWord|isHigh) != 0 || isSeparator(s.byte(end+1)) || s.byte(end+1) == '+'):
+		return false
+	}
+	return !s.mayHear(max(0, p-wordsBefore), p) && !s.mayHear(end, min(end+wordsAfter, len(s.t)))
 }
 
 // lookColons returns where URLs with a password and addresses may begin.
