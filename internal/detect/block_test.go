@@ -16,10 +16,21 @@ func naive(t []byte) (b block) {
 			in *uint64
 			is bool
 		}{
-			{&b.digit, k&isDigit != 0}, {&b.letter, k&(isUp|isLow) != 0}, {&b.upper, k&isUp != 0}, {&b.under, c == '_'},
-			{&b.join, c == '+' || c == '/' || c == '-'}, {&b.sep, isSeparator(c)}, {&b.dot, c == '.'}, {&b.colon, c == ':'},
-			{&b.equal, c == '='}, {&b.at, c == '@'}, {&b.back, c == '\\'}, {&b.lead, c == '+' || c == '('},
-			{&b.escape, c == '%' || c == '&'}, {&b.odd, n&nibOdd != 0}, {&b.tail, k&(isUp|isLow) != 0 && n&nibTail != 0},
+			{&b.digit, k&isDigit != 0},
+			{&b.letter, k&(isUp|isLow) != 0},
+			{&b.upper, k&isUp != 0},
+			{&b.under, c == '_'},
+			{&b.join, c == '+' || c == '/' || c == '-'},
+			{&b.sep, isSeparator(c)},
+			{&b.dot, c == '.'},
+			{&b.colon, c == ':'},
+			{&b.equal, c == '='},
+			{&b.at, c == '@'},
+			{&b.back, c == '\\'},
+			{&b.lead, c == '+' || c == '('},
+			{&b.escape, c == '%' || c == '&'},
+			{&b.odd, n&nibOdd != 0},
+			{&b.tail, k&(isUp|isLow) != 0 && n&nibTail != 0},
 		} {
 			if of.is {
 				*of.in |= 1 << i
