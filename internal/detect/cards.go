@@ -210,8 +210,8 @@ func (s *scan) embedded(i, j int) {
 	if s.t[i] == '0' && s.t[i+1]|0x20 == 'x' && j-i <= 18 {
 		return // a constant of a program
 	}
-	if j-i >= 24 && s.hexWord(i, j) {
-		return // a sum, a key
+	if j-i >= 20 && s.hexWord(i, j) || i >= 2 && s.t[i-1] == '.' && kinds[s.t[i-2]]&isDigit != 0 {
+		return // a sum, a key, the fraction of 2.365248030802494e+01
 	}
 	for p := i; p < j; {
 		q := p

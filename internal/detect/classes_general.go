@@ -38,7 +38,7 @@ func generalClasses() []info {
 		{
 			class: MAC, groups: " pii", format: "six bytes of hex between colons", source: "IEEE 802-2014 section 8",
 			alone: 0.85,
-			names: "mac addr, mac address, macaddr, macaddress, mac 0.9, hwaddr, bssid",
+			names: "mac addr, mac address, macaddr, macaddress, hwaddr, bssid",
 			is:    []string{"eth0 «2a:3f:69:93:e7:11» up"}, not: []string{"00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "12:34:56:78:90:12:34:56"},
 		},
 		{

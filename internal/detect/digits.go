@@ -211,6 +211,9 @@ func (s *scan) ip6(i int) int {
 			return next
 		}
 	}
+	if i >= 3 && s.t[i-1] == ':' && isHex(s.t[i-2]) && isHex(s.t[i-3]) && (i == 3 || kinds[s.t[i-4]]&isWord == 0) {
+		return 0 // a fingerprint of more bytes
+	}
 	p, groups, gap, size := i, 0, -1, 0
 	for p-i < 46 {
 		c := s.at(p)

@@ -88,6 +88,9 @@ func (s *scan) keyName(start, i, j int) {
 	if end-start == 3 && string(s.t[start:end]) == "PWD" && !s.near(start, -1, " uid user server driver database dsn ") {
 		return // where the shell stands
 	}
+	if end-start == 4 && string(s.t[start:end]) == "PASS" && s.at(end) == ':' && s.at(end+1) == ' ' {
+		return // a test's verdict
+	}
 	p, loose, ok := s.operator(start, end, &how)
 	if !ok {
 		return

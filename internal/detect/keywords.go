@@ -333,7 +333,7 @@ func (s *scan) takeID(l *lead, p int, more float32) {
 	case EmployeeID:
 		least, most = 4, 15
 	case MemberID:
-		least = 6
+		least, most = 6, 15
 	case TaxID:
 		least, most, few = 8, 15, 7
 	}

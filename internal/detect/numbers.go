@@ -145,8 +145,11 @@ func (num *number) writtenAs(j *judge) writing {
 }
 
 // dumped reports that [start, end) goes on in four digits of hex, as what computers print does,
-// or in a word behind a dash, as in UUIDs.
+// or in a word behind a dash, as in UUIDs, or stands behind a number, as in the outline of a picture.
 func (s *scan) dumped(start, end int) bool {
+	if start >= 2 && s.t[start-1] == ' ' && kinds[s.t[start-2]]&isDigit != 0 {
+		return true
+	}
 	if start >= 2 && s.t[start-1] == '-' && kinds[s.t[start-2]]&isWord != 0 || s.at(end) == '-' && s.kind(end+1)&isWord != 0 {
 		return true
 	}
