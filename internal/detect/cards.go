@@ -91,8 +91,8 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 	}
 }
 
-// regular reports that the first n digits are put as on cards: in fours, in 4, 6 and 5 or 4, in two
-// eights, digit by digit, or together where that is how long such cards are today. Others are rows of numbers,
+// regular reports that the first n digits are put as on cards: in fours, in 4, 6 and 5 or 4, digit
+// by digit, or together where that is how long such cards are today. Others are rows of numbers,
 // such as the outlines of a picture, and large numbers.
 func (num *number) regular(n int) bool {
 	first := int(num.d[0])*10 + int(num.d[1])
@@ -104,8 +104,6 @@ func (num *number) regular(n int) bool {
 		return false
 	case num.sizes[0] == 1: // digit by digit, and nothing behind
 		return num.groups == n && n == num.n && n >= 15
-	case num.sizes[0] == 8:
-		return num.sizes[1] == 8 && n == 16
 	case num.sizes[0] == 4 && num.sizes[1] == 6:
 		return n == 15 && num.sizes[2] == 5 || n == 14 && num.sizes[2] == 4
 	}
@@ -119,9 +117,13 @@ func (num *number) regular(n int) bool {
 	return g >= num.groups || num.sizes[g] != 4 || num.seps[g] != num.seps[1]
 }
 
-// goesOn reports that a word follows the first n digits behind the dash that parts them, as in UUIDs.
+// goesOn reports that a word follows the first n digits behind the dash that parts them, as in
+// UUIDs, or that four digits stand before them, as in rows of numbers.
 func (s *scan) goesOn(num *number, n int) bool {
-	end := num.end[n-1]
+	end, before := num.end[n-1], num.start-5
+	if num.seps[1] == ' ' && before >= 0 && s.t[before+4] == ' ' && s.like(before, "9999") {
+		return true
+	}
 	return num.seps[1] == '-' && s.at(end) == '-' && s.kind(end+1)&isWord != 0
 }
 

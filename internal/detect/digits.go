@@ -119,11 +119,26 @@ func (s *scan) ip4(num *number) int {
 		return 0
 	}
 	end := num.end[at-1]
-	if part[0] == 127 || part[0] == 0 || part[0] == 255 || s.near(num.start, -1, "version") {
+	if part[0] == 127 || part[0] == 0 || part[0] == 255 || s.near(num.start, -1, "version") || s.edition(num.start, end, part) {
 		return end
 	}
 	s.add(num.start, end, IP, 0.85)
 	return end
+}
+
+// speakOfIP are words before an address.
+const speakOfIP = " ip ips ipv addr addrs address addresses host hosts server servers client peer from at to via by dns ping ssh curl gateway nameserver proxy route subnet remote source src dst dest destination listen bind node endpoint "
+
+// edition reports small numbers between dots, as editions of software and sections of
+// documents have them, where nothing speaks of an address.
+func (s *scan) edition(start, end int, part [4]int) bool {
+	if part[0] >= 20 || part[0] == 10 || part[1] >= 100 || part[2] >= 100 || part[3] >= 100 {
+		return false
+	}
+	if c := s.at(end); (c == ':' || c == '/') && s.kind(end+1)&isDigit != 0 || (c == 0 || c == '"' || c == '\'' || c == '`') && s.before(start) == c {
+		return false // or it stands alone
+	}
+	return !s.near(start, -1, speakOfIP)
 }
 
 // lettered tries numbers with letters at an end: "131052-308T", "12345678-Z", "RX-3668289".
@@ -170,7 +185,7 @@ func (s *scan) phone(num *number) int {
 		s.add(num.start, end, Phone, 0.9)
 		return end
 	}
-	if !(plus && n >= 9) && !(context && s.nearBy(num.start, end, Phone)) {
+	if !(plus && n >= 9 && num.groups > 1) && !(context && s.nearBy(num.start, end, Phone)) {
 		return 0
 	}
 	s.add(num.start, end, Phone, 0.5)
@@ -183,8 +198,8 @@ func phoneGroups(num *number) bool {
 	if num.sizes[0] == 1 && num.d[0] == 1 && num.groups >= 4 {
 		g = 1
 	}
-	if num.seps[g+1] == '.' && num.seps[g+2] != '.' {
-		return false // a clause of a law
+	if num.seps[g+1] == '.' && num.seps[g+2] != '.' || num.seps[g+1] == ' ' && num.seps[g+2] == '.' && !num.plus {
+		return false // a clause of a law, two decimals
 	}
 	return num.sizes[g] == 3 && num.sizes[g+1] == 3 && num.sizes[g+2] == 4
 }

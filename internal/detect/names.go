@@ -111,7 +111,7 @@ func strengthOf(l *label) strength {
 		case got > nothing:
 			best = got
 		case best == nothing || listed(fillers, word) || kindsOf(word)&isWord == isDigit:
-		case listed(aboutWords, word):
+		case listed(aboutWords, word), string(word) == "key" && listed(openKeyOf, before):
 			best = nothing
 		case best == password && string(before) == "pass":
 			best = nothing
