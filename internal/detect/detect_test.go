@@ -82,6 +82,7 @@ var positives = []sample{
 	{"dsn address as user", "amqp://bob@corp.example:hunter2@mq/x", []string{"email bob@corp.example", "dsn-password hunter2"}},
 	{"dsn words", "host=db user=u password=hunter2 dbname=x", []string{"dsn-password hunter2"}},
 	{"dsn quoted", "password='two words' host=x", []string{"dsn-password two words"}},
+	{"a setting", "{app.secret=hunter2hunter2}", []string{"sensitive hunter2hunter2"}},
 	{"json password", `{"db_password": "tr0ub4dor"}`, []string{"dsn-password tr0ub4dor"}},
 	{"sql password", "ALTER ROLE app PASSWORD 'open''sesame'", []string{"dsn-password open''sesame"}},
 	{"sql identified by", "create user x identified by 'sesame'", []string{"dsn-password sesame"}},

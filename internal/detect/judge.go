@@ -32,8 +32,14 @@ func (s *scan) judge(p, q int, l *label, how strength, loose, quoted bool) (Clas
 		}
 		return DSNPassword, 0.8
 	case secret:
-		if len(v) >= 8 && !codeLike(v) && drawn(v, false) {
-			return Sensitive, 0.8
+		if len(v) >= 8 && !codeLike(v) {
+			if drawn(v, false) {
+				return Sensitive, 0.8
+			}
+			// What a setting gives it without a space, as people choose secrets.
+			if !loose && digit && kindsOf(v)&(isUp|isLow) != 0 && !s.naming(p, q) && !sequence(v) {
+				return Sensitive, 0.6
+			}
 		}
 	case weak:
 		if s.userinfo(v) && l.speaksOf("auth") {
