@@ -127,7 +127,7 @@ func (s *scan) ip4(num *number) int {
 }
 
 // speakOfIP are words before an address.
-const speakOfIP = " ip ips ipv addr addrs address addresses host hosts server servers client peer from at to via by dns ping ssh curl gateway nameserver proxy route subnet remote source src dst dest destination listen bind node endpoint "
+const speakOfIP = " ip ips ipv addr addrs address addresses host hosts server servers client peer dns ping ssh curl gateway nameserver proxy route subnet remote source src dst dest destination listen bind node endpoint login logged access connect connected connection session request user "
 
 // edition reports small numbers between dots, as editions of software and sections of
 // documents have them, where nothing speaks of an address.
@@ -204,15 +204,15 @@ func phoneGroups(num *number) bool {
 	return num.sizes[g] == 3 && num.sizes[g+1] == 3 && num.sizes[g+2] == 4
 }
 
-// dated reports 2026-01-15, 15.01.2026 and 2007-2009, and the postal code
-// 02110-1301, which are no telephone numbers.
+// dated reports 2026-01-15, 15.01.2026 and 2007-2009, the postal code 02110-1301
+// and CVE-2026-113003, which are no telephone numbers.
 func dated(num *number) bool {
 	a, b, c := num.sizes[0], num.sizes[1], num.sizes[2]
 	if num.groups < 2 || num.plus {
 		return false
 	}
 	year := func(at int) bool { return num.d[at] == 2 && num.d[at+1] == 0 || num.d[at] == 1 && num.d[at+1] == 9 }
-	if num.seps[1] == '-' && (a == 5 && b == 4 || a == 4 && b == 4 && year(0) && year(4)) {
+	if num.seps[1] == '-' && (a == 5 && b == 4 || a == 4 && b == 4 && year(0) && year(4) || a == 4 && b > 4 && num.groups == 2 && year(0)) {
 		return true
 	}
 	return num.groups >= 3 && num.seps[1] == num.seps[2] && (a == 4 && b <= 2 && c <= 2 || a <= 2 && b <= 2 && c == 4)

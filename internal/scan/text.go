@@ -243,8 +243,16 @@ func plausible(c detect.Class, v []byte) bool {
 	switch c {
 	case detect.Email:
 		return slices.Contains(v, '@')
-	case detect.Card, detect.Phone, detect.USSSN, detect.IBAN:
+	case detect.Card, detect.Phone, detect.USSSN, detect.IBAN, detect.DateOfBirth:
 		return digits >= 4
+	case detect.PEM, detect.JWT:
+		return len(v) >= 16
+	case detect.MAC:
+		return len(v) >= 12
+	case detect.Sensitive, detect.DSNPassword:
+		return len(v) >= 3
+	case detect.Person, detect.Address, detect.Diagnosis, detect.Drug:
+		return len(v) >= 2
 	case detect.IP:
 		return digits > 0 || slices.Contains(v, ':')
 	}
