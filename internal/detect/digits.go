@@ -127,7 +127,7 @@ func (s *scan) ip4(num *number) int {
 }
 
 // speakOfIP are words before an address.
-const speakOfIP = " ip ips ipv addr addrs address addresses host hosts server servers client peer dns ping ssh curl gateway nameserver proxy route subnet remote source src dst dest destination listen bind node endpoint login logged access connect connected connection session request user "
+const speakOfIP = " ip ips ipv addr addrs address addresses host hosts server servers client peer dns ping ssh curl gateway nameserver proxy route subnet remote source src dst dest destination listen bind endpoint login logged access connect connected connection session request "
 
 // edition reports small numbers between dots, as editions of software and sections of
 // documents have them, where nothing speaks of an address.
@@ -138,7 +138,12 @@ func (s *scan) edition(start, end int, part [4]int) bool {
 	if c := s.at(end); (c == ':' || c == '/') && s.kind(end+1)&isDigit != 0 || (c == 0 || c == '"' || c == '\'' || c == '`') && s.before(start) == c {
 		return false // or it stands alone
 	}
-	return !s.near(start, -1, speakOfIP)
+	spoken, section := false, false
+	s.words(max(0, start-32), start, func(_, _ int, w []byte) {
+		spoken = spoken || listed(speakOfIP, w)
+		section = section || listed(" section sections rfc chapter ", w)
+	})
+	return section || !spoken
 }
 
 // lettered tries numbers with letters at an end: "131052-308T", "12345678-Z", "RX-3668289".
@@ -229,7 +234,7 @@ func (s *scan) ip6(i int) int {
 	if i >= 3 && s.t[i-1] == ':' && isHex(s.t[i-2]) && isHex(s.t[i-3]) && (i == 3 || kinds[s.t[i-4]]&isWord == 0) {
 		return 0 // a fingerprint of more bytes
 	}
-	p, groups, gap, size := i, 0, -1, 0
+	p, groups, gap, size, pairs := i, 0, -1, 0, 0
 	for p-i < 46 {
 		c := s.at(p)
 		if c == ':' {
@@ -238,6 +243,9 @@ func (s *scan) ip6(i int) int {
 			}
 			if size > 0 {
 				groups++
+			}
+			if size == 2 {
+				pairs++
 			}
 			if s.at(p+1) == ':' {
 				if gap >= 0 {
@@ -263,7 +271,7 @@ func (s *scan) ip6(i int) int {
 	if size > 0 {
 		groups++
 	}
-	if s.kind(p)&isWord != 0 || groups > 8 || gap < 0 && groups != 8 || gap >= 0 && (groups > 7 || !s.prefix6(i)) {
+	if s.kind(p)&isWord != 0 || groups > 8 || pairs >= 7 && size == 2 || gap < 0 && groups != 8 || gap >= 0 && (groups > 7 || !s.prefix6(i)) {
 		return 0
 	}
 	s.add(i, p, IP, 0.9)
