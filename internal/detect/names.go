@@ -75,7 +75,7 @@ var (
 // Words before "key" that make it a secret, and others that make it none.
 const (
 	secretKeyOf = " api access secret private auth master encryption signing account shared storage license service client app application webhook deploy admin ssh session consumer subscription function tenant user x aes hmac jwt cipher crypt crypto "
-	openKeyOf   = " public pub primary foreign sort partition row cache bucket schema sequence hot idx index natural group object map dict composite unique candidate surrogate hash range lookup search translation registry product issue project short cut shortcut modifier arrow enter escape tab space any press function menu metadata label sorted nav "
+	openKeyOf   = " public pub websocket header entity primary foreign sort partition row cache bucket schema sequence hot idx index natural group object map dict composite unique candidate surrogate hash range lookup search translation registry product issue project short cut shortcut modifier arrow enter escape tab space any press function menu metadata label sorted nav "
 	openTokenOf = " csrf xsrf public next page continuation paging cursor sync resume bos eos pad unk start end stop max min num total lexer parser syntax current last prev previous special input output prompt completion used "
 )
 
