@@ -104,7 +104,8 @@ func TestALogThatCanNotBeWrittenFreezes(t *testing.T) {
 func TestALogThatCanNotBeReadFreezesWhenItLasts(t *testing.T) {
 	b := ruled(t, oneAdmin)
 	edit(t, b.dir, "CREATE TABLE kept AS SELECT * FROM log_head", "UPDATE log_head SET root = x'00'")
-	for ago, want := range map[time.Duration]bool{0: false, 2 * verifyLate: true} {
+	for _, ago := range []time.Duration{0, 2 * verifyLate} { // what stops everything stays: now comes first
+		want := ago > verifyLate
 		if ok, looked := b.verifyNow(t.Context(), time.Now().Add(-ago)); ok || looked {
 			t.Fatalf("it was looked at: %v, %v", ok, looked)
 		}
