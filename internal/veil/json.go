@@ -87,7 +87,9 @@ func (d *document) write(p []byte) (err error) {
 			p, err = d.string(p)
 		case d.state == escaped:
 			d.token = append(d.token, p[0])
-			d.state, p = inString, p[1:]
+			if d.state, p = inString, p[1:]; len(d.token) > longest { // a string may be all escapes
+				err = d.pour(false)
+			}
 		default:
 			p, err = d.wordOf(p)
 		}

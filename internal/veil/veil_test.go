@@ -292,6 +292,31 @@ func TestLongStrings(t *testing.T) {
 	}
 }
 
+// A string that is all escapes is passed on in pieces too, however it is cut, and a value in it is masked.
+func TestAStringOfEscapesIsNotKept(t *testing.T) {
+	p := masking(t)
+	for _, size := range []int{4096, 4095} {
+		var out pieces
+		d := newDocument(&out, p, false, Deepest)
+		text := `{"note":"` + strings.Repeat(`\n\"`, 1<<18) + `4111 1111 1111 1111` + strings.Repeat(`\\`, 1<<19) + `"}`
+		for rest := text; rest != ""; {
+			n := min(size, len(rest))
+			if err := d.write([]byte(rest[:n])); err != nil {
+				t.Fatal(err)
+			}
+			if rest = rest[n:]; cap(d.token) > 4*longest {
+				t.Fatalf("keeps %d bytes after %d", cap(d.token), len(text)-len(rest))
+			}
+		}
+		if err := d.end(); err != nil {
+			t.Fatal(err)
+		}
+		if want := strings.Replace(text, "4111 1111 1111 1111", "[masked:card]", 1); string(out) != want {
+			t.Errorf("in pieces of %d: %d bytes came out, want %d", size, len(out), len(want))
+		}
+	}
+}
+
 func TestCodings(t *testing.T) {
 	text := []byte(strings.Repeat("nothing of note\n", 10000) + planted)
 	var brotlied, zstded bytes.Buffer
