@@ -211,12 +211,14 @@ func (s *scanning) prepareBaseline() error {
 	if s.baseline == "" {
 		return nil
 	}
+	s.o.Own = []string{s.baseline, s.baseline + ".key"}
 	key := []byte(os.Getenv("ASSENT_BASELINE_KEY"))
 	if s.keyFile != "" || len(key) == 0 {
 		file := s.keyFile
 		if file == "" {
 			file = s.baseline + ".key"
 		}
+		s.o.Own = append(s.o.Own, file)
 		_, missing := os.Stat(file)
 		var err error
 		if key, err = scan.ReadKey(file, s.write); err != nil {

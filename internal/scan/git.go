@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,10 @@ import (
 // Staged scans what the next commit of the git repository at hand would add: new and changed files as
 // they are in the index, and of these only lines that it adds or changes.
 func (s *Scanner) Staged(ctx context.Context, to Sink) (Sum, error) {
+	top, err := git(ctx, "rev-parse", "--show-toplevel")
+	if err != nil {
+		return Sum{}, err
+	}
 	names, err := git(ctx, "diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=ACMT")
 	if err != nil {
 		return Sum{}, err
@@ -25,6 +30,12 @@ func (s *Scanner) Staged(ctx context.Context, to Sink) (Sum, error) {
 			}
 			if s.ignored(".", name, false) {
 				if err := jobs.add(ctx, &job{note: &Note{File: name, Why: whyIgnored}}); err != nil {
+					return err
+				}
+				continue
+			}
+			if s.own(filepath.Join(strings.TrimSuffix(string(top), "\n"), filepath.FromSlash(name))) {
+				if err := jobs.add(ctx, &job{note: &Note{File: name, Why: whyOwn}}); err != nil {
 					return err
 				}
 				continue

@@ -67,6 +67,7 @@ func TestWhatCantBeMaskedIsNotPassedOn(t *testing.T) {
 		{"a.gz", "unpack it first", gzipped(t, []byte(email)), nil},
 		{"-", "unpack it first", zipped(t, "x", []byte(email)), nil},
 		{"a.txt", "UTF-16", wide(email + email), nil},
+		{"-", "UTF-16", wide(email + email)[2:], nil},
 		{"a.csv", `no column "notes"`, []byte("id,note\n1,some words\n"), map[string]detect.Class{"notes": ""}},
 		{"a.json", "no CSV", []byte(`{"note":"some words"}`), map[string]detect.Class{"note": ""}},
 	} {

@@ -56,6 +56,7 @@ type Options struct {
 	Workers int             // files at a time; 0: 2
 	Ignore  []string        // patterns of paths that are left out (path.Match, or a folder's name)
 	Prints  *Prints         // makes fingerprints; may be nil
+	Own     []string        // files of the scan itself, such as the baseline: left out of folders
 	Passed  func(n int64)   // hears of bytes that were read; may be nil, called from several goroutines
 	Skipped map[string]bool // names of folders that are left out; nil: .git, .hg, .svn
 }

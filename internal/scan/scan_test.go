@@ -148,6 +148,7 @@ func TestPlacesAndPacking(t *testing.T) {
 		{"crlf.log", []byte("a\r\n" + card + "\r\n"), []string{"crlf.log:2:1 card"}},
 		{"invalid.log", []byte("\xff\xfe\xfd " + email + "\n"), []string{"invalid.log:1:5 email"}},
 		{"wide.txt", wide("eins\nzwölf " + card), []string{"wide.txt:2:7 card"}},
+		{"unmarked.txt", wide("eins\nzwei " + card)[2:], []string{"unmarked.txt:2:6 card"}},
 		{"a.log.gz", gzipped(t, text), []string{"a.log.gz!a.log:2:5 card"}},
 		{"a.log.zst", packed(t, zw, &zs, text), []string{"a.log.zst!a.log:2:5 card"}},
 		{"a.log.br", packed(t, brotli.NewWriter(&br), &br, text), []string{"a.log.br!a.log:2:5 card"}},

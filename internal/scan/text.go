@@ -26,6 +26,7 @@ type text struct {
 	stream *detect.Stream
 	fields fields // nil: nothing in it stands under a name
 	win    window
+	begins int64            // offset where wide text begins in its file
 	found  []detect.Finding // by content
 	named  []detect.Finding // by the name they stand under
 	mask   *masking         // nil: found, not masked
@@ -71,7 +72,7 @@ func (t *text) begin(ctx context.Context, w *worker, name string, f Format, wide
 	t.found, t.named = t.found[:0], t.named[:0]
 	t.win.reset()
 	if wide {
-		t.win.wide, t.win.raw = true, 2 // behind the mark
+		t.win.wide, t.win.raw = true, t.begins
 	}
 	t.fields = f.fields(w.s.o.Engine)
 }

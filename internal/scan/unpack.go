@@ -163,7 +163,7 @@ func (w *worker) file(l level, r io.Reader, at io.ReaderAt, size int64) {
 		w.lost(name, "an archive or coding that is not known here: not looked into")
 	case kind == "wide":
 		w.sum.files.Add(1)
-		w.failed(l, w.wide(name, rest()))
+		w.failed(l, w.wide(name, rest(), unmarked(head)))
 	case kind == "binary" && !l.explicit && !w.s.o.Binary:
 		_ = w.send(w.ctx, w.out, item{note: &Note{File: name, Why: whyBinary}}) // an end is seen elsewhere
 	default:
@@ -256,7 +256,7 @@ func kindOf(name string, head []byte) string {
 		return "br"
 	case begins("\xff\xfe\x00\x00"), begins("\x00\x00\xfe\xff"):
 		return "unknown"
-	case (begins("\xff\xfe") || begins("\xfe\xff")) && bytes.IndexByte(head[:min(len(head), 8<<10)], 0) >= 0:
+	case (begins("\xff\xfe") || begins("\xfe\xff")) && bytes.IndexByte(head[:min(len(head), 8<<10)], 0) >= 0, unmarked(head) != 0:
 		return "wide"
 	case bytes.IndexByte(head[:min(len(head), 8<<10)], 0) >= 0:
 		return "binary"
@@ -373,9 +373,9 @@ func (w *worker) zip(next, l level, r io.Reader, at io.ReaderAt, size int64) {
 	}
 }
 
-// wide scans UTF-16 as the text it is.
-func (w *worker) wide(name string, r io.Reader) error {
-	u := &wideReader{r: r}
+// wide scans UTF-16 as the text it is. order is of its bytes where it has no mark.
+func (w *worker) wide(name string, r io.Reader, order byte) error {
+	u := &wideReader{r: r, begun: order != 0, big: order == 'b'}
 	head := w.take(chunk)
 	defer func() { w.give(head) }()
 	head, err := fill(u, head)
@@ -385,6 +385,10 @@ func (w *worker) wide(name string, r io.Reader) error {
 	f := w.s.o.Format
 	if f == "" {
 		f = formatOf(name, head)
+	}
+	w.one.begins = 2 // behind the mark
+	if order != 0 {
+		w.one.begins = 0
 	}
 	return w.text(w.ctx, name, f, head, err != nil, u, true, w.out)
 }

@@ -77,6 +77,7 @@ const (
 	whyFolder  = "folder of version control, left out"
 	whyIgnored = "ignored"
 	whyBinary  = "binary, left out"
+	whyOwn     = "the scan's own"
 )
 
 // tally is a Sum that several goroutines add to.
@@ -128,7 +129,7 @@ func (s *Scanner) tell(sum *Sum, to Sink, it item) error {
 		switch it.note.Why {
 		case whyFolder:
 			sum.Folders++
-		case whyIgnored:
+		case whyIgnored, whyOwn:
 			sum.Ignored++
 		case whyBinary:
 			sum.Binary++
@@ -171,6 +172,8 @@ func (s *Scanner) walk(ctx context.Context, root string, jobs *queue) error {
 			return jobs.add(ctx, &job{note: &Note{File: p, Why: whyIgnored}})
 		case !d.Type().IsRegular():
 			return nil // folders are walked; links lead to files that are, or lie elsewhere; devices hold no files
+		case s.own(p):
+			return jobs.add(ctx, &job{note: &Note{File: p, Why: whyOwn}})
 		}
 		return jobs.add(ctx, fileJob(p, false))
 	})
@@ -202,6 +205,21 @@ func (s *Scanner) ignored(root, p string, dir bool) bool {
 		whole, _ := path.Match(pattern, rel)
 		last, _ := path.Match(pattern, path.Base(rel))
 		return whole || last
+	})
+}
+
+// own reports whether a file is one of the scan's own.
+func (s *Scanner) own(p string) bool {
+	return slices.ContainsFunc(s.o.Own, func(name string) bool {
+		if filepath.Base(name) != filepath.Base(p) {
+			return false
+		}
+		a, err := os.Stat(name)
+		if err != nil {
+			return false
+		}
+		b, err := os.Stat(p)
+		return err == nil && os.SameFile(a, b)
 	})
 }
 

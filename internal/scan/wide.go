@@ -6,7 +6,30 @@ import (
 	"unicode/utf8"
 )
 
-// A wideReader makes UTF-8 of UTF-16 that begins with its mark.
+// unmarked tells UTF-16 without its mark, in which most characters are of ASCII: 'l' with the
+// lower byte first, 'b' with the higher; 0 for anything else.
+func unmarked(head []byte) byte {
+	head = head[:min(len(head), 512)&^1]
+	var zeros [2]int
+	for i, c := range head {
+		if c == 0 {
+			zeros[i&1]++
+		} else if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+			return 0
+		}
+	}
+	pairs := len(head) / 2
+	switch {
+	case pairs < 4:
+	case zeros[1]*10 > pairs*9 && zeros[0] == 0:
+		return 'l'
+	case zeros[0]*10 > pairs*9 && zeros[1] == 0:
+		return 'b'
+	}
+	return 0
+}
+
+// A wideReader makes UTF-8 of UTF-16 that begins with its mark, unless it is begun.
 type wideReader struct {
 	r     io.Reader
 	big   bool
