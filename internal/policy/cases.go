@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -151,9 +152,9 @@ func listFact(key string, known []string, set func(in *Input, list []string)) fa
 }
 
 // facts lists what `given:` may say. What it doesn't say is unknown.
-func facts() []fact {
+var facts = sync.OnceValue(func() []fact {
 	return slices.Concat(actionFacts(), dataFacts(), whoFacts(), contextFacts())
-}
+})
 
 func actionFacts() []fact {
 	return []fact{

@@ -22,10 +22,17 @@ type compiler struct {
 	vars    map[string]*variable
 	names   []string            // of variables that conditions may read
 	checked map[string]*cel.Ast // checking takes about a millisecond: share equal sources
+	shared  map[sharedKey]*expression
+}
+
+// A sharedKey names a condition whose meaning hangs on its text alone.
+type sharedKey struct {
+	source     string
+	permitting bool
 }
 
 func newCompiler() (*compiler, error) {
-	c := &compiler{vars: map[string]*variable{}, checked: map[string]*cel.Ast{}}
+	c := &compiler{vars: map[string]*variable{}, checked: map[string]*cel.Ast{}, shared: map[sharedKey]*expression{}}
 	opts := []cel.EnvOption{
 		cel.ParserRecursionLimit(maxConditionDepth),
 		cel.ParserExpressionSizeLimit(maxConditionSize),

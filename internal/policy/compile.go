@@ -21,6 +21,7 @@ type expression struct {
 	source string
 	test   cond
 	atoms  []atom
+	cost   int
 	// rowLimit is the row bound of a permitting condition, -1 when it has none.
 	rowLimit int64
 	reads    []*variable
@@ -56,6 +57,7 @@ type build struct {
 	tree       *ast.AST
 	permitting bool
 	calendars  map[string]*calendar
+	calendar   bool   // it asks for one of them
 	iter       string // name of the element in exists() or all()
 	out        *expression
 }
@@ -75,6 +77,10 @@ func (b *build) fail(e ast.Expr, remedy, format string, args ...any) {
 // compileCondition compiles source. In a permitting rule a claimed variable is
 // an error, and a row bound among the conditions that all must hold becomes a limit.
 func (c *compiler) compileCondition(source string, permitting bool, calendars map[string]*calendar) (x *expression, err *celError) {
+	key := sharedKey{source, permitting}
+	if x := c.shared[key]; x != nil {
+		return x, nil
+	}
 	checked, err := c.check(source)
 	if err != nil {
 		return nil, err
@@ -89,7 +95,11 @@ func (c *compiler) compileCondition(source string, permitting bool, calendars ma
 		}
 	}()
 	b := &build{compiler: c, tree: checked.NativeRep(), permitting: permitting, calendars: calendars, out: &expression{source: source, rowLimit: -1}}
+	b.out.cost = cost(b.tree.Expr())
 	b.out.test = b.condition(b.tree.Expr(), permitting)
+	if !b.calendar { // a calendar is its pack's own
+		c.shared[key] = b.out
+	}
 	return b.out, nil
 }
 
@@ -436,6 +446,7 @@ func (b *build) inCalendar(e ast.Expr) *value {
 		}
 		b.fail(e.AsCall().Args()[0], remedy, "there is no calendar '%s' in this pack", *name)
 	}
+	b.calendar = true
 	return &value{truth: func(in *Input, _ string) Tri { return c.open(in.Time) }}
 }
 

@@ -103,8 +103,9 @@ type bucket struct {
 func (s *Set) build() {
 	s.defaults = newDefaults(s.options)
 	s.masks = newMaskSets()
-	s.index, s.maskRules = index{}, nil
+	s.index, s.maskRules, s.byName = index{}, nil, make(map[[2]string]*rule, len(s.rules))
 	for _, r := range s.rules {
+		s.byName[[2]string{r.pack, r.id}] = r
 		if r.then == thenMask {
 			r.maskID = s.masks.intern(r.masks)
 		}

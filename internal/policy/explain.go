@@ -7,14 +7,7 @@ import (
 )
 
 // rule is the rule with that id, or nil.
-func (s *Set) rule(pack, id string) *rule {
-	for _, r := range s.rules {
-		if r.id == id && r.pack == pack {
-			return r
-		}
-	}
-	return nil
-}
+func (s *Set) rule(pack, id string) *rule { return s.byName[[2]string{pack, id}] }
 
 // Explain decides as Decide does, renders the reasons, and fills in the atoms
 // of each rule that matched, and under Considered those of the rules for these

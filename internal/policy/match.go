@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A line is one line of `match:`. Every line must hold; an unknown fact leaves
@@ -46,7 +47,8 @@ type lineSpec struct {
 	test      func(in *Input, values []string) Tri
 }
 
-func lineSpecs() []lineSpec {
+// lineSpecs is the table of them, made once.
+var lineSpecs = sync.OnceValue(func() []lineSpec {
 	return []lineSpec{
 		{key: "env", fact: "resource.env", doc: "environment", test: one(func(in *Input) string { return in.Action.Resource.Env })},
 		{key: "verb", fact: "action.verb", doc: "verb, in lower case; `drop` matches `drop table` too", test: matchVerb},
@@ -60,7 +62,7 @@ func lineSpecs() []lineSpec {
 		{key: "group", fact: "data.groups", doc: "a group of the data", enum: groupNames(), test: anyOf(
 			func(in *Input) []string { return in.Action.Data.Groups })},
 	}
-}
+})
 
 // one holds when the fact is one of the values.
 func one(fact func(*Input) string) func(*Input, []string) Tri {

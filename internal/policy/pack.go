@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,7 +81,14 @@ func (d *decoder) place(line, column int) place {
 	return p
 }
 
-func (d *decoder) fail(p place, msg, remedy string) { d.errs = append(d.errs, p.error(msg, remedy)) }
+func (d *decoder) fail(p place, msg, remedy string) {
+	switch {
+	case len(d.errs) < maxErrors:
+		d.errs = append(d.errs, p.error(msg, remedy))
+	case len(d.errs) == maxErrors:
+		d.errs = append(d.errs, place{file: d.file, line: p.line}.error("more mistakes than are told", "mend those above first"))
+	}
+}
 
 func (d *decoder) failAt(n *node, msg, remedy string) {
 	d.fail(d.place(n.line, n.column), msg, remedy)
@@ -186,10 +192,22 @@ func (d *decoder) duration(n *node, what string) time.Duration {
 
 func (d *decoder) name(n *node, what string) string {
 	s, ok := d.scalar(n, what)
-	if ok && !regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,99}$`).MatchString(s) {
+	if ok && !validName(s) {
 		d.failAt(n, fmt.Sprintf("'%s' is no name for %s", clip(s), what), "use lower-case letters, digits, '-', '_' and '.'")
 	}
 	return s
+}
+
+// validName is [a-z0-9][a-z0-9._-]{0,99}.
+func validName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
+		if !letter && (i == 0 || c != '-' && c != '_' && c != '.') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 100
 }
 
 // pack reads the file. It returns nil when there were errors.
@@ -451,6 +469,10 @@ func (d *decoder) when(n *node, r *rule, p *pack) {
 	x, err := d.compileCondition(source, r.then == thenAllow, p.calendars)
 	if err != nil {
 		d.fail(d.inside(n, err), err.msg, err.remedy)
+		return
+	}
+	if x.cost > maxCost {
+		d.failAt(n, fmt.Sprintf("the rule '%s' may cost %d steps, more than %d", clip(r.id), x.cost, maxCost), "make a rule of each part, or say under `match` what can be said there")
 		return
 	}
 	r.when = x

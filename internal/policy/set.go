@@ -2,10 +2,7 @@ package policy
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"sort"
-	"strings"
 	"time"
 )
 
@@ -30,6 +27,7 @@ type Set struct {
 	options Options
 	bundle  string
 
+	byName    map[[2]string]*rule // by pack and id
 	index     index
 	masks     maskSets
 	maskRules []*rule // those that are not off
@@ -50,59 +48,6 @@ func (s *Set) Packs() []string {
 	return out
 }
 
-// LoadDir loads every *.yaml and *.yml file of dir, not of its subdirectories.
-// All packs load or none does. The error is an Errors when a pack is at fault.
-func LoadDir(dir string, o Options) (*Set, error) { return LoadPaths([]string{dir}, o) }
-
-// LoadPaths loads files, and the *.yaml and *.yml files of directories.
-func LoadPaths(paths []string, o Options) (*Set, error) {
-	files, err := ReadPaths(paths)
-	if err != nil {
-		return nil, err
-	}
-	return LoadFiles(files, o)
-}
-
-// ReadPaths reads pack files, and the *.yaml and *.yml files of directories, for LoadFiles.
-func ReadPaths(paths []string) (map[string][]byte, error) {
-	files := map[string][]byte{}
-	for _, path := range paths {
-		names := []string{path}
-		info, err := os.Stat(path)
-		if err != nil {
-			return nil, fmt.Errorf("loading policy: %w", err)
-		}
-		if info.IsDir() {
-			if names, err = packFiles(path); err != nil {
-				return nil, fmt.Errorf("loading policy: %w", err)
-			}
-		}
-		for _, name := range names {
-			if files[name], err = os.ReadFile(name); err != nil {
-				return nil, fmt.Errorf("loading policy: %w", err)
-			}
-		}
-	}
-	return files, nil
-}
-
-func packFiles(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		if ext := strings.ToLower(filepath.Ext(e.Name())); !e.IsDir() && (ext == ".yaml" || ext == ".yml") {
-			names = append(names, filepath.Join(dir, e.Name()))
-		}
-	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("%s holds no pack: put a *.yaml file there", dir)
-	}
-	return names, nil
-}
-
 // LoadFiles loads packs from memory: file name → content.
 func LoadFiles(files map[string][]byte, o Options) (*Set, error) {
 	if len(files) == 0 {
@@ -120,7 +65,7 @@ func LoadFiles(files map[string][]byte, o Options) (*Set, error) {
 		return nil, fmt.Errorf("loading policy: %w", err)
 	}
 	for _, name := range names {
-		d := &decoder{file: name, lines: strings.Split(string(files[name]), "\n"), compiler: c}
+		d := &decoder{file: name, compiler: c}
 		if p := d.pack(files[name]); p != nil {
 			s.packs = append(s.packs, p)
 		}
@@ -145,6 +90,7 @@ func LoadFiles(files map[string][]byte, o Options) (*Set, error) {
 		return nil, fmt.Errorf("loading policy: %w", err)
 	}
 	for _, p := range s.packs {
+		p.raw = nil // it is larger than all the rest
 		s.rules = append(s.rules, p.rules...)
 	}
 	s.build()

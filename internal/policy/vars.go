@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -268,28 +270,28 @@ func actorTypes() []string { return []string{"agent", "pipeline", "service", "hu
 // dayNames is in the order of time.Weekday.
 func dayNames() []string { return []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} }
 
-func kindNames() []string {
+var kindNames = sync.OnceValue(func() []string {
 	kinds := action.Kinds()
 	out := make([]string, len(kinds))
 	for i, k := range kinds {
 		out[i] = string(k)
 	}
 	return out
-}
+})
 
 // taxonomyVersion enters the bundle's digest: the same packs mean something
 // else once a class joins a group.
 const taxonomyVersion = "assent-taxonomy/2"
 
-// classNames are the classes a pack may name: those the detectors know.
-func classNames() []string {
+// classNames are the classes a pack may name: those the detectors know. They are sorted once.
+var classNames = sync.OnceValue(func() []string {
 	var out []string
 	for _, class := range detect.Classes() {
 		out = append(out, string(class))
 	}
 	sort.Strings(out)
-	return out
-}
+	return slices.Clip(out)
+})
 
 // isClass reports a class that a pack may name.
 func isClass(name string) bool { return detect.Class(name).Valid() }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -18,6 +19,8 @@ const (
 	maxPackBytes = 1 << 20
 	maxLineBytes = 8 << 10
 	maxDepth     = 64
+	maxKeys      = 2000
+	maxErrors    = 100 // of one file that are told
 )
 
 type nodeKind uint8
@@ -76,7 +79,8 @@ func (d *decoder) parseYAML(data []byte) (root *node) {
 			root = nil
 		}
 	}()
-	if !d.readable(data) {
+	data, ok := d.text(data)
+	if !ok || d.tooMuch() {
 		return nil
 	}
 	file, err := parser.ParseBytes(data, 0)
@@ -106,30 +110,56 @@ func (d *decoder) parseYAML(data []byte) (root *node) {
 	return d.convert(docs[0].Body, 0)
 }
 
-func (d *decoder) readable(data []byte) bool {
-	if len(data) > maxPackBytes {
-		d.fail(place{file: d.file}, fmt.Sprintf("a pack over %d bytes", maxPackBytes), "split it")
-		return false
+// unreadable says what is wrong with a line that is no text of a pack.
+func unreadable(line string) (problem, remedy string) {
+	if len(line) > maxLineBytes {
+		return fmt.Sprintf("a line over %d bytes", maxLineBytes), "break it"
 	}
+	if !utf8.ValidString(line) {
+		return "bytes that are not UTF-8 text", "save the file as UTF-8"
+	}
+	for _, r := range line {
+		switch {
+		case r < ' ' && r != '\t', r >= 0x7f && r < 0xa0, r == 0x2028, r == 0x2029, r == 0xfeff:
+			return fmt.Sprintf("a control character (U+%04X)", r), "save the file as plain text"
+		case unicode.Is(unicode.Bidi_Control, r):
+			return fmt.Sprintf("a character that turns the direction of text (U+%04X)", r), "leave it out: with it a rule reads otherwise than it decides"
+		}
+	}
+	return "", ""
+}
+
+// tooMuch reports text that the parser should not be asked to follow: nested deeper
+// than its stack should go, or a mapping of more keys than it takes in good time.
+func (d *decoder) tooMuch() bool {
 	depth := 0
+	var keys []int // of the mappings that a line stands in, by their indentation
 	for i, line := range d.lines {
-		if len(line) > maxLineBytes {
-			d.fail(d.place(i+1, 0), fmt.Sprintf("a line over %d bytes", maxLineBytes), "break it")
-			return false
-		}
-		if !utf8.ValidString(line) || strings.ContainsRune(line, 0) {
-			d.fail(d.place(i+1, 0), "bytes that are not UTF-8 text", "save the file as UTF-8")
-			return false
-		}
 		// Brackets in strings count too: a pack with that many unbalanced ones is not a pack.
-		depth += strings.Count(line, "[") + strings.Count(line, "{") - strings.Count(line, "]") - strings.Count(line, "}")
-		inLine := strings.Count(line, "[") + strings.Count(line, "{") + strings.Count(line, "- ") + strings.Count(line, "? ")
-		if depth+inLine > 10*maxDepth {
+		open := strings.Count(line, "[") + strings.Count(line, "{")
+		depth += open - strings.Count(line, "]") - strings.Count(line, "}")
+		if depth+open+strings.Count(line, "- ")+strings.Count(line, "? ") > 10*maxDepth {
 			d.fail(d.place(i+1, 0), "nested too deeply", "")
-			return false
+			return true
+		}
+		text := strings.TrimLeft(line, " ")
+		if text == "" || text[0] == '#' {
+			continue
+		}
+		indent := len(line) - len(text)
+		for len(keys) <= indent {
+			keys = append(keys, 0)
+		}
+		keys = keys[:indent+1]
+		if text[0] != '-' && strings.Contains(text, ":") {
+			keys[indent]++
+		}
+		if keys[indent] > maxKeys {
+			d.fail(d.place(i+1, 0), fmt.Sprintf("a mapping of more than %d keys", maxKeys), "")
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 func (d *decoder) syntaxError(err error) {
