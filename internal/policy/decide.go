@@ -92,7 +92,12 @@ type kindIndex struct {
 	all    []*rule // for an action whose environment or resource nobody knows
 	anyEnv bucket
 	byEnv  map[string]*bucket
+	merged bool // the rules for any environment stand in each of byEnv too
 }
+
+// mergedEnvs is how many environments have the rules for any of them besides their
+// own: one lookup finds all, at the price of memory.
+const mergedEnvs = 8
 
 type bucket struct {
 	rules    []*rule // without a resource pattern, or with one that begins with a wildcard
@@ -105,6 +110,7 @@ func (s *Set) build() {
 	s.masks = newMaskSets()
 	s.index, s.maskRules, s.byName = index{}, nil, make(map[[2]string]*rule, len(s.rules))
 	for _, r := range s.rules {
+		r.prepare()
 		s.byName[[2]string{r.pack, r.id}] = r
 		if r.then == thenMask {
 			r.maskID = s.masks.intern(r.masks)
@@ -118,6 +124,9 @@ func (s *Set) build() {
 		for set := r.kinds; set != 0; set &= set - 1 {
 			s.index[bits.TrailingZeros32(uint32(set))].add(r)
 		}
+	}
+	for i := range s.index {
+		s.index[i].merge()
 	}
 }
 
@@ -136,6 +145,35 @@ func (k *kindIndex) add(r *rule) {
 			k.byEnv[e] = &bucket{}
 		}
 		k.byEnv[e].add(r)
+	}
+}
+
+func (k *kindIndex) merge() {
+	if k.merged = len(k.byEnv) <= mergedEnvs; !k.merged {
+		return
+	}
+	for _, r := range k.all {
+		if r.line("env") == nil {
+			for _, b := range k.byEnv {
+				b.add(r)
+			}
+		}
+	}
+}
+
+// prepare finds what is left to ask of a rule that the index found: not the
+// environment, and not the resource where the whole pattern is the prefix that it
+// was found by.
+func (r *rule) prepare() {
+	r.rest, r.test = nil, nil
+	for _, l := range r.lines {
+		found := l.name == "env" || l.name == "resource" && len(l.values) == 1 && l.values[0] == commonPrefix(l.values)+"*" && l.values[0] != "*"
+		if !found {
+			r.rest = append(r.rest, l)
+		}
+	}
+	if r.when != nil {
+		r.test = r.when.test
 	}
 }
 
@@ -222,27 +260,31 @@ func (s *Set) Decide(in *Input, d *Decision) {
 func (s *Set) visit(k *kindIndex, bit kindSet, in *Input, d *Decision, t *tally) {
 	env, urn := in.Action.Resource.Env, in.Action.Resource.URN
 	if env == "" || urn == "" {
-		s.judge(k.all, bit, in, d, t)
+		s.judge(k.all, false, bit, in, d, t)
 		return
 	}
-	s.visitBucket(&k.anyEnv, bit, in, d, t)
-	if b := k.byEnv[env]; b != nil {
+	b := k.byEnv[env]
+	if b != nil {
 		s.visitBucket(b, bit, in, d, t)
+	}
+	if b == nil || !k.merged {
+		s.visitBucket(&k.anyEnv, bit, in, d, t)
 	}
 }
 
 func (s *Set) visitBucket(b *bucket, bit kindSet, in *Input, d *Decision, t *tally) {
-	s.judge(b.rules, bit, in, d, t)
+	s.judge(b.rules, true, bit, in, d, t)
 	urn := in.Action.Resource.URN
 	for _, n := range b.lengths {
 		if n <= len(urn) && separator(urn[n-1]) {
-			s.judge(b.byPrefix[urn[:n]], bit, in, d, t)
+			s.judge(b.byPrefix[urn[:n]], true, bit, in, d, t)
 		}
 	}
 }
 
-// judge evaluates rules once, at the first of the action's kinds that they cover.
-func (s *Set) judge(rules []*rule, bit kindSet, in *Input, d *Decision, t *tally) {
+// judge evaluates rules once, at the first of the action's kinds that they cover. Of
+// those that were found by environment and resource only the rest is asked.
+func (s *Set) judge(rules []*rule, found bool, bit kindSet, in *Input, d *Decision, t *tally) {
 	for _, r := range rules {
 		covers := r.kinds & t.kinds
 		if covers&-covers != bit {
@@ -252,10 +294,14 @@ func (s *Set) judge(rules []*rule, bit kindSet, in *Input, d *Decision, t *tally
 		if r.then == thenMask {
 			sees = in
 		}
-		if !r.matches(sees) {
+		lines := r.lines
+		if found {
+			lines = r.rest
+		}
+		if !r.match(lines, sees) {
 			continue
 		}
-		if r.watching(in) {
+		if r.mode == shadow && r.watching(in) {
 			d.Shadow = append(d.Shadow, r.hit)
 			continue
 		}
@@ -264,15 +310,18 @@ func (s *Set) judge(rules []*rule, bit kindSet, in *Input, d *Decision, t *tally
 }
 
 // matches is where unknown is decided: it restricts and never permits.
-func (r *rule) matches(in *Input) bool {
-	m := holds(r.lines, in)
-	if m == No || m == DontKnow && r.then == thenAllow {
-		return false
+func (r *rule) matches(in *Input) bool { return r.match(r.lines, in) }
+
+func (r *rule) match(lines []line, in *Input) bool {
+	if len(lines) > 0 {
+		if m := holds(lines, in); m == No || m == DontKnow && r.then == thenAllow {
+			return false
+		}
 	}
-	if r.when == nil {
+	if r.test == nil {
 		return true
 	}
-	w := r.when.test(in, "")
+	w := r.test(in, "")
 	return w == Yes || w == DontKnow && r.then != thenAllow
 }
 

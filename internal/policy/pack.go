@@ -45,12 +45,16 @@ const (
 
 // A rule is one compiled rule. It never changes after load.
 type rule struct {
+	// What each decision looks at stands together.
+	kinds kindSet // what it can match
+	then  effect
+	mode  mode
+	rest  []line // of lines: those that the index leaves open
+	test  cond   // of when
+
 	id, pack string
 	at       place
-	mode     mode
 	until    time.Time // end of a shadow mode
-	then     effect
-	kinds    kindSet // what it can match
 	lines    []line
 	when     *expression // nil: always
 	claims   bool        // when reads something claimed
