@@ -1,5 +1,7 @@
 package detect
 
+import "slices"
+
 // Kinds of bytes. A word is a run of digits, letters and underscores; a mark is
 // a byte that may begin or join a candidate.
 const (
@@ -75,7 +77,8 @@ type scan struct {
 	from  []int32  // where each byte of plain begins in t
 	to    []int32  // and where it ends
 	found []Finding
-	undo  []Finding
+	undo  []Finding // what stood behind the first kept findings before this step
+	kept  int
 	trace *trace // nil: nobody asks why
 
 	num     number // that is judged
@@ -164,11 +167,13 @@ func (s *scan) visit() bool {
 		return true
 	}
 	was := s.marks
-	s.undo = append(s.undo[:0], s.out[s.lo:]...)
+	s.undo, s.kept = s.undo[:0], len(s.out)
 	next := s.step(s.i, k)
+	kept := s.kept
+	s.kept = 0 // nothing is undone but a step
 	if s.short {
 		s.short, s.marks = false, was
-		s.out = append(s.out[:s.lo], s.undo...)
+		s.out = append(s.out[:kept], s.undo...)
 		return false
 	}
 	s.i = next
@@ -351,6 +356,7 @@ func (s *scan) add(start, end int, class Class, score float32) {
 		return
 	}
 	f := Finding{start, end, class, min(score, 1)}
+	s.note(start)
 	at := len(s.out)
 	for at > s.lo && s.out[at-1].End > f.Start {
 		at--
@@ -376,4 +382,19 @@ func (s *scan) add(start, end int, class Class, score float32) {
 	s.out = append(s.out, Finding{})
 	copy(s.out[at+1:], s.out[at:])
 	s.out[at] = f
+}
+
+// note keeps the findings that one from start on may change, to be undone.
+func (s *scan) note(start int) {
+	if s.final {
+		return
+	}
+	at := s.kept
+	for at > s.lo && s.out[at-1].End > start {
+		at--
+	}
+	if at < s.kept {
+		s.undo = slices.Insert(s.undo, 0, s.out[at:s.kept]...)
+		s.kept = at
+	}
 }
