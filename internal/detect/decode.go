@@ -368,6 +368,7 @@ func (s *scan) hexRun(i int) int {
 	if p-i >= maxEncoded {
 		return p - overlap // what remains is a word of its own
 	}
+	s.seam(i, p, 4)
 	return p
 }
 
@@ -409,6 +410,7 @@ func (s *scan) base64(i int) int {
 		s.run = p - overlap
 		return s.run
 	}
+	s.seam(i, p, 6)
 	return p
 }
 

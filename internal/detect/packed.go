@@ -35,7 +35,7 @@ var unpackers = sync.Pool{New: func() any {
 
 // packed tries the base64 that begins at i as compressed text: gzip, zlib or Zstandard, by
 // its first bytes. It returns where to go on, or 0. What is found is the whole run.
-// Of a run longer than maxPacked its beginning is looked into.
+// The run may go on over lines. Of one longer than maxPacked its beginning is looked into.
 func (s *scan) packed(i int) int {
 	switch s.at(i) {
 	case 'H': // gzip, with the method that there is
@@ -53,23 +53,32 @@ func (s *scan) packed(i int) int {
 	default:
 		return 0
 	}
-	p := i
-	for p-i < maxPacked && base64Value(s.at(p)) >= 0 {
-		p++
-	}
-	if p-i < minPacked || s.short {
-		return 0
-	}
 	u := unpackers.Get().(*unpacker) //nolint:forcetypeassert // nothing else is in there
 	defer unpackers.Put(u)
+	p, line, width := i, i, 0 // where a line begins, and how long the one before was
 	n, acc, bits := 0, uint32(0), 0
-	for _, c := range s.t[i:p] {
-		acc, bits = acc<<6|uint32(base64Value(c)), bits+6
-		if bits >= 8 {
+	for p-i < maxPacked {
+		v := base64Value(s.at(p))
+		if v < 0 {
+			k := s.lineEnd(p)
+			if k == 0 || base64Value(s.at(p+k)) < 0 || p-line < max(width, minPacked) {
+				break // a shorter line is the last one
+			}
+			width = p - line
+			p += k
+			line = p
+			continue
+		}
+		p++
+		if acc, bits = acc<<6|uint32(v), bits+6; bits >= 8 {
 			bits -= 8
 			u.in[n] = byte(acc >> bits)
 			n++
 		}
+	}
+	if p-i < minPacked || s.short {
+		clear(u.in[:n])
+		return 0
 	}
 	out := u.unpack(u.in[:n])
 	defer clear(out)

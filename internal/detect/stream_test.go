@@ -34,7 +34,7 @@ func corpus() string {
 		b.WriteString([]string{" ", "\n", ", ", " and then some words "}[i%4])
 		b.WriteString(c.Text)
 	}
-	b.WriteString(" bob%40corp.example ４111 1111 1111 1111 Ym9iQGNvcnAuZXhhbXBsZQ== 626f6240636f72702e6578616d706c65")
+	b.WriteString(" bob%40corp.example ４111 1111 1111 1111 Ym9iQGNvcnAuZXhhbXBsZQ== 626f6240636f72702e6578616d706c65 eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHgg\nNDExMSAxMTEx\r\nIDExMTEgMTEx\\nMSBhbmQgbW9yZQ==")
 	return b.String()
 }
 
