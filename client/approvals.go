@@ -33,7 +33,7 @@ type Approval struct {
 	Statement  string   `json:"statement"`
 	Masked     []Masked `json:"masked,omitempty"`
 	Data       Data     `json:"data"`
-	Risk       Risk     `json:"risk"`   // orders approvals; it decides nothing
+	Risk       Risk     `json:"risk"`   // orders approvals
 	Claims     Claims   `json:"claims"` // the asker's own words, unchecked
 	Lead       *Lead    `json:"lead,omitempty"`
 

@@ -41,7 +41,7 @@ type ApprovalView struct {
 	Statement string   `json:"statement" doc:"Masked"`
 	Masked    []Masked `json:"masked,omitempty" doc:"Where a value was replaced in the statement"`
 	Data      DataView `json:"data"`
-	Risk      RiskView `json:"risk" doc:"Orders approvals; it decides nothing"`
+	Risk      RiskView `json:"risk" doc:"How grave it is, as policy saw it. It orders approvals"`
 	Claims    Claims   `json:"claims" doc:"The asker's own words. Nothing here was checked"`
 	Lead      *Lead    `json:"lead,omitempty" doc:"What led to it, as far as anybody knows"`
 

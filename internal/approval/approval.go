@@ -71,6 +71,7 @@ type Approval struct {
 	RowLimit     action.Count
 	Preview      *action.Preview // what it would do; nil: nobody looked
 	Lead         *Lead           `json:",omitempty"` // what led to it; nil: nobody knows
+	Risk         *policy.Risk    `json:",omitempty"` // as policy saw it; nil: not told
 	Policy       string          // bundle digest
 	Reason       string          // rendered, for reviewers
 	Show         []string

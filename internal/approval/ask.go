@@ -78,7 +78,7 @@ func (e *Engine) hold(q *Question) (*Approval, error) {
 		Resource: act.Resource, Data: act.Data, Statement: q.Statement, Masked: q.Masked, Claims: act.Claims,
 		Requirements: slices.Clone(d.Requirements), Rules: d.Rules, Masks: d.Masks, RowLimit: d.RowLimit,
 		Policy: d.Bundle, Reason: d.Reason, Show: d.Show,
-		Gate: q.Gate, OpenTransaction: q.OpenTransaction, Preview: q.Preview, Lead: q.Lead,
+		Gate: q.Gate, OpenTransaction: q.OpenTransaction, Preview: q.Preview, Lead: q.Lead, Risk: q.Risk,
 	}, nil
 }
 

@@ -150,6 +150,7 @@ type Question struct {
 	OpenTransaction bool
 	Preview         *action.Preview // nil: nobody looked
 	Lead            *Lead           // nil: nobody knows
+	Risk            *policy.Risk    // as policy saw it; nil: not told
 	// Record is the request record, appended in the same transaction; the
 	// engine fills in what it leaves empty. nil: the engine writes one.
 	Record *audit.Record

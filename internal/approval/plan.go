@@ -38,7 +38,8 @@ type Item struct {
 	RowLimit  action.Count
 	Preview   *action.Preview
 	Reason    string
-	Repeats   int `json:",omitempty"` // recent denials of the same action or shape
+	Repeats   int          `json:",omitempty"` // recent denials of the same action or shape
+	Risk      *policy.Risk `json:",omitempty"`
 }
 
 // Why a plan can't be asked for, or part of one not be answered.
@@ -172,7 +173,7 @@ func (e *Engine) whole(items []*Approval) *Approval {
 		a.Items = append(a.Items, Item{
 			Approval: item.ID, Digest: item.Digest, Kinds: item.Kinds, Verb: item.Verb, Target: item.Target, Title: item.Title,
 			Statement: item.Statement, Masked: item.Masked, Resource: item.Resource, Data: item.Data,
-			Masks: item.Masks, RowLimit: item.RowLimit, Preview: item.Preview, Reason: item.Reason,
+			Masks: item.Masks, RowLimit: item.RowLimit, Preview: item.Preview, Reason: item.Reason, Risk: item.Risk,
 		})
 	}
 	for _, item := range items {

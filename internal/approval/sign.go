@@ -123,11 +123,12 @@ func (a *Approval) Card() string {
 		OpenTransaction  bool
 		Reviews          []review
 		Remarks          []remark
-		Items            []Item `json:",omitempty"`
+		Items            []Item       `json:",omitempty"`
+		Risk             *policy.Risk `json:",omitempty"`
 	}{
 		a.ID, a.Title, a.Verb, a.Target, a.Statement, a.Policy, a.Reason, a.Gate, a.Asker.Subject.ID,
 		a.Version, a.Created, a.Expires, a.Window, a.Kinds, a.Resource, a.Data, a.Masked, a.Claims, nil,
-		a.Requirements, a.Rules, a.Masks, a.RowLimit, a.Preview, a.Show, a.Repeats, a.OpenTransaction, nil, nil, a.Items,
+		a.Requirements, a.Rules, a.Masks, a.RowLimit, a.Preview, a.Show, a.Repeats, a.OpenTransaction, nil, nil, a.Items, a.Risk,
 	}
 	for _, l := range a.Asker.Chain {
 		c.Chain = append(c.Chain, l.ID)

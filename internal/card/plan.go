@@ -17,7 +17,7 @@ func ItemOf(a *approval.Approval, i int) *approval.Approval {
 	return &approval.Approval{
 		ID: of.Approval, Plan: a.ID, Position: i + 1, State: a.State, Asker: a.Asker, Reviews: a.Reviews,
 		Kinds: of.Kinds, Verb: of.Verb, Target: of.Target, Title: of.Title, Statement: of.Statement, Masked: of.Masked,
-		Resource: of.Resource, Data: of.Data, Masks: of.Masks, RowLimit: of.RowLimit, Preview: of.Preview, Reason: of.Reason, Repeats: of.Repeats,
+		Resource: of.Resource, Data: of.Data, Masks: of.Masks, RowLimit: of.RowLimit, Preview: of.Preview, Risk: of.Risk, Reason: of.Reason, Repeats: of.Repeats,
 	}
 }
 

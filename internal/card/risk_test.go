@@ -8,11 +8,6 @@ import (
 )
 
 func TestRisk(t *testing.T) {
-	for _, k := range action.Kinds() {
-		if w := weight(k); w < 20 || w > 99 {
-			t.Errorf("%s weighs %d", k, w)
-		}
-	}
 	known := approval.Approval{Kinds: []action.Kind{action.DataRead}, Data: action.Data{Rows: action.KnownCount(1), ClassesKnown: true}}
 	unknown := known
 	unknown.Data = action.Data{}

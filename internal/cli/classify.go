@@ -213,7 +213,9 @@ func (c *classifier) decide(st *sql.Statement, text string) (policy.Verdict, []s
 		Data: action.Data{Rows: st.Limit, Inferred: len(st.Inferred) > 0 && c.classed(st.Inferred), Destination: "client"},
 	}
 	c.findData(a)
-	d := c.set.Explain(&policy.Input{Action: a, SubjectID: a.Subject, ActorID: a.Actors[0].ID, ActorType: c.actor, ActorOwner: a.Subject, Time: time.Now()})
+	in := policy.Input{Action: a, SubjectID: a.Subject, ActorID: a.Actors[0].ID, ActorType: c.actor, ActorOwner: a.Subject, Time: time.Now()}
+	in.Weigh()
+	d := c.set.Explain(&in)
 	for _, h := range d.Rules {
 		why = append(why, fmt.Sprintf("%s: rule %s of pack %s", h.Then, h.Rule, h.Pack))
 	}

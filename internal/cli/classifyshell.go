@@ -84,7 +84,9 @@ func (c *classifier) shell(id string, an shell.Analysis, text string) classified
 		act.Data.Destination = "client"
 	}
 	c.findData(act)
-	d := c.set.Explain(&policy.Input{Action: act, SubjectID: act.Subject, ActorID: act.Actors[0].ID, ActorType: c.actor, ActorOwner: act.Subject, Time: time.Now(), Tainted: policy.No})
+	in := policy.Input{Action: act, SubjectID: act.Subject, ActorID: act.Actors[0].ID, ActorType: c.actor, ActorOwner: act.Subject, Time: time.Now(), Tainted: policy.No}
+	in.Weigh()
+	d := c.set.Explain(&in)
 	for _, h := range d.Rules {
 		out.Why = append(out.Why, fmt.Sprintf("%s: rule %s of pack %s", h.Then, h.Rule, h.Pack))
 	}

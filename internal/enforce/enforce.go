@@ -234,6 +234,7 @@ func (e *Enforcer) judgeInto(ctx context.Context, j *judgement) error {
 		j.input.Read = &j.reads
 	}
 	e.lead(ctx, j)
+	j.input.Weigh()
 	set := e.o.Policy.Current()
 	if set == nil {
 		return errors.New("no policy is loaded")
@@ -564,10 +565,11 @@ func (e *Enforcer) ask(ctx context.Context, j *judgement) (*approval.Approval, e
 }
 
 func (e *Enforcer) question(j *judgement) *approval.Question {
+	risk := policy.RiskOf(&j.input)
 	return &approval.Question{
 		Action: j.action, Asker: *j.asker, Decision: &j.decision,
 		Statement: j.statement, Title: j.title, Target: j.target, Masked: spans(j.spans),
-		Gate: j.where.Gate, OpenTransaction: j.action.Locks, Preview: j.preview, Lead: j.leadOf(), Record: e.request(j),
+		Gate: j.where.Gate, OpenTransaction: j.action.Locks, Preview: j.preview, Lead: j.leadOf(), Risk: &risk, Record: e.request(j),
 	}
 }
 

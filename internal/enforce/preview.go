@@ -32,6 +32,7 @@ func (e *Enforcer) preview(ctx context.Context, j *judgement, look func(context.
 		return // what is unknown restricts already, and a claim permits nothing
 	}
 	j.input.Preview = policy.Preview{Rows: p.Bound(), Objects: p.Objects, Creates: p.Creates, Changes: p.Changes, Destroys: p.Destroys, SmallestGroup: p.SmallestGroup}
+	j.input.Weigh()
 	j.decision = set.Explain(&j.input)
 	// What a rule permitted because of a count is permitted up to that count; what it
 	// permitted up to a number of its own, up to that number.

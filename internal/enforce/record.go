@@ -21,7 +21,8 @@ func (e *Enforcer) request(j *judgement) *audit.Record {
 	if what := j.taint.Says(); what != "" {
 		d = d.with("saw", what)
 	}
-	r.Detail = d.byName()
+	risk := policy.RiskOf(&j.input)
+	r.Detail = d.with("risk.why", risk.Why()).byName()
 	return r
 }
 
@@ -46,7 +47,7 @@ func (e *Enforcer) fill(r *audit.Record, j *judgement, d details) details {
 	for _, h := range j.decision.Shadow {
 		d = d.with("shadow."+h.Rule, h.Then)
 	}
-	d = d.with("statement", cut(j.statement, maxStatement))
+	d = d.with("statement", cut(j.statement, maxStatement)).with("risk", strconv.FormatInt(j.input.Risk.N, 10)) // below 100: allocates nothing
 	if j.preview != nil {
 		d = d.with("preview", cut(j.preview.Describe(), 500))
 	}

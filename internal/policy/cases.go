@@ -301,8 +301,15 @@ func contextFacts() []fact {
 		countFact("preview_changes", func(in *Input) *action.Count { return &in.Preview.Changes }),
 		countFact("preview_destroys", func(in *Input) *action.Count { return &in.Preview.Destroys }),
 		countFact("preview_smallest_group", func(in *Input) *action.Count { return &in.Preview.SmallestGroup }),
-		countFact("risk", func(in *Input) *action.Count { return &in.Risk }),
+		riskFact(),
 	}
+}
+
+// riskFact may be left out: it follows from the others.
+func riskFact() fact {
+	f := countFact("risk", func(in *Input) *action.Count { return &in.Risk })
+	f.doc += "; what the other facts add up to where it isn't said"
+	return f
 }
 
 func (d *decoder) given(n *node) Input {
@@ -322,6 +329,9 @@ func (d *decoder) given(n *node) Input {
 		in.Action.Actors = []action.Link{{ID: in.ActorID, Type: in.ActorType}}
 	}
 	in.Action.Subject = in.SubjectID
+	if fields["risk"] == nil {
+		in.Weigh()
+	}
 	return in
 }
 

@@ -59,6 +59,7 @@ type build struct {
 	calendars  map[string]*calendar
 	calendar   bool   // it asks for one of them
 	iter       string // name of the element in exists() or all()
+	negated    bool   // under an odd number of !
 	out        *expression
 }
 
@@ -114,7 +115,10 @@ func (b *build) condition(e ast.Expr, must bool) cond {
 		case "_||_":
 			return or(b.condition(args[0], false), b.condition(args[1], false))
 		case "!_":
-			return not(b.condition(args[0], false))
+			b.negated = !b.negated
+			inner := b.condition(args[0], false)
+			b.negated = !b.negated
+			return not(inner)
 		}
 	}
 	return b.leaf(e, must)
@@ -151,6 +155,7 @@ func not(f cond) cond {
 }
 
 func (b *build) leaf(e ast.Expr, must bool) cond {
+	b.rising(e)
 	test, bound := b.truth(e), false
 	if limit, ok := b.rowBound(e); ok && must {
 		if b.out.rowLimit < 0 || limit < b.out.rowLimit {

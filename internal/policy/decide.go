@@ -342,11 +342,13 @@ func (s *Set) apply(r *rule, covers kindSet, in *Input, d *Decision, t *tally) {
 		}
 		hit = &r.excused
 		t.held |= covers
-		t.covered |= covers
+		if !r.raises {
+			t.covered |= covers
+		}
 		d.Requirements = append(d.Requirements, *r.unless)
 	case thenReview:
 		t.held |= covers
-		if !r.claims { // a claim tightens what others permit; it doesn't lift the default deny
+		if !r.claims && !r.raises { // what tightens what others permit doesn't lift the default deny
 			t.covered |= covers
 		}
 		d.Requirements = append(d.Requirements, *r.approval)

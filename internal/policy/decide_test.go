@@ -30,7 +30,7 @@ func knownInput() *Input {
 		SubjectID: "sam", SubjectGroups: []string{"group:billing"},
 		ActorID: "agent:a", ActorType: "agent", ActorOwner: "olga", ActorModel: "m1", ActorTrust: "low",
 		Time: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Rate1h: action.KnownCount(1), Rate24h: action.KnownCount(2),
-		NovelShape: No, NovelTarget: No, Tainted: No, SawSensitive: No, SawUntrusted: No, IntentTarget: Yes,
+		NovelShape: Yes, NovelTarget: Yes, Tainted: No, SawSensitive: No, SawUntrusted: No, IntentTarget: Yes,
 		Preview: Preview{Rows: action.KnownCount(1), Objects: action.KnownCount(1), Creates: action.KnownCount(1), Changes: action.KnownCount(1), Destroys: action.KnownCount(1), SmallestGroup: action.KnownCount(1)},
 		Risk:    action.KnownCount(7),
 		Read:    givenReads{"all": 7},
@@ -89,8 +89,8 @@ func unknowns() map[string]struct {
 		"context.intent_named_target": {`context.intent_named_target`, func(in *Input) { in.IntentTarget = DontKnow }},
 		"context.rate_1h":             {`context.rate_1h < 5`, func(in *Input) { in.Rate1h = action.Count{} }},
 		"context.rate_24h":            {`context.rate_24h + 1 == 3`, func(in *Input) { in.Rate24h = action.Count{} }},
-		"context.novel_shape":         {`!context.novel_shape`, func(in *Input) { in.NovelShape = DontKnow }},
-		"context.novel_target":        {`context.novel_target == false`, func(in *Input) { in.NovelTarget = DontKnow }},
+		"context.novel_shape":         {`context.novel_shape`, func(in *Input) { in.NovelShape = DontKnow }},
+		"context.novel_target":        {`context.novel_target`, func(in *Input) { in.NovelTarget = DontKnow }},
 		"context.tainted":             {`context.tainted ? false : true`, func(in *Input) { in.Tainted, in.SawUntrusted = DontKnow, DontKnow }},
 		"context.saw_sensitive":       {`!context.saw_sensitive`, func(in *Input) { in.Tainted, in.SawSensitive = DontKnow, DontKnow }},
 		"context.saw_untrusted":       {`context.saw_untrusted == false`, func(in *Input) { in.Tainted, in.SawUntrusted = DontKnow, DontKnow }},
@@ -100,7 +100,7 @@ func unknowns() map[string]struct {
 		"preview.changes":             {`preview.changes % 2 == 1`, func(in *Input) { in.Preview.Changes = action.Count{} }},
 		"preview.smallest_group":      {`preview.smallest_group >= 1`, func(in *Input) { in.Preview.SmallestGroup = action.Count{} }},
 		"preview.destroys":            {`-preview.destroys < 0`, func(in *Input) { in.Preview.Destroys = action.Count{} }},
-		"risk.score":                  {`risk.score / 2 == 3`, func(in *Input) { in.Risk = action.Count{} }},
+		"risk.score":                  {`risk.score >= 7`, func(in *Input) { in.Risk = action.Count{} }},
 	}
 }
 
@@ -130,6 +130,10 @@ func TestUnknownRestrictsAndNeverPermits(t *testing.T) {
 					}
 					return
 				}
+				if v.raises {
+					onlyTightens(t, rule, u.holds, u.lose, then)
+					return
+				}
 				yes, no := load(t, rule(u.holds)), load(t, rule("!("+u.holds+")"))
 				if !matched(yes, knownInput()) || matched(no, knownInput()) {
 					t.Fatal("a known fact is read wrongly")
@@ -148,6 +152,28 @@ func TestUnknownRestrictsAndNeverPermits(t *testing.T) {
 	said := slices.DeleteFunc(variables(), func(v variable) bool { return v.reason })
 	if len(table) != len(said) {
 		t.Errorf("%d cases for %d variables", len(table), len(said))
+	}
+}
+
+// onlyTightens is TestUnknownRestrictsAndNeverPermits for a variable that may raise a
+// verdict: no rule permits by it, and none is asked about its opposite.
+func onlyTightens(t *testing.T, rule func(string) string, holds string, lose func(*Input), then string) {
+	t.Helper()
+	for _, when := range []string{holds, "!(" + holds + ")"} {
+		if when == holds && then != "allow" {
+			continue
+		}
+		if _, err := LoadFiles(map[string][]byte{"p.yaml": []byte(header + "rules:\n" + rule(when))}, Options{}); err == nil {
+			t.Errorf("%s: it loads", when)
+		}
+	}
+	if then == "allow" {
+		return
+	}
+	s, lost := load(t, rule(holds)), knownInput()
+	lose(lost)
+	if !matched(s, knownInput()) || !matched(s, lost) {
+		t.Error("it doesn't match what holds, or may hold")
 	}
 }
 

@@ -19,6 +19,7 @@ func (s *Set) Explain(in *Input) Decision {
 		return d
 	}
 	d.RenderReason(in)
+	d.Risk = RiskOf(in)
 	for _, hits := range [][]Hit{d.Rules, d.Shadow} {
 		for i := range hits {
 			if r := s.rule(hits[i].Pack, hits[i].Rule); r != nil {
@@ -57,7 +58,7 @@ func (s *Set) uncovered(in *Input) []string {
 	kinds := kindsOf(in.Action)
 	open := kinds
 	for _, r := range s.rules {
-		lifts := r.then == thenAllow || r.then == thenReview && !r.claims || r.then == thenDeny
+		lifts := r.then == thenAllow || r.then == thenReview && !r.claims && !r.raises || r.then == thenDeny
 		if lifts && r.mode != off && r.kinds&open != 0 && r.matches(in) && !r.watching(in) {
 			open &^= r.kinds
 		}

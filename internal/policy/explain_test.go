@@ -270,8 +270,6 @@ func TestGivenSetsEveryFact(t *testing.T) {
 		"session":             {"s", `context.session == "s"`},
 		"break_glass":         {"true", "context.break_glass"},
 		"intent_named_target": {"true", "context.intent_named_target"},
-		"novel_shape":         {"true", "context.novel_shape"},
-		"novel_target":        {"false", "!context.novel_target"},
 		"tainted":             {"true", "context.tainted"},
 		"saw_sensitive":       {"true", "context.tainted && context.saw_sensitive"},
 		"saw_untrusted":       {"true", "context.tainted && context.saw_untrusted"},
@@ -282,11 +280,24 @@ func TestGivenSetsEveryFact(t *testing.T) {
 		"preview_creates":     {"3", "preview.creates == 3"},
 		"preview_changes":     {"4", "preview.changes == 4"},
 		"preview_destroys":    {"5", "preview.destroys == 5"},
-		"risk":                {"6", "risk.score == 6"},
 
 		"preview_smallest_group": {"7", "preview.smallest_group == 7"},
 	}
+	tightens := map[string][3]string{ // harmless, grave, and what is asked: its opposite can't be
+		"novel_shape":  {"false", "true", "context.novel_shape"},
+		"novel_target": {"false", "true", "context.novel_target"},
+		"risk":         {"6", "7", "risk.score >= 7"},
+	}
 	for _, f := range facts() {
+		if c, ok := tightens[f.key]; ok {
+			for i, value := range c[:2] {
+				s := load(t, fmt.Sprintf("  - { id: yes, when: '%s', then: deny }\ntests:\n  - { name: x, given: { %s: %s, kind: deploy }, want: { decision: deny } }\n", c[2], f.key, value))
+				if r := s.Test()[0]; contains(r.Rules, "yes") != (i == 1) {
+					t.Errorf("%s: %s matched %v", f.key, value, r.Rules)
+				}
+			}
+			continue
+		}
 		c, ok := given[f.key]
 		if !ok {
 			t.Errorf("%s has no case", f.key)

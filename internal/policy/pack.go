@@ -58,6 +58,7 @@ type rule struct {
 	lines    []line
 	when     *expression // nil: always
 	claims   bool        // when reads something claimed
+	raises   bool        // when reads what may raise a verdict and never lower one
 	unless   *Requirement
 	approval *Requirement
 	masks    map[string]string
@@ -482,6 +483,7 @@ func (d *decoder) when(n *node, r *rule, p *pack) {
 	r.when = x
 	for _, v := range x.reads {
 		r.claims = r.claims || v.vouch == claimed
+		r.raises = r.raises || v.raises
 	}
 }
 

@@ -12,6 +12,7 @@ func Reference() string {
 	b.WriteString("# Policy reference\n\nGenerated from the tables in `internal/policy` by `go generate ./internal/policy`; a test keeps it current. " +
 		"[policy.md](policy.md) explains what packs mean.\n")
 	referenceVariables(&b)
+	referenceRisk(&b)
 	referenceConditions(&b)
 	referenceMatch(&b)
 	referenceApproval(&b)
@@ -25,13 +26,31 @@ func code(words []string) string { return "`" + strings.Join(words, "` `") + "`"
 func referenceVariables(b *strings.Builder) {
 	b.WriteString("\n## Variables\n\n" +
 		"Who vouches: **observed** by Assent itself, **signed** by a checked credential, or **claimed** by the asker. " +
-		"A permitting rule that reads a claimed one doesn't load.\n\n| variable | type | who vouches | what it is |\n|---|---|---|---|\n")
+		"A permitting rule that reads a claimed one doesn't load, nor does a rule in which one that **tightens only** could lower a verdict.\n\n| variable | type | who vouches | what it is |\n|---|---|---|---|\n")
 	for _, v := range variables() {
 		doc := v.doc
 		if len(v.enum) > 0 && len(v.enum) <= 8 {
 			doc += " One of " + code(v.enum) + "."
 		}
+		if v.raises {
+			doc += " Tightens only."
+		}
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", v.name, v.typ, v.vouch, doc)
+	}
+}
+
+func referenceRisk(b *strings.Builder) {
+	fmt.Fprintf(b, "\n## Risk\n\n`risk.score` is the sum of these terms, %d at most. Of each row the step that holds counts, of the kinds the gravest. "+
+		"Its class on cards is critical from %d, high from %d, and moderate below. The last row is on the card alone: it is found when people are asked.\n\n"+
+		"| term | points | when |\n|---|---|---|\n", MaxRisk, RiskCritical, RiskHigh)
+	for _, row := range append(riskRows[:len(riskRows):len(riskRows)], deniedBefore) {
+		for _, s := range row.steps {
+			why := s.why
+			if row.name == "kind" {
+				why = code([]string{s.why})
+			}
+			fmt.Fprintf(b, "| %s | %d | %s |\n", row.name, s.points, why)
+		}
 	}
 }
 

@@ -49,6 +49,7 @@ type variable struct {
 	reason  bool     // may be used in a reason only
 	private bool     // free text of the asker: never rendered into a reason or an atom
 	url     bool     // rendered without what may be a secret in it
+	raises  bool     // may raise a verdict and never lower one: see rising
 
 	str   func(*Input) (string, bool)
 	num   func(*Input) (int64, bool)
@@ -92,6 +93,12 @@ func truth(name string, v vouch, doc string, f func(*Input) Tri) variable {
 
 func list(name string, v vouch, doc string, size func(*Input) (int, bool), at func(*Input, int) string, enum ...string) variable {
 	return variable{name: name, typ: listVar, vouch: v, doc: doc, enum: enum, list: &listGetter{size: size, at: at}}
+}
+
+// raising marks a variable that may only tighten.
+func raising(v variable) variable {
+	v.raises = true
+	return v
 }
 
 // variables is the one table that declares what conditions may read. The
@@ -219,8 +226,8 @@ func contextVariables() []variable {
 		truth("context.intent_named_target", claimed, "Whether the task given to the agent named this target.", func(in *Input) Tri { return in.IntentTarget }),
 		number("context.rate_1h", observed, "Actions of this actor in the last hour.", func(in *Input) action.Count { return in.Rate1h }),
 		number("context.rate_24h", observed, "Actions of this actor in the last 24 hours.", func(in *Input) action.Count { return in.Rate24h }),
-		truth("context.novel_shape", observed, "This actor never did this shape before.", func(in *Input) Tri { return in.NovelShape }),
-		truth("context.novel_target", observed, "This actor never touched this target before.", func(in *Input) Tri { return in.NovelTarget }),
+		raising(truth("context.novel_shape", observed, "This actor did not do this shape before, as far back as is remembered.", func(in *Input) Tri { return in.NovelShape })),
+		raising(truth("context.novel_target", observed, "This actor did not touch this target before, as far back as is remembered.", func(in *Input) Tri { return in.NovelTarget })),
 		truth("context.tainted", observed, "The actor has lately seen classed values unmasked, a secret, or content that others wrote; for actions that could carry it out, also another actor of the same person.", func(in *Input) Tri { return in.tainted() }),
 		truth("context.saw_sensitive", observed, "The part of `context.tainted` that is about classed values and secrets.", func(in *Input) Tri { return in.saw(in.SawSensitive) }),
 		truth("context.saw_untrusted", observed, "The part of `context.tainted` that is about content that others wrote: a web page, a mail, an issue.", func(in *Input) Tri { return in.saw(in.SawUntrusted) }),
@@ -261,7 +268,7 @@ func previewVariables() []variable {
 		number("preview.changes", observed, "Objects it would change.", func(in *Input) action.Count { return in.Preview.Changes }),
 		number("preview.destroys", observed, "Objects it would destroy.", func(in *Input) action.Count { return in.Preview.Destroys }),
 		number("preview.smallest_group", observed, "Rows behind the smallest group of an aggregating read, 0 for an empty answer. Unknown unless they were counted.", func(in *Input) action.Count { return in.Preview.SmallestGroup }),
-		number("risk.score", observed, "Additive risk score; it may raise a verdict, never lower one.", func(in *Input) action.Count { return in.Risk }),
+		raising(number("risk.score", observed, "Risk score, 0 to 99: the sum of the terms below.", func(in *Input) action.Count { return in.Risk })),
 	}
 }
 

@@ -100,6 +100,7 @@ func (t trial) Rule(pack, statement string) (console.Tried, error) {
 		Resource: action.Resource{URN: "postgres:trial/prod", Type: "postgres", Env: "prod"},
 	}
 	in := policy.Input{Action: a, Harmless: st.Harmless, ActorID: "agent:trial", ActorType: "agent", Time: time.Now()}
+	in.Weigh()
 	d := set.Explain(&in)
 	out.Verdict, out.Reason = d.Verdict.String(), d.RenderReason(&in)
 	for _, k := range st.Kinds {

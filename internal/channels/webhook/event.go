@@ -72,7 +72,7 @@ type Approval struct {
 	Expires time.Time `json:"expires"`
 }
 
-// Risk orders approvals; it decides nothing.
+// Risk orders approvals.
 type Risk struct {
 	Level string `json:"level" enum:"critical,high,moderate"`
 	Score int    `json:"score"`
