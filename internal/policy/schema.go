@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 )
 
 // The keys of each mapping in a pack: the loader refuses others, and the schema
@@ -47,6 +48,8 @@ func object(keys, required []string, known schema) schema {
 	return out
 }
 
+func ref(name string) schema { return schema{"$ref": "#/$defs/" + name} }
+
 func enum(words []string) schema { return schema{"enum": words} }
 
 // oneOrMore is a value or a list of them.
@@ -54,11 +57,21 @@ func oneOrMore(item schema) schema {
 	return schema{"oneOf": []schema{item, {"type": "array", "items": item, "minItems": 1}}}
 }
 
+// least asks for a mapping with something in it.
+func least(s schema) schema {
+	out := maps.Clone(s)
+	out["minProperties"] = 1
+	return out
+}
+
+// ownPattern is a class or group of a deployment's own: hr/badge, hr/*.
+const ownPattern = `^[a-z][a-z0-9-]+/([a-z][a-z0-9-]+|\*)$`
+
 // Schema is a JSON Schema (2020-12) of packs, for editors: completion and early
 // errors. It knows the words; the loader knows what they mean, and decides.
 func Schema() ([]byte, error) {
 	word, number := schema{"type": "string"}, schema{"type": "integer", "minimum": 1}
-	match := schema{"kind": oneOrMore(enum(kindNames()))}
+	match := schema{"kind": oneOrMore(ref("kind"))}
 	lines := []string{"kind"}
 	for _, s := range lineSpecs() {
 		lines = append(lines, s.key)
@@ -75,24 +88,38 @@ func Schema() ([]byte, error) {
 		"all_of": seats, "any_of": seats, "issuers": enum(issuerRules()), "reciprocal": enum(reciprocals()),
 		"remind": oneOrMore(word), "escalate": schema{"type": "array", "items": later, "minItems": 1}, "fall_back": later,
 	})
+	own := schema{"type": "string", "pattern": ownPattern}
+	for _, key := range []string{"class", "group"} {
+		match[key] = oneOrMore(schema{"anyOf": []schema{ref(key), own}})
+	}
 	masks := schema{}
 	maskable := append(classNames(), groupNames()...)
 	for _, name := range maskable {
-		masks[name] = enum(maskNames())
+		masks[name] = ref("method")
 	}
+	methods := object(maskable, nil, masks)
+	methods["patternProperties"] = schema{ownPattern: ref("method")}
 	rule := object(ruleKeys(), []string{"id", "then"}, schema{
-		"id": word, "mode": enum(modeNames()), "until": word, "match": object(lines, nil, match), "when": word,
-		"then": enum(effectNames()), "approval": approval, "mask": object(maskable, nil, masks), "reason": word,
-		"unless": object(unlessKeys(), unlessKeys(), schema{"break_glass": schema{"const": true}, "approval": approval}),
+		"id": word, "mode": enum(modeNames()), "until": word, "match": least(object(lines, nil, match)), "when": word,
+		"then": enum(effectNames()), "approval": ref("approval"), "mask": schema{"$ref": "#/$defs/masks", "minProperties": 1}, "reason": word,
+		"unless": object(unlessKeys(), unlessKeys(), schema{"break_glass": schema{"const": true}, "approval": ref("approval")}),
 		"show":   oneOrMore(enum(shown())), "notify": oneOrMore(word),
 	})
-	given := []string{}
+	given, stated := []string{}, schema{}
 	for _, f := range facts() {
-		given = append(given, f.key)
+		given, stated[f.key] = append(given, f.key), schema{"description": f.doc}
 	}
+	stated["kind"] = oneOrMore(ref("kind"))
+	reviewer := object([]string{"by", "groups"}, []string{"by", "groups"}, schema{"by": word, "groups": oneOrMore(word)})
+	zero := schema{"type": "integer", "minimum": 0}
 	test := object(testKeys(), []string{"name", "given", "want"}, schema{
-		"name": word, "given": object(given, nil, nil), "reviews": schema{"type": "array"},
-		"want": object(wantKeys(), nil, schema{"decision": enum([]string{"allow", "deny", "review"})}),
+		"name": word, "given": object(given, nil, stated),
+		"reviews": schema{"type": "array", "items": schema{"anyOf": []schema{word, reviewer}}},
+		"want": least(object(wantKeys(), nil, schema{
+			"decision": enum([]string{"allow", "deny", "review"}), "rule": word, "count": number, "expires": word, "missing": zero,
+			"mask": ref("masks"), "granted": schema{"type": "boolean"}, "limit": object([]string{"rows"}, []string{"rows"}, schema{"rows": zero}),
+			"refused": schema{"type": "object", "additionalProperties": word},
+		})),
 	})
 	root := object(packKeys(), []string{"apiVersion", "kind", "metadata", "rules"}, schema{
 		"apiVersion": schema{"const": "assent/v1"}, "kind": schema{"const": "PolicyPack"}, "locked": schema{"type": "boolean"},
@@ -103,6 +130,7 @@ func Schema() ([]byte, error) {
 		"rules": schema{"type": "array", "items": rule, "minItems": 1},
 		"tests": schema{"type": "array", "items": test},
 	})
+	root["$defs"] = schema{"kind": enum(kindNames()), "method": enum(maskNames()), "masks": methods, "approval": approval, "class": enum(classNames()), "group": enum(groupNames())}
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "Assent policy pack"
 	b, err := json.MarshalIndent(root, "", "  ")

@@ -42,7 +42,11 @@ type node struct {
 	kind         nodeKind
 	text         string // of a scalar
 	quoted       bool   // '…' or "…"
+	single       bool   // '…'
 	block        bool   // | or >
+	header       string // what stands behind them: |-
+	flow         bool   // {…} or […]
+	end          int    // line of the bracket that ends it
 	line, column int
 	fields       []field
 	items        []*node
@@ -194,6 +198,7 @@ func (d *decoder) convert(n ast.Node, depth int) *node {
 	switch n := n.(type) {
 	case *ast.MappingNode:
 		d.convertMapping(out, n.Values, depth)
+		out.bracketed(n.IsFlowStyle, n.End)
 		if n.Start == nil || n.Start.Value != "{" {
 			out.rejoin()
 		}
@@ -202,22 +207,30 @@ func (d *decoder) convert(n ast.Node, depth int) *node {
 		out.rejoin()
 	case *ast.SequenceNode:
 		out.kind = sequenceNode
+		out.bracketed(n.IsFlowStyle, n.End)
 		for _, v := range n.Values {
 			out.items = append(out.items, d.convert(v, depth+1))
 		}
 	case *ast.NullNode:
 		out.kind = nullNode
 	case *ast.LiteralNode:
-		out.text, out.block = n.Value.Value, true
+		out.text, out.block, out.header = n.Value.Value, true, n.Start.Value
 	case *ast.StringNode:
 		out.text = n.Value
-		out.quoted = tok.Type == token.SingleQuoteType || tok.Type == token.DoubleQuoteType
+		out.single = tok.Type == token.SingleQuoteType
+		out.quoted = out.single || tok.Type == token.DoubleQuoteType
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		out.text = tok.Value
 	default:
 		d.failAt(out, "anchors, aliases, tags and merge keys have no place in a pack", "write the value out")
 	}
 	return out
+}
+
+func (n *node) bracketed(flow bool, end *token.Token) {
+	if flow && end != nil {
+		n.flow, n.end = true, end.Position.Line
+	}
 }
 
 func (d *decoder) convertMapping(out *node, values []*ast.MappingValueNode, depth int) {
