@@ -176,6 +176,8 @@ type Rule struct {
 	Pack  string `json:"pack,omitempty"`
 	Then  string `json:"then"`
 	Atoms []Atom `json:"atoms,omitempty"`
+	// Tags are the threats that the rule is about: ASI02, T1485.
+	Tags []string `json:"tags,omitempty"`
 }
 
 // An Atom is one condition and the value it had.
@@ -437,7 +439,7 @@ func (s *server) mayReview(v *ApprovalView, c *identity.Caller, a *approval.Appr
 }
 
 func ruleView(h policy.Hit) Rule {
-	r := Rule{Rule: h.Rule, Pack: h.Pack, Then: h.Then}
+	r := Rule{Rule: h.Rule, Pack: h.Pack, Then: h.Then, Tags: h.Tags}
 	for _, a := range h.Atoms {
 		r.Atoms = append(r.Atoms, Atom{Expr: a.Expr, Value: a.Value, Holds: [...]string{"unknown", "no", "yes"}[a.Holds]})
 	}

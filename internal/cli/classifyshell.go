@@ -76,7 +76,7 @@ func (c *classifier) shell(id string, an shell.Analysis, text string) classified
 	}
 	act := &action.Action{
 		Kinds: an.Kinds, Verb: an.Verb, Target: an.Target, Title: an.Title, Shape: an.Shape, Reversible: an.Reversible, Routine: an.Routine,
-		Resource: action.Resource{URN: "shell:example", Type: "shell", Env: c.env}, Objects: an.Writes, Statement: text, Payload: []byte(text),
+		Resource: action.Resource{URN: "command:example", Type: "command", Env: c.env}, Objects: an.Writes, Statement: text, Payload: []byte(text),
 		Subject: "person:someone", Actors: []action.Link{{ID: c.actor + ":someone", Type: c.actor}},
 		Data: action.Data{Destination: strings.Join(an.Hosts, ",")},
 	}

@@ -66,6 +66,7 @@ type effect struct {
 
 type rule struct {
 	Then, Class, Name, Pack string
+	Tags                    []string
 	Atoms                   []atom
 }
 
@@ -250,7 +251,7 @@ func rulesView(hits []policy.Hit) []rule {
 	signs := map[policy.Tri]atom{policy.Yes: {Class: "yes", Sign: "holds"}, policy.No: {Class: "no", Sign: "does not hold"}, policy.DontKnow: {Class: "unk", Sign: "unknown"}}
 	var out []rule
 	for _, h := range hits {
-		r := rule{Then: h.Then, Class: classes[h.Then], Name: h.Rule, Pack: h.Pack}
+		r := rule{Then: h.Then, Class: classes[h.Then], Name: h.Rule, Pack: h.Pack, Tags: h.Tags}
 		for _, at := range h.Atoms {
 			v := signs[at.Holds]
 			v.Expr, v.Value = visible(at.Expr, maxTitle), visible(at.Value, maxTitle)

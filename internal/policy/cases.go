@@ -263,6 +263,11 @@ func whoFacts() []fact {
 				in.ActorID, in.ActorType = s, "agent"
 			}
 		}},
+		{key: "delegation", doc: "list of ids, the acting one first; unless said, the agent's own", set: func(d *decoder, n *node, in *Input) {
+			for _, id := range d.words(n, "delegation") {
+				in.Action.Actors = append(in.Action.Actors, action.Link{ID: id, Type: "agent"})
+			}
+		}},
 		textFact("owner", func(in *Input) *string { return &in.ActorOwner }),
 		textFact("model", func(in *Input) *string { return &in.ActorModel }),
 		textFact("trust", func(in *Input) *string { return &in.ActorTrust }),
@@ -325,7 +330,7 @@ func (d *decoder) given(n *node) Input {
 			f.set(d, x, &in)
 		}
 	}
-	if in.ActorID != "" {
+	if in.ActorID != "" && in.Action.Actors == nil {
 		in.Action.Actors = []action.Link{{ID: in.ActorID, Type: in.ActorType}}
 	}
 	in.Action.Subject = in.SubjectID

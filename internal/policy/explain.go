@@ -23,7 +23,7 @@ func (s *Set) Explain(in *Input) Decision {
 	for _, hits := range [][]Hit{d.Rules, d.Shadow} {
 		for i := range hits {
 			if r := s.rule(hits[i].Pack, hits[i].Rule); r != nil {
-				hits[i].Atoms = r.atoms(d.sees(r, in))
+				hits[i].Atoms, hits[i].Tags = r.atoms(d.sees(r, in)), r.tags
 			}
 		}
 	}
@@ -33,7 +33,7 @@ func (s *Set) Explain(in *Input) Decision {
 			continue
 		}
 		h := r.hit
-		h.Atoms = r.atoms(d.sees(r, in))
+		h.Atoms, h.Tags = r.atoms(d.sees(r, in)), r.tags
 		d.Considered = append(d.Considered, h)
 	}
 	sortHits(d.Considered)

@@ -261,6 +261,7 @@ func TestGivenSetsEveryFact(t *testing.T) {
 		"subject":             {"sam", `subject.id == "sam"`},
 		"subject_groups":      {"[group:a]", `"group:a" in subject.groups`},
 		"actor":               {"bot", `actor.id == "bot" && actor.type == "agent" && delegation.exists(x, x == "bot")`},
+		"delegation":          {"[a, b]", `size(delegation) == 2 && delegation.exists(x, x == "b")`},
 		"owner":               {"o", `actor.owner == "o"`},
 		"model":               {"m", `actor.model == "m"`},
 		"trust":               {"low", `actor.trust == "low"`},

@@ -32,12 +32,21 @@ func LoadPaths(paths []string, o Options) (*Set, error) {
 	return LoadFiles(files, o)
 }
 
-// ReadPaths reads pack files, and the *.yaml and *.yml files of directories, for
-// LoadFiles. Files that change while they are read are read again, and refused when
+// ReadPaths reads pack files, the *.yaml and *.yml files of directories, and packs of
+// the binary ("builtin:NAME"), for LoadFiles. Files that change while they are read are read again, and refused when
 // they go on changing: half of one pack beside the whole of another is nobody's policy.
 func ReadPaths(paths []string) (map[string][]byte, error) {
 	const pause = 50 * time.Millisecond
-	return readSettled(paths, func() { time.Sleep(pause) }, func() {})
+	ours, rest, err := builtins(paths)
+	if err != nil {
+		return nil, fmt.Errorf("loading policy: %w", err)
+	}
+	files, err := readSettled(rest, func() { time.Sleep(pause) }, func() {})
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, ours)
+	return files, nil
 }
 
 // readSettled is ReadPaths with what is done before another try, and after each reading.

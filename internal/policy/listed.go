@@ -27,6 +27,7 @@ type ListedRule struct {
 	When      string        // the condition besides; "" always
 	Masks     []Fact        // methods, with the classes that each is for
 	Asks      []Requirement // of a review: whom it asks; of a deny: who may lift it
+	Tags      []string      // threats of public lists that it is about
 	Line      int
 	Restricts bool // it can only take away
 }
@@ -53,7 +54,7 @@ func (s *Set) Listed() []ListedPack {
 func listed(r *rule) ListedRule {
 	l := ListedRule{
 		ID: r.id, Name: r.hit.Name(), Then: r.then.String(), Mode: [...]string{"enforce", "shadow", "off"}[r.mode], Until: r.until, Line: r.at.line,
-		Restricts: r.then != thenAllow,
+		Restricts: r.then != thenAllow, Tags: slices.Clone(r.tags),
 	}
 	if kinds := namedKinds(r.kinds); len(kinds) > 0 {
 		l.Matches = append(l.Matches, Fact{"kind", kinds})

@@ -65,6 +65,7 @@ type rule struct {
 	maskID   maskID
 	show     []string
 	notify   []string
+	tags     []string // threats of public lists: ASI02, T1485
 	reason   template
 	hit      Hit // as it stands in a decision
 	excused  Hit // as it stands when unless turned its deny into a review
@@ -379,6 +380,9 @@ func (d *decoder) rule(n *node, p *pack) *rule {
 	}
 	if x := f["reason"]; x != nil {
 		d.reason(x, r)
+	}
+	if x := f["tags"]; x != nil {
+		r.tags = d.tags(x)
 	}
 	if r.then == thenAllow && f["match"] == nil && f["when"] == nil {
 		d.failAt(n, "a rule that permits everything", "say under `match` or `when` what it permits")

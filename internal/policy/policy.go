@@ -129,6 +129,8 @@ type Hit struct {
 	Pack  string
 	Then  string // allow, mask, review, deny
 	Atoms []Atom // filled in by Explain, not by Decide
+	// Tags are the threats that the rule's author had in mind; filled in by Explain.
+	Tags []string `json:",omitempty"`
 
 	name string // pack/rule of a rule that was loaded
 }

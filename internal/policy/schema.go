@@ -16,7 +16,7 @@ func metadataKeys() []string { return []string{"name", "version", "owner"} }
 func calendarKeys() []string { return []string{"tz", "days", "from", "to"} }
 
 func ruleKeys() []string {
-	return []string{"id", "mode", "until", "match", "when", "then", "approval", "unless", "mask", "show", "notify", "reason"}
+	return []string{"id", "mode", "until", "match", "when", "then", "approval", "unless", "mask", "show", "notify", "reason", "tags"}
 }
 func modeNames() []string    { return []string{"enforce", "shadow", "off"} }
 func unlessKeys() []string   { return []string{"break_glass", "approval"} }
@@ -103,7 +103,7 @@ func Schema() ([]byte, error) {
 		"id": word, "mode": enum(modeNames()), "until": word, "match": least(object(lines, nil, match)), "when": word,
 		"then": enum(effectNames()), "approval": ref("approval"), "mask": schema{"$ref": "#/$defs/masks", "minProperties": 1}, "reason": word,
 		"unless": object(unlessKeys(), unlessKeys(), schema{"break_glass": schema{"const": true}, "approval": ref("approval")}),
-		"show":   oneOrMore(enum(shown())), "notify": oneOrMore(word),
+		"show":   oneOrMore(enum(shown())), "notify": oneOrMore(word), "tags": oneOrMore(schema{"type": "string", "pattern": tagForm}),
 	})
 	given, stated := []string{}, schema{}
 	for _, f := range facts() {

@@ -144,7 +144,7 @@ func actionVariables() []variable {
 		text("action.target", observed, "The main object, as the parser names it: `public.customers`.", func(in *Input) string { return in.Action.Target }),
 		text("action.shape", observed, "Fingerprint of the action without its literals, in hexadecimal.", func(in *Input) string { return in.Action.Shape }),
 		truth("action.reversible", observed, "Whether its effect can be taken back.", func(in *Input) Tri { return tri(in.Action.Reversible) }),
-		truth("action.routine", observed, "An ordinary build, test or formatter run on the asker's own working copy. It says which tool runs, not what the code it runs does.", func(in *Input) Tri { return tri(in.Action.Routine) }),
+		truth("action.routine", observed, "An ordinary build, test or formatter run on the asker's own working copy, an edit of a plain file in it by a coding agent's tool, or a call of a model or host that the configuration lists. It says which tool runs, not what the code it runs does.", func(in *Input) Tri { return tri(in.Action.Routine) }),
 		{
 			name: "action.harmless", typ: stringVar, vouch: observed, doc: "Why an action without kinds has no effect (`transaction control`), `\"\"` for any other.",
 			str: func(in *Input) (string, bool) { return in.Harmless, true },

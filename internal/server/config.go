@@ -35,7 +35,7 @@ type Config struct {
 	PublicURL    string            `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost and the port of listen"`
 	Hosts        []string          `yaml:"hosts" doc:"Further host names the console and API answer to (the public URL's and loopback always do)."`
 	TLS          *KeyPair          `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
-	Policy       []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file. None: the built-in pack (reads flow masked, the rest is held)."`
+	Policy       []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file, and packs of the program (builtin:NAME; docs/packs.md). None: builtin:default."`
 	PolicyLocked bool              `yaml:"policy_locked" doc:"Only a policy that was applied under approval may be in force: with other files on disk the server does not start." default:"false"`
 	BreakGlass   BreakGlassConfig  `yaml:"break_glass" doc:"Who may let one actor's actions run without waiting in an emergency. Nobody unless set."`
 	Unmask       UnmaskConfig      `yaml:"unmask" doc:"Who may look at one masked value of a statement they may review. Nobody unless set."`

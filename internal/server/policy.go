@@ -3,7 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
-	"maps"
+	"strings"
 
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/policy"
@@ -38,25 +38,18 @@ func LoadPolicy(c *Config, o policy.Options) (*policy.Set, error) {
 func readPolicy(c *Config) (map[string][]byte, error) {
 	names := c.Policy
 	if len(names) == 0 {
-		names = []string{"builtin:default"}
+		names = []string{policy.BuiltinScheme + "default"}
 	}
-	files := map[string][]byte{}
-	var paths []string
-	for _, p := range names {
-		switch p {
-		case "builtin:default":
-			files["assent:default.yaml"] = policy.DefaultPack()
-		case "builtin:demo":
-			files["assent:demo.yaml"] = policy.DemoPack()
-		default:
-			paths = append(paths, c.path(p))
+	paths := make([]string, len(names))
+	for i, p := range names {
+		if paths[i] = p; !strings.HasPrefix(p, policy.BuiltinScheme) {
+			paths[i] = c.path(p)
 		}
 	}
-	read, err := policy.ReadPaths(paths)
+	files, err := policy.ReadPaths(paths)
 	if err != nil {
 		return nil, fmt.Errorf("configuration, policy: %w", err)
 	}
-	maps.Copy(files, read)
 	return files, nil
 }
 

@@ -216,11 +216,12 @@ func writes(_ *Gate, e *Event, t tool, in fields) (judged, error) {
 	if err != nil {
 		return judged{}, err
 	}
-	return judged{action: write(paths)}, nil
+	return judged{action: write(e.Dir, paths)}, nil
 }
 
-func write(paths []string) *action.Action {
+func write(dir string, paths []string) *action.Action {
 	a := &action.Action{Kinds: writeKinds(paths), Verb: "write", Target: paths[0], Title: "write " + paths[0], Objects: paths}
+	a.Routine = isEdit(dir, paths, a.Kinds)
 	if len(paths) > 1 {
 		a.Title = fmt.Sprintf("write %d files, first %s", len(paths), paths[0])
 	}
@@ -232,6 +233,7 @@ func deletes(g *Gate, e *Event, t tool, in fields) (judged, error) {
 	j, err := writes(g, e, t, in)
 	if err == nil {
 		j.action.Kinds, j.action.Verb, j.action.Title = append(j.action.Kinds, action.DataDelete), "delete", "delete "+j.action.Target
+		j.action.Routine = false
 	}
 	return j, err
 }
@@ -256,10 +258,10 @@ func patch(e *Event, dir, text string) (judged, error) {
 	for i, f := range files {
 		files[i] = resolve(dir, f)
 	}
-	a := write(files)
+	a := write(dir, files)
 	a.Verb, a.Statement = "patch", text
 	if deleted {
-		a.Kinds = append(a.Kinds, action.DataDelete)
+		a.Kinds, a.Routine = append(a.Kinds, action.DataDelete), false
 	}
 	return judged{action: a}, nil
 }
