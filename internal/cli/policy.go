@@ -42,18 +42,35 @@ everything that it holds.`,
 }
 
 func (a *app) policyTestCmd() *cobra.Command {
-	var strict, mutate bool
+	var strict, cover bool
+	var mutate string
 	c := &cobra.Command{
 		Use: "test PACK|DIR...", Short: "Run the tests that stand in the packs", Args: atLeast("PACK or DIR"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if mutate {
-				return a.report(policy.CheckMutants(args, strict))
+		Long: `Run the tests that stand in the packs, each against its own pack alone.
+
+--mutate changes the rules one at a time and expects some test to fail: each rule is
+dropped (--mutate=rules stops there), each condition negated, each number moved by
+one, each line of match left out, each verdict, mask and count made weaker. What no
+test notices is named with its place.
+--cover shows which conditions of each rule the tests saw true, false and unknown.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t := policy.Trials{Strict: strict, Cover: cover}
+			switch mutate {
+			case "":
+			case "rules":
+				t.Mutate = policy.MutateRules
+			case "all":
+				t.Mutate = policy.MutateEverything
+			default:
+				return usage(cmd, "--mutate=%s: it is rules or all", mutate)
 			}
-			return a.report(policy.Check(args, strict))
+			return a.report(policy.Try(args, t))
 		},
 	}
 	c.Flags().BoolVar(&strict, "strict", false, "warnings (a rule that no test reaches) are errors")
-	c.Flags().BoolVar(&mutate, "mutate", false, "drop each rule in turn and expect some test to fail")
+	c.Flags().StringVar(&mutate, "mutate", "", "change rules one at a time and expect some test to fail: rules drops them, all changes each in every way")
+	c.Flags().Lookup("mutate").NoOptDefVal = "all"
+	c.Flags().BoolVar(&cover, "cover", false, "show which conditions the tests saw true, false and unknown")
 	return c
 }
 

@@ -642,26 +642,3 @@ func seat(p int, people []reviewer, seats [][]string, taken []int, tried []bool)
 	}
 	return false
 }
-
-// A Survivor is a rule that can be dropped without any test of its pack noticing.
-type Survivor struct {
-	Pack string `json:"pack"`
-	Rule string `json:"rule"`
-	File string `json:"file"`
-	Line int    `json:"line"`
-}
-
-// Mutate drops each rule in turn and returns those that no test missed. A pack
-// whose tests already fail has none to tell.
-func (s *Set) Mutate() []Survivor {
-	var out []Survivor
-	for _, p := range s.packs {
-		for _, r := range p.rules {
-			if r.mode == off || slices.ContainsFunc(s.alone(p, r.id).test(p), func(t TestResult) bool { return !t.Passed }) {
-				continue
-			}
-			out = append(out, Survivor{Pack: p.name, Rule: r.id, File: r.at.file, Line: r.at.line})
-		}
-	}
-	return out
-}

@@ -22,6 +22,8 @@ type expression struct {
 	test   cond
 	atoms  []atom
 	cost   int
+	// calendar says that it asks for one, so that it means something in its pack alone.
+	calendar bool
 	// rowLimit is the row bound of a permitting condition, -1 when it has none.
 	rowLimit int64
 	reads    []*variable
@@ -29,6 +31,8 @@ type expression struct {
 
 // An atom is one comparison of a condition, kept to explain a decision.
 type atom struct {
+	id    int64 // of its expression
+	line  int   // in the condition, from 1
 	text  string
 	parts []part // text with variables to fill in
 	test  cond
@@ -57,7 +61,7 @@ type build struct {
 	tree       *ast.AST
 	permitting bool
 	calendars  map[string]*calendar
-	calendar   bool   // it asks for one of them
+	twist      *twist // nil: none
 	iter       string // name of the element in exists() or all()
 	negated    bool   // under an odd number of !
 	out        *expression
@@ -82,6 +86,15 @@ func (c *compiler) compileCondition(source string, permitting bool, calendars ma
 	if x := c.shared[key]; x != nil {
 		return x, nil
 	}
+	x, err = c.compileTwisted(source, permitting, calendars, nil)
+	if err == nil && !x.calendar { // a calendar is its pack's own
+		c.shared[key] = x
+	}
+	return x, err
+}
+
+// compileTwisted compiles source with one change; nil: as it stands.
+func (c *compiler) compileTwisted(source string, permitting bool, calendars map[string]*calendar, t *twist) (x *expression, err *celError) {
 	checked, err := c.check(source)
 	if err != nil {
 		return nil, err
@@ -95,12 +108,9 @@ func (c *compiler) compileCondition(source string, permitting bool, calendars ma
 			panic(r)
 		}
 	}()
-	b := &build{compiler: c, tree: checked.NativeRep(), permitting: permitting, calendars: calendars, out: &expression{source: source, rowLimit: -1}}
+	b := &build{compiler: c, tree: checked.NativeRep(), permitting: permitting, calendars: calendars, twist: t, out: &expression{source: source, rowLimit: -1}}
 	b.out.cost = cost(b.tree.Expr())
 	b.out.test = b.condition(b.tree.Expr(), permitting)
-	if !b.calendar { // a calendar is its pack's own
-		c.shared[key] = b.out
-	}
 	return b.out, nil
 }
 
@@ -157,7 +167,9 @@ func not(f cond) cond {
 func (b *build) leaf(e ast.Expr, must bool) cond {
 	b.rising(e)
 	test, bound := b.truth(e), false
-	if limit, ok := b.rowBound(e); ok && must {
+	if b.twist != nil && b.twist.by == 0 && b.twist.id == e.ID() {
+		test = not(test)
+	} else if limit, ok := b.rowBound(e); ok && must {
 		if b.out.rowLimit < 0 || limit < b.out.rowLimit {
 			b.out.rowLimit = limit
 		}
@@ -165,7 +177,7 @@ func (b *build) leaf(e ast.Expr, must bool) cond {
 	}
 	if b.iter == "" {
 		text := source(b.tree, e)
-		b.out.atoms = append(b.out.atoms, atom{text: text, parts: b.parts(text), test: test, bound: bound})
+		b.out.atoms = append(b.out.atoms, atom{id: e.ID(), line: b.tree.SourceInfo().GetStartLocation(e.ID()).Line(), text: text, parts: b.parts(text), test: test, bound: bound})
 	}
 	return test
 }
@@ -276,6 +288,9 @@ func (b *build) literal(e ast.Expr) *value {
 	case types.String:
 		return constant(string(v))
 	case types.Int:
+		if b.twist != nil && b.twist.by != 0 && b.twist.id == e.ID() {
+			return integer(int64(v) + b.twist.by)
+		}
 		return integer(int64(v))
 	case types.Bool:
 		t := tri(bool(v))
@@ -451,7 +466,7 @@ func (b *build) inCalendar(e ast.Expr) *value {
 		}
 		b.fail(e.AsCall().Args()[0], remedy, "there is no calendar '%s' in this pack", *name)
 	}
-	b.calendar = true
+	b.out.calendar = true
 	return &value{truth: func(in *Input, _ string) Tri { return c.open(in.Time) }}
 }
 

@@ -10,6 +10,8 @@ import (
 // it unknown, as in a condition.
 type line struct {
 	name   string
+	at     int  // in the pack
+	scope  bool // it comes from the pack's scope
 	values []string
 	fact   *variable // what Explain shows
 	test   func(in *Input, values []string) Tri
@@ -29,11 +31,12 @@ func holds(lines []line, in *Input) Tri {
 	return out
 }
 
+func (l *line) text() string { return l.name + " in [" + strings.Join(l.values, ", ") + "]" }
+
 func (l *line) explain(in *Input) Atom {
-	text := l.name + " in [" + strings.Join(l.values, ", ") + "]"
 	holds := l.test(in, l.values)
 	return Atom{
-		Expr:  text,
+		Expr:  l.text(),
 		Value: l.name + " (" + l.fact.render(in) + ") in [" + strings.Join(l.values, ", ") + "]" + [...]string{" ?", " ✗", " ✓"}[holds],
 		Holds: holds,
 	}

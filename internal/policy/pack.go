@@ -52,23 +52,26 @@ type rule struct {
 	rest  []line // of lines: those that the index leaves open
 	test  cond   // of when
 
-	id, pack string
-	at       place
-	until    time.Time // end of a shadow mode
-	lines    []line
-	when     *expression // nil: always
-	claims   bool        // when reads something claimed
-	raises   bool        // when reads what may raise a verdict and never lower one
-	unless   *Requirement
-	approval *Requirement
-	masks    map[string]string
-	maskID   maskID
-	show     []string
-	notify   []string
-	tags     []string // threats of public lists: ASI02, T1485
-	reason   template
-	hit      Hit // as it stands in a decision
-	excused  Hit // as it stands when unless turned its deny into a review
+	id, pack  string
+	at        place
+	kindLine  int       // where its match names kinds; 0: nowhere
+	whenLine  int       // where its condition stands
+	whenBlock bool      // below that line, as a block
+	until     time.Time // end of a shadow mode
+	lines     []line
+	when      *expression // nil: always
+	claims    bool        // when reads something claimed
+	raises    bool        // when reads what may raise a verdict and never lower one
+	unless    *Requirement
+	approval  *Requirement
+	masks     map[string]string
+	maskID    maskID
+	show      []string
+	notify    []string
+	tags      []string // threats of public lists: ASI02, T1485
+	reason    template
+	hit       Hit // as it stands in a decision
+	excused   Hit // as it stands when unless turned its deny into a review
 }
 
 // A decoder reads one file. It collects every mistake instead of stopping at the first.
@@ -393,14 +396,9 @@ func (d *decoder) rule(n *node, p *pack) *rule {
 
 // finish fits the kinds to the verdict and prepares what decisions copy.
 func (d *decoder) finish(n *node, r *rule) {
-	if r.then == thenAllow {
-		r.kinds &^= kindUnknown | noKind // what nobody understood is never permitted outright
-		if r.kinds == 0 && len(d.errs) == 0 {
-			d.failAt(n, "a rule can't permit the kind 'unknown'", "let people decide: `then: review`")
-		}
-	}
-	if r.then == thenMask {
-		r.kinds |= kindUnknown // unknown may be any kind, so a mask applies
+	r.fitKinds()
+	if r.kinds == 0 && len(d.errs) == 0 {
+		d.failAt(n, "a rule can't permit the kind 'unknown'", "let people decide: `then: review`")
 	}
 	r.hit = Hit{Rule: r.id, Pack: r.pack, Then: r.then.String(), name: r.pack + "/" + r.id}
 	r.excused = Hit{Rule: r.id, Pack: r.pack, Then: thenReview.String(), name: r.hit.name}
@@ -408,6 +406,16 @@ func (d *decoder) finish(n *node, r *rule) {
 		if q != nil {
 			q.Rule, q.Pack = r.id, r.pack
 		}
+	}
+}
+
+// fitKinds fits the kinds of a rule to its verdict.
+func (r *rule) fitKinds() {
+	switch r.then {
+	case thenAllow:
+		r.kinds &^= kindUnknown | noKind // what nobody understood is never permitted outright
+	case thenMask:
+		r.kinds |= kindUnknown // unknown may be any kind, so a mask applies
 	}
 }
 
@@ -443,7 +451,7 @@ func (d *decoder) match(n *node, r *rule) {
 		d.failAt(n, "an empty match", "leave it out to match everything")
 	}
 	if x := f["kind"]; x != nil {
-		r.kinds = 0
+		r.kinds, r.kindLine = 0, x.line
 		for _, k := range d.words(x, "kind", kindNames()...) {
 			r.kinds |= kindBit(action.Kind(k))
 		}
@@ -466,7 +474,7 @@ func (d *decoder) match(n *node, r *rule) {
 				d.failAt(x, fmt.Sprintf("'%s' is no group", clip(v)), "write group:NAME")
 			}
 		}
-		r.lines = append(r.lines, line{name: s.key, values: values, fact: d.vars[s.fact], test: s.test})
+		r.lines = append(r.lines, line{name: s.key, at: x.line, values: values, fact: d.vars[s.fact], test: s.test})
 	}
 }
 
@@ -484,7 +492,7 @@ func (d *decoder) when(n *node, r *rule, p *pack) {
 		d.failAt(n, fmt.Sprintf("the rule '%s' may cost %d steps, more than %d", clip(r.id), x.cost, maxCost), "make a rule of each part, or say under `match` what can be said there")
 		return
 	}
-	r.when = x
+	r.when, r.whenLine, r.whenBlock = x, n.line, n.block
 	for _, v := range x.reads {
 		r.claims = r.claims || v.vouch == claimed
 		r.raises = r.raises || v.raises

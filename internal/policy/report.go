@@ -17,16 +17,37 @@ type Report struct {
 	Warnings  []*Error     `json:"warnings,omitempty"`
 	Tests     []TestResult `json:"tests,omitempty"`
 	Survivors []Survivor   `json:"survivors,omitempty"`
+	Cover     []Covered    `json:"cover,omitempty"`
 }
+
+// Trials say how packs are tested.
+type Trials struct {
+	Strict bool // warnings are errors
+	Mutate Mutate
+	Cover  bool
+}
+
+// Mutate says which changes of rules some test must notice.
+type Mutate uint8
+
+// MutateRules drops each rule in turn; MutateEverything changes each a little at a time too.
+const (
+	MutateNothing Mutate = iota
+	MutateRules
+	MutateEverything
+)
 
 // Check loads packs and looks for rules that no test reaches; strict makes
 // those errors. It runs the tests to know, and a test that fails is an error too.
-func Check(paths []string, strict bool) Report { return check(paths, strict, false) }
+func Check(paths []string, strict bool) Report { return Try(paths, Trials{Strict: strict}) }
 
 // CheckMutants is Check, and drops each rule in turn: one that no test misses is an error.
-func CheckMutants(paths []string, strict bool) Report { return check(paths, strict, true) }
+func CheckMutants(paths []string, strict bool) Report {
+	return Try(paths, Trials{Strict: strict, Mutate: MutateRules})
+}
 
-func check(paths []string, strict, mutate bool) Report {
+// Try loads packs and tests them.
+func Try(paths []string, t Trials) Report {
 	s, err := LoadPaths(paths, Options{})
 	if err != nil {
 		var list Errors
@@ -35,24 +56,43 @@ func check(paths []string, strict, mutate bool) Report {
 		}
 		return Report{Errors: list}
 	}
-	return s.Report(strict, mutate)
+	return s.Try(t)
 }
 
 // Report tests s. See Check and CheckMutants.
 func (s *Set) Report(strict, mutate bool) Report {
+	t := Trials{Strict: strict}
+	if mutate {
+		t.Mutate = MutateRules
+	}
+	return s.Try(t)
+}
+
+// Try tests s.
+func (s *Set) Try(t Trials) Report {
 	r := Report{Bundle: s.Bundle(), Packs: s.Packs(), Rules: len(s.rules), Tests: s.Test()}
 	r.Warnings = s.unreached(r.Tests)
-	if strict {
+	if t.Strict {
 		r.Errors, r.Warnings = r.Warnings, nil
 	}
+	if t.Cover {
+		r.Cover = s.Cover()
+	}
 	r.OK = len(r.Errors) == 0
-	for _, t := range r.Tests {
-		r.OK = r.OK && t.Passed
+	for _, x := range r.Tests {
+		r.OK = r.OK && x.Passed
 	}
-	if mutate && r.OK {
+	if t.Mutate == MutateNothing || !r.OK {
+		return r
+	}
+	if t.Mutate == MutateRules {
 		r.Survivors = s.Mutate()
-		r.OK = len(r.Survivors) == 0
+	} else if all, err := s.MutateAll(); err != nil {
+		r.Errors = append(r.Errors, &Error{File: "mutate", Msg: err.Error()})
+	} else {
+		r.Survivors = all
 	}
+	r.OK = len(r.Survivors)+len(r.Errors) == 0
 	return r
 }
 
@@ -93,8 +133,9 @@ func (r Report) Human() string {
 			t.Pack, t.Test, t.File, t.Line, strings.Join(t.Failures, "; "), strings.Join(t.Rules, ", "))
 	}
 	for _, m := range r.Survivors {
-		fmt.Fprintf(&b, "survives  %s:%d: no test fails without the rule '%s'\n", m.File, m.Line, m.Rule)
+		fmt.Fprintf(&b, "survives  %s\n", m)
 	}
+	humanCover(&b, r.Cover)
 	if r.Bundle == "" {
 		fmt.Fprintf(&b, "%s, nothing loaded\n", plural(len(r.Errors), "error"))
 		return b.String()
