@@ -34,7 +34,7 @@ var nibbles = func() (t struct{ low, high [16]uint8 }) {
 	set(nibLead, "2", "8b")
 	set(nibEscape, "2", "56")
 	set(nibOddC, "cd", "289abcdef")
-	set(nibOddE, "ef", "0123af")
+	set(nibOddE, "1ef", "0123abf") // 1b: what terminals are told
 	for _, w := range keyTails() {
 		c := w[len(w)-1]
 		t.low[c&15] |= nibTail

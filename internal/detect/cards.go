@@ -74,7 +74,7 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 		if longest == 0 {
 			longest = n
 		}
-		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) && (num.regular(n) && !s.goesOn(num, n) || h[rowCard] > 0) {
+		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) && ((num.regular(n) || s.cards(num, n)) && !s.goesOn(num, n) || h[rowCard] > 0) {
 			g.offer(num.end[n-1], Card, 0.95, 0)
 			return
 		}
@@ -117,14 +117,54 @@ func (num *number) regular(n int) bool {
 	return g >= num.groups || num.sizes[g] != 4 || num.seps[g] != num.seps[1]
 }
 
+// cards reports that more fours behind the first 16 digits are another card, or the month and year of this one.
+func (s *scan) cards(num *number, n int) bool {
+	if n != 16 || num.groups < 5 || !num.alike(16) {
+		return false
+	}
+	for _, size := range num.sizes[:5] {
+		if size != 4 {
+			return false
+		}
+	}
+	sep, next := num.seps[1], num.end[15]+1
+	if num.seps[4] != sep || s.at(next-1) != sep {
+		return false
+	}
+	month := int(num.d[16])*10 + int(num.d[17])
+	return s.fours(next, sep) || month >= 1 && month <= 12 && (num.d[18] == 2 || num.d[18] == 3) && (s.at(next+4) != sep || s.kind(next+5)&isDigit == 0 || !s.like(next+5, "9999"))
+}
+
+// fours reports a card in four groups of four at p.
+func (s *scan) fours(p int, sep byte) bool {
+	var d [16]byte
+	if p < 0 {
+		return false
+	}
+	for k := range 19 {
+		c := s.at(p + k)
+		if k%5 == 4 {
+			if c != sep {
+				return false
+			}
+			continue
+		}
+		if kinds[c]&isDigit == 0 {
+			return false
+		}
+		d[k/5*4+k%5] = c - '0'
+	}
+	return s.kind(p+19)&isWord == 0 && (p == 0 || kinds[s.t[p-1]]&isWord == 0) && issuer(d[:]) && Luhn(d[:])
+}
+
 // goesOn reports that a word follows the first n digits behind the dash that parts them, as in
 // UUIDs, or that four digits stand before them, as in rows of numbers.
 func (s *scan) goesOn(num *number, n int) bool {
 	end, before := num.end[n-1], num.start-5
 	if num.seps[1] == ' ' && before >= 0 && s.t[before+4] == ' ' && s.like(before, "9999") {
-		return true
+		return !s.fours(num.start-20, ' ')
 	}
-	return num.seps[1] == '-' && s.at(end) == '-' && s.kind(end+1)&isWord != 0
+	return num.seps[1] == '-' && s.at(end) == '-' && s.kind(end+1)&isWord != 0 && !s.cards(num, n)
 }
 
 // stamp reports 20260115103059: a date and time, as versions and names of files have.

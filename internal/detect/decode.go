@@ -2,7 +2,6 @@ package detect
 
 import (
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -77,6 +76,9 @@ func (s *scan) high(i int) int {
 func (s *scan) disguised(i int) (bool, int) {
 	s.at(i + utf8.UTFMax - 1)
 	r, size := utf8.DecodeRune(s.t[i:min(i+utf8.UTFMax, len(s.t))])
+	if overlaid(r) {
+		return kinds[s.before(i)]&isDigit != 0, size
+	}
 	if !disguise(r) {
 		return false, size
 	}
@@ -145,12 +147,15 @@ func (s *scan) digitAhead(p int) bool {
 	if isSeparator(c) {
 		c = s.at(p + 1)
 	}
-	return kinds[c]&(isDigit|isHigh) != 0 || c == '%' || c == '\\' || c == '&'
+	return kinds[c]&(isDigit|isHigh) != 0 || c == '%' || c == '\\' || c == '&' || c == 0x1b
 }
 
 // emitRune takes a decoded character; below 0x100 it may as well be a byte of UTF-8.
 func (s *scan) emitRune(r rune, from, to int) {
-	if r < 0 {
+	switch {
+	case r == unseen:
+		return
+	case r < 0:
 		s.emit(byte(-r), from, to) // a raw byte
 		return
 	}
@@ -168,7 +173,7 @@ func (s *scan) plainRune(p int) int {
 	switch {
 	case r == utf8.RuneError && size == 1:
 		s.emit(raw[0], p, p+1)
-	case invisible(r):
+	case invisible(r), overlaid(r) && len(s.plain) > 0 && kinds[s.plain[len(s.plain)-1]]&isDigit != 0:
 	case dash(r):
 		s.emit('-', p, p+size)
 	case unicode.IsSpace(r):
@@ -205,7 +210,7 @@ func disguise(r rune) bool {
 	case r < 0x2070: // spaces and dashes, not quotes and bullets
 		return r < 0x2016 || r == 0x2024 || r == 0x2027 || r >= 0x2028 && r <= 0x202f || r == 0x2044 || r >= 0x205f
 	case r < 0x2190: // superscript, letter-like, but no signs of currencies
-		return r < 0x20a0 || r >= 0x2100
+		return r < 0x20a0 || r >= 0x20d0
 	case r < 0x3000: // minus, slash, ratio, enclosed, digits in circles
 		return r == 0x2212 || r == 0x2215 || r == 0x2236 || r >= 0x2460 && r < 0x2500 || r >= 0x2c00 && digitValue(r) >= 0
 	case r <= 0x3002, r == 0x30fb:
@@ -222,8 +227,12 @@ func disguise(r rune) bool {
 func invisible(r rune) bool {
 	return r == 0xad || r == 0x34f || r == 0x61c || r == 0x180e || r >= 0x180b && r <= 0x180d ||
 		r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2060 && r <= 0x206f ||
+		r >= 0x334 && r <= 0x338 || r >= 0x20d0 && r <= 0x20ff || // strokes through what they stand on, and frames
 		r >= 0xfe00 && r <= 0xfe0f || r == 0xfeff || r >= 0xe0000 && r <= 0xe0fff
 }
+
+// overlaid reports accents that stand on the character before: of a letter they are a part, of a digit they are none.
+func overlaid(r rune) bool { return r >= 0x300 && r <= 0x36f && !invisible(r) }
 
 func dash(r rune) bool {
 	return r >= 0x2010 && r <= 0x2015 || r == 0x2212 || r == 0xfe58 || r == 0xfe63 || r == 0xff0d
@@ -252,69 +261,6 @@ func digitValue(r rune) rune {
 		}
 	}
 	return -1
-}
-
-// unescape reads %40, \x40, \u0040 or &#64; at p. It returns the character, or
-// a raw byte as its negative, and the size of the escape; 0 when there is none.
-func (s *scan) unescape(p int) (rune, int) {
-	switch s.at(p) {
-	case '%':
-		if v := s.hexDigits(p+1, 2); v >= 0 {
-			return rawByte(v), 3
-		}
-	case '\\':
-		if s.at(p+1) == 'x' {
-			if v := s.hexDigits(p+2, 2); v >= 0 {
-				return rawByte(v), 4
-			}
-		}
-		if s.at(p+1) == '/' {
-			return '/', 2
-		}
-		if s.at(p+1) == 'u' {
-			v := s.hexDigits(p+2, 4)
-			if utf16.IsSurrogate(v) && s.at(p+6) == '\\' && s.at(p+7) == 'u' {
-				return utf16.DecodeRune(v, s.hexDigits(p+8, 4)), 12
-			}
-			if v >= 0 {
-				return v, 6
-			}
-		}
-	case '&':
-		return s.entity(p)
-	}
-	return 0, 0
-}
-
-func rawByte(v rune) rune {
-	if v >= utf8.RuneSelf {
-		return -v
-	}
-	return v
-}
-
-// entity reads a numeric character reference of HTML.
-func (s *scan) entity(p int) (rune, int) {
-	if s.at(p+1) != '#' {
-		return 0, 0
-	}
-	q, base := p+2, rune(10)
-	if s.at(q)|0x20 == 'x' {
-		q, base = q+1, 16
-	}
-	v := rune(0)
-	for n := 0; n < 7; n++ {
-		if s.at(q) == ';' && n > 0 && v <= unicode.MaxRune {
-			return v, q + 1 - p
-		}
-		d := rune(hexValue(s.at(q)))
-		if d < 0 || d >= base {
-			break
-		}
-		v = v*base + d
-		q++
-	}
-	return 0, 0
 }
 
 func (s *scan) hexDigits(p, n int) rune {
@@ -349,16 +295,19 @@ func (s *scan) hexRun(i int) int {
 		return 0
 	}
 	s.clearPlain()
-	p, text := i, likeness{}
+	p, text := i, wideness{}
 	for p-i < maxEncoded {
 		v := s.hexDigits(p, 2)
 		if v < 0 {
 			break
 		}
-		if !text.next(byte(v)) {
+		is, shown := text.next(byte(v))
+		if !is {
 			return 0
 		}
-		s.emit(byte(v), p, p+2)
+		if shown {
+			s.emit(byte(v), p, p+2)
+		}
 		p += 2
 	}
 	if len(s.plain) < 6 {
@@ -385,7 +334,7 @@ func (s *scan) base64(i int) int {
 	}
 	s.clearPlain()
 	p, acc, bits := i, uint32(0), 0
-	text := likeness{}
+	text := wideness{}
 	for p-i < maxEncoded {
 		v := base64Value(s.at(p))
 		if v < 0 {
@@ -396,10 +345,13 @@ func (s *scan) base64(i int) int {
 		if bits >= 8 {
 			bits -= 8
 			c := byte(acc >> bits)
-			if !text.next(c) {
+			is, shown := text.next(c)
+			if !is {
 				return 0
 			}
-			s.emit(c, p-2, p)
+			if shown {
+				s.emit(c, p-2, p)
+			}
 		}
 	}
 	if len(s.plain) < 6 && !going {
@@ -468,4 +420,44 @@ func (l *likeness) next(c byte) bool {
 		}
 	}
 	return l.bad*8 <= l.good+8
+}
+
+// wideness is likeness that also knows UTF-16 of ASCII, with its mark or without.
+type wideness struct {
+	likeness
+	n     int  // bytes so far
+	first byte // of them
+	zero  int  // 1 or 2: this one of each two is none; 0: it is no UTF-16
+}
+
+// looksWide reports that what begins with two bytes may be UTF-16 of ASCII.
+func looksWide(a, b byte) bool {
+	return a == 0 && b > 0 && b < 0x80 || b == 0 && a > 0 && a < 0x80 || a^b == 1 && min(a, b) == 0xfe
+}
+
+// next takes a byte, and reports whether it still is text, and whether the byte is one of it.
+func (w *wideness) next(c byte) (is, shown bool) {
+	n := w.n
+	w.n++
+	switch {
+	case w.zero != 0 && n&1 == w.zero-1:
+		return c == 0, false
+	case w.zero != 0:
+		return w.likeness.next(c) && c < 0x80, true
+	case n == 0 && (c == 0 || c >= 0xfe):
+		w.first = c
+		return true, false
+	case n == 0:
+		w.first = c
+	case n == 1 && looksWide(w.first, c):
+		if w.zero = 2; w.first == 0 || w.first == 0xfe {
+			w.zero = 1
+		}
+		if c == 0 || c >= 0x80 {
+			return true, false
+		}
+	case n == 1 && (w.first == 0 || w.first >= 0xfe):
+		return false, false
+	}
+	return w.likeness.next(c), true
 }

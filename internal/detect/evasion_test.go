@@ -197,3 +197,59 @@ func TestEvasion(t *testing.T) {
 	}
 	t.Logf("all %.4f of %d", float64(hit)/float64(all), all)
 }
+
+// Values as everyday tools and formats write them. Each is found, at a place that covers it.
+func TestEveryday(t *testing.T) {
+	e, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	utf16 := func(s string) string {
+		return base64.StdEncoding.EncodeToString([]byte(each(s, func(c rune) string { return string(c) + "\x00" })))
+	}
+	for _, c := range []struct {
+		name, text string
+		class      Class
+		n          int
+	}{
+		{"grep in colour", "paid \x1b[01;31m\x1b[K4111\x1b[m\x1b[K 1111 1111 1111 today", Card, 1},
+		{"an address in colour", "by \x1b[1mbob\x1b[0m@corp.\x1b[1mexample\x1b[0m", Email, 1},
+		{"struck through", each("4111111111111111", func(c rune) string { return string(c) + "\u0336" }), Card, 1},
+		{"an address struck through", each("bob@corp.example", func(c rune) string { return string(c) + "\u0336" }), Email, 1},
+		{"accents", each("4111111111111111", func(c rune) string { return string(c) + "\u0301" }), Card, 1},
+		{"keys", each("4111111111111111", func(c rune) string { return string(c) + "\ufe0f\u20e3" }), Card, 1},
+		{"Rust", `bob\u{40}corp.example`, Email, 1},
+		{"Python", `bob\U00000040corp.example`, Email, 1},
+		{"JavaScript's escape", `bob%u0040corp.example`, Email, 1},
+		{"octal", each("4111111111111111", func(c rune) string { return fmt.Sprintf(`\%03o`, c) }), Card, 1},
+		{"octal among letters", `bob\100corp.example`, Email, 1},
+		{"escaped twice", `bob\\u0040corp.example`, Email, 1},
+		{"a named reference", "bob&commat;corp&period;example", Email, 1},
+		{"a reference twice", "bob&amp;#64;corp.example", Email, 1},
+		{"a reference without its end", "bob&#64corp.example", Email, 1},
+		{"zeros before a reference", "bob&#000000064;corp.example", Email, 1},
+		{"quoted-printable", "bob=40corp.example", Email, 1},
+		{"quoted-printable digits", each("4111111111111111", func(c rune) string { return fmt.Sprintf("=%02X", c) }), Card, 1},
+		{"JSON in HTML", `data-x="{&quot;password&quot;:&quot;Tr0ub4dor&quot;}"`, DSNPassword, 1},
+		{"UTF-16 in base64", utf16("mail bob@corp.example"), Email, 1},
+		{"UTF-16 in hex", hex.EncodeToString([]byte(each("mail bob@corp.example", func(c rune) string { return string(c) + "\x00" }))), Email, 1},
+		{"two cards", "4111 1111 1111 1111 5500 0000 0000 0004", Card, 2},
+		{"three cards", "4111-1111-1111-1111-5500-0000-0000-0004-4012-8888-8888-1881", Card, 3},
+		{"a card and its month", "4111 1111 1111 1111 1227", Card, 1},
+		{"a card, its month and code", "4111 1111 1111 1111 1227 123", Card, 1},
+
+		{"a row of numbers", "4111 1111 1111 1111 2111 1111 1111 1111", Card, 0},
+		{"a value of a query", "id=41&at=40", Email, 0},
+		{"what stands behind a name in a query", "/x?pan=4111111111111111%20a", Card, 1},
+	} {
+		n := 0
+		for _, f := range e.ScanString("see "+c.text+" there", nil) {
+			if f.Class == c.class {
+				n++
+			}
+		}
+		if n != c.n {
+			t.Errorf("%s: %d in %q, want %d", c.name, n, c.text, c.n)
+		}
+	}
+}

@@ -37,7 +37,7 @@ var kinds = func() (t [256]uint8) {
 	for _, c := range []byte("+/-") {
 		t[c] |= isB64
 	}
-	for _, c := range []byte("@:=%\\-+(&~") {
+	for _, c := range []byte("@:=%\\-+(&~\x1b") {
 		t[c] |= isMark
 	}
 	return t
@@ -314,6 +314,9 @@ func (s *scan) mark(i int) int {
 		if s.keyed(i) {
 			s.assignment(i)
 		}
+		if s.printable(i) {
+			s.escaped(i)
+		}
 	case '-':
 		if s.at(i+1) == '-' && s.at(i+2) == '-' {
 			return s.pemBegin(i)
@@ -332,6 +335,10 @@ func (s *scan) mark(i int) int {
 		}
 	case '%', '&':
 		s.escaped(i)
+	case 0x1b:
+		if s.styled(i) {
+			s.escaped(i)
+		}
 	case '\\':
 		switch s.at(i + 1) {
 		case 'x':

@@ -45,7 +45,7 @@ func (s *scan) seam(i, p, width int) {
 	}
 	k := i + max(0, p-i-seamBack)/unit*unit
 	s.clearPlain()
-	text, acc, bits, last := likeness{}, uint32(0), 0, k
+	text, acc, bits, last := wideness{}, uint32(0), 0, k
 	first, good, begin := 0, 0, i // what was decoded of the first line, and of all whole lines; where a line begins
 	for k-p < seamAhead {
 		v := value(s.at(k))
@@ -65,11 +65,14 @@ func (s *scan) seam(i, p, width int) {
 		if bits >= 8 {
 			bits -= 8
 			c := byte(acc >> bits)
-			if !text.next(c) {
+			is, shown := text.next(c)
+			if !is {
 				s.plain = s.plain[:good]
 				break
 			}
-			s.emit(c, last, k+1)
+			if shown {
+				s.emit(c, last, k+1)
+			}
 		}
 		last = k
 		k++

@@ -268,6 +268,14 @@ func (k *skimmer) look(s *scan, at int, c, n *block) uint64 {
 	}
 	k.tail, k.smear = c.tail>>63, out
 
+	if c.equal != 0 { // quoted-printable
+		hex, next := c.digit|c.upper, n.digit|n.upper
+		for m := c.equal & ahead(hex, next, 1) & ahead(hex, next, 2); m != 0; m &= m - 1 {
+			if i := bits.TrailingZeros64(m); s.printable(at + i) {
+				found |= 1 << i
+			}
+		}
+	}
 	if c.digit|n.digit != 0 {
 		found |= k.lookDigits(s, at, c, n, start)
 	}
@@ -301,7 +309,7 @@ func (s *scan) encoded(p int, upper bool) bool {
 			return true
 		}
 		if acc = acc<<6 | uint32(value); k&3 == 3 && !(text.next(byte(acc>>16)) && text.next(byte(acc>>8)) && text.next(byte(acc))) {
-			return hexed(v) || s.runOf(p+minRun, 40-minRun) && (upper || s.runOf(p+40, 24))
+			return k == 3 && looksWide(byte(acc>>16), byte(acc>>8)) || hexed(v) || s.runOf(p+minRun, 40-minRun) && (upper || s.runOf(p+40, 24))
 		}
 	}
 	return true
@@ -332,7 +340,7 @@ func hexed(v []byte) bool {
 			return k >= 12
 		}
 		if !text.next(byte(a<<4 | b)) {
-			return false
+			return k < 4 && len(v) >= 4 && looksWide(byte(hexValue(v[0])<<4|hexValue(v[1])), byte(hexValue(v[2])<<4|hexValue(v[3])))
 		}
 	}
 	return true
@@ -430,14 +438,16 @@ func (s *scan) lookOthers(at int, m uint64) (found uint64) {
 func (s *scan) oddAt(p int) bool {
 	switch c := s.t[p]; c {
 	case '%':
-		return isHex(s.at(p+1)) && isHex(s.at(p+2))
+		return (isHex(s.at(p+1)) || s.at(p+1)|0x20 == 'u') && isHex(s.at(p+2))
 	case '&':
-		return s.at(p+1) == '#'
+		return s.at(p+1) == '#' || s.reference(p) != nil
+	case 0x1b:
+		return s.styled(p)
 	case '~':
 		return s.tilde(p)
 	case '\\':
 		c := s.at(p + 1)
-		return c == 'x' || c == 'u' || c == '/'
+		return c|0x20 == 'x' || c|0x20 == 'u' || c == '/' || c >= '0' && c <= '3' || c == '\\'
 	}
 	disguised, _ := s.disguised(p)
 	return disguised

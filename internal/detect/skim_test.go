@@ -55,9 +55,9 @@ func TestSkimOfRandom(t *testing.T) {
 		n = 4_000
 	}
 	alphabets := []string{
-		"0123456789 .-/()+", "0123456789. ", "aA0 .-_/+", "abJey0.-_", "DEGB0123456789 -x", "a@.b:'=%&\\c ", "\x00\x7f\x80\xc2\xa0 a1@", "nrt\\a0@.", "fe:80 2001",
+		"0123456789 .-/()+", "0123456789. ", "aA0 .-_/+", "abJey0.-_", "DEGB0123456789 -x", "a@.b:'=%&\\c ", "\x00\x7f\x80\xc2\xa0 a1@", "nrt\\a0@.", "fe:80 2001", "\x1b[0;1mK 4", "=40F41a@.", "\\u{}U0123x7", "&amp;#64 ", "4\u0336\u0301\u20e3 ",
 	}
-	parts := []string{"password", "pwd", "token", "eyJ", "ghp_", "sk-", "SG.", "-----BEGIN ", "://", "\\n", "\\u0040", "%40", "&#64;", "Secret", "iban", "4111111111111111", "fe80::1", "é", "—", "\u200b", "１"}
+	parts := []string{"password", "pwd", "token", "eyJ", "ghp_", "sk-", "SG.", "-----BEGIN ", "://", "\\n", "\\u0040", "%40", "&#64;", "\x1b[1m", "&commat;", "\\u{40}", "=40", "\\100", "%u0040", "bob", "corp.example", "AGIAbwBiAEAAYwBvAHIAcAAuAGUAeA", "Secret", "iban", "4111111111111111", "fe80::1", "é", "—", "\u200b", "１"}
 	for _, alphabet := range alphabets {
 		for range n / len(alphabets) {
 			var text []byte
