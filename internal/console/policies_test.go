@@ -65,7 +65,7 @@ func TestPoliciesShowRulesWithWhatTheyDid(t *testing.T) {
 		rest, _, _ = strings.Cut(rest, "</tr>")
 		return rest
 	}
-	if r := row("default/hold-changes"); !strings.Contains(r, "<b>3</b>") || !strings.Contains(r, "1 of reviewers") || !strings.Contains(r, "data.write") {
+	if r := row("default/hold-changes"); !strings.Contains(r, "<b>3</b>") || !strings.Contains(r, "1 of reviewers") || !strings.Contains(r, "schema.change") {
 		t.Errorf("a rule that held three: %s", r)
 	}
 	if r := row("default/reads-flow"); !strings.Contains(r, "none") || !strings.Contains(r, "!data.inferred") {

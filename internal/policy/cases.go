@@ -32,6 +32,7 @@ type reviewer struct {
 type expectation struct {
 	decision string
 	rule     string
+	rules    []string // all that decided; nil: not asked
 	count    int
 	expires  time.Duration
 	mask     map[string]string
@@ -377,6 +378,9 @@ func (d *decoder) want(n *node) expectation {
 	if x := f["rule"]; x != nil {
 		want.rule, _ = d.scalar(x, "rule")
 	}
+	if x := f["rules"]; x != nil {
+		want.rules = d.words(x, "rules")
+	}
 	if x := f["count"]; x != nil {
 		want.count = d.count(x, "count")
 	}
@@ -482,16 +486,20 @@ func (w *expectation) check(d *Decision) []string {
 	if got := d.Verdict.String(); w.decision != "" && got != w.decision {
 		differ("decision", got, w.decision)
 	}
-	if w.rule != "" {
-		var decided []string
-		for _, h := range d.Rules {
-			if h.Then == d.Verdict.String() || h.Then == "mask" {
-				decided = append(decided, h.Rule)
-			}
+	var decided, masked []string
+	for _, h := range d.Rules {
+		switch h.Then {
+		case d.Verdict.String():
+			decided = append(decided, h.Rule)
+		case thenMask.String():
+			masked = append(masked, h.Rule)
 		}
-		if !contains(decided, w.rule) {
-			differ("rule", strings.Join(decided, ", "), w.rule)
-		}
+	}
+	if w.rule != "" && !contains(decided, w.rule) && !contains(masked, w.rule) {
+		differ("rule", strings.Join(append(decided, masked...), ", "), w.rule)
+	}
+	if w.rules != nil && !slices.Equal(slices.Sorted(slices.Values(decided)), slices.Sorted(slices.Values(w.rules))) {
+		differ("rules", strings.Join(decided, ", "), strings.Join(w.rules, ", "))
 	}
 	if got := seatsNeeded(d); w.count != 0 && got != w.count {
 		differ("count", got, w.count)

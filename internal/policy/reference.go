@@ -125,5 +125,5 @@ func referenceTests(b *strings.Builder) {
 		fmt.Fprintf(b, "| `%s` | %s |\n", f.key, f.doc)
 	}
 	b.WriteString("\n`reviews` lists who approves, as a name (taken to be in every group asked) or `{ by, groups }`.\n\n" +
-		"`want` may have `decision`, `rule` (`default` when none permits), `count`, `expires`, `mask`, `limit: { rows }`, `granted`, `missing` and `refused`.\n")
+		"`want` may have `decision`, `rule` (`default` when none permits), `rules` (all those of that verdict), `count`, `expires`, `mask`, `limit: { rows }`, `granted`, `missing` and `refused`.\n")
 }

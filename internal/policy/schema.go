@@ -28,7 +28,7 @@ func approvalKeys() []string {
 func testKeys() []string { return []string{"name", "given", "reviews", "want"} }
 
 func wantKeys() []string {
-	return []string{"decision", "rule", "count", "expires", "mask", "limit", "granted", "missing", "refused"}
+	return []string{"decision", "rule", "rules", "count", "expires", "mask", "limit", "granted", "missing", "refused"}
 }
 
 type schema = map[string]any
@@ -116,7 +116,7 @@ func Schema() ([]byte, error) {
 		"name": word, "given": object(given, nil, stated),
 		"reviews": schema{"type": "array", "items": schema{"anyOf": []schema{word, reviewer}}},
 		"want": least(object(wantKeys(), nil, schema{
-			"decision": enum([]string{"allow", "deny", "review"}), "rule": word, "count": number, "expires": word, "missing": zero,
+			"decision": enum([]string{"allow", "deny", "review"}), "rule": word, "rules": oneOrMore(word), "count": number, "expires": word, "missing": zero,
 			"mask": ref("masks"), "granted": schema{"type": "boolean"}, "limit": object([]string{"rows"}, []string{"rows"}, schema{"rows": zero}),
 			"refused": schema{"type": "object", "additionalProperties": word},
 		})),
