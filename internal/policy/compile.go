@@ -470,6 +470,9 @@ func (b *build) inCalendar(e ast.Expr) *value {
 	return &value{truth: func(in *Input, _ string) Tri { return c.open(in.Time) }}
 }
 
+// Times are compared as nanoseconds since 1970, which go no further.
+const firstYear, lastYear = 1677, 2262
+
 func (b *build) timestamp(e ast.Expr) *value {
 	s := b.value(e.AsCall().Args()[0]).text
 	if s == nil {
@@ -478,6 +481,9 @@ func (b *build) timestamp(e ast.Expr) *value {
 	t, err := time.Parse(time.RFC3339, *s)
 	if err != nil {
 		b.fail(e, `write it as "2026-11-24T20:00:00+01:00" (RFC 3339)`, "'%s' is no time", *s)
+	}
+	if year := t.UTC().Year(); year <= firstYear || year >= lastYear {
+		b.fail(e, fmt.Sprintf("name a year between %d and %d", firstYear, lastYear), "'%s' is too far away to be compared", *s)
 	}
 	return integer(t.UnixNano())
 }

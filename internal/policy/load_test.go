@@ -107,6 +107,7 @@ func TestErrorsNamePlaceAndRemedy(t *testing.T) {
 		{"test gives unknown key", rule("then: deny") + "tests:\n  - { name: x, given: { kinds: data.read }, want: { decision: deny } }\n", "p.yaml:8:25", "given has no key 'kinds'", "'kind'"},
 		{"zone", header + "calendars: { x: { tz: Europe/Berln, days: [mon], from: \"20:00\", to: \"21:00\" } }\nrules:\n  - { id: a, then: deny }\n", "p.yaml:4:23", "no time zone", ""},
 		{"day", header + "calendars: { x: { tz: UTC, days: [monday], from: \"20:00\", to: \"21:00\" } }\nrules:\n  - { id: a, then: deny }\n", "p.yaml:4:35", "'monday' is no day", "'mon'"},
+		{"far time", header + "rules:\n  - { id: a, then: deny, when: 'context.time < timestamp(\"9999-12-31T23:59:59Z\")' }\n", "p.yaml:", "too far away", "between 1677 and 2262"},
 		{"hour", header + "calendars: { x: { tz: UTC, days: [mon], from: \"20:00\", to: \"25:00\" } }\nrules:\n  - { id: a, then: deny }\n", "p.yaml:4:60", "no time of day", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
