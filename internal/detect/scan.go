@@ -91,6 +91,7 @@ type marks struct {
 	run  int // a base64 run goes on here
 	pem  int // a private key goes on here
 	seen int // escapes before it are decoded
+	sewn int // encoded lines before it are decoded together
 }
 
 func (s *scan) reset(e *Engine, t []byte, dst []Finding) {

@@ -2,7 +2,7 @@ package detect
 
 const (
 	seamBack  = 128 // characters before the end of a line that a value may begin in
-	seamAhead = 256 // behind it
+	seamAhead = 512 // behind it
 	maxIndent = 24  // bytes of space before the next line
 )
 
@@ -36,7 +36,7 @@ func (s *scan) seam(i, p, width int) {
 		}
 		return base64Value(c)
 	}
-	if n := s.lineEnd(p); n == 0 || value(s.at(p+n)) < 0 || p-i < minRun {
+	if n := s.lineEnd(p); n == 0 || value(s.at(p+n)) < 0 || p-i < minRun || p+seamBack <= s.sewn {
 		return
 	}
 	unit := 2 // characters that are whole bytes
@@ -77,6 +77,7 @@ func (s *scan) seam(i, p, width int) {
 		last = k
 		k++
 	}
+	s.sewn = k
 	if len(s.plain) <= first || first == 0 {
 		return
 	}

@@ -66,6 +66,25 @@ func TestEncodedLines(t *testing.T) {
 	}
 }
 
+// However short the lines, all values in them are found, and no line is looked into again and again.
+func TestManyEncodedLines(t *testing.T) {
+	e := engine(t, detect.Options{})
+	for _, width := range []int{16, 20, 24, 60, 76} {
+		for _, encode := range []func([]byte) string{base64.StdEncoding.EncodeToString, hex.EncodeToString} {
+			text := wrapped(encode([]byte(strings.Repeat("paid with 4111 1111 1111 1111 on the first, ", 50))), width, "\n")
+			found := 0
+			for _, f := range e.ScanString(text, nil) {
+				if f.Class == detect.Card {
+					found++
+				}
+			}
+			if found != 50 {
+				t.Errorf("%d of 50 in lines of %d", found, width)
+			}
+		}
+	}
+}
+
 // Compressed text is unpacked from all of its lines.
 func TestPackedLines(t *testing.T) {
 	e := engine(t, detect.Options{})

@@ -114,7 +114,7 @@ func (st *Stream) compact() {
 		st.s.read.at -= drop
 	}
 	st.s.own.drop(drop)
-	for _, m := range []*int{&st.s.run, &st.s.pem, &st.s.seen} {
+	for _, m := range []*int{&st.s.run, &st.s.pem, &st.s.seen, &st.s.sewn} {
 		*m = max(0, *m-drop)
 	}
 	for k := range st.s.out {
