@@ -151,7 +151,7 @@ func Asks(in []policy.Requirement) []string {
 	var out []string
 	for _, q := range in {
 		var parts []string
-		if q.Count > 0 {
+		if q.Count > 0 && len(q.From) > 0 {
 			parts = append(parts, fmt.Sprintf("%d of %s", q.Count, strings.Join(labels(q.From), " or ")))
 		}
 		for _, s := range q.AllOf {
