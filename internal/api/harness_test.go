@@ -136,7 +136,9 @@ func shown(ev enforce.Evaluation) api.Evaluation {
 type noMetrics struct{}
 
 func (noMetrics) Decided(string, string, time.Duration) {}
-func (noMetrics) Masked(string, int64)                  {}
+
+func (noMetrics) Consulted(string, string, time.Duration) {}
+func (noMetrics) Masked(string, int64)                    {}
 
 // syncBuffer collects the log of a server that many goroutines write to.
 type syncBuffer struct {

@@ -23,6 +23,7 @@ import (
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/decisionpoint"
 	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/identity"
@@ -75,6 +76,7 @@ type Options struct {
 	Emergency   Emergencies  // nil: there are none
 	Freezes     Freezes      // nil: nothing can be frozen
 	Trail       *trail.Trail // nil: nobody knows what led to what, nor what actors have seen
+	Points      []*decisionpoint.Point
 	PublicURL   string
 	// Serving errs while this process may not let anything pass: it is cut off from
 	// what stops it, such as a freeze or a revocation. nil: it always may.
@@ -96,6 +98,7 @@ type Options struct {
 type Metrics interface {
 	Decided(gate, verdict string, took time.Duration)
 	Masked(class string, n int64)
+	Consulted(point, answer string, took time.Duration)
 }
 
 // An Enforcer decides. It is safe for concurrent use.
@@ -199,6 +202,7 @@ type judgement struct {
 	stated    classSet // in the answer, as the gate says
 	preview   *action.Preview
 	look      func(context.Context) action.Preview // nil: nobody can
+	points    []decisionpoint.Answer               // of those asked; none: none was
 }
 
 // judge finds the data, asks policy and changes nothing.
@@ -371,7 +375,7 @@ func (e *Enforcer) enforce(ctx context.Context, j *judgement, h gate.Hooks) (p *
 	if err := e.rated(j); err != nil {
 		return nil, err
 	}
-	e.preview(ctx, j, h.Preview)
+	e.settle(ctx, j, h.Preview)
 	e.o.Metrics.Decided(j.where.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
 	switch j.decision.Verdict {
 	case policy.Allow:
@@ -389,7 +393,7 @@ func (e *Enforcer) flow(ctx context.Context, j *judgement) (p *permit, err error
 	if err := e.begin(ctx, j); err != nil {
 		return nil, err
 	}
-	if j.decision.Verdict != policy.Allow || j.unheld() {
+	if j.decision.Verdict != policy.Allow || j.unheld() || e.outside(j.action) {
 		j.seen.giveBack(j.home)
 		return nil, nil
 	}
@@ -495,6 +499,9 @@ func (e *Enforcer) deny(ctx context.Context, j *judgement) error {
 	if j.stop != nil {
 		return frozenAnswer(j.stop)
 	}
+	if silent := j.unanswered(); silent != nil {
+		return silent
+	}
 	return &gate.Denied{Status: gate.StatusDenied, Reason: "denied by " + ruleNames(j.decision), Hint: "nobody can approve this as it stands; ask for something the policy permits, or talk to its owner"}
 }
 
@@ -502,6 +509,9 @@ func (e *Enforcer) deny(ctx context.Context, j *judgement) error {
 func ruleNames(d policy.Decision) string {
 	for _, h := range d.Rules {
 		if h.Then == d.Verdict.String() || d.Verdict == policy.Deny && h.Then == "deny" {
+			if h.Pack == policy.OutsidePack {
+				return "decision point " + h.Rule
+			}
 			return fmt.Sprintf("rule %s of pack %s", h.Rule, h.Pack)
 		}
 	}
@@ -742,7 +752,7 @@ func (e *Enforcer) recheck(ctx context.Context, j *judgement, a *approval.Approv
 	if again.stop != nil {
 		return nil, &ChangedError{"it was frozen"}
 	}
-	e.preview(ctx, again, j.look)
+	e.settle(ctx, again, j.look)
 	if err := again.grown(a); err != nil {
 		return nil, err
 	}

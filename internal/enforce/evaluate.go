@@ -36,6 +36,7 @@ func (e *Enforcer) Evaluate(ctx context.Context, asker identity.Asker, a *action
 	if err := e.rates.add(asker.Chain[0].ID, e.o.Now()); err != nil {
 		return Evaluation{}, fmt.Errorf("evaluating: %w", err)
 	}
+	e.consult(ctx, j)
 	rec := e.request(j)
 	rec.Detail["asked"] = "evaluation"
 	if err := e.o.Record.Record(ctx, rec); err != nil {
@@ -65,7 +66,8 @@ func (e *Enforcer) Request(ctx context.Context, asker identity.Asker, a *action.
 	if err != nil {
 		return nil, fmt.Errorf("requesting approval: %w", err)
 	}
-	if j.stop != nil {
+	e.consult(ctx, j)
+	if j.stop != nil || len(j.points) > 0 && j.decision.Verdict == policy.Deny {
 		return nil, e.deny(ctx, j)
 	}
 	if j.decision.Verdict != policy.Review {

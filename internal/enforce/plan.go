@@ -25,6 +25,7 @@ func (e *Enforcer) RequestPlan(ctx context.Context, asker identity.Asker, action
 		if err != nil {
 			return nil, fmt.Errorf("requesting approval of a plan: item %d: %w", i+1, err)
 		}
+		e.consult(ctx, j)
 		switch long += len(j.statement); {
 		case j.stop != nil || j.decision.Verdict == policy.Deny:
 			err = e.deny(ctx, j)

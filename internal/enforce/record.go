@@ -48,6 +48,7 @@ func (e *Enforcer) fill(r *audit.Record, j *judgement, d details) details {
 		d = d.with("shadow."+h.Rule, h.Then)
 	}
 	d = d.with("statement", cut(j.statement, maxStatement)).with("risk", strconv.FormatInt(j.input.Risk.N, 10)) // below 100: allocates nothing
+	d = j.pointsSay(d)
 	if j.preview != nil {
 		d = d.with("preview", cut(j.preview.Describe(), 500))
 	}

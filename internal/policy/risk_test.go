@@ -122,14 +122,15 @@ func TestGraverFactsNeverScoreLess(t *testing.T) {
 func TestAScoreNamesItsTerms(t *testing.T) {
 	in := knownInput()
 	in.Action.Data.DestinationTrust, in.Action.Data.Rows, in.Tainted, in.SawUntrusted = "external", action.Count{}, DontKnow, Yes
-	r := RiskOf(in)
 	want := "data.export 60 + production 10 + pii data 10 + classed values in the request 2 + rows not known 4 + destroys objects 4 + leaves for outside 12 + its actor has read what others wrote 6 + new to its actor 4 + on what is new to its actor 4, 99 at most"
-	in.Action.Data.Rows, in.Preview.Rows = action.Count{}, action.Count{}
-	if r = RiskOf(in); r.Why() != want || r.Score != MaxRisk {
+	in.Preview.Rows = action.Count{}
+	if r := RiskOf(in); r.Why() != want || r.Score != MaxRisk {
 		t.Errorf("%d: %s\nwant %s", r.Score, r.Why(), want)
 	}
-	plain := RiskOf(&Input{Action: &action.Action{Kinds: []action.Kind{action.DataRead}, Resource: action.Resource{Env: "dev"}, Data: action.Data{ClassesKnown: true, Rows: action.KnownCount(1)}},
-		NovelShape: No, NovelTarget: No, SawSensitive: No, SawUntrusted: No})
+	plain := RiskOf(&Input{
+		Action:     &action.Action{Kinds: []action.Kind{action.DataRead}, Resource: action.Resource{Env: "dev"}, Data: action.Data{ClassesKnown: true, Rows: action.KnownCount(1)}},
+		NovelShape: No, NovelTarget: No, SawSensitive: No, SawUntrusted: No,
+	})
 	if plain.Why() != "data.read 20" || plain.Score != 20 {
 		t.Errorf("a small read: %d, %s", plain.Score, plain.Why())
 	}

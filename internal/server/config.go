@@ -27,35 +27,36 @@ import (
 
 // Config is assent.yaml. Its zero value, with Data set, is a working server without gates.
 type Config struct {
-	Data         string            `yaml:"data" doc:"Data directory: database, keys, log. One process at a time." default:"./assent-data"`
-	Store        *StoreConfig      `yaml:"store" doc:"PostgreSQL database that several replicas share. None: SQLite in the data directory, for one process."`
-	Node         string            `yaml:"node" doc:"Name of this replica among those that share a store. Needed with store:, and different on each."`
-	Keys         string            `yaml:"keys" doc:"Directory of the keys. All replicas need the same ones. Default: keys in the data directory."`
-	Listen       string            `yaml:"listen" doc:"Address of console and API." default:"127.0.0.1:8720"`
-	PublicURL    string            `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost and the port of listen"`
-	Hosts        []string          `yaml:"hosts" doc:"Further host names the console and API answer to (the public URL's and loopback always do)."`
-	TLS          *KeyPair          `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
-	Policy       []string          `yaml:"policy" doc:"Policy pack files or directories, relative to this file, and packs of the program (builtin:NAME; docs/packs.md). None: builtin:default."`
-	PolicyLocked bool              `yaml:"policy_locked" doc:"Only a policy that was applied under approval may be in force: with other files on disk the server does not start." default:"false"`
-	BreakGlass   BreakGlassConfig  `yaml:"break_glass" doc:"Who may let one actor's actions run without waiting in an emergency. Nobody unless set."`
-	Unmask       UnmaskConfig      `yaml:"unmask" doc:"Who may look at one masked value of a statement they may review. Nobody unless set."`
-	Vault        VaultConfig       `yaml:"vault" doc:"Who may read back the values that policy keeps behind tokens. Nobody unless set."`
-	Default      map[string]string `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
-	Admins       []string          `yaml:"admins" doc:"Groups whose members administer: changes of policy and settings take another of them, from the second one on." default:"admins"`
-	Issuers      []IssuerConfig    `yaml:"issuers" doc:"OpenID providers that people sign in through. None: by one-time link, or a reviewer's token."`
-	People       []PersonConfig    `yaml:"people" doc:"Who may review and on whose behalf agents act."`
-	Groups       GroupMap          `yaml:"groups" doc:"Groups that policy packs name (without group:), with people and groups of issuers in them."`
-	OnCall       []OnCallConfig    `yaml:"oncall" doc:"Groups whose member changes by schedule."`
-	Actors       []ActorConfig     `yaml:"actors" doc:"Agents, pipelines and services that may ask."`
-	Workloads    []WorkloadConfig  `yaml:"workloads" doc:"Foreign tokens that actors may exchange for one of ours at /oauth/token: of pipelines, Kubernetes, SPIFFE."`
-	Gates        []GateConfig      `yaml:"gates" doc:"Enforcement points, one for each system."`
-	Canaries     CanariesConfig    `yaml:"canaries" doc:"Holds that nobody asked for and that should be denied, to see whether cards are read (docs/reviewers.md). None unless set."`
-	Channels     []ChannelConfig   `yaml:"channels" doc:"Where people are told and asked besides the console."`
-	Languages    map[string]string `yaml:"languages" doc:"Catalogues of the console's sentences in other languages, by language tag: a JSON file each, relative to this one (docs/languages.md)."`
-	Columns      map[string]string `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
-	Detect       DetectConfig      `yaml:"detect" doc:"How sensitive data is looked for (docs/detection.md)."`
-	Limits       Limits            `yaml:"limits" doc:"Bounds on what may wait and flow."`
-	Log          LogConfig         `yaml:"log" doc:"The process's own log, not the audit log."`
+	Data           string                `yaml:"data" doc:"Data directory: database, keys, log. One process at a time." default:"./assent-data"`
+	Store          *StoreConfig          `yaml:"store" doc:"PostgreSQL database that several replicas share. None: SQLite in the data directory, for one process."`
+	Node           string                `yaml:"node" doc:"Name of this replica among those that share a store. Needed with store:, and different on each."`
+	Keys           string                `yaml:"keys" doc:"Directory of the keys. All replicas need the same ones. Default: keys in the data directory."`
+	Listen         string                `yaml:"listen" doc:"Address of console and API." default:"127.0.0.1:8720"`
+	PublicURL      string                `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost and the port of listen"`
+	Hosts          []string              `yaml:"hosts" doc:"Further host names the console and API answer to (the public URL's and loopback always do)."`
+	TLS            *KeyPair              `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
+	Policy         []string              `yaml:"policy" doc:"Policy pack files or directories, relative to this file, and packs of the program (builtin:NAME; docs/packs.md). None: builtin:default."`
+	PolicyLocked   bool                  `yaml:"policy_locked" doc:"Only a policy that was applied under approval may be in force: with other files on disk the server does not start." default:"false"`
+	BreakGlass     BreakGlassConfig      `yaml:"break_glass" doc:"Who may let one actor's actions run without waiting in an emergency. Nobody unless set."`
+	Unmask         UnmaskConfig          `yaml:"unmask" doc:"Who may look at one masked value of a statement they may review. Nobody unless set."`
+	Vault          VaultConfig           `yaml:"vault" doc:"Who may read back the values that policy keeps behind tokens. Nobody unless set."`
+	Default        map[string]string     `yaml:"default" doc:"Verdict for an environment when no rule matches: deny (unless set) or review."`
+	Admins         []string              `yaml:"admins" doc:"Groups whose members administer: changes of policy and settings take another of them, from the second one on." default:"admins"`
+	Issuers        []IssuerConfig        `yaml:"issuers" doc:"OpenID providers that people sign in through. None: by one-time link, or a reviewer's token."`
+	People         []PersonConfig        `yaml:"people" doc:"Who may review and on whose behalf agents act."`
+	Groups         GroupMap              `yaml:"groups" doc:"Groups that policy packs name (without group:), with people and groups of issuers in them."`
+	OnCall         []OnCallConfig        `yaml:"oncall" doc:"Groups whose member changes by schedule."`
+	Actors         []ActorConfig         `yaml:"actors" doc:"Agents, pipelines and services that may ask."`
+	Workloads      []WorkloadConfig      `yaml:"workloads" doc:"Foreign tokens that actors may exchange for one of ours at /oauth/token: of pipelines, Kubernetes, SPIFFE."`
+	DecisionPoints []DecisionPointConfig `yaml:"decision_points" doc:"Policy decision points that others run, such as OPA, and that may tighten what policy says (docs/decision-points.md)."`
+	Gates          []GateConfig          `yaml:"gates" doc:"Enforcement points, one for each system."`
+	Canaries       CanariesConfig        `yaml:"canaries" doc:"Holds that nobody asked for and that should be denied, to see whether cards are read (docs/reviewers.md). None unless set."`
+	Channels       []ChannelConfig       `yaml:"channels" doc:"Where people are told and asked besides the console."`
+	Languages      map[string]string     `yaml:"languages" doc:"Catalogues of the console's sentences in other languages, by language tag: a JSON file each, relative to this one (docs/languages.md)."`
+	Columns        map[string]string     `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
+	Detect         DetectConfig          `yaml:"detect" doc:"How sensitive data is looked for (docs/detection.md)."`
+	Limits         Limits                `yaml:"limits" doc:"Bounds on what may wait and flow."`
+	Log            LogConfig             `yaml:"log" doc:"The process's own log, not the audit log."`
 
 	ClientCA     string              `yaml:"client_ca" doc:"Certificate authorities whose client certificates count (PEM): at the API and at gates that have tls."`
 	Certificates []CertificateConfig `yaml:"certificates" doc:"Which client certificates stand for which actor."`
@@ -420,6 +421,7 @@ func (k *checker) check(c *Config) {
 		k.fail("$.log.format", fmt.Sprintf("format %q", c.Log.Format), "write json or text")
 	}
 	k.detectors(c)
+	k.points(c)
 	for class, n := range c.Limits.ExportAfterRowsOf {
 		switch {
 		case !detect.Class(class).Valid():

@@ -24,9 +24,9 @@ type bench struct {
 	session gate.Session
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T, more ...string) *bench {
 	t.Helper()
-	s := heldServer(t)
+	s := heldServer(t, more...)
 	b := &bench{Server: s, t: t, dir: filepath.Dir(s.cfg.file)}
 	b.session = b.login()
 	return b

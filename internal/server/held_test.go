@@ -140,7 +140,8 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-func heldServer(t *testing.T) *Server {
+// heldServer is a server in a directory of its own, with more configuration if there is any.
+func heldServer(t *testing.T, more ...string) *Server {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "pack.yaml"), []byte(heldPack), 0o600); err != nil {
@@ -153,7 +154,7 @@ policy: [pack.yaml]
 people: [{ id: mira, groups: [reviewers] }, { id: dana }]
 actors: [{ id: worker, owner: dana }]
 limits: { pending_per_actor: 1000000 }
-`))
+`+strings.Join(more, "\n")))
 	if err != nil {
 		t.Fatal(err)
 	}

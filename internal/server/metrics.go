@@ -14,6 +14,8 @@ type metrics struct {
 	decisions *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
 	masked    *prometheus.CounterVec
+	answers   *prometheus.CounterVec
+	answering *prometheus.HistogramVec
 
 	mu     sync.RWMutex
 	places map[gateVerdict]counters // guarded by mu; gates and verdicts are few
@@ -29,7 +31,12 @@ func newMetrics(reg *prometheus.Registry, pending func() float64) *metrics {
 		}, []string{"gate"}),
 		masked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "assent_masked_values_total", Help: "Values masked on their way back, by class."}, []string{"class"}),
 	}
-	reg.MustRegister(m.decisions, m.seconds, m.masked,
+	m.answers = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "assent_decision_point_answers_total", Help: "Answers of decision points, by point and answer: allow, review, deny or none."}, []string{"point", "answer"})
+	m.answering = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "assent_decision_point_seconds", Help: "Time that a decision point took to answer, or until it was given up.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+	}, []string{"point"})
+	reg.MustRegister(m.decisions, m.seconds, m.masked, m.answers, m.answering,
 		// Heap, goroutines, file descriptors: what shows a leak.
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "assent_approvals_pending", Help: "Approvals waiting for people."}, pending))
@@ -59,3 +66,8 @@ func (m *metrics) Decided(gate, verdict string, took time.Duration) {
 }
 
 func (m *metrics) Masked(class string, n int64) { m.masked.WithLabelValues(class).Add(float64(n)) }
+
+func (m *metrics) Consulted(point, answer string, took time.Duration) {
+	m.answers.WithLabelValues(point, answer).Inc()
+	m.answering.WithLabelValues(point).Observe(took.Seconds())
+}

@@ -34,6 +34,7 @@ import (
 	"github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/channels/webpush"
 	"github.com/assenthq/assent/internal/console"
+	"github.com/assenthq/assent/internal/decisionpoint"
 	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/enforce"
@@ -90,6 +91,7 @@ type Server struct {
 	trail    *trail.Trail
 	changes  *change.Engine
 	glass    *emergency.Glass
+	points   []*decisionpoint.Point
 	rules    *rules.Rules
 	pins     *pins.Keeper
 	notify   *notify.Dispatcher
@@ -319,11 +321,14 @@ func (s *Server) makeEnforcer(k *keys) error {
 	if err := s.makeTrail(k); err != nil {
 		return err
 	}
+	if err := s.makePoints(context.Background()); err != nil {
+		return err
+	}
 	s.masker = mask.New(k.mask, s.detect)
 	s.masker.KeepIn(s.store)
 	s.enforcer, err = enforce.New(enforce.Options{
 		Credentials: credentials{s.door, s.personAsks}, Policy: s.policy, Detect: s.detect, Masker: s.masker,
-		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
+		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Points: s.points, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
 
