@@ -67,7 +67,14 @@ func (s *scan) ownBlock(u *own, last *int) {
 		if start < s.own.at || start >= s.own.at+ownBlock || end-start > MaxMatch || start < *last || start == end {
 			continue
 		}
-		if score := s.ownScore(u, start, end); score >= threshold && !s.e.off[u.Class] {
+		score := s.ownScore(u, start, end)
+		if s.trace != nil {
+			if words := u.keywords + u.context; words != "" {
+				s.trace.asked(start, end, u.Class, s.near(start, -1, words) || s.near(end, 1, words))
+			}
+			s.trace.add(start, end, u.Class, score)
+		}
+		if score >= threshold && !s.e.off[u.Class] {
 			s.own.out = append(s.own.out, Finding{start, end, u.Class, score})
 			*last = end
 		}

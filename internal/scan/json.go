@@ -1,6 +1,12 @@
 package scan
 
-import "github.com/assenthq/assent/internal/detect"
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+
+	"github.com/assenthq/assent/internal/detect"
+)
 
 const (
 	maxLevels = 256 // levels of JSON whose names are remembered; what lies deeper has none
@@ -138,11 +144,20 @@ func (j *jsonFields) ended(to judge) {
 	if j.isName {
 		top.under = named{}
 		if len(j.v.b) <= maxName {
-			top.under = nameOf(j.engine, string(j.v.b), "")
+			top.under = nameOf(j.engine, plainName(j.v.b), "")
 		}
 		return
 	}
 	j.judged(j.at, to)
+}
+
+// plainName is a name without its escapes.
+func plainName(b []byte) string {
+	var name string
+	if bytes.IndexByte(b, '\\') >= 0 && json.Unmarshal(slices.Concat([]byte{'"'}, b, []byte{'"'}), &name) == nil {
+		return name
+	}
+	return string(b)
 }
 
 // judged tells of the value that ends at end.

@@ -39,6 +39,7 @@ func TestMask(t *testing.T) {
 			"a.json", `{"ssn":219099999,"n":12,"card":["4111111111111111",4111111111111111],"t":"at 4111111111111111 "}`,
 			`{"ssn":"[masked:us-ssn]","n":12,"card":["[masked:card]","[masked:card]"],"t":"at [masked:card] "}`, nil, redacted,
 		},
+		{"a.json", `{"\u0073sn":"anything"}`, `{"\u0073sn":"[masked:us-ssn]"}`, nil, redacted},
 		{
 			"a.sql", "INSERT INTO c (ssn, m) VALUES (219099999, 'x'), ('219099998', '" + email + "');\nCOPY c (ssn) FROM stdin;\n1\n\\N\n\\.\n",
 			"INSERT INTO c (ssn, m) VALUES ('[masked:us-ssn]', 'x'), ('[masked:us-ssn]', '[masked:email]');\nCOPY c (ssn) FROM stdin;\n[masked:us-ssn]\n\\N\n\\.\n", nil, redacted,

@@ -20,6 +20,9 @@ type DetectorConfig struct {
 	Slow      bool     `yaml:"slow" doc:"Takes a regex that has nothing to look for first, and so is tried on all text." default:"false"`
 }
 
+// Detection is what a configuration says of detection, but for the model of names.
+func (c *Config) Detection() detect.Options { return c.detectOptions() }
+
 func (c *Config) detectOptions() detect.Options {
 	o := detect.Options{Columns: classes(c.Columns)}
 	for _, class := range c.Detect.Off {
