@@ -25,6 +25,7 @@ import (
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/decisionpoint"
 	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/facts"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
@@ -77,6 +78,7 @@ type Options struct {
 	Freezes     Freezes      // nil: nothing can be frozen
 	Trail       *trail.Trail // nil: nobody knows what led to what, nor what actors have seen
 	Points      []*decisionpoint.Point
+	Facts       *facts.Writer // nil: nobody keeps what decisions were made from
 	PublicURL   string
 	// Serving errs while this process may not let anything pass: it is cut off from
 	// what stops it, such as a freeze or a revocation. nil: it always may.
@@ -379,10 +381,12 @@ func (e *Enforcer) enforce(ctx context.Context, j *judgement, h gate.Hooks) (p *
 	e.o.Metrics.Decided(j.where.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
 	switch j.decision.Verdict {
 	case policy.Allow:
+		e.note(j, facts.Facts{})
 		return e.allow(ctx, j)
 	case policy.Review:
 		return e.review(ctx, j, h.Held)
 	default:
+		e.note(j, facts.Facts{})
 		return nil, e.deny(ctx, j)
 	}
 }
@@ -401,6 +405,7 @@ func (e *Enforcer) flow(ctx context.Context, j *judgement) (p *permit, err error
 		return nil, err
 	}
 	e.o.Metrics.Decided(j.where.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
+	e.note(j, facts.Facts{})
 	return e.allow(ctx, j)
 }
 
@@ -524,12 +529,15 @@ func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held
 	own.Payload = slices.Clone(own.Payload)
 	j.action, j.input.Action = &own, &own
 	if len(j.statement) > maxHeld {
+		e.note(j, facts.Facts{Outcome: facts.Refused})
 		return nil, e.tooLong(ctx, j)
 	}
 	if p, err := e.emergency(ctx, j); p != nil || err != nil {
+		e.note(j, facts.Facts{Outcome: facts.Emergency})
 		return p, err
 	}
 	if p, err := e.standing(ctx, j); p != nil || err != nil {
+		e.note(j, facts.Facts{Outcome: facts.Standing})
 		return p, err
 	}
 	a, err := e.ask(ctx, j)
@@ -568,6 +576,11 @@ func (e *Enforcer) tooLong(ctx context.Context, j *judgement) error {
 
 func (e *Enforcer) ask(ctx context.Context, j *judgement) (*approval.Approval, error) {
 	a, existing, err := e.o.Approvals.Ask(ctx, e.question(j))
+	if err == nil {
+		e.note(j, facts.Facts{Ask: a.ID, Joined: existing})
+	} else {
+		e.note(j, facts.Facts{Outcome: facts.Refused})
+	}
 	if err == nil && existing && a.AskerGone {
 		err = e.o.Approvals.Gone(ctx, a.ID, false)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/facts"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/policy"
 )
@@ -37,6 +38,7 @@ func (e *Enforcer) Evaluate(ctx context.Context, asker identity.Asker, a *action
 		return Evaluation{}, fmt.Errorf("evaluating: %w", err)
 	}
 	e.consult(ctx, j)
+	e.note(j, facts.Facts{Outcome: facts.Evaluated})
 	rec := e.request(j)
 	rec.Detail["asked"] = "evaluation"
 	if err := e.o.Record.Record(ctx, rec); err != nil {
@@ -68,6 +70,7 @@ func (e *Enforcer) Request(ctx context.Context, asker identity.Asker, a *action.
 	}
 	e.consult(ctx, j)
 	if j.stop != nil || len(j.points) > 0 && j.decision.Verdict == policy.Deny {
+		e.note(j, facts.Facts{})
 		return nil, e.deny(ctx, j)
 	}
 	if j.decision.Verdict != policy.Review {

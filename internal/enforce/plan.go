@@ -8,6 +8,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/facts"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/policy"
 )
@@ -42,6 +43,9 @@ func (e *Enforcer) RequestPlan(ctx context.Context, asker identity.Asker, action
 	a, existing, err := e.o.Approvals.AskPlan(ctx, questions)
 	if err != nil {
 		return nil, e.explainPlan(ctx, held, err)
+	}
+	for i, j := range held {
+		e.note(j, facts.Facts{Ask: a.ID, Joined: existing || i > 0})
 	}
 	if existing && a.AskerGone {
 		err = e.o.Approvals.Gone(ctx, a.ID, false)

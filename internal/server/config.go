@@ -56,6 +56,7 @@ type Config struct {
 	Columns        map[string]string     `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
 	Detect         DetectConfig          `yaml:"detect" doc:"How sensitive data is looked for (docs/detection.md)."`
 	Limits         Limits                `yaml:"limits" doc:"Bounds on what may wait and flow."`
+	Facts          FactsConfig           `yaml:"facts" doc:"What decisions were made from, kept so that another policy can be replayed over it (docs/replay.md)."`
 	Log            LogConfig             `yaml:"log" doc:"The process's own log, not the audit log."`
 
 	ClientCA     string              `yaml:"client_ca" doc:"Certificate authorities whose client certificates count (PEM): at the API and at gates that have tls."`
@@ -307,6 +308,7 @@ func (c *Config) fillDefaults() {
 		c.Gates[i].fillHTTP()
 	}
 	c.fillIssuers()
+	c.Facts.fill()
 	l := &c.Limits
 	if l.PendingPerActor == 0 {
 		l.PendingPerActor = 20
@@ -385,6 +387,7 @@ func (k *checker) check(c *Config) {
 	k.issuers(c)
 	k.channels(c)
 	k.canaries(c)
+	k.facts(&c.Facts)
 	people := k.people(c)
 	k.groups(c, people)
 	k.actors(c, people)

@@ -38,6 +38,7 @@ import (
 	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/enforce"
+	"github.com/assenthq/assent/internal/facts"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/gates/command"
 	"github.com/assenthq/assent/internal/gates/egress"
@@ -97,6 +98,7 @@ type Server struct {
 	notify   *notify.Dispatcher
 	calm     *calm.Keeper
 	fatigue  *fatigue
+	facts    *facts.Writer           // nil: they are off
 	doors    map[string]http.Handler // of channels, by path
 	push     *webpush.Channel        // one of them; nil: no browser is told
 
@@ -326,7 +328,11 @@ func (s *Server) makeEnforcer(k *keys) error {
 	}
 	s.masker = mask.New(k.mask, s.detect)
 	s.masker.KeepIn(s.store)
+	if err := s.makeFacts(); err != nil {
+		return err
+	}
 	s.enforcer, err = enforce.New(enforce.Options{
+		Facts:       s.facts,
 		Credentials: credentials{s.door, s.personAsks}, Policy: s.policy, Detect: s.detect, Masker: s.masker,
 		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Points: s.points, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
@@ -465,6 +471,7 @@ func (s *Server) Start(ctx context.Context) error {
 		s.work.Go(func() { channel(run) })
 	}
 	s.work.Go(func() { s.fatigue.run(run, s.engine) })
+	s.work.Go(func() { s.keepFacts(run) })
 	s.work.Go(func() { s.console.Run(run) })
 	s.work.Go(func() {
 		if err := s.enforcer.Run(run); err != nil {

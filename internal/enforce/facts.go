@@ -1,0 +1,39 @@
+package enforce
+
+import (
+	"github.com/assenthq/assent/internal/facts"
+	"github.com/assenthq/assent/internal/policy"
+)
+
+// note keeps what j was decided from, once for each action that was asked for.
+func (e *Enforcer) note(j *judgement, f facts.Facts) {
+	f.Gate, f.Frozen = j.where.Gate, j.stop != nil
+	for i := range j.points {
+		if p := &j.points[i]; p.Err == nil {
+			f.Outside = append(f.Outside, facts.Outside{Verdict: p.Verdict, From: p.From})
+		} else {
+			f.Outside = append(f.Outside, facts.Outside{Verdict: policy.Deny})
+		}
+	}
+	e.o.Facts.Note(&j.input, &j.decision, f)
+}
+
+// Counts appends what was read of each class in the last hour, "all" first.
+func (r *reads) Counts(to []facts.Count) []facts.Count {
+	r.account.mu.Lock()
+	defer r.account.mu.Unlock()
+	minute := r.now.Unix() / 60
+	for i, w := range r.account.read {
+		if w == nil {
+			continue
+		}
+		if w.forget(minute); w.sum != 0 {
+			class := "all"
+			if i > 0 {
+				class = ledgerClasses[i]
+			}
+			to = append(to, facts.Count{Class: class, Rows: w.sum})
+		}
+	}
+	return to
+}
