@@ -4,7 +4,7 @@
 //
 //	scripts/bench http
 //
-// ASSENT_BENCH_ROUNDS=3, _SECONDS=3 (of each turn), _SIDES=direct,bare,nginx,assent. For profiles of the gate:
+// ASSENT_BENCH_ROUNDS=3, _SECONDS=3 (of each turn), _SIDES=direct,bare,nginx,assent, _ONLY=read/8. For profiles of the gate:
 // go test ./internal/server -run '^$' -bench HTTPGate -cpuprofile FILE.
 package main
 
@@ -368,6 +368,9 @@ func run(assent string) error {
 	fmt.Printf("%-14s %-7s %10s %8s %10s %10s %10s   (ratio of the bare proxy's requests a second; p50 and p99 added to its; CPU of the process for each request)\n", "case", "side", "requests/s", "ratio", "p50", "p99", "CPU")
 	for _, what := range loads {
 		for _, clients := range []int{1, 8, 64} {
+			if !strings.Contains(fmt.Sprintf("%s/%d", what.name, clients), env("ONLY", "")) {
+				continue
+			}
 			if err := b.compare(sides, what, clients, rounds, long); err != nil {
 				return err
 			}

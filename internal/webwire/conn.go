@@ -196,8 +196,9 @@ type Conn struct {
 	ended   bool     // and a handler got it as the end of a body
 	held    []byte   // what came in one piece with a request that asks to leave HTTP/1: at most what one Read gave
 	aside   bool
-	tls     bool        // Conn encrypts
-	own     atomic.Bool // somebody set a deadline for writes
+	tls     bool         // Conn encrypts
+	own     atomic.Bool  // somebody set a deadline for writes
+	until   atomic.Int64 // what Write set it to, in nanoseconds since 1970; 0: nothing
 	stall   time.Duration
 	refused func(net.Addr, error)
 }
@@ -265,9 +266,16 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if c.aside || c.own.Load() {
 		return c.Conn.Write(p)
 	}
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(c.stall + time.Duration(len(p)/leastRate)*time.Second))
+	until := time.Now().Add(c.stall + time.Duration(len(p)/leastRate)*time.Second)
+	if (time.Duration(until.UnixNano() - c.until.Load())).Abs() > c.stall/8 { // it costs a system's timer each time
+		c.until.Store(until.UnixNano())
+		_ = c.Conn.SetWriteDeadline(until)
+	}
 	if c.tls { // which may have to answer a key update while it reads, long after this
-		defer func() { _ = c.Conn.SetWriteDeadline(time.Time{}) }()
+		defer func() {
+			c.until.Store(0)
+			_ = c.Conn.SetWriteDeadline(time.Time{})
+		}()
 	}
 	return c.Conn.Write(p)
 }
@@ -275,12 +283,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 // SetWriteDeadline sets another bound than Write would.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.own.Store(!t.IsZero())
+	c.until.Store(0)
 	return c.Conn.SetWriteDeadline(t)
 }
 
 // SetDeadline sets both.
 func (c *Conn) SetDeadline(t time.Time) error {
 	c.own.Store(!t.IsZero())
+	c.until.Store(0)
 	return c.Conn.SetDeadline(t)
 }
 

@@ -52,7 +52,23 @@ type directConn struct {
 	w     *bufio.Writer
 	left  int // bytes that a header may still take; below 0: it is none
 	since time.Time
+	until time.Time // when its reads end; zero: never
 	used  bool
+}
+
+// bound has reads end after about so long; 0: never. It costs a system's timer each time, so what is near enough stays.
+func (c *directConn) bound(long time.Duration) {
+	var until time.Time
+	if long > 0 {
+		until = time.Now().Add(long)
+		if d := until.Sub(c.until); d >= 0 && d <= long/8 {
+			return
+		}
+	} else if c.until.IsZero() {
+		return
+	}
+	c.until = until
+	_ = c.SetReadDeadline(until)
 }
 
 // Read reads from the socket, and no more of an answer's header than it may have.
@@ -142,6 +158,7 @@ func (d *Direct) get(ctx context.Context, host string) (*directConn, error) {
 		if c == nil {
 			break
 		}
+		c.bound(d.Rest.ResponseHeaderTimeout) // what was bound for the last answer may be over
 		if stands(c.Conn) {
 			c.used = true
 			return c, nil
@@ -237,11 +254,9 @@ func (d *Direct) exchange(ctx context.Context, c *directConn, req *http.Request)
 	if err := c.w.Flush(); err != nil {
 		return nil, false, err
 	}
-	if t := d.Rest.ResponseHeaderTimeout; t > 0 {
-		_ = c.SetReadDeadline(time.Now().Add(t))
-		if ctx.Err() != nil { // its deadline, not ours
-			return nil, false, ctx.Err()
-		}
+	c.bound(d.Rest.ResponseHeaderTimeout)
+	if ctx.Err() != nil { // its deadline, not ours
+		return nil, false, ctx.Err()
 	}
 	c.left = directHeaders
 	if _, err := c.r.Peek(1); err != nil {
@@ -267,8 +282,8 @@ func (d *Direct) exchange(ctx context.Context, c *directConn, req *http.Request)
 		return nil, true, errors.New("an upstream changed the protocol unasked")
 	}
 	c.left = -1
-	if d.Rest.ResponseHeaderTimeout > 0 {
-		_ = c.SetReadDeadline(time.Time{})
+	if n := resp.ContentLength; n < 0 || n > int64(c.r.Buffered()) { // the rest may take its time
+		c.bound(0)
 		if ctx.Err() != nil {
 			return nil, true, ctx.Err()
 		}

@@ -154,7 +154,7 @@ func runSuite(t *testing.T, checkout, venv, at, name string) map[string]bool {
 	defer stop()
 	report := filepath.Join(dir, "report.xml")
 	skip := "lifecycle or lifecycle_expiration or lifecycle_transition or cloud_transition or cloud_restore or s3website or iam_account or iam_tenant or iam_user or iam_role or bucket_logging or sns or auth_aws2 or encryption or sse_s3 or test_of_sts or webidentity_test or target_by_bucket"
-	args := []string{"-m", "pytest", "-q", "--timeout=60", "--no-header", "-p", "no:cacheprovider", "--junit-xml=" + report, "-m", "not (" + skip + ")", "s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py"}
+	args := []string{"-m", "pytest", "-q", "--timeout=300", "--tb=short", "--no-header", "-p", "no:cacheprovider", "--junit-xml=" + report, "-m", "not (" + skip + ")", "s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py"}
 	if k := os.Getenv("ASSENT_S3_ONLY"); k != "" {
 		args = append(args, "-k", k)
 	}
