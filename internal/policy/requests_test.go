@@ -42,6 +42,7 @@ type request struct {
 
 	SQL    string          // at a PostgreSQL gate
 	Script string          // a command, by assent exec
+	Argv   []string        // the same without a shell
 	SSH    string          // a command, at an SSH gate
 	Hook   json.RawMessage // tool_name and tool_input of a coding agent, in /home/u/app
 	AWS    string          // service:Operation, with what its name alone tells
@@ -133,7 +134,9 @@ func (d *desks) actions(r *request) (list []*action.Action, harmless string, err
 	case r.SQL != "":
 		return d.statements(r.SQL)
 	case r.Script != "":
-		return one("command", command.Describe(&command.Command{Script: r.Script, Dir: "/home/u/app", Home: "/home/u"}))
+		return one("command", command.Describe(&command.Command{Script: r.Script, Dir: "/home/u/app", Home: "/home/u", Stdin: command.Stdin{Live: true}}))
+	case r.Argv != nil:
+		return one("command", command.Describe(&command.Command{Argv: r.Argv, Dir: "/home/u/app", Home: "/home/u", Stdin: command.Stdin{Live: true}}))
 	case r.SSH != "":
 		an := shell.Script(r.SSH, shell.Context{Dir: "/home/u", Home: "/home/u"})
 		a := &action.Action{Kinds: an.Kinds, Verb: an.Verb, Target: an.Target, Title: an.Title, Reversible: an.Reversible}
@@ -394,6 +397,8 @@ func (r *request) asked() string {
 		}
 	}
 	switch {
+	case r.Argv != nil:
+		return strings.Join(r.Argv, " ")
 	case r.K8s != nil:
 		return strings.TrimSpace(r.K8s.Do + " " + r.K8s.Query)
 	case r.MCP != nil:
