@@ -92,7 +92,9 @@ func (c *classifier) aws(id string, an *aws.Analysis, err error) classified {
 		act.Data.Destination = "client"
 	}
 	c.findData(act)
-	d := c.set.Explain(&policy.Input{Action: act, SubjectID: act.Subject, ActorID: act.Actors[0].ID, ActorType: c.actor, ActorOwner: act.Subject, Time: time.Now(), Tainted: policy.No})
+	in := policy.Input{Action: act, SubjectID: act.Subject, ActorID: act.Actors[0].ID, ActorType: c.actor, ActorOwner: act.Subject, Time: time.Now(), Tainted: policy.No}
+	in.Weigh()
+	d := c.set.Explain(&in)
 	for _, h := range d.Rules {
 		out.Why = append(out.Why, fmt.Sprintf("%s: rule %s of pack %s", h.Then, h.Rule, h.Pack))
 	}

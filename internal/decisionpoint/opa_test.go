@@ -3,6 +3,7 @@ package decisionpoint
 import (
 	"context"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,21 @@ func opa(t *testing.T, rego string) string {
 	_ = cmd.Wait()
 	t.Fatalf("opa does not listen: %s", &out)
 	return ""
+}
+
+func TestDocumentedPolicyIsTheTestedOne(t *testing.T) {
+	page, err := os.ReadFile("../../docs/decision-points.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rego, err := os.ReadFile("testdata/assent.rego")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rules, _ := strings.Cut(string(rego), "package assent")
+	if !strings.Contains(string(page), "package assent"+rules) {
+		t.Error("docs/decision-points.md shows another policy than testdata/assent.rego")
+	}
 }
 
 // Open Policy Agent itself answers questions as they are sent, with the policy of the documentation.

@@ -27,6 +27,7 @@ import (
 	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/facts"
 	"github.com/assenthq/assent/internal/freeze"
+	"github.com/assenthq/assent/internal/habit"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/policy"
@@ -74,9 +75,10 @@ type Options struct {
 	Record      Recorder
 	Spool       Spool
 	Ledger      Ledger
-	Emergency   Emergencies  // nil: there are none
-	Freezes     Freezes      // nil: nothing can be frozen
-	Trail       *trail.Trail // nil: nobody knows what led to what, nor what actors have seen
+	Emergency   Emergencies   // nil: there are none
+	Freezes     Freezes       // nil: nothing can be frozen
+	Trail       *trail.Trail  // nil: nobody knows what led to what, nor what actors have seen
+	Habits      *habit.Memory // nil: nobody knows what is new to an actor
 	Points      []*decisionpoint.Point
 	Facts       *facts.Writer // nil: nobody keeps what decisions were made from
 	PublicURL   string
@@ -200,7 +202,8 @@ type judgement struct {
 	stop      *freeze.Stop   // not nil: it is frozen, and decision says deny
 	lead      *approval.Lead // what led to it; nil: nobody knows
 	taint     trail.Taint
-	act       string   // how records name it; "": they don't
+	act       string // how records name it; "": they don't
+	habit     habit.Act
 	stated    classSet // in the answer, as the gate says
 	preview   *action.Preview
 	look      func(context.Context) action.Preview // nil: nobody can
@@ -240,6 +243,7 @@ func (e *Enforcer) judgeInto(ctx context.Context, j *judgement) error {
 		j.input.Read = &j.reads
 	}
 	e.lead(ctx, j)
+	e.novel(ctx, j)
 	j.input.Weigh()
 	set := e.o.Policy.Current()
 	if set == nil {

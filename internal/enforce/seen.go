@@ -9,6 +9,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/habit"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/trail"
@@ -23,9 +24,11 @@ type seen struct {
 	chain  []string    // their ids
 	reader string      // ledgerKey
 	book   *trail.Book // nil: nobody keeps one
+	habits *habit.Book // nil: nobody keeps them
 
 	mu      sync.Mutex // guards what follows
 	titles  map[string]string
+	acts    map[actKey]habit.Act
 	columns map[*action.Column]columnFacts
 	rows    map[*gate.Column]*openRows
 	masks   uintptr // identity of the methods that set was made of, which holder keeps alive
@@ -56,7 +59,10 @@ const maxSeen = 512
 func (e *Enforcer) newSeen(asker *identity.Asker) *seen {
 	s := &seen{
 		links: asker.Links(), reader: ledgerKey(asker), book: e.bookOf(asker),
-		titles: map[string]string{}, columns: map[*action.Column]columnFacts{}, rows: map[*gate.Column]*openRows{},
+		titles: map[string]string{}, columns: map[*action.Column]columnFacts{}, rows: map[*gate.Column]*openRows{}, acts: map[actKey]habit.Act{},
+	}
+	if e.o.Habits != nil {
+		s.habits = e.o.Habits.Book(asker.Chain[0].ID)
 	}
 	for _, l := range s.links {
 		s.chain = append(s.chain, l.ID)

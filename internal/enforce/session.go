@@ -389,6 +389,7 @@ func (p *permit) Done(o gate.Outcome) {
 	}
 	_ = p.keep() // what a gate masked without counting rows
 	p.over(o)
+	p.learn(o)
 	p.finish(o)
 	p.seen.giveBack(p)
 }

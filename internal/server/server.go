@@ -45,6 +45,7 @@ import (
 	"github.com/assenthq/assent/internal/gates/hook"
 	proxy "github.com/assenthq/assent/internal/gates/http"
 	"github.com/assenthq/assent/internal/grant"
+	"github.com/assenthq/assent/internal/habit"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/notify"
@@ -93,6 +94,7 @@ type Server struct {
 	changes  *change.Engine
 	glass    *emergency.Glass
 	points   []*decisionpoint.Point
+	habits   *habit.Memory
 	rules    *rules.Rules
 	pins     *pins.Keeper
 	notify   *notify.Dispatcher
@@ -334,7 +336,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 	s.enforcer, err = enforce.New(enforce.Options{
 		Facts:       s.facts,
 		Credentials: credentials{s.door, s.personAsks}, Policy: s.policy, Detect: s.detect, Masker: s.masker,
-		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Points: s.points, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
+		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Points: s.points, Habits: s.habits, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
 
@@ -461,6 +463,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.sessions.Run(run) })
 	s.work.Go(func() { s.freezes.Run(run) })
 	s.work.Go(func() { s.trail.Run(run) })
+	s.work.Go(func() { s.habits.Run(run) })
 	s.work.Go(func() { s.changes.Run(run) })
 	s.work.Go(func() { s.glass.Run(run) })
 	s.work.Go(func() { s.rules.Run(run) })

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/habit"
 	"github.com/assenthq/assent/internal/trail"
 )
 
@@ -33,5 +34,8 @@ func (s *Server) makeTrail(k *keys) error {
 	if err := s.trail.Load(context.Background()); err != nil {
 		s.log.Error("what actors have seen can't be read; every taint is unknown", "err", err)
 	}
-	return nil
+	h = hmac.New(sha256.New, k.match)
+	h.Write([]byte("assent-habits/1"))
+	s.habits, err = habit.New(habit.Options{Box: s.box, Key: h.Sum(nil), Logger: s.log})
+	return err
 }
