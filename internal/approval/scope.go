@@ -82,6 +82,9 @@ var never = []action.Kind{
 	action.Payment, action.ConfigChange, action.AuditChange, action.Unknown,
 }
 
+// DecidedEach reports a kind whose every single action is for people to decide.
+func DecidedEach(k action.Kind) bool { return slices.Contains(never, k) || !k.Valid() }
+
 // opened are the kinds whose values a reviewer may leave open.
 var opened = []action.Kind{action.DataRead, action.DataExport, action.DataWrite}
 
