@@ -21,21 +21,22 @@ func (s *Server) policyOptions() policy.Options {
 }
 
 // diskPolicy reads the packs that the configuration names: files, directories, and "builtin:NAME".
-func (s *Server) diskPolicy() (map[string][]byte, error) { return readPolicy(s.cfg) }
+func (s *Server) diskPolicy() (map[string][]byte, error) { return ReadPolicy(s.cfg) }
 
 // loadPolicy loads them.
 func (s *Server) loadPolicy() (*policy.Set, error) { return LoadPolicy(s.cfg, s.policyOptions()) }
 
 // LoadPolicy loads the packs a configuration names; none: the built-in one.
 func LoadPolicy(c *Config, o policy.Options) (*policy.Set, error) {
-	files, err := readPolicy(c)
+	files, err := ReadPolicy(c)
 	if err != nil {
 		return nil, err
 	}
 	return policy.LoadFiles(files, o)
 }
 
-func readPolicy(c *Config) (map[string][]byte, error) {
+// ReadPolicy reads the packs that a configuration names, or the built-in one.
+func ReadPolicy(c *Config) (map[string][]byte, error) {
 	names := c.Policy
 	if len(names) == 0 {
 		names = []string{policy.BuiltinScheme + "default"}
