@@ -276,7 +276,11 @@ func (a *app) printConsidered(c *policy.Considered) {
 	if c.Matched {
 		mark, style = "✓", decisionStyle(c.Then)
 	}
-	a.printf("%s %s  %s  %s\n", a.look(style, mark), a.look(style, fmt.Sprintf("%-6s", c.Then)), inline(c.Name()), a.look(faint, inline(fmt.Sprintf("%s:%d", c.File, c.Line))))
+	place := fmt.Sprintf("%s:%d", c.File, c.Line)
+	if len(c.Tags) > 0 {
+		place += "  " + strings.Join(c.Tags, " ")
+	}
+	a.printf("%s %s  %s  %s\n", a.look(style, mark), a.look(style, fmt.Sprintf("%-6s", c.Then)), inline(c.Name()), a.look(faint, inline(place)))
 	a.printf("    %s\n", inline(c.Why))
 	for _, atom := range c.Atoms {
 		look := []lipgloss.Style{warning, faint, fine}[atom.Holds]
@@ -313,6 +317,7 @@ type consideredJSON struct {
 	Line    int        `json:"line"`
 	Matched bool       `json:"matched"`
 	Why     string     `json:"why"`
+	Tags    []string   `json:"tags,omitempty"`
 	Atoms   []atomJSON `json:"atoms"`
 }
 
@@ -340,7 +345,7 @@ func explainedPolicy(x *policy.Explanation, set *policy.Set, rec *client.Record)
 	}
 	for i := range x.Considered {
 		c := &x.Considered[i]
-		j := consideredJSON{Rule: c.Name(), Then: c.Then, Mode: c.Mode, File: c.File, Line: c.Line, Matched: c.Matched, Why: c.Why, Atoms: []atomJSON{}}
+		j := consideredJSON{Rule: c.Name(), Then: c.Then, Mode: c.Mode, File: c.File, Line: c.Line, Matched: c.Matched, Why: c.Why, Tags: c.Tags, Atoms: []atomJSON{}}
 		for _, atom := range c.Atoms {
 			j.Atoms = append(j.Atoms, atomJSON{atom.Expr, atom.Value, [...]string{"unknown", "false", "true"}[atom.Holds]})
 		}

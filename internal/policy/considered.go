@@ -43,7 +43,7 @@ func (s *Set) ExplainAll(in *Input) Explanation {
 			sees := x.sees(r, in)
 			if is := r.mode != off && r.matches(sees); is == matched {
 				h := r.hit
-				h.Atoms = r.atoms(sees)
+				h.Atoms, h.Tags = r.atoms(sees), r.tags
 				x.Considered = append(x.Considered, Considered{
 					Hit: h, Mode: modeNames()[r.mode], File: r.at.file, Line: r.at.line, Matched: is, Why: r.why(in, sees, is),
 				})
