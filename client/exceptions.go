@@ -146,6 +146,11 @@ func (c *Client) RevokeStanding(ctx context.Context, id, reason string) (*Standi
 
 // ApplyPolicy asks to put packs in force, by file name, in the place of all that
 // are. Unless there is no other administrator the change waits for one.
-func (c *Client) ApplyPolicy(ctx context.Context, files map[string]string) (*Change, error) {
-	return c.change(ctx, "/v1/policy", map[string]any{"files": files})
+// Locked packs that unlock doesn't name must stay as they are.
+func (c *Client) ApplyPolicy(ctx context.Context, files map[string]string, unlock ...string) (*Change, error) {
+	body := map[string]any{"files": files}
+	if len(unlock) > 0 {
+		body["unlock"] = unlock
+	}
+	return c.change(ctx, "/v1/policy", body)
 }

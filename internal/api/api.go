@@ -67,7 +67,7 @@ type Options struct {
 	Hooks       Hooks      // nil: coding agents' hooks are not answered
 	Looker      *Looker    // nil: nothing is looked into for callers
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.
-	ApplyPolicy func(ctx context.Context, files map[string]string, p change.Proposal) (change.Entry, error)
+	ApplyPolicy func(ctx context.Context, files map[string]string, unlock []string, p change.Proposal) (change.Entry, error)
 	Audit       audit.Reader
 	Log         Log
 	// Tools makes the handler of agents' tools, which calls the whole API again; nil: there are none.

@@ -182,7 +182,8 @@ func (s *server) listChanges(ctx context.Context, _ *nothing) (*listChangesOut, 
 
 // A PolicyRequest is a whole policy.
 type PolicyRequest struct {
-	Files map[string]string `json:"files" doc:"Packs by file name, as YAML: all that shall be in force"`
+	Files  map[string]string `json:"files" doc:"Packs by file name, as YAML: all that shall be in force"`
+	Unlock []string          `json:"unlock,omitempty" doc:"Locked packs that may change or go"`
 }
 
 type applyPolicyIn struct{ Body PolicyRequest }
@@ -195,7 +196,7 @@ func (s *server) applyPolicy(ctx context.Context, in *applyPolicyIn) (*changeOut
 	if s.ApplyPolicy == nil {
 		return nil, problem(http.StatusNotFound, "no-policy", "This server takes no policy.")
 	}
-	e, err := s.ApplyPolicy(ctx, in.Body.Files, *p)
+	e, err := s.ApplyPolicy(ctx, in.Body.Files, in.Body.Unlock, *p)
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ type reviewer struct {
 type expectation struct {
 	decision string
 	rule     string
+	ruleAt   place
 	rules    []string // all that decided; nil: not asked
 	count    int
 	expires  time.Duration
@@ -377,9 +378,11 @@ func (d *decoder) want(n *node) expectation {
 	}
 	if x := f["rule"]; x != nil {
 		want.rule, _ = d.scalar(x, "rule")
+		want.ruleAt = d.place(x.line, x.column)
 	}
 	if x := f["rules"]; x != nil {
 		want.rules = d.words(x, "rules")
+		want.ruleAt = d.place(x.line, x.column)
 	}
 	if x := f["count"]; x != nil {
 		want.count = d.count(x, "count")
@@ -408,10 +411,31 @@ func (d *decoder) want(n *node) expectation {
 	if x := f["refused"]; x != nil {
 		want.refused = map[string]string{}
 		for who, why := range d.mapping(x, "refused") {
-			want.refused[who], _ = d.scalar(why, "why one is refused")
+			want.refused[who], _ = d.one(why, "reason why one is refused", refusals()...)
 		}
 	}
 	return want
+}
+
+// refusals are why a review is not counted, as checkQuorum finds.
+func refusals() []string {
+	return []string{"owner", "actor", "subject", "already reviewed", "not in the group"}
+}
+
+// namedRules finds tests that want rules which their pack doesn't have.
+func (d *decoder) namedRules(p *pack) {
+	known := []string{RuleDefault, RuleHarmless}
+	for _, r := range p.rules {
+		known = append(known, r.id)
+	}
+	for _, c := range p.tests {
+		w := &c.want
+		for _, name := range append([]string{w.rule}, w.rules...) {
+			if name != "" && !contains(known, name) {
+				d.fail(w.ruleAt, fmt.Sprintf("this pack has no rule '%s'", clip(name)), didYouMean(name, known))
+			}
+		}
+	}
 }
 
 func (d *decoder) wantLimit(x *node, want *expectation) {

@@ -13,7 +13,9 @@ import (
 // A pack is one file of rules.
 type pack struct {
 	name, version, owner string
-	locked               bool // others can only tighten it, which the lattice gives anyway
+	locked               bool   // it is changed under its own name only
+	digest               string // of a locked one
+	scope                *scope // where it applies; nil: everywhere
 	at                   place
 	calendars            map[string]*calendar
 	rules                []*rule
@@ -243,6 +245,13 @@ func (d *decoder) pack(data []byte) *pack {
 	if n := f["locked"]; n != nil {
 		p.locked = d.flag(n, "locked")
 	}
+	if n := f["scope"]; n != nil {
+		p.scope = &scope{}
+		p.scope.kinds, _, p.scope.lines = d.matched(n, "scope")
+		for i := range p.scope.lines {
+			p.scope.lines[i].scope = true
+		}
+	}
 	if n := f["calendars"]; n != nil {
 		d.calendars(n, p)
 	}
@@ -251,6 +260,9 @@ func (d *decoder) pack(data []byte) *pack {
 	}
 	if n := f["tests"]; n != nil {
 		d.tests(n, p)
+	}
+	if len(d.errs) == 0 {
+		d.namedRules(p)
 	}
 	if len(d.errs) > 0 {
 		return nil
@@ -372,6 +384,7 @@ func (d *decoder) rule(n *node, p *pack) *rule {
 	if x := f["match"]; x != nil {
 		d.match(x, r)
 	}
+	d.intoScope(n, r, p.scope)
 	if x := f["when"]; x != nil {
 		d.when(x, r, p)
 	}
@@ -441,19 +454,25 @@ func (d *decoder) mode(n *node, f map[string]*node, r *rule) {
 }
 
 func (d *decoder) match(n *node, r *rule) {
+	r.kinds, r.kindLine, r.lines = d.matched(n, "match")
+}
+
+// matched reads match, or the scope of a pack, which says where in the same words.
+func (d *decoder) matched(n *node, what string) (kinds kindSet, kindLine int, lines []line) {
+	kinds = everyKind
 	specs := lineSpecs()
 	keys := []string{"kind"}
 	for _, s := range specs {
 		keys = append(keys, s.key)
 	}
-	f := d.mapping(n, "match", keys...)
+	f := d.mapping(n, what, keys...)
 	if f != nil && len(f) == 0 {
-		d.failAt(n, "an empty match", "leave it out to match everything")
+		d.failAt(n, "an empty "+what, "leave it out to match everything")
 	}
 	if x := f["kind"]; x != nil {
-		r.kinds, r.kindLine = 0, x.line
+		kinds, kindLine = 0, x.line
 		for _, k := range d.words(x, "kind", kindNames()...) {
-			r.kinds |= kindBit(action.Kind(k))
+			kinds |= kindBit(action.Kind(k))
 		}
 	}
 	for _, s := range specs {
@@ -474,8 +493,9 @@ func (d *decoder) match(n *node, r *rule) {
 				d.failAt(x, fmt.Sprintf("'%s' is no group", clip(v)), "write group:NAME")
 			}
 		}
-		r.lines = append(r.lines, line{name: s.key, at: x.line, values: values, fact: d.vars[s.fact], test: s.test})
+		lines = append(lines, line{name: s.key, at: x.line, values: values, fact: d.vars[s.fact], test: s.test})
 	}
+	return kinds, kindLine, lines
 }
 
 func (d *decoder) when(n *node, r *rule, p *pack) {

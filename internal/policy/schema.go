@@ -10,7 +10,7 @@ import (
 // for editors lists them.
 
 func packKeys() []string {
-	return []string{"apiVersion", "kind", "metadata", "calendars", "locked", "rules", "tests"}
+	return []string{"apiVersion", "kind", "metadata", "calendars", "scope", "locked", "rules", "tests"}
 }
 func metadataKeys() []string { return []string{"name", "version", "owner"} }
 func calendarKeys() []string { return []string{"tz", "days", "from", "to"} }
@@ -100,7 +100,7 @@ func Schema() ([]byte, error) {
 	methods := object(maskable, nil, masks)
 	methods["patternProperties"] = schema{ownPattern: ref("method")}
 	rule := object(ruleKeys(), []string{"id", "then"}, schema{
-		"id": word, "mode": enum(modeNames()), "until": word, "match": least(object(lines, nil, match)), "when": word,
+		"id": word, "mode": enum(modeNames()), "until": word, "match": ref("match"), "when": word,
 		"then": enum(effectNames()), "approval": ref("approval"), "mask": schema{"$ref": "#/$defs/masks", "minProperties": 1}, "reason": word,
 		"unless": object(unlessKeys(), unlessKeys(), schema{"break_glass": schema{"const": true}, "approval": ref("approval")}),
 		"show":   oneOrMore(enum(shown())), "notify": oneOrMore(word), "tags": oneOrMore(schema{"type": "string", "pattern": tagForm}),
@@ -122,7 +122,7 @@ func Schema() ([]byte, error) {
 		})),
 	})
 	root := object(packKeys(), []string{"apiVersion", "kind", "metadata", "rules"}, schema{
-		"apiVersion": schema{"const": "assent/v1"}, "kind": schema{"const": "PolicyPack"}, "locked": schema{"type": "boolean"},
+		"apiVersion": schema{"const": "assent/v1"}, "kind": schema{"const": "PolicyPack"}, "locked": schema{"type": "boolean"}, "scope": ref("match"),
 		"metadata": object(metadataKeys(), []string{"name", "version"}, nil),
 		"calendars": schema{"type": "object", "additionalProperties": object(calendarKeys(), calendarKeys(), schema{
 			"days": oneOrMore(enum(dayNames())), "tz": word, "from": word, "to": word,
@@ -130,7 +130,7 @@ func Schema() ([]byte, error) {
 		"rules": schema{"type": "array", "items": rule, "minItems": 1},
 		"tests": schema{"type": "array", "items": test},
 	})
-	root["$defs"] = schema{"kind": enum(kindNames()), "method": enum(maskNames()), "masks": methods, "approval": approval, "class": enum(classNames()), "group": enum(groupNames())}
+	root["$defs"] = schema{"kind": enum(kindNames()), "method": enum(maskNames()), "masks": methods, "match": least(object(lines, nil, match)), "approval": approval, "class": enum(classNames()), "group": enum(groupNames())}
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "Assent policy pack"
 	b, err := json.MarshalIndent(root, "", "  ")

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"sort"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type Options struct {
 	// Versions are names of what else gives a bundle its meaning, such as the
 	// detector's version. They enter the bundle's digest.
 	Versions []string
+	// Limits say which packs may speak for what. They change no decision.
+	Limits []Limit
 }
 
 // A Set is every loaded pack, compiled. It is immutable and safe for concurrent use.
@@ -33,6 +36,8 @@ type Set struct {
 	maskRules []*rule // those that are not off
 	defaults  defaultHits
 	previews  bool // a rule reads preview.*
+
+	unfilled atomic.Int64 // reasons whose templates failed
 }
 
 // Bundle is "sha256:" and the digest of everything that gives decisions their
@@ -89,7 +94,18 @@ func LoadFiles(files map[string][]byte, o Options) (*Set, error) {
 	if s.bundle, err = bundleDigest(s.packs, o); err != nil {
 		return nil, fmt.Errorf("loading policy: %w", err)
 	}
+	if errs, err = outside(s.packs, o.Limits); err != nil {
+		return nil, fmt.Errorf("loading policy: %w", err)
+	}
+	if len(errs) > 0 {
+		return nil, errs
+	}
 	for _, p := range s.packs {
+		if p.locked {
+			if p.digest, err = p.sum(); err != nil {
+				return nil, err
+			}
+		}
 		p.raw = nil // it is larger than all the rest
 		s.rules = append(s.rules, p.rules...)
 	}

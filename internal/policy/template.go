@@ -128,7 +128,7 @@ func (c *compiler) template(text string) (template, *celError) {
 		if !closed {
 			return nil, &celError{line: 1, column: column, msg: "'{{' without '}}'", remedy: "close it, as in {{data.rows}}"}
 		}
-		v, ok := c.vars[strings.TrimSpace(name)]
+		v, key, ok := c.named(strings.TrimSpace(name))
 		switch {
 		case !ok:
 			known := append([]string{"data.summary"}, c.names...)
@@ -136,10 +136,56 @@ func (c *compiler) template(text string) (template, *celError) {
 		case v.private:
 			return nil, &celError{line: 1, column: column, msg: fmt.Sprintf("'%s' is the asker's free text", v.name), remedy: "the card shows it, marked as the asker's words"}
 		}
-		out = append(out, part{variable: v})
+		if key != "" && v.count != nil && len(v.enum) > 0 && !contains(v.enum, key) {
+			return nil, &celError{line: 1, column: column, msg: fmt.Sprintf("'%s' is never an entry of %s", clip(key), v.name), remedy: didYouMean(key, v.enum)}
+		}
+		out = append(out, part{variable: v, key: key})
 		column += len([]rune(name)) + len("{{}}")
 		rest = next
 	}
+}
+
+// named is the variable that a template names, and the key of a map's entry.
+func (c *compiler) named(name string) (v *variable, key string, ok bool) {
+	if v, ok = c.vars[name]; ok {
+		return v, "", true
+	}
+	base, _, _ := strings.Cut(name, "[")
+	v, length := c.longest(base)
+	if v == nil {
+		return nil, "", false
+	}
+	key, past := entry(v, name[length:])
+	return v, key, key != "" && length+past == len(name)
+}
+
+// static is what a reason says of h when its template can't be filled in.
+func (h *Hit) static(in *Input) string {
+	kinds := make([]string, len(in.Action.Kinds))
+	for i, k := range in.Action.Kinds {
+		kinds[i] = string(k)
+	}
+	return "rule " + h.Name() + " on " + strings.Join(kinds, ", ")
+}
+
+// fill renders t, or the static text of h when a fact can't be read: a reason that
+// can't be told must not undo the decision that it is for.
+func (s *Set) fill(t template, h *Hit, in *Input) (text string) {
+	defer func() {
+		if recover() != nil {
+			s.unfilled.Add(1)
+			text = h.static(in)
+		}
+	}()
+	return t.render(in)
+}
+
+// Unfilled is how many reasons could not be filled in since s was loaded.
+func (s *Set) Unfilled() int64 {
+	if s == nil {
+		return 0
+	}
+	return s.unfilled.Load()
 }
 
 func (t template) render(in *Input) string {
@@ -183,7 +229,7 @@ func (d *Decision) RenderReason(in *Input) string {
 
 func (s *Set) reason(h Hit, in *Input) string {
 	if r := s.rule(h.Pack, h.Rule); r != nil {
-		return r.reason.render(in)
+		return s.fill(r.reason, &h, in)
 	}
 	if h.Rule == RuleDefault {
 		return "no rule permits " + strings.Join(s.uncovered(in), ", ")

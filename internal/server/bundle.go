@@ -27,10 +27,12 @@ type bundle struct {
 	Files map[string]string `json:"files,omitempty"`
 	// Disk is the digest of the files on disk when it was put in force, and Past
 	// those before: a node that comes back with older files doesn't bring them back.
-	Disk   string    `json:"disk"`
-	Past   []string  `json:"past,omitempty"`
-	Change string    `json:"change,omitempty"` // under which it was approved; "": it was found on disk
-	At     time.Time `json:"at"`
+	Disk string   `json:"disk"`
+	Past []string `json:"past,omitempty"`
+	// Locked are the packs in force that say they are, with their digests.
+	Locked map[string]string `json:"locked,omitempty"`
+	Change string            `json:"change,omitempty"` // under which it was approved; "": it was found on disk
+	At     time.Time         `json:"at"`
 }
 
 const (
@@ -125,7 +127,15 @@ func (s *Server) fromDisk(ctx context.Context, w *sealed.Writer, e *sealed.Entry
 		e.Value.Past = append(e.Value.Past, before)
 		e.Value.Past = e.Value.Past[max(0, len(e.Value.Past)-mostPast):]
 	}
-	e.Value = bundle{Number: e.Value.Number + 1, Disk: digest, Past: slices.DeleteFunc(e.Value.Past, func(d string) bool { return d == digest }), At: time.Now().UTC()}
+	locked := s.policy.Current().Locked()
+	if changed := policy.LockedChanged(e.Value.Locked, locked); len(changed) > 0 {
+		s.log.Error("locked packs changed on disk, which nobody approved", "packs", changed)
+		alarm := &audit.Record{Type: audit.TypeAlarm, Detail: map[string]string{"what": "a locked pack changed on disk", "packs": strings.Join(changed, ", "), "files": digest}}
+		if err := w.Record(ctx, alarm); err != nil {
+			return err
+		}
+	}
+	e.Value = bundle{Number: e.Value.Number + 1, Disk: digest, Locked: locked, Past: slices.DeleteFunc(e.Value.Past, func(d string) bool { return d == digest }), At: time.Now().UTC()}
 	r := &audit.Record{Type: audit.TypeConfig, Policy: s.policy.Current().Bundle(), Detail: map[string]string{
 		"what": "policy", "why": why, "files": digest, "before": before, "number": fmt.Sprint(e.Value.Number), "approved": "no",
 	}}
@@ -258,6 +268,7 @@ func (s *Server) handlePolicy() {
 			if err != nil {
 				return errors.Join(err, change.ErrStale)
 			}
+			e.Value.Locked = set.Locked()
 			return bundles.Put(ctx, w, e, &audit.Record{Type: audit.TypePolicy, Person: c.Author, Policy: set.Bundle(), Approval: c.Approval, Detail: map[string]string{
 				"before": s.policy.Current().Bundle(), "change": id, "number": fmt.Sprint(a.Number), "approved": map[bool]string{true: "no, there is no other administrator", false: "yes"}[c.Alone],
 			}})
@@ -272,8 +283,9 @@ func (s *Server) handlePolicy() {
 	})
 }
 
-// ApplyPolicy asks to put packs in force, in the place of all that are now.
-func (s *Server) ApplyPolicy(ctx context.Context, files map[string]string, p change.Proposal) (change.Entry, error) {
+// ApplyPolicy asks to put packs in force, in the place of all that are now. Locked packs
+// stay as they are, but for those that unlock names.
+func (s *Server) ApplyPolicy(ctx context.Context, files map[string]string, unlock []string, p change.Proposal) (change.Entry, error) {
 	size := 0
 	for name, text := range files {
 		size += len(name) + len(text)
@@ -296,6 +308,17 @@ func (s *Server) ApplyPolicy(ctx context.Context, files map[string]string, p cha
 	if err != nil {
 		return change.Entry{}, &change.BodyError{Problem: err.Error()}
 	}
+	changed := policy.LockedChanged(s.policy.Current().Locked(), set.Locked())
+	for _, name := range changed {
+		if !slices.Contains(unlock, name) {
+			return change.Entry{}, &change.BodyError{Problem: fmt.Sprintf("the pack %s is locked and would change or go: whoever means it says so with --unlock %s", name, name)}
+		}
+	}
+	for _, name := range unlock {
+		if !slices.Contains(changed, name) {
+			return change.Entry{}, &change.BodyError{Problem: fmt.Sprintf("no locked pack %q would change", name)}
+		}
+	}
 	now := e.Value.Files
 	if len(now) == 0 {
 		now = map[string]string{}
@@ -305,6 +328,9 @@ func (s *Server) ApplyPolicy(ctx context.Context, files map[string]string, p cha
 	}
 	p.What, p.Title = applying, fmt.Sprintf("Policy %d in the place of %d", e.Value.Number+1, e.Value.Number)
 	p.Text = fmt.Sprintf("%s\n\n%s", set.Bundle(), packsDiff(now, files))
+	if len(changed) > 0 {
+		p.Title += ", with locked packs changed: " + strings.Join(changed, ", ")
+	}
 	if p.Body, err = json.Marshal(applied{e.Value.Number + 1, files}); err != nil {
 		return change.Entry{}, err
 	}

@@ -24,7 +24,7 @@ func renamed(pack, version string) string {
 
 func (b *bench) apply(pack, by string) change.Entry {
 	b.t.Helper()
-	e, err := b.ApplyPolicy(b.t.Context(), map[string]string{"pack.yaml": pack}, b.proposal(by))
+	e, err := b.ApplyPolicy(b.t.Context(), map[string]string{"pack.yaml": pack}, nil, b.proposal(by))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestAPolicyThatDoesNotLoadIsNotAsked(t *testing.T) {
 	b := ruled(t, threeAdmins)
 	var bad *change.BodyError
 	for _, files := range []map[string]string{nil, {"a.yaml": "nonsense"}, {"a.yaml": strings.Repeat("#", packsKept)}} {
-		if _, err := b.ApplyPolicy(t.Context(), files, b.proposal("mira")); !errors.As(err, &bad) {
+		if _, err := b.ApplyPolicy(t.Context(), files, nil, b.proposal("mira")); !errors.As(err, &bad) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestAPolicyAppliedAlone(t *testing.T) {
 	if n := len(b.records(audit.TypeAlarm)); n != 1 {
 		t.Errorf("%d alarms", n)
 	}
-	if _, err := b.ApplyPolicy(t.Context(), map[string]string{"pack.yaml": heldPack}, b.proposal("omar")); !errors.Is(err, change.ErrNobody) && err != nil {
+	if _, err := b.ApplyPolicy(t.Context(), map[string]string{"pack.yaml": heldPack}, nil, b.proposal("omar")); !errors.Is(err, change.ErrNobody) && err != nil {
 		t.Error(err)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/policy"
 )
 
 // Config is assent.yaml. Its zero value, with Data set, is a working server without gates.
@@ -37,6 +38,7 @@ type Config struct {
 	TLS            *KeyPair              `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
 	Policy         []string              `yaml:"policy" doc:"Policy pack files or directories, relative to this file, and packs of the program (builtin:NAME; docs/packs.md). None: builtin:default."`
 	PolicyLocked   bool                  `yaml:"policy_locked" doc:"Only a policy that was applied under approval may be in force: with other files on disk the server does not start." default:"false"`
+	PolicyScopes   []PolicyScope         `yaml:"policy_scopes" doc:"What packs may speak for: a rule of theirs that could match anything else is not loaded."`
 	BreakGlass     BreakGlassConfig      `yaml:"break_glass" doc:"Who may let one actor's actions run without waiting in an emergency. Nobody unless set."`
 	Unmask         UnmaskConfig          `yaml:"unmask" doc:"Who may look at one masked value of a statement they may review. Nobody unless set."`
 	Vault          VaultConfig           `yaml:"vault" doc:"Who may read back the values that policy keeps behind tokens. Nobody unless set."`
@@ -63,6 +65,22 @@ type Config struct {
 	Certificates []CertificateConfig `yaml:"certificates" doc:"Which client certificates stand for which actor."`
 
 	file string // where it was read from; paths are relative to its directory
+}
+
+// PolicyScope holds packs to what is theirs.
+type PolicyScope struct {
+	Packs string              `yaml:"packs" doc:"File or directory of packs, as policy names it, or below."`
+	Scope map[string][]string `yaml:"scope" doc:"Where they may speak, in the words of match in a pack: resource, env, kind, actor, type and so on, each with a list. Every key must hold."`
+}
+
+// limits are the scopes as the loader of packs takes them. Packs are called as the
+// configuration does, or by where they lie.
+func (c *Config) limits() []policy.Limit {
+	var out []policy.Limit
+	for _, p := range c.PolicyScopes {
+		out = append(out, policy.Limit{Packs: []string{filepath.Clean(p.Packs), c.path(p.Packs)}, Scope: p.Scope})
+	}
+	return out
 }
 
 // BreakGlassConfig says who may break the glass, and what follows.
@@ -405,6 +423,15 @@ func (k *checker) check(c *Config) {
 	for env, v := range c.Default {
 		if v != "deny" && v != "review" {
 			k.fail("$.default."+env, fmt.Sprintf("verdict %q", v), "write deny or review")
+		}
+	}
+	for i, p := range c.PolicyScopes {
+		at := fmt.Sprintf("$.policy_scopes[%d]", i)
+		if p.Packs == "" {
+			k.fail(at+".packs", "names no packs", "write a file or directory of policy")
+		}
+		if err := (&policy.Limit{Packs: []string{p.Packs}, Scope: p.Scope}).Check(); err != nil {
+			k.fail(at+".scope", err.Error(), "the words are those of match in a pack")
 		}
 	}
 	if a := c.BreakGlass.Assurance; a != "" && a != "console" && a != "token" {

@@ -11,7 +11,7 @@ import (
 
 // policyOptions are what gives packs their meaning beside their text.
 func (s *Server) policyOptions() policy.Options {
-	o := policy.Options{Versions: []string{"detect " + s.detect.Version()}, Default: map[string]policy.Verdict{}}
+	o := policy.Options{Limits: s.cfg.limits(), Versions: []string{"detect " + s.detect.Version()}, Default: map[string]policy.Verdict{}}
 	for env, v := range s.cfg.Default {
 		if v == "review" {
 			o.Default[env] = policy.Review
@@ -32,6 +32,7 @@ func LoadPolicy(c *Config, o policy.Options) (*policy.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Limits = c.limits()
 	return policy.LoadFiles(files, o)
 }
 
