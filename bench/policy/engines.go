@@ -34,12 +34,12 @@ func cedarGo(list []rule) (side, error) {
 	return side{name: "cedar-go", decide: func(r *request, out *outcome) error {
 		out.matched = out.matched[:0]
 		if set := sets[index.spot(r)]; set != nil {
-			_, why := set.IsAuthorized(nil, cedarRequest(r))
+			_, why := cedar.Authorize(set, nil, cedarRequest(r))
 			if len(why.Errors) > 0 {
 				return fmt.Errorf("%v", why.Errors)
 			}
 			for _, x := range why.Reasons {
-				i, err := strconv.Atoi(string(x.PolicyID))
+				i, err := strconv.ParseInt(string(x.PolicyID), 10, 32)
 				if err != nil {
 					return err
 				}
@@ -107,7 +107,7 @@ func opa(list []rule) (side, error) {
 			return err
 		}
 		for _, id := range results[0].Expressions[0].Value.([]any) {
-			i, err := strconv.Atoi(id.(string))
+			i, err := strconv.ParseInt(id.(string), 10, 32)
 			if err != nil {
 				return err
 			}

@@ -24,7 +24,7 @@ type request struct {
 // requests are 512 actions of all kinds, the same in each run, on resources that have rules of
 // their own as far as n rules go.
 func requests(n int) []*request {
-	r := rand.New(rand.NewPCG(1, 2))
+	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a benchmark's requests are the same in each run
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	some := func(words ...string) []string {
 		return slices.DeleteFunc(slices.Clone(words), func(string) bool { return r.IntN(2) == 0 })

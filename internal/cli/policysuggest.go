@@ -113,7 +113,7 @@ func suggestTo(cfg *server.Config, args []string) (map[string][]byte, error) {
 }
 
 // history is what a deployment's log has since then of what suggestions stand on, with what its
-// spool has of refusals, and of how approved actions ended.
+// spool has of refusals, of what a rule in shadow mode would have held, and of how approved actions ended.
 func history(ctx context.Context, cfg *server.Config, since time.Time) ([]audit.Record, error) {
 	store, err := server.OpenReadOnly(ctx, cfg)
 	if err != nil {
@@ -138,7 +138,7 @@ func history(ctx context.Context, cfg *server.Config, since time.Time) ([]audit.
 		if err := json.Unmarshal(leaf, &r); err != nil {
 			return fmt.Errorf("a record of the spool: %w", err)
 		}
-		refused := r.Type == audit.TypeRequest && r.Decision != policy.Allow.String()
+		refused := r.Type == audit.TypeRequest && (r.Decision != policy.Allow.String() || suggest.Watches(&r))
 		if r.Time.After(since) && (refused || r.Type == audit.TypeOutcome && r.Approval != "") {
 			r.Index, r.Previous = 0, 0 // another lane: its numbers are not the log's
 			out = append(out, r)
@@ -176,8 +176,20 @@ type refusedJSON struct {
 	Why      string   `json:"why"`
 }
 
+type shadowJSON struct {
+	Rule    string    `json:"rule"`
+	File    string    `json:"file"`
+	Owner   string    `json:"owner"`
+	Until   time.Time `json:"until"`
+	Days    int       `json:"days"`
+	Would   int       `json:"would_hold"`
+	Allowed int       `json:"allowed"`
+	Most    int       `json:"most_a_day"`
+}
+
 type proposalJSON struct {
 	Suggestions []suggestionJSON `json:"suggestions"`
+	Shadows     []shadowJSON     `json:"shadows"`
 	Refused     []refusedJSON    `json:"refused"`
 	Diff        string           `json:"diff"`
 }
@@ -189,12 +201,15 @@ func (a *app) printProposal(p *suggest.Proposal, file string) error {
 		}
 	}
 	if a.json {
-		out := proposalJSON{Suggestions: []suggestionJSON{}, Refused: []refusedJSON{}, Diff: string(p.Diff)}
+		out := proposalJSON{Suggestions: []suggestionJSON{}, Shadows: []shadowJSON{}, Refused: []refusedJSON{}, Diff: string(p.Diff)}
 		for _, s := range p.Suggestions {
 			b := s.Habit
 			out.Suggestions = append(out.Suggestions, suggestionJSON{
 				s.Rule, s.File, s.Owner, s.Until, b.Actor, b.Resource, b.Kinds, b.Title, s.Held, b.Approved, b.Asked, len(b.People), len(b.Days), s.Requests, s.Unasked, s.Other + s.Opened,
 			})
+		}
+		for _, s := range p.Shadows {
+			out.Shadows = append(out.Shadows, shadowJSON{s.Rule, s.File, s.Owner, s.Until, s.Days, s.Would, s.Flew, s.Most})
 		}
 		for _, r := range p.Refused {
 			out.Refused = append(out.Refused, refusedJSON{r.Actor, r.Resource, r.Kinds, r.Title, r.Why})
@@ -208,7 +223,14 @@ func (a *app) printProposal(p *suggest.Proposal, file string) error {
 		a.printf("#    held by %s; permits up to %d rows until %s\n", strings.Join(s.Held, ", "), max(b.Rows.N, 1), s.Until.Format(time.DateOnly))
 		a.printf("#    of %d requests in the log %d would not have been asked about, and nothing else would flow that did not\n", s.Requests, s.Unasked)
 	}
-	if len(p.Suggestions) == 0 {
+	for _, s := range p.Shadows {
+		a.printf("# %s watched, and could begin: on %d days it would have held %d of %d requests, at most %d a day; %d of them were allowed\n", s.Rule, s.Days, s.Would, s.Of, s.Most, s.Flew)
+		a.printf("#    it begins by itself on %s; its pack is of %s\n", s.Until.Format(time.DateOnly), inline(nameOr(s.Owner, "nobody yet: name an owner")))
+	}
+	for _, why := range p.NotYet {
+		a.printf("# %s\n", inline(why))
+	}
+	if len(p.Suggestions)+len(p.Shadows) == 0 {
 		a.printf("# nothing to suggest\n")
 	}
 	for _, r := range p.Refused {

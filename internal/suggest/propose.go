@@ -41,6 +41,8 @@ type Replay struct {
 type Proposal struct {
 	Suggestions []Suggestion
 	Refused     []Refused
+	Shadows     []Shadow
+	NotYet      []string          // rules in shadow mode that can't act as their packs stand, and why
 	Files       map[string][]byte // as they would be
 	Diff        []byte            // unified, for git apply
 }
@@ -65,6 +67,9 @@ func Propose(h *History, files map[string][]byte, o Options) (*Proposal, error) 
 		}
 		p.Files[s.File] = next
 		p.Suggestions = append(p.Suggestions, *s)
+	}
+	if err := p.shadows(h, o); err != nil {
+		return nil, err
 	}
 	names := make([]string, 0, len(files))
 	for name := range files {

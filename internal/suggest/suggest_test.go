@@ -242,3 +242,45 @@ func TestPacksThatAreNotOurs(t *testing.T) {
 		})
 	}
 }
+
+// A rule that watched and would seldom have asked may begin; one that would often have asked, or
+// whose pack says otherwise, may not.
+func TestAShadowMayBegin(t *testing.T) {
+	watched := strings.Replace(pack, "# What must hold.\n", "  - id: watch\n    mode: shadow\n    until: 2026-12-31\n    match: { kind: [data.read], env: [dev] }\n    then: review\n    approval: { from: [group:owners] }\n\n# What must hold.\n", 1)
+	for name, c := range map[string]struct {
+		pack      string
+		days, day int
+		want      int
+		notYet    string
+	}{
+		"seldom":         {watched, 8, 2, 1, ""},
+		"often":          {watched, 8, 11, 0, ""},
+		"not long":       {watched, 6, 2, 0, ""},
+		"never":          {watched, 8, 0, 0, ""},
+		"over":           {strings.Replace(watched, "until: 2026-12-31", "until: 2026-11-02", 1), 8, 2, 0, ""},
+		"locked":         {strings.Replace(watched, "rules:\n", "locked: true\nrules:\n", 1), 8, 2, 0, ""},
+		"a test says no": {strings.Replace(watched, "tests:\n", "tests:\n  - name: reads in dev are nobody's\n    given: { kind: data.read, env: dev, subject: sam, subject_groups: [group:analysts] }\n    want: { decision: deny }\n", 1), 8, 2, 0, "reads in dev are nobody's"},
+		"a rule in {…}":  {strings.Replace(watched, "  - id: watch\n    mode: shadow\n    until: 2026-12-31\n    match: { kind: [data.read], env: [dev] }\n    then: review\n    approval: { from: [group:owners] }\n", "  - { id: watch, mode: shadow, until: 2026-12-31, then: review, approval: { from: [group:owners] } }\n", 1), 8, 2, 0, "write it as a block"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var records []audit.Record
+			for i := range c.days {
+				at := start.AddDate(0, 0, i)
+				records = append(records, audit.Record{Time: at, Type: audit.TypeRequest, Decision: "allow", Actor: "agent:a"})
+				for k := range c.day {
+					records = append(records, audit.Record{Time: at.Add(time.Duration(k) * time.Minute), Type: audit.TypeRequest, Decision: "allow", Actor: "agent:a", Detail: map[string]string{"shadow.watch": "review"}})
+				}
+			}
+			p, err := Propose(Read(records), map[string][]byte{"p.yaml": []byte(c.pack)}, Options{Now: start.AddDate(0, 0, 20)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(p.Shadows) != c.want || (len(p.Diff) > 0) != (c.want > 0) || !strings.Contains(strings.Join(p.NotYet, " "), c.notYet) || (len(p.NotYet) > 0) != (c.notYet != "") {
+				t.Fatalf("%+v %v\n%s", p.Shadows, p.NotYet, p.Diff)
+			}
+			if c.want > 0 && (p.Shadows[0].Would != 16 || p.Shadows[0].Flew != 16 || strings.Contains(string(p.Files["p.yaml"]), "shadow")) {
+				t.Errorf("%+v\n%s", p.Shadows, p.Diff)
+			}
+		})
+	}
+}
