@@ -19,7 +19,6 @@ func (s *Set) Explain(in *Input) Decision {
 		return d
 	}
 	d.RenderReason(in)
-	d.Risk = RiskOf(in)
 	for _, hits := range [][]Hit{d.Rules, d.Shadow} {
 		for i := range hits {
 			if r := s.rule(hits[i].Pack, hits[i].Rule); r != nil {

@@ -107,7 +107,6 @@ type Decision struct {
 	Bundle       string // "sha256:…" of the policy bundle
 	Shadow       []Hit  // what rules in shadow mode would have said
 	Considered   []Hit  // rules that were looked at and did not match; filled in by Explain
-	Risk         Risk   // term by term; filled in by Explain
 
 	set      *Set   // whose rules render the reasons
 	narrowed *Input // what the rules that don't mask saw, of this decision if narrow
