@@ -11,8 +11,15 @@ import (
 
 // policyOptions are what gives packs their meaning beside their text.
 func (s *Server) policyOptions() policy.Options {
-	o := policy.Options{Limits: s.cfg.limits(), Versions: []string{"detect " + s.detect.Version()}, Default: map[string]policy.Verdict{}}
-	for env, v := range s.cfg.Default {
+	o := PolicyOptions(s.cfg)
+	o.Versions = []string{"detect " + s.detect.Version()}
+	return o
+}
+
+// PolicyOptions are those that a configuration states.
+func PolicyOptions(c *Config) policy.Options {
+	o := policy.Options{Limits: c.limits(), Default: map[string]policy.Verdict{}}
+	for env, v := range c.Default {
 		if v == "review" {
 			o.Default[env] = policy.Review
 		}
