@@ -10,7 +10,7 @@ import (
 
 func (a *app) policyCmd() *cobra.Command {
 	c := group(&cobra.Command{Use: "policy", Short: "Check and test policy packs"})
-	c.AddCommand(a.policyApplyCmd(), a.policyCheckCmd(), a.policyTestCmd(), a.policyFmtCmd(), a.policySchemaCmd(), a.policySuggestCmd(), a.policyExplainCmd(), a.policyPacksCmd(), a.policyReplayCmd(), &cobra.Command{
+	c.AddCommand(a.policyApplyCmd(), a.policyCheckCmd(), a.policyTestCmd(), a.policyFmtCmd(), a.policySchemaCmd(), a.policySuggestCmd(), a.policyExplainCmd(), a.policyDiffCmd(), a.policyPacksCmd(), a.policyReplayCmd(), &cobra.Command{
 		Use: "reference", Short: "Print docs/policy-reference.md: every key and variable", Args: exactly(),
 		RunE: func(*cobra.Command, []string) error { a.printf("%s", policy.Reference()); return nil },
 	})

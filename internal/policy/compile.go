@@ -10,6 +10,7 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/parser"
 )
 
 // A cond is a condition as closures. The string is the element that exists()
@@ -21,6 +22,7 @@ type expression struct {
 	source string
 	test   cond
 	atoms  []atom
+	spelt  string // the source in one spelling
 	cost   int
 	// calendar says that it asks for one, so that it means something in its pack alone.
 	calendar bool
@@ -109,7 +111,10 @@ func (c *compiler) compileTwisted(source string, permitting bool, calendars map[
 		}
 	}()
 	b := &build{compiler: c, tree: checked.NativeRep(), permitting: permitting, calendars: calendars, twist: t, out: &expression{source: source, rowLimit: -1}}
-	b.out.cost = cost(b.tree.Expr())
+	b.out.cost, b.out.spelt = cost(b.tree.Expr()), source
+	if s, err := parser.Unparse(b.tree.Expr(), b.tree.SourceInfo()); err == nil {
+		b.out.spelt = s
+	}
 	b.out.test = b.condition(b.tree.Expr(), permitting)
 	return b.out, nil
 }
