@@ -162,7 +162,6 @@ type builder struct {
 	reads   []uint64           // class and rows, by turns
 	answers []answer
 	dropped uint64
-	memory  int // of the dictionaries, about
 }
 
 // add takes a row whose tuples are numbered.
@@ -315,7 +314,7 @@ func parseDicts(payload []byte, z *zstd.Decoder) (dicts [dictCount][][]byte, res
 		return dicts, nil, errFields
 	}
 	rest = payload[n+m:]
-	raw := rest
+	var raw []byte
 	if packed != 0 {
 		if packed > uint64(len(rest)) {
 			return dicts, nil, errFields

@@ -77,7 +77,7 @@ func withoutQuery(s string) string {
 func (c *cleaner) tuple(d int, b []byte) string {
 	p := parser{b: b}
 	var head fields
-	flags := uint64(0)
+	var flags uint64
 	switch d {
 	case dictWhat:
 		head = head.list(p.list())
