@@ -131,10 +131,19 @@ type Action struct {
 	// output columns as far as the parser could tell.
 	Objects []string
 	Columns []Column
-	Wait    time.Duration // longest useful hold; 0: until the approval expires
-	Locks   bool          // the asker holds locks of the system while it waits
+	// Named are whom and what it is about, as they stand in the request: what a person
+	// names who means it. They are compared with the prompt, and never kept; nil: the target is.
+	Named []Name        `json:"-"`
+	Wait  time.Duration // longest useful hold; 0: until the approval expires
+	Locks bool          // the asker holds locks of the system while it waits
 
 	Claims Claims
+}
+
+// A Name is what a request says of whom or what it is about.
+type Name struct {
+	Value string
+	ID    bool // it means something only to the system, and so can't be what a person would say
 }
 
 // A Column is one output column of a read, with where it comes from when the parser can tell.

@@ -126,6 +126,12 @@ type Begun interface {
 	Begun(run, name string)
 }
 
+// A Reader is a Permit that remembers, in memory alone, which names and ids stood together in
+// what its action brought back: so a prompt that names a thing names it by its id too.
+type Reader interface {
+	Returned(texts [][]byte)
+}
+
 // A Foreseeing is a Session that tells what a decision of an action would mask as things
 // stand, class to method, without deciding anything.
 type Foreseeing interface {

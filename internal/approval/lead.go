@@ -21,6 +21,8 @@ type Prompt struct {
 	Text string // masked, and its beginning only where Cut
 	Cut  bool   `json:",omitempty"`
 	Time time.Time
+	// Whole is the text as it was told, where this process took it in; it is compared, and never kept.
+	Whole string `json:"-"`
 }
 
 // How it is known that one action led to another.

@@ -9,14 +9,39 @@ import (
 	"strings"
 
 	httpmap "github.com/assenthq/assent/internal/classify/http"
+	mcpmap "github.com/assenthq/assent/internal/classify/mcp"
 	"github.com/assenthq/assent/internal/webwire"
 	"github.com/spf13/cobra"
 )
 
 func (a *app) mapCmd() *cobra.Command {
-	c := group(&cobra.Command{Use: "map", Short: "Draft and check mappings of HTTP APIs"})
-	c.AddCommand(a.mapOpenAPICmd(), a.mapCheckCmd())
+	c := group(&cobra.Command{Use: "map", Short: "Draft and check mappings of HTTP APIs and of MCP tools"})
+	c.AddCommand(a.mapOpenAPICmd(), a.mapMCPCmd(), a.mapCheckCmd())
 	return c
+}
+
+func (a *app) mapMCPCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "mcp FILE", Short: "Draft what the tools of an MCP server do", Args: exactly("FILE"),
+		Long: `Draft the tools: block of an MCP server from what it answered to tools/list, and
+print it. FILE is that answer, or an array of definitions.
+
+Each row says in a comment from what it was guessed: words of names and descriptions,
+names of arguments. It is a draft, to be read and corrected by people who know the
+server. What is not understood gets no row: it stays tool.call, which is held.`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			data, err := os.ReadFile(args[0])
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			draft, err := mcpmap.DraftYAML(data)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			a.printf("%s", draft)
+			return nil
+		},
+	}
 }
 
 func (a *app) mapOpenAPICmd() *cobra.Command {

@@ -201,6 +201,7 @@ type judgement struct {
 	asked     int64          // number of that record in the spool; 0: it is not there
 	stop      *freeze.Stop   // not nil: it is frozen, and decision says deny
 	lead      *approval.Lead // what led to it; nil: nobody knows
+	names     string         // whether its prompt names what it is about
 	taint     trail.Taint
 	act       string // how records name it; "": they don't
 	habit     habit.Act

@@ -42,13 +42,14 @@ func (s *session) Prompted(ctx context.Context, session, text string) error {
 // lead finds what led to j's action, and what its actor has seen lately.
 func (e *Enforcer) lead(ctx context.Context, j *judgement) {
 	b, in := j.seen.book, &j.input
-	j.lead = nil
+	j.lead, j.names = nil, ""
 	if b == nil {
 		return
 	}
 	c := &j.action.Claims
 	if j.lead = b.Lead(ctx, j.where.Gate, c.Session, c.Parent); j.lead != nil {
-		switch trail.Names(j.lead.Prompt, j.action.Target) {
+		j.names = b.Means(j.lead.Session, j.lead.Prompt, j.action)
+		switch j.names {
 		case "yes":
 			in.IntentTarget = policy.Yes
 		case "no":
@@ -84,7 +85,7 @@ func (j *judgement) leadOf() *approval.Lead {
 			l.Saw = append(l.Saw, *s)
 		}
 	}
-	l.Names = trail.Names(l.Prompt, j.action.Target)
+	l.Names = j.names
 	if l.Session == "" && l.By == nil && l.Saw == nil {
 		return nil
 	}
@@ -111,6 +112,14 @@ func (p *permit) Begun(run, name string) {
 		session, from = j.lead.Session, j.lead.By
 	}
 	b.Begin(j.where.Gate, run, name, session, approval.LedBy{ID: j.named(), Title: cut(j.title, 300)}, from)
+}
+
+// Returned takes in the texts of an answer, as the system gave them: an id in one stands for what the
+// prompt calls by its name.
+func (p *permit) Returned(texts [][]byte) {
+	if p.seen.book != nil && p.j.lead != nil && p.j.lead.Session != "" {
+		p.seen.book.Returned(p.j.lead.Session, texts)
+	}
 }
 
 // bare are the classes that methods leave as they are, and secrets: where one was

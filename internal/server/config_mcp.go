@@ -48,6 +48,8 @@ type MCPToolConfig struct {
 	Reads      []string `yaml:"reads" doc:"Arguments that name a file that is read."`
 	Writes     []string `yaml:"writes" doc:"Arguments that name a file that is written."`
 	URLs       []string `yaml:"urls" doc:"Arguments that hold an address that is fetched."`
+	To         []string `yaml:"to" doc:"Arguments that say to whom something goes. A call that gives one is message.send too, and context.intent_named_target is whether the prompt named them all."`
+	On         []string `yaml:"on" doc:"Arguments that say what it is done to. What is given in them has to be named for context.intent_named_target too."`
 	Reversible bool     `yaml:"reversible" doc:"What they do can be undone."`
 	Untrusted  bool     `yaml:"untrusted" doc:"What they return was written by others."`
 }
@@ -56,7 +58,7 @@ type MCPToolConfig struct {
 func (m *MCPServerConfig) classed() classify.Server {
 	out := classify.Server{Name: m.Name, Kind: m.Kind, Trusted: m.Trust == "annotations"}
 	for _, t := range m.Tools {
-		r := classify.Rule{Tool: t.Tool, SQL: t.SQL, Shell: t.Shell, Reads: t.Reads, Writes: t.Writes, URLs: t.URLs, Reversible: t.Reversible, Untrusted: t.Untrusted}
+		r := classify.Rule{Tool: t.Tool, SQL: t.SQL, Shell: t.Shell, Reads: t.Reads, Writes: t.Writes, URLs: t.URLs, To: t.To, On: t.On, Reversible: t.Reversible, Untrusted: t.Untrusted}
 		for _, kind := range t.Kinds {
 			r.Kinds = append(r.Kinds, action.Kind(kind))
 		}

@@ -32,6 +32,7 @@ import (
 
 // Bounds of what is kept.
 const (
+	maxWhole    = 8 << 10   // bytes of a prompt that is remembered as it was told
 	maxPrompt   = 2 << 10   // bytes of a masked prompt
 	maxTold     = 256 << 10 // bytes of a prompt that are looked at
 	maxName     = 128       // of a session or a run
@@ -126,6 +127,8 @@ type Book struct {
 type told struct {
 	prompt *approval.Prompt // nil: there was none
 	looked time.Time        // when the log was last asked
+	// records are what the session read since, in this process.
+	records []record
 }
 
 // Prompt takes in what an agent was told to do, in a session that its side names. It
@@ -150,7 +153,11 @@ func (b *Book) Prompt(ctx context.Context, session, text string, rec audit.Recor
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.keep(session, &told{prompt: p, looked: p.Time})
+	next := &told{prompt: p, looked: p.Time}
+	if k := b.prompts[session]; k != nil {
+		next.records = k.records
+	}
+	b.keep(session, next)
 	return nil
 }
 
@@ -182,6 +189,9 @@ func (t *Trail) prompt(text string) *approval.Prompt {
 	h.Write([]byte(text))
 	p := &approval.Prompt{Hash: hex.EncodeToString(h.Sum(nil)[:16]), Time: t.o.Clock().UTC().Truncate(time.Microsecond)}
 	begin := head(strings.ToValidUTF8(text, "\uFFFD"), maxTold)
+	if len(text) <= maxWhole {
+		p.Whole = begin
+	}
 	p.Text = t.o.Mask(begin)
 	p.Cut = len(text) > maxTold
 	if p.Cut && len(p.Text) <= maxPrompt { // its end may be half of a value that would have been masked
@@ -252,6 +262,10 @@ func (b *Book) newest(ctx context.Context, session string) *approval.Prompt {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if k := b.prompts[session]; k != nil && k.prompt != nil && next.prompt != nil && k.prompt.Hash == next.prompt.Hash {
+		k.looked = next.looked // the same, of which this process knows more
+		return k.prompt
+	}
 	if k := b.prompts[session]; k != nil && k.prompt != nil && (next.prompt == nil || k.prompt.Time.After(next.prompt.Time)) {
 		next.prompt = k.prompt // taken in meanwhile
 	}
@@ -266,7 +280,7 @@ func Names(p *approval.Prompt, target string) string {
 		return ""
 	}
 	short := target[strings.LastIndexAny(target, "./:\\")+1:]
-	if short == "" {
+	if short == "" || strings.Contains(target, "masked:") { // masked values look alike
 		return ""
 	}
 	lower, upper := fold(short[0])

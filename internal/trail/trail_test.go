@@ -419,3 +419,40 @@ func BenchmarkNames(b *testing.B) {
 		trail.Names(p, "public.orders")
 	}
 }
+
+// What a prompt names: values as they stand, and ids of what it calls by name; never a part of an address, nor a bare id.
+func TestMeans(t *testing.T) {
+	prompt := &approval.Prompt{Whole: "Move the Planning meeting (order 17) and mail john.doe@example.com; pay 50 to Café Sol. Read grocery list"}
+	for _, tt := range []struct {
+		named []action.Name
+		want  string
+	}{
+		{[]action.Name{{Value: "john.doe@example.com"}}, "yes"},
+		{[]action.Name{{Value: "doe@example.com"}}, "no"},
+		{[]action.Name{{Value: "john.doe@example.co"}}, "no"},
+		{[]action.Name{{Value: "john.doe@example.com"}, {Value: "eve@example.net"}}, "no"},
+		{[]action.Name{{Value: "17", ID: true}}, "no"},
+		{[]action.Name{{Value: "50"}, {Value: "café sol"}}, "yes"},
+		{[]action.Name{{Value: "5", ID: true}, {Value: "ana@example.org"}}, "yes"},
+		{[]action.Name{{Value: "6", ID: true}}, "no"},
+		{[]action.Name{{Value: "9", ID: true}}, "yes"},
+		{[]action.Name{{Value: "mallory@example.net"}}, "no"},
+	} {
+		var b trail.Book
+		b.Told("s", prompt)
+		b.Returned("s", [][]byte{
+			[]byte(`[{"id":"5","title":"planning meeting","guests":["ana@example.org"],"notes":"ask mallory@example.net"},{"id":6,"title":"Lunch","body":"Planning meeting"}]`),
+			[]byte(`{"files":[{"id":9,"filename":"grocery-list.docx"}]}`), []byte(`no JSON`),
+		})
+		if got := b.Means("s", prompt, &action.Action{Named: tt.named}); got != tt.want {
+			t.Errorf("%v: %q, want %q", tt.named, got, tt.want)
+		}
+	}
+	if got := trail.Names(&approval.Prompt{Text: "mail [masked:email]"}, "[masked:email]"); got != "" {
+		t.Errorf("two masked values look alike: %q", got)
+	}
+	var b trail.Book
+	if got := b.Means("s", &approval.Prompt{Text: "mail [masked:email]"}, &action.Action{Named: []action.Name{{Value: "a@example.com"}}}); got != "" {
+		t.Errorf("only the masked text is known: %q", got)
+	}
+}

@@ -92,7 +92,7 @@ func (j *judge) rules(tool string) (table, admin []*entry, listed bool) {
 
 func (r *Rule) entry() *entry {
 	e := &entry{kinds: r.Kinds, reversible: r.Reversible, untrusted: r.Untrusted, why: "the configuration says so"}
-	for role, names := range map[role][]string{asSQL: r.SQL, asShell: r.Shell, asRead: r.Reads, asWrite: r.Writes, asURL: r.URLs} {
+	for role, names := range map[role][]string{asSQL: r.SQL, asShell: r.Shell, asRead: r.Reads, asWrite: r.Writes, asURL: r.URLs, asRecipient: r.To, asNamed: r.On} {
 		for _, n := range names {
 			e.roles = append(e.roles, argument{role: role, name: n})
 		}

@@ -47,7 +47,10 @@ type Rule struct {
 	Kinds []action.Kind
 	// SQL, Shell, Paths and URLs name arguments to judge besides, as in the shipped table.
 	SQL, Shell, Reads, Writes, URLs []string
-	Reversible, Untrusted           bool
+	// To names the arguments that say to whom something goes: where one is given, the call is message.send too.
+	// On names those that say what it is about. Both are what a person names who means the call.
+	To, On                []string
+	Reversible, Untrusted bool
 }
 
 // A Result is what one call would do.
@@ -70,7 +73,9 @@ type Result struct {
 	Columns  []action.Column
 	Inferred []string
 	Limit    action.Count
-	Why      []string // a line for each thing found, without the values of arguments
+	// Named are the values of arguments that say to whom and on what, as they stand, not masked. They are compared, and never kept.
+	Named []action.Name
+	Why   []string // a line for each thing found, without the values of arguments
 	// Mapped: the administrator or, by their word, the table knows the tool.
 	Mapped bool
 }

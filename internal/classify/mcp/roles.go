@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -40,6 +41,9 @@ func (j *judge) argument(a argument, args map[string]any) bool {
 		j.target(a, args)
 		return false
 	}
+	if a.role == asRecipient || a.role == asNamed {
+		return j.named(a, args)
+	}
 	if a.role == asArgv {
 		if v, there := args[a.name]; there {
 			j.argv(a.name, v)
@@ -68,6 +72,54 @@ func (j *judge) argument(a argument, args map[string]any) bool {
 		j.one(a, text)
 	}
 	return true
+}
+
+// named takes in whom and what a call is about; false: nothing is given.
+func (j *judge) named(a argument, args map[string]any) bool {
+	values := leaves(nil, args[a.name])
+	if len(values) == 0 {
+		return false
+	}
+	r := &j.found
+	words := wordsOf(a.name)
+	for _, v := range values {
+		r.Named = append(r.Named, action.Name{Value: v, ID: among(words[max(len(words)-1, 0):], "id ids uuid guid key") != ""})
+	}
+	if a.role == asRecipient {
+		j.add("its "+a.name+" says to whom it goes", action.MessageSend)
+		if r.Destination != "" {
+			values = append([]string{r.Destination}, values...)
+		}
+		r.Destination = strings.Join(values, ", ")
+		return true
+	}
+	if r.Target == "" {
+		r.Target = values[0]
+	}
+	r.Objects = append(r.Objects, values...)
+	return false
+}
+
+// leaves are the texts and numbers in v.
+func leaves(out []string, v any) []string {
+	switch v := v.(type) {
+	case nil, bool:
+	case string:
+		if strings.TrimSpace(v) != "" {
+			out = append(out, v)
+		}
+	case []any:
+		for _, e := range v {
+			out = leaves(out, e)
+		}
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			out = leaves(out, v[k])
+		}
+	default:
+		out = append(out, fmt.Sprint(v))
+	}
+	return out
 }
 
 func (j *judge) one(a argument, text string) {

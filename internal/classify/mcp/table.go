@@ -46,6 +46,8 @@ const (
 	asTarget
 	asDestination
 	asKind
+	asRecipient // of a message that the call is, where it is given
+	asNamed
 )
 
 var roleNames = map[string]role{

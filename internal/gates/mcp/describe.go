@@ -179,7 +179,7 @@ func describeCall(ctx context.Context, g *Guard, c *call, m *message) (*action.A
 		a.Objects = j.Objects
 	}
 	a.Data.Inferred, a.Data.InferredOf = len(j.Inferred) > 0, j.Inferred
-	a.Data.Destination = j.Destination
+	a.Data.Destination, a.Named = j.Destination, j.Named
 	c.untrusted = g.others
 	if j.Untrusted && c.untrusted == "" {
 		c.untrusted = "result of " + g.server

@@ -3,6 +3,7 @@ package mcp
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -223,6 +224,9 @@ func (g *Guard) settle(ctx context.Context, c *call, m *message, raw []byte, too
 	case string(member(m.result, "isError")) == "true":
 		o.State, o.Code = gate.Failed, "isError"
 	}
+	if r, is := permit.(gate.Reader); is && o.State == gate.Executed {
+		r.Returned(texts(m.result))
+	}
 	v := newMasker(permit)
 	err := permit.Count(0, int64(len(raw)))
 	var out []byte
@@ -284,4 +288,22 @@ func (g *Guard) effects(ctx context.Context, c *call, m *message, raw []byte) []
 		}
 	}
 	return raw
+}
+
+// texts are what a result says: its texts, and its structured content.
+func texts(result []byte) (out [][]byte) {
+	for _, f := range members(result) {
+		switch f.Name {
+		case "structuredContent":
+			out = append(out, f.Value)
+		case "content":
+			var parts []struct{ Text string }
+			if json.Unmarshal(f.Value, &parts) == nil {
+				for _, p := range parts {
+					out = append(out, []byte(p.Text))
+				}
+			}
+		}
+	}
+	return out
 }
