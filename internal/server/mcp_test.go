@@ -135,7 +135,8 @@ gates:
 }
 
 // testServer starts a server with a pack, a configuration and files beside it.
-func testServer(t *testing.T, pack, config string, files map[string]string) *Server {
+// packs are what policy is made of in its place.
+func testServer(t *testing.T, pack, config string, files map[string]string, packs ...string) *Server {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "pack.yaml"), []byte(pack), 0o600); err != nil {
@@ -146,7 +147,11 @@ func testServer(t *testing.T, pack, config string, files map[string]string) *Ser
 			t.Fatal(err)
 		}
 	}
-	cfg, err := ParseConfig(filepath.Join(dir, "assent.yaml"), []byte("data: data\nlisten: 127.0.0.1:0\npolicy: [pack.yaml]\n"+config))
+	policy := "pack.yaml"
+	if len(packs) > 0 {
+		policy = `"` + strings.Join(packs, `", "`) + `"`
+	}
+	cfg, err := ParseConfig(filepath.Join(dir, "assent.yaml"), []byte("data: data\nlisten: 127.0.0.1:0\npolicy: ["+policy+"]\n"+config))
 	if err != nil {
 		t.Fatal(err)
 	}
