@@ -41,7 +41,7 @@ func TestFatigueIsCounted(t *testing.T) {
 	})
 	before := asked()
 	yes, no, never := h.Ask("select 1"), h.Ask("select 2"), h.Ask("select 3")
-	eventually(t, "three are asked", func() bool { return asked() == before+3 })
+	eventually(t, "three are asked", func() bool { return asked() >= before+3 }) // more where an early one is heard late
 	for id, d := range map[string]string{yes.ID: approval.Approve, no.ID: approval.Deny} {
 		if err := h.Answer(id, "person:ana", d); err != nil {
 			t.Fatal(err)
