@@ -51,7 +51,7 @@ func (s *Secret) remedy(c *Config) string {
 	if s.Env != "" {
 		return "set " + s.Env + " where the server is started"
 	}
-	if _, err := os.Stat(c.path(s.File)); err == nil {
+	if _, err := os.Stat(c.path(s.File)); err == nil { //nolint:gosec // the operator's configuration names it
 		return "see that it is not empty, and that the server's user may read it"
 	}
 	return "write it, for the server's user alone: (umask 077; cat > " + s.File + ")"

@@ -267,7 +267,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	until := time.Now().Add(c.stall + time.Duration(len(p)/leastRate)*time.Second)
-	if (time.Duration(until.UnixNano() - c.until.Load())).Abs() > c.stall/8 { // it costs a system's timer each time
+	if time.Duration(until.UnixNano()-c.until.Load()).Abs() > c.stall/8 { // it costs a system's timer each time
 		c.until.Store(until.UnixNano())
 		_ = c.Conn.SetWriteDeadline(until)
 	}

@@ -31,10 +31,12 @@ func TestS3Suite(t *testing.T) {
 	if checkout == "" || venv == "" {
 		t.Fatal("ASSENT_S3_TESTS must name a checkout of ceph/s3-tests, ASSENT_S3_PYTHON a Python that has what it needs: scripts/conformance s3 CHECKOUT")
 	}
-	direct := runSuite(t, checkout, venv, moto(t), "direct")
-	g := newS3Gate(t, setup{region: "us-east-1", upstream: forwardTo(t, moto(t))})
-	g.up.quiet = true
-	through := runSuite(t, checkout, venv, g.URL, "gate")
+	direct := suite(t, checkout, venv, "direct", func() string { return moto(t) })
+	through := suite(t, checkout, venv, "gate", func() string {
+		g := newS3Gate(t, setup{region: "us-east-1", upstream: forwardTo(t, moto(t))})
+		g.up.quiet = true
+		return g.URL
+	})
 	var lost, won []string
 	for name, passed := range direct {
 		switch {
@@ -71,6 +73,13 @@ var explained = []string{
 	// Nobody signed them.
 	"test_bucket_list_objects_anonymous", "test_bucket_listv2_objects_anonymous", "test_object_raw_get",
 	"test_object_raw_get_bucket_acl", "test_object_raw_get_bucket_gone", "test_object_raw_get_object_gone",
+	"test_object_anon_put_write_access", "test_object_delete_key_bucket_gone",
+	// An Expect that is not 100-continue: 417 (RFC 9110 section 10.1.1).
+	"test_bucket_create_bad_expect_mismatch", "test_object_create_bad_expect_mismatch",
+	// A date that Signature Version 4 doesn't have.
+	"test_object_create_amz_date_and_no_date", "test_object_create_date_and_amz_date",
+	// Refused here before the server could say what is wrong with the name.
+	"test_bucket_create_naming_bad_short_one",
 	// A body whose length is not said.
 	"test_object_write_with_chunked_transfer_encoding",
 }
@@ -128,7 +137,23 @@ func suiteCaller(r *http.Request) (httpgate.Caller, error) {
 
 func init() { otherCaller = suiteCaller }
 
-func runSuite(t *testing.T, checkout, venv, at, name string) map[string]bool {
+// suite runs all tests at a server of its own, and those whose set-up failed, on what another test had left, at one more.
+func suite(t *testing.T, checkout, venv, name string, start func() string) map[string]bool {
+	t.Helper()
+	all, broken := runSuite(t, checkout, venv, start(), name, os.Getenv("ASSENT_S3_ONLY"))
+	if len(broken) == 0 {
+		return all
+	}
+	fmt.Printf("%s: the set-up of %d tests failed; they are run again\n", name, len(broken))
+	again, _ := runSuite(t, checkout, venv, start(), name+"-again", strings.Join(broken, " or "))
+	for _, test := range broken {
+		all[test] = again[test]
+	}
+	return all
+}
+
+// runSuite says which tests passed, and of which the suite's own set-up failed.
+func runSuite(t *testing.T, checkout, venv, at, name, only string) (all map[string]bool, broken []string) {
 	t.Helper()
 	u, err := url.Parse(at)
 	if err != nil {
@@ -155,8 +180,8 @@ func runSuite(t *testing.T, checkout, venv, at, name string) map[string]bool {
 	report := filepath.Join(dir, "report.xml")
 	skip := "lifecycle or lifecycle_expiration or lifecycle_transition or cloud_transition or cloud_restore or s3website or iam_account or iam_tenant or iam_user or iam_role or bucket_logging or sns or auth_aws2 or encryption or sse_s3 or test_of_sts or webidentity_test or target_by_bucket"
 	args := []string{"-m", "pytest", "-q", "--timeout=300", "--tb=short", "--no-header", "-p", "no:cacheprovider", "--junit-xml=" + report, "-m", "not (" + skip + ")", "s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py"}
-	if k := os.Getenv("ASSENT_S3_ONLY"); k != "" {
-		args = append(args, "-k", k)
+	if only != "" {
+		args = append(args, "-k", only)
 	}
 	cmd := exec.CommandContext(ctx, venv, args...)
 	cmd.Dir = checkout
@@ -180,11 +205,14 @@ func runSuite(t *testing.T, checkout, venv, at, name string) map[string]bool {
 	if err := xml.Unmarshal(b, &doc); err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]bool{}
+	all = map[string]bool{}
 	for _, c := range doc.Cases {
 		if c.Skipped == nil {
 			all[c.Name] = c.Failure == nil && c.Error == nil
+			if c.Error != nil {
+				broken = append(broken, c.Name)
+			}
 		}
 	}
-	return all
+	return all, broken
 }
