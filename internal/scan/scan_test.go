@@ -184,6 +184,10 @@ func TestWhatIsNotSeenIsTold(t *testing.T) {
 	for range 3 {
 		four = gzipped(t, zipped(t, "x", four))
 	}
+	again := []byte(card) // as in a file that unpacks to itself
+	for range 40 {
+		again = gzipped(t, again)
+	}
 	cut := gzipped(t, []byte(strings.Repeat("nothing here ", 5000)+card))
 	encrypted := zipped(t, "x.txt", []byte(card))
 	for _, sig := range []string{"PK\x03\x04", "PK\x01\x02"} {
@@ -198,6 +202,7 @@ func TestWhatIsNotSeenIsTold(t *testing.T) {
 		in         []byte
 	}{
 		{"four.gz", "3 deep", four},
+		{"again.gz", "3 deep", again},
 		{"cut.gz", "unexpected EOF", cut[:len(cut)-20]},
 		{"damaged.gz", "gzip: invalid", append([]byte("\x1f\x8b\x08\xff\xff"), make([]byte, 40)...)},
 		{"a.7z", "not known here", []byte("7z\xbc\xaf\x27\x1c\x00\x04rest")},

@@ -150,11 +150,11 @@ func (w *worker) file(l level, r io.Reader, at io.ReaderAt, size int64) {
 		if l.outer != "" {
 			name = l.outer
 		}
-		w.deeper(l, func(next level) { w.tar(next, name, rest()) })
+		w.deeper(l, l.outer != "", func(next level) { w.tar(next, name, rest()) })
 	case kind == "zip":
-		w.deeper(l, func(next level) { w.zip(next, l, rest(), at, size) })
+		w.deeper(l, l.outer != "", func(next level) { w.zip(next, l, rest(), at, size) })
 	case decoders[kind] != nil:
-		w.deeper(l, func(next level) {
+		w.deeper(l, false, func(next level) {
 			next.outer, next.explicit = name, l.explicit
 			next.name = name + "!" + strings.TrimSuffix(path.Base(strings.ReplaceAll(name, "!", "/")), path.Ext(name))
 			w.coded(l, next, kind, rest())
@@ -192,10 +192,11 @@ func fill(r io.Reader, b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// deeper goes on inside an archive. What compresses an archive is no depth of its own.
-func (w *worker) deeper(l level, into func(next level)) {
+// deeper goes on inside an archive. same: what compresses an archive is no depth of its own; what
+// compresses something compressed is one, or a file that unpacks to itself never ends.
+func (w *worker) deeper(l level, same bool, into func(next level)) {
 	next := level{depth: l.depth + 1}
-	if l.outer != "" {
+	if same {
 		next.depth = l.depth
 	}
 	if next.depth > deepest {
