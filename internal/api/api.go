@@ -70,6 +70,7 @@ type Options struct {
 	ApplyPolicy func(ctx context.Context, files map[string]string, unlock []string, p change.Proposal) (change.Entry, error)
 	Audit       audit.Reader
 	Log         Log
+	PublicLog   bool // checkpoint and hash tiles take no credential; records always do
 	// Tools makes the handler of agents' tools, which calls the whole API again; nil: there are none.
 	Tools    func(api http.Handler) http.Handler
 	Sessions Sessions // nil: nobody is signed in
@@ -172,6 +173,11 @@ type Log interface {
 	Checkpoint() []byte
 	// Proof proves record index to be in that tree (C2SP tlog-proof).
 	Proof(ctx context.Context, index int64) ([]byte, error)
+	// Published is the tree head for everybody, with cosignatures where there are witnesses; nil before the first.
+	Published() []byte
+	// Tile and Bundle return what a C2SP tlog-tiles path names; audit.ErrNoTile when the tree has no such tile.
+	Tile(ctx context.Context, path string) ([]byte, error)
+	Bundle(ctx context.Context, path string) ([]byte, error)
 }
 
 // server holds what handlers need. Nothing in it changes after New, but what
@@ -193,7 +199,7 @@ type server struct {
 
 // Prefixes are the path patterns that belong to this API, for whoever mounts it.
 func Prefixes() []string {
-	return []string{"/access/", "/v1/", "/oauth/", "/.well-known/", "/docs", "/docs/", "/openapi.json", "/healthz", "/readyz", "/metrics", toolsPath}
+	return []string{"/access/", "/v1/", "/oauth/", "/.well-known/", "/docs", "/docs/", "/openapi.json", "/log/", "/healthz", "/readyz", "/metrics", toolsPath}
 }
 
 // New makes the handler, or says what is missing.

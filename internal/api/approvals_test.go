@@ -208,7 +208,7 @@ func TestReworded(t *testing.T) {
 }
 
 // neverSigned is a log whose signer is gone.
-type neverSigned struct{}
+type neverSigned struct{ api.Log }
 
 func (neverSigned) Checkpoint() []byte                           { return nil }
 func (neverSigned) Proof(context.Context, int64) ([]byte, error) { return nil, errEnough }

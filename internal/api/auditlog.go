@@ -2,9 +2,12 @@ package api
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -126,4 +129,90 @@ func text(body []byte) *huma.StreamResponse {
 		ctx.SetHeader("Content-Type", "text/plain; charset=utf-8")
 		_, _ = ctx.BodyWriter().Write(body) // the client left: nobody to tell
 	}}
+}
+
+type getTileIn struct {
+	Path string `path:"tile" maxLength:"64" doc:"Level, number in groups of three digits, and .p/ with a width for a partial tile: 0/x001/067.p/12"`
+}
+
+type getBundleIn struct {
+	Path    string `path:"bundle" maxLength:"64" doc:"Number in groups of three digits, and .p/ with a width for a partial bundle: x001/067.p/12"`
+	Accepts string `header:"Accept-Encoding"`
+}
+
+// publishedCheckpoint is the log's C2SP tlog-tiles checkpoint: as getCheckpoint,
+// with the cosignatures of witnesses where there are some.
+func (s *server) publishedCheckpoint(context.Context, *nothing) (*huma.StreamResponse, error) {
+	note := s.Log.Published()
+	if note == nil {
+		return nil, problem(http.StatusNotFound, "not-found", "The log has no checkpoint yet.")
+	}
+	return text(note), nil
+}
+
+func (s *server) getTile(ctx context.Context, in *getTileIn) (*huma.StreamResponse, error) {
+	b, err := s.Log.Tile(ctx, in.Path)
+	if errors.Is(err, audit.ErrNoTile) {
+		return nil, noTile()
+	}
+	if err != nil {
+		return nil, err
+	}
+	keep := "private"
+	if s.PublicLog {
+		keep = "public"
+	}
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		lasting(ctx, keep)
+		_, _ = ctx.BodyWriter().Write(b) // the client left: nobody to tell
+	}}, nil
+}
+
+func (s *server) getBundle(ctx context.Context, in *getBundleIn) (*huma.StreamResponse, error) {
+	b, err := s.Log.Bundle(ctx, in.Path)
+	if errors.Is(err, audit.ErrNoTile) {
+		return nil, noTile()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		lasting(ctx, "private")
+		ctx.AppendHeader("Vary", "Accept-Encoding")
+		if !takesGzip(in.Accepts) {
+			_, _ = ctx.BodyWriter().Write(b)
+			return
+		}
+		ctx.SetHeader("Content-Encoding", "gzip")
+		z := gzip.NewWriter(ctx.BodyWriter())
+		_, _ = z.Write(b)
+		_ = z.Close()
+	}}, nil
+}
+
+func noTile() error {
+	return problem(http.StatusNotFound, "not-found", "The newest checkpoint's tree has no such tile.")
+}
+
+// lasting marks what never changes: a tile of one width, once it is signed.
+func lasting(ctx huma.Context, keep string) {
+	ctx.SetHeader("Content-Type", "application/octet-stream")
+	ctx.SetHeader("Cache-Control", keep+", max-age=31536000, immutable")
+	if keep == "private" {
+		ctx.SetHeader("Vary", "Authorization")
+	}
+}
+
+// takesGzip reads Accept-Encoding (RFC 9110 section 12.5.3): gzip by its name, and not refused by q=0.
+func takesGzip(accepts string) bool {
+	for part := range strings.SplitSeq(accepts, ",") {
+		name, params, _ := strings.Cut(part, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			continue
+		}
+		weight, _ := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
+		q, err := strconv.ParseFloat(weight, 64)
+		return err != nil && params == "" || err == nil && q > 0
+	}
+	return false
 }

@@ -57,7 +57,7 @@ func (s *server) authorize(ctx huma.Context, next func(huma.Context)) {
 		writeProblem(s.api, ctx, problem(http.StatusForbidden, "scope", "This operation is open to nobody."))
 		return
 	}
-	if op.public {
+	if op.public || op.open && s.PublicLog {
 		next(ctx)
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -27,6 +28,7 @@ type operation struct {
 	scopes           []string // any of them opens it, with the kind of credential it belongs to
 	public           bool     // no credential asked
 	anyone           bool     // any valid credential
+	open             bool     // public where the configuration makes the log public
 	stream           bool     // ends by itself: no time limit of ours
 	answers          bool     // says no in a document of its own: what is frozen hears it there
 	status           int      // of success, when not 200
@@ -81,6 +83,9 @@ func operations() map[string]*operation {
 		{id: "listRecords", method: "GET", path: "/v1/audit/records", scopes: []string{read, admin}, tag: forPeople, summary: "Audit records, newest first"},
 		{id: "getCheckpoint", method: "GET", path: "/v1/audit/checkpoint", scopes: []string{review, read, admin}, tag: forPeople, summary: "The log's newest signed tree head (C2SP tlog-checkpoint)"},
 		{id: "getProof", method: "GET", path: "/v1/audit/proof", scopes: []string{read, admin}, tag: forPeople, summary: "Proof that a record is in the log (C2SP tlog-proof)"},
+		{id: "publishedCheckpoint", method: "GET", path: "/log/checkpoint", scopes: []string{review, read, admin}, open: true, tag: forPeople, summary: "The log's published tree head with its witnesses' cosignatures (C2SP tlog-tiles)"},
+		{id: "getTile", method: "GET", path: "/log/tile/{tile...}", scopes: []string{review, read, admin}, open: true, tag: forPeople, summary: "A tile of hashes of the log's tree (C2SP tlog-tiles)"},
+		{id: "getBundle", method: "GET", path: "/log/tile/entries/{bundle...}", scopes: []string{read, admin}, tag: forPeople, summary: "Up to 256 records as the tree covers them (C2SP tlog-tiles entry bundle)"},
 		{id: "streamEvents", method: "GET", path: "/v1/events", scopes: []string{review, read, admin}, stream: true, tag: forPeople, summary: "Approvals as they change, and on request records as they are written (server-sent events)"},
 
 		{id: "listFreezes", method: "GET", path: "/v1/freezes", scopes: []string{review, read, admin}, tag: forPeople, summary: "What is frozen"},
@@ -191,6 +196,9 @@ func (s *server) register() {
 	add(s, ops["listRecords"], s.listRecords)
 	add(s, ops["getCheckpoint"], s.getCheckpoint)
 	add(s, ops["getProof"], s.getProof)
+	add(s, ops["publishedCheckpoint"], s.publishedCheckpoint)
+	add(s, ops["getTile"], s.getTile)
+	add(s, ops["getBundle"], s.getBundle)
 	add(s, ops["streamEvents"], s.streamEvents)
 	add(s, ops["listFreezes"], s.listFreezes)
 	add(s, ops["createFreeze"], s.createFreeze)
@@ -253,6 +261,7 @@ func (s *server) register() {
 
 // add registers one operation; errors of its handler leave as problems only.
 func add[I, O any](s *server, op *operation, handle func(context.Context, *I) (*O, error)) {
+	op.public = op.public || op.open && s.PublicLog
 	security := []map[string][]string{{"token": op.scopes}}
 	if op.public {
 		security = []map[string][]string{}
@@ -288,6 +297,11 @@ func add[I, O any](s *server, op *operation, handle func(context.Context, *I) (*
 		}
 		return nil, p
 	})
+	if short := strings.Replace(op.path, "...}", "}", 1); short != op.path { // OpenAPI has no name for the rest of a path
+		paths := s.api.OpenAPI().Paths
+		paths[short] = paths[op.path]
+		delete(paths, op.path)
+	}
 }
 
 func describe(op *operation) string {

@@ -18,6 +18,7 @@ import (
 type Key struct {
 	signer note.Signer
 	vkey   string
+	secret ed25519.PrivateKey // nil where it lies elsewhere
 }
 
 // Verifier is the public half, in the form C2SP signed-note calls a vkey.
@@ -77,12 +78,12 @@ func parseKey(secret string) (*Key, error) {
 	if err != nil || len(raw) != 1+ed25519.SeedSize {
 		return nil, errors.New("not an Ed25519 key")
 	}
-	pub := ed25519.NewKeyFromSeed(raw[1:]).Public().(ed25519.PublicKey)
-	vkey, err := note.NewEd25519VerifierKey(signer.Name(), pub)
+	key := ed25519.NewKeyFromSeed(raw[1:])
+	vkey, err := note.NewEd25519VerifierKey(signer.Name(), key.Public().(ed25519.PublicKey))
 	if err != nil {
 		return nil, fmt.Errorf("deriving the public key: %w", err)
 	}
-	return &Key{signer: signer, vkey: vkey}, nil
+	return &Key{signer: signer, vkey: vkey, secret: key}, nil
 }
 
 // writeFile writes a file so that after a crash either all of it is there or

@@ -59,6 +59,7 @@ type Config struct {
 	Detect         DetectConfig          `yaml:"detect" doc:"How sensitive data is looked for (docs/detection.md)."`
 	Limits         Limits                `yaml:"limits" doc:"Bounds on what may wait and flow."`
 	Facts          FactsConfig           `yaml:"facts" doc:"What decisions were made from, kept so that another policy can be replayed over it (docs/replay.md)."`
+	Audit          AuditConfig           `yaml:"audit" doc:"Who sees that the audit log only grows (docs/audit-log.md)."`
 	Log            LogConfig             `yaml:"log" doc:"The process's own log, not the audit log."`
 
 	ClientCA     string              `yaml:"client_ca" doc:"Certificate authorities whose client certificates count (PEM): at the API and at gates that have tls."`
@@ -327,6 +328,7 @@ func (c *Config) fillDefaults() {
 	}
 	c.fillIssuers()
 	c.Facts.fill()
+	c.Audit.fill()
 	l := &c.Limits
 	if l.PendingPerActor == 0 {
 		l.PendingPerActor = 20
@@ -406,6 +408,7 @@ func (k *checker) check(c *Config) {
 	k.channels(c)
 	k.canaries(c)
 	k.facts(&c.Facts)
+	k.audit(&c.Audit)
 	people := k.people(c)
 	k.groups(c, people)
 	k.actors(c, people)

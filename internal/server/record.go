@@ -244,6 +244,16 @@ type proving struct{ s *Server }
 
 func (p proving) Checkpoint() []byte { return p.s.auditLog.Checkpoint() }
 
+func (p proving) Published() []byte { return p.s.auditLog.Checkpoint() }
+
+func (p proving) Tile(ctx context.Context, path string) ([]byte, error) {
+	return p.s.auditLog.TileAt(ctx, p.s.store, path)
+}
+
+func (p proving) Bundle(ctx context.Context, path string) ([]byte, error) {
+	return p.s.auditLog.BundleAt(ctx, p.s.store, path)
+}
+
 func (p proving) Proof(ctx context.Context, index int64) ([]byte, error) {
 	proof, err := p.s.auditLog.Proof(ctx, p.s.store, index)
 	if err != nil {

@@ -376,7 +376,7 @@ func (s *Server) makeHTTP(k *keys) error {
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
-		Audit: s.store, Log: proving{s}, Mask: s.masked, Quality: s.reviewers, Nudge: s.nudge, Calm: s.calm, JWKS: s.jwks, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
+		Audit: s.store, Log: proving{s}, PublicLog: s.cfg.Audit.Public, Mask: s.masked, Quality: s.reviewers, Nudge: s.nudge, Calm: s.calm, JWKS: s.jwks, Seed: k.api, Ready: s.checks(), Registry: s.registry, Logger: s.log,
 
 		EgressCA: s.egressCA,
 		Looker:   s.looker(k),
