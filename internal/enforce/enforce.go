@@ -59,7 +59,7 @@ type Spool interface {
 	AppendLike(rec *audit.Record, f *audit.Form) (seq int64, err error)
 }
 
-// Ledger adds up what a person's actors have read.
+// Ledger adds up what a person's actors have read, and what actors have done.
 type Ledger interface {
 	AddRows(ctx context.Context, subject, class, resource string, at time.Time, rows, bytes int64) error
 	SumRows(ctx context.Context, subject, resource string, since time.Time) (rows, bytes map[string]int64, err error)
@@ -129,11 +129,7 @@ func New(o Options) (*Enforcer, error) {
 	if o.Serving == nil {
 		o.Serving = func() error { return nil }
 	}
-	var counted Ledger // by all who decide
-	if o.Shared {
-		counted = o.Ledger
-	}
-	e := &Enforcer{o: o, rates: newRates(o.Now, counted, o.Logger), ledger: newLedger(o.Ledger, o.Now, o.ExportAfterRows, o.Shared), sessions: map[*session]struct{}{}}
+	e := &Enforcer{o: o, rates: newRates(o.Now, o.Ledger, o.Shared, o.Logger), ledger: newLedger(o.Ledger, o.Now, o.ExportAfterRows, o.Shared), sessions: map[*session]struct{}{}}
 	if err := e.SetExportAfter(o.ExportAfterRows, o.ExportAfterRowsOf); err != nil {
 		return nil, err
 	}

@@ -5,23 +5,31 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/assenthq/assent/action"
 )
 
-// rates counts the actions of each actor by minute. A window that reaches back
-// before the process started is not known: unknown facts restrict.
+// rates counts the actions of each actor by minute. Each is paid for in the store before it
+// happens, as rows are, in blocks: an eighth of the last hour's at once. So what a process before this one
+// counted is known when it starts: by the hour, and as if the last one or two hours' had happened now. A crash leaves up
+// to a block more than there was, never less.
 //
-// Where several processes decide, each pays for actions in the store, as for rows:
-// one by one at first, then an eighth of the last hour's at once, and hears at each
+// A window that reaches back before the time since when the store has counted is
+// not known: unknown facts restrict. A new deployment did nothing before.
+//
+// Where several processes decide, each pays one by one at first, and hears at each
 // payment, and every refreshEvery, what the others paid. So together they allow what
 // one would, and at most the last blocks more.
 type rates struct {
 	now    func() time.Time
-	since  time.Time
-	store  Ledger // nil: this process is the only one
+	since  atomic.Int64 // Unix seconds; before, nobody counted
+	store  Ledger
+	shared bool // other processes pay too
 	logger *slog.Logger
 
 	mu   sync.Mutex
@@ -31,8 +39,14 @@ type rates struct {
 // ratesOf is under what the ledger keeps them; systems have names with a colon.
 const ratesOf = "actions"
 
-// rateBlock is which part of the last hour's actions is paid for at once.
-const rateBlock = 8
+const (
+	rateBlock = 8  // which part of the last hour's actions is paid for at once
+	rateAlone = 16 // how many at least, where no other process counts on it
+)
+
+// sinceMark begins the class under which the ledger has, for nobody, since when actions
+// are counted: Unix seconds follow. Of several the last holds.
+const sinceMark = "since "
 
 // A tally is the last day of one actor.
 type tally struct {
@@ -55,8 +69,51 @@ type minutes struct {
 	hour, day int64 // actions in the 60 and in the 1440 minutes up to last
 }
 
-func newRates(now func() time.Time, store Ledger, logger *slog.Logger) *rates {
-	return &rates{now: now, since: now(), store: store, logger: logger, byID: map[string]*tally{}}
+func newRates(now func() time.Time, store Ledger, shared bool, logger *slog.Logger) *rates {
+	r := &rates{now: now, store: store, shared: shared, logger: logger, byID: map[string]*tally{}}
+	r.since.Store(secondsUp(now()))
+	return r
+}
+
+// secondsUp is t in Unix seconds, rounded up.
+func secondsUp(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }
+
+// resume takes up what the store has counted. fresh tells, where it never counted, whether nothing
+// was ever decided before: then all that happened will have been counted.
+func (r *rates) resume(ctx context.Context, fresh func() (bool, error)) error {
+	marks, _, err := r.store.SumRows(ctx, "", ratesOf, time.Unix(0, 0))
+	if err != nil {
+		return fmt.Errorf("reading since when actions are counted: %w", err)
+	}
+	since := int64(-1)
+	for class := range marks {
+		at, err := strconv.ParseInt(strings.TrimPrefix(class, sinceMark), 10, 64)
+		if err != nil || at < 0 {
+			return fmt.Errorf("reading since when actions are counted: the ledger says %q", class)
+		}
+		since = max(since, at)
+	}
+	if since < 0 {
+		never, err := fresh()
+		if err != nil {
+			return fmt.Errorf("finding what was decided before: %w", err)
+		}
+		if since = secondsUp(r.now()); never {
+			since = 0
+		}
+		if err := r.store.AddRows(ctx, "", sinceMark+strconv.FormatInt(since, 10), ratesOf, time.Unix(0, 0), 1, 0); err != nil {
+			return fmt.Errorf("noting since when actions are counted: %w", err)
+		}
+	}
+	r.since.Store(since)
+	return nil
+}
+
+// Resume takes up how much each actor did, as the store has it, before anything is decided. fresh says
+// whether nothing was decided in this deployment before; it is asked where the store never counted. After an error rates are
+// known when this process is old enough to know them.
+func (e *Enforcer) Resume(ctx context.Context, fresh func() (bool, error)) error {
+	return e.rates.resume(ctx, fresh)
 }
 
 func (r *rates) tally(actor string, at time.Time) *tally {
@@ -75,10 +132,8 @@ func (r *rates) add(actor string, at time.Time) error {
 	t := r.tally(actor, at)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r.store != nil {
-		if err := r.pay(actor, t, at); err != nil {
-			return err
-		}
+	if err := r.pay(actor, t, at); err != nil {
+		return err
 	}
 	t.add(at.Unix()/60, 1)
 	return nil
@@ -92,10 +147,16 @@ func (r *rates) pay(actor string, t *tally, at time.Time) error {
 	if t.left == 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := r.hear(ctx, actor, t, at); err != nil {
-			return err
+		least := int64(rateAlone)
+		if r.shared {
+			least = 1
 		}
-		more := max(t.hour/rateBlock, 1)
+		if r.shared || !t.opened {
+			if err := r.hear(ctx, actor, t, at); err != nil {
+				return err
+			}
+		}
+		more := max(t.hour/rateBlock, least)
 		if err := r.store.AddRows(ctx, actor, "", ratesOf, at, more, 0); err != nil {
 			return fmt.Errorf("counting actions: %w", err)
 		}
@@ -173,17 +234,18 @@ func (r *rates) count(ctx context.Context, actor string, now time.Time) (hour, d
 	t := r.tally(actor, now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r.store != nil && (!t.opened || now.Sub(t.asked) >= refreshEvery) {
+	if !t.opened || r.shared && now.Sub(t.asked) >= refreshEvery {
 		if err := r.hear(ctx, actor, t, now); err != nil {
 			r.logger.Warn("how much an actor did is not known", "actor", actor, "err", err)
 			return hour, day
 		}
 	}
 	t.advance(now.Unix() / 60)
-	if now.Sub(r.since) >= time.Hour {
+	counted := now.Unix() - r.since.Load()
+	if counted >= 3600 {
 		hour = action.KnownCount(t.hour)
 	}
-	if now.Sub(r.since) >= 24*time.Hour {
+	if counted >= 24*3600 {
 		day = action.KnownCount(t.day)
 	}
 	return hour, day
@@ -198,7 +260,7 @@ func (r *rates) settle(end bool) error {
 	var first error
 	for actor, t := range r.byID {
 		t.mu.Lock()
-		if end && r.store != nil && t.left > 0 && t.paidHour == now.Unix()/3600 {
+		if end && t.left > 0 && t.paidHour == now.Unix()/3600 {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			if err := r.store.AddRows(ctx, actor, "", ratesOf, now, -t.left, 0); err != nil && first == nil {
 				first = fmt.Errorf("counting actions: %w", err)

@@ -414,6 +414,12 @@ func promptBodies(next http.Handler) http.Handler {
 	})
 }
 
+// neverServed says that no server of this deployment ever started, so nothing was decided.
+func (s *Server) neverServed(ctx context.Context) (bool, error) {
+	started, err := s.store.Search(ctx, audit.Query{Types: []string{audit.TypeStart}, Limit: 1})
+	return err == nil && len(started) == 0, err
+}
+
 // Start recovers what a crash left, then listens: gates, API and console.
 func (s *Server) Start(ctx context.Context) error {
 	if err := s.recover(ctx); err != nil {
@@ -430,6 +436,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.tellGaps(ctx)
 	s.tellOversights(ctx)
+	if err := s.enforcer.Resume(ctx, func() (bool, error) { return s.neverServed(ctx) }); err != nil {
+		s.log.Warn("how much actors did before is not known: rules on rates hold until this process is old enough to know", "err", err)
+	}
 	if err := s.sealLeftovers(ctx); err != nil {
 		return err
 	}
