@@ -54,6 +54,7 @@ type Config struct {
 	Gates          []GateConfig          `yaml:"gates" doc:"Enforcement points, one for each system."`
 	Canaries       CanariesConfig        `yaml:"canaries" doc:"Holds that nobody asked for and that should be denied, to see whether cards are read (docs/reviewers.md). None unless set."`
 	Channels       []ChannelConfig       `yaml:"channels" doc:"Where people are told and asked besides the console."`
+	Streams        []StreamConfig        `yaml:"streams" doc:"Where the audit log is handed on while it is written: syslog, a webhook, OpenTelemetry (docs/streams.md)."`
 	Languages      map[string]string     `yaml:"languages" doc:"Catalogues of the console's sentences in other languages, by language tag: a JSON file each, relative to this one (docs/languages.md)."`
 	Columns        map[string]string     `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
 	Detect         DetectConfig          `yaml:"detect" doc:"How sensitive data is looked for (docs/detection.md)."`
@@ -406,6 +407,7 @@ func (k *checker) check(c *Config) {
 	}
 	k.issuers(c)
 	k.channels(c)
+	k.streams(c)
 	k.canaries(c)
 	k.facts(&c.Facts)
 	k.audit(&c.Audit)

@@ -61,6 +61,7 @@ import (
 	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/session"
 	"github.com/assenthq/assent/internal/store"
+	"github.com/assenthq/assent/internal/stream"
 	"github.com/assenthq/assent/internal/trail"
 	"github.com/assenthq/assent/internal/workload"
 	"github.com/prometheus/client_golang/prometheus"
@@ -98,6 +99,7 @@ type Server struct {
 	rules    *rules.Rules
 	pins     *pins.Keeper
 	notify   *notify.Dispatcher
+	streams  []*stream.Follower
 	calm     *calm.Keeper
 	fatigue  *fatigue
 	facts    *facts.Writer           // nil: they are off
@@ -231,6 +233,9 @@ func (s *Server) make(ctx context.Context) error {
 		return err
 	}
 	if s.passport, err = passport.New(k.api, strings.TrimSuffix(s.cfg.PublicURL, "/"), nil); err != nil {
+		return err
+	}
+	if err := s.makeStreams(ctx); err != nil {
 		return err
 	}
 	return s.makeGates()
@@ -481,6 +486,9 @@ func (s *Server) Start(ctx context.Context) error {
 	s.work.Go(func() { s.notify.Run(run) })
 	for _, channel := range s.runs {
 		s.work.Go(func() { channel(run) })
+	}
+	for _, f := range s.streams {
+		s.work.Go(func() { f.Run(run) })
 	}
 	s.work.Go(func() { s.fatigue.run(run, s.engine) })
 	s.work.Go(func() { s.keepFacts(run) })

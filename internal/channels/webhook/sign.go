@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A signer signs "id.timestamp.body", as Standard Webhooks has it.
@@ -38,18 +39,34 @@ func newSigner(text []byte) (signer, error) {
 	}, nil
 }
 
-// sign names the message, and signs it with every key: while a secret is
+// Signers sign a request to a receiver, each with one of its secrets.
+type Signers []signer
+
+// NewSigners takes secrets as Standard Webhooks writes them: whsec_ or whsk_ and base64.
+func NewSigners(secrets [][]byte) (Signers, error) {
+	var out Signers
+	for _, s := range secrets {
+		k, err := newSigner(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+// Sign names the message, and signs it with every key: while a secret is
 // replaced, receivers with the old one or the new one both accept it.
-func (c *Channel) sign(req *http.Request, id string, body []byte) {
-	at := strconv.FormatInt(c.o.Clock().Unix(), 10)
-	req.Header.Set("Webhook-Id", id)
-	req.Header.Set("Webhook-Timestamp", at)
+func (keys Signers) Sign(head http.Header, id string, now time.Time, body []byte) {
+	at := strconv.FormatInt(now.Unix(), 10)
+	head.Set("Webhook-Id", id)
+	head.Set("Webhook-Timestamp", at)
 	content := append([]byte(id+"."+at+"."), body...)
 	var all []string
-	for _, k := range c.keys {
+	for _, k := range keys {
 		all = append(all, k(content))
 	}
 	if len(all) > 0 {
-		req.Header.Set("Webhook-Signature", strings.Join(all, " "))
+		head.Set("Webhook-Signature", strings.Join(all, " "))
 	}
 }

@@ -49,7 +49,7 @@ type Options struct {
 type Channel struct {
 	o      Options
 	format format
-	keys   []signer
+	keys   Signers
 	http   *http.Client
 }
 
@@ -69,15 +69,12 @@ func New(o Options) (*Channel, error) {
 	if c.o.URL == "" {
 		c.o.URL = c.format.url
 	}
-	if err := checkURL(c.o.URL, o.Private); err != nil {
+	if err := CheckURL(c.o.URL, o.Private); err != nil {
 		return nil, err
 	}
-	for _, s := range o.Secrets {
-		k, err := newSigner(s)
-		if err != nil {
-			return nil, err
-		}
-		c.keys = append(c.keys, k)
+	var err error
+	if c.keys, err = NewSigners(o.Secrets); err != nil {
+		return nil, err
 	}
 	if need := c.format.needs; need == "secrets" && len(c.keys) == 0 || need == "key" && o.Key == "" {
 		return nil, fmt.Errorf("format %s needs %s: the receiver could not tell us from anybody else", c.o.Format, need)
@@ -85,23 +82,31 @@ func New(o Options) (*Channel, error) {
 	if strings.ContainsFunc(o.User+o.Key, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return nil, errors.New("user or key has a control character in it")
 	}
-	t := &http.Transport{
-		DialContext: guard{private: o.Private}.dialer().DialContext, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
-		ResponseHeaderTimeout: patience, MaxConnsPerHost: 16, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 64 << 10,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+	if c.http, err = NewClient(o.Private, o.CA); err != nil {
+		return nil, err
 	}
-	if o.CA != nil {
-		t.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(o.CA) {
-			return nil, errors.New("ca holds no certificate in PEM form")
-		}
-	}
-	c.http = &http.Client{Transport: t, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c, nil
 }
 
-// checkURL refuses what could not be meant.
-func checkURL(raw string, private bool) error {
+// NewClient calls receivers, and never where a redirect leads. private: they may be
+// on a private network; those of a cloud's metadata are never called. ca is PEM; nil: the system's.
+func NewClient(private bool, ca []byte) (*http.Client, error) {
+	t := &http.Transport{
+		DialContext: guard{private: private}.dialer().DialContext, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+		ResponseHeaderTimeout: patience, MaxConnsPerHost: 16, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 64 << 10,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	if ca != nil {
+		t.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(ca) {
+			return nil, errors.New("ca holds no certificate in PEM form")
+		}
+	}
+	return &http.Client{Transport: t, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
+}
+
+// CheckURL refuses what could not be meant.
+func CheckURL(raw string, private bool) error {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Hostname() == "":
@@ -135,7 +140,7 @@ func (c *Channel) Update(ctx context.Context, place, ref string, m *notify.Messa
 	}
 	req.Header.Set("User-Agent", "Assent-Webhook/1")
 	req.Header.Set("Content-Type", c.format.media)
-	c.sign(req, ev.ID, body)
+	c.keys.Sign(req.Header, ev.ID, c.o.Clock(), body)
 	c.format.authorize(req, c.o.User, c.o.Key)
 	resp, err := c.http.Do(req)
 	if err != nil {
