@@ -8,6 +8,9 @@ import (
 // note keeps what j was decided from, once for each action that was asked for.
 func (e *Enforcer) note(j *judgement, f facts.Facts) {
 	f.Gate, f.Frozen = j.where.Gate, j.stop != nil
+	if j.home != nil {
+		f.Form = &j.home.noted
+	}
 	for i := range j.points {
 		if p := &j.points[i]; p.Err == nil {
 			f.Outside = append(f.Outside, facts.Outside{Verdict: p.Verdict, From: p.From})

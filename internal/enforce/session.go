@@ -18,6 +18,7 @@ import (
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/detect"
+	"github.com/assenthq/assent/internal/facts"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/trail"
@@ -250,6 +251,7 @@ type permit struct {
 	count int64        // rows of the outcome
 	asked audit.Form   // of the request's record
 	ended audit.Form   // of the outcome's
+	noted facts.Form   // of what decisions were made from
 
 	statements mask.Alike   // those judged here, one after the other
 	payloads   detect.Alike // and theirs

@@ -164,8 +164,14 @@ type builder struct {
 	dropped uint64
 }
 
+// classRows is how many rows somebody read of a class, which dictClass numbers.
+type classRows struct {
+	class uint32
+	rows  int64
+}
+
 // add takes a row whose tuples are numbered.
-func (b *builder) add(ids *[tuples]uint32, v *values, read []Count) {
+func (b *builder) add(ids *[tuples]uint32, v *values, read []classRows) {
 	for i, id := range ids {
 		b.ids[i] = append(b.ids[i], uint64(id))
 	}
@@ -176,7 +182,7 @@ func (b *builder) add(ids *[tuples]uint32, v *values, read []Count) {
 		b.columns[i] = append(b.pad(i), v[i])
 	}
 	for _, c := range read {
-		b.reads = append(b.reads, uint64(b.dicts[dictClass].id([]byte(c.Class))), zigzag(c.Rows))
+		b.reads = append(b.reads, uint64(c.class), zigzag(c.rows))
 	}
 	b.rows++
 }

@@ -44,6 +44,9 @@ const (
 // values are a row's own, by column.
 type values [colCount]uint64
 
+// The queue has a bit for each of them.
+const _ = uint(32 - (colCount - colTime))
+
 // number makes one number of a count: 0 is unknown. Counts stay below 2⁶².
 func number(n int64, known bool) uint64 {
 	if !known {

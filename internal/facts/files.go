@@ -251,6 +251,7 @@ func (b *builder) merge(d *decoder, h *header, payload []byte) error {
 	b.dropped += h.dropped
 	var ids [tuples]uint32
 	var last, mapped [tuples]uint32
+	var read []classRows
 	fresh := true
 	return d.each(func() error {
 		for i := range ids {
@@ -259,8 +260,11 @@ func (b *builder) merge(d *decoder, h *header, payload []byte) error {
 			}
 		}
 		last, fresh = d.ids, false
-		ids = mapped
-		b.add(&ids, &d.v, d.counts)
+		ids, read = mapped, read[:0]
+		for _, c := range d.counts {
+			read = append(read, classRows{b.dicts[dictClass].id([]byte(c.Class)), c.Rows})
+		}
+		b.add(&ids, &d.v, read)
 		return nil
 	})
 }

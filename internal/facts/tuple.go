@@ -74,15 +74,17 @@ func (p *parser) number() uint64 {
 	return n
 }
 
-func (p *parser) text() string {
+func (p *parser) text() string { return string(p.bytes()) }
+
+func (p *parser) bytes() []byte {
 	n := p.number()
 	if n > uint64(len(p.b)) {
 		p.b, p.bad = nil, true
-		return ""
+		return nil
 	}
-	s := string(p.b[:n])
+	b := p.b[:n]
 	p.b = p.b[n:]
-	return s
+	return b
 }
 
 func (p *parser) list() []string {

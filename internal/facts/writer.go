@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -53,6 +54,8 @@ type Writer struct {
 	mu      sync.Mutex
 	queue   []byte // owned by mu
 	spare   []byte // owned by mu; nil while it is written
+	queues  uint64 // owned by mu: how many there were, this one too
+	entries uint64 // owned by mu: whole ones in this queue
 	dropped uint64 // owned by mu
 	maps    map[uintptr]written
 	read    []Count
@@ -73,6 +76,7 @@ type Facts struct {
 	Joined  bool
 	Outcome Outcome
 	Outside []Outside
+	Form    *Form // of who asks; nil: it does nothing again and again
 }
 
 // Kept and Dropped are how many actions were taken in, and not, since the start.
@@ -80,7 +84,8 @@ func (w *Writer) Kept() int64    { return w.kept.Load() }
 func (w *Writer) Dropped() int64 { return w.lost.Load() }
 
 const (
-	entryFact = iota
+	entryFact  = iota
+	entryAgain // with the tuples of an entryFact before
 	entryAnswer
 
 	longestEntry = 32 << 10
@@ -91,6 +96,11 @@ func (w *Writer) Note(in *policy.Input, d *policy.Decision, f Facts) {
 	if w == nil || in == nil || in.Action == nil {
 		return
 	}
+	var known *like // compared before the lock, which all sessions share
+	formed := f.Form != nil && plain(in, d, &f)
+	if formed {
+		known = f.Form.find(in, d, &f)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if cap(w.queue)-len(w.queue) < longestEntry {
@@ -98,7 +108,42 @@ func (w *Writer) Note(in *policy.Input, d *policy.Decision, f Facts) {
 		return
 	}
 	start := len(w.queue)
-	q := append(fields(w.queue), entryFact, 0, 0, 0, 0)
+	if known != nil && known.queue == w.queues {
+		q := append(fields(w.queue), entryAgain, 0, 0, 0, 0).number(known.entry)
+		w.noted(start, w.noteNumbers(q, in, &f))
+		return
+	}
+	q, ok := w.noteTuples(append(fields(w.queue), entryFact, 0, 0, 0, 0), start, in, d, &f)
+	if !ok {
+		w.drop()
+		w.queue = w.queue[:start:cap(w.queue)]
+		return
+	}
+	if formed && known == nil && len(q)-start <= longestLike {
+		known = f.Form.keep(in, d, &f)
+	}
+	if known != nil {
+		known.queue, known.entry = w.queues, w.entries
+	}
+	w.entries++
+	w.noted(start, w.noteNumbers(q, in, &f))
+}
+
+// longestLike is how long an entry may be that a Form keeps in mind, in bytes.
+const longestLike = 4 << 10
+
+// noted ends an entry; mu is held.
+func (w *Writer) noted(start int, q fields) {
+	w.queue = q
+	binary.LittleEndian.PutUint32(w.queue[start+1:], uint32(len(w.queue)-start-5))
+	w.kept.Add(1)
+	if len(w.queue) > cap(w.queue)/2 {
+		w.rouse()
+	}
+}
+
+// noteTuples reports false for what is nothing like what people or agents ask for.
+func (w *Writer) noteTuples(q fields, start int, in *policy.Input, d *policy.Decision, f *Facts) (fields, bool) {
 	labels, masks := w.written(in.Action.Resource.Labels), w.written(d.Masks)
 	var at int
 	for i := range tuples {
@@ -115,25 +160,18 @@ func (w *Writer) Note(in *policy.Input, d *policy.Decision, f Facts) {
 		case dictFound:
 			q = appendFound(q, in.Action.Data.Findings)
 		case dictDecided:
-			q = appendDecided(q, d, &f, masks)
+			q = appendDecided(q, d, f, masks)
 		}
-		if len(q)-start > longestEntry/2 { // nothing like what people or agents ask for
-			w.drop()
-			w.queue = w.queue[:start:cap(w.queue)]
-			return
+		if len(q)-start > longestEntry/2 {
+			return q, false
 		}
 		n := len(q) - at - 3
 		q[at], q[at+1], q[at+2] = byte(n), byte(n>>8), byte(n>>16)
 	}
-	w.queue = w.noteNumbers(q, in, f)
-	binary.LittleEndian.PutUint32(w.queue[start+1:], uint32(len(w.queue)-start-5))
-	w.kept.Add(1)
-	if len(w.queue) > cap(w.queue)/2 {
-		w.rouse()
-	}
+	return q, true
 }
 
-func (w *Writer) noteNumbers(q fields, in *policy.Input, f Facts) fields {
+func (w *Writer) noteNumbers(q fields, in *policy.Input, f *Facts) fields {
 	v := &w.now
 	v.read(in)
 	v[colAsk], v[colOutcome], v[colJoined], v[colReads] = fingerprint(f.Ask), uint64(f.Outcome), boolBit(f.Joined, 0), 0
@@ -147,9 +185,15 @@ func (w *Writer) noteNumbers(q fields, in *policy.Input, f Facts) fields {
 		w.read = w.read[:min(len(w.read), maxReads)]
 		v[colReads] = uint64(len(w.read)) + 1
 	}
+	at, have := len(q), uint32(0)
+	q = append(q, 0, 0, 0, 0)
 	for i := colTime; i < colCount; i++ {
-		q = q.number(v[i])
+		if v[i] != 0 {
+			have |= 1 << (i - colTime)
+			q = q.number(v[i])
+		}
 	}
+	binary.LittleEndian.PutUint32(q[at:], have)
 	for _, c := range w.read {
 		q = q.text(c.Class).number(zigzag(c.Rows))
 	}
@@ -226,7 +270,7 @@ func Open(o Options) (*Writer, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.flush, o.seal, o.queue = orElse(o.flush, 2*time.Second), orElse(o.seal, sealRows), orElse(o.queue, 1<<20)
-	w := &Writer{o: o, wake: make(chan struct{}, 1), clean: cleaner{mask: o.Clean}, queue: make([]byte, 0, o.queue), spare: make([]byte, 0, o.queue), maps: map[uintptr]written{}}
+	w := &Writer{o: o, wake: make(chan struct{}, 1), clean: cleaner{mask: o.Clean}, queue: make([]byte, 0, o.queue), spare: make([]byte, 0, o.queue), queues: 1, maps: map[uintptr]written{}}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening the facts: %w", err)
 	}
@@ -272,6 +316,7 @@ func (w *Writer) flush() error {
 	w.mu.Lock()
 	q, dropped := w.queue, w.dropped
 	w.queue, w.spare, w.dropped = w.spare[:0], nil, 0
+	w.queues, w.entries = w.queues+1, 0
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
@@ -303,42 +348,79 @@ func (w *Writer) flush() error {
 
 // take reads the queue into b.
 func (w *Writer) take(b *builder, q []byte) error {
-	var ids [tuples]uint32
+	var entries [][tuples]uint32 // whole ones
 	var v values
-	var read []Count
+	var classes classes
 	for len(q) > 0 {
 		kind, n := q[0], binary.LittleEndian.Uint32(q[1:])
 		p := parser{b: q[5 : 5+n]}
 		q = q[5+n:]
-		if kind == entryAnswer {
+		var ids *[tuples]uint32
+		switch kind {
+		case entryAnswer:
 			b.answers = append(b.answers, readAnswer(p.b))
 			continue
-		}
-		for i := range tuples {
-			size := int(p.b[0]) | int(p.b[1])<<8 | int(p.b[2])<<16
-			raw := p.b[3 : 3+size]
-			p.b = p.b[3+size:]
-			d := &b.dicts[i]
-			if id, is := d.number[string(raw)]; is {
-				ids[i] = id
-				continue
+		case entryFact:
+			entries = append(entries, w.takeTuples(b, &p))
+			ids = &entries[len(entries)-1]
+		case entryAgain:
+			at := p.number()
+			if at >= uint64(len(entries)) {
+				return errQueue
 			}
-			ids[i] = d.add(string(raw), w.clean.tuple(i, raw))
+			ids = &entries[at]
 		}
-		for i := colTime; i < colCount; i++ {
-			v[i] = p.number()
+		have := binary.LittleEndian.Uint32(p.b)
+		p.b = p.b[4:]
+		v = values{}
+		for ; have != 0; have &= have - 1 {
+			v[colTime+bits.TrailingZeros32(have)] = p.number()
 		}
-		read = read[:0]
-		for range max(v[colReads], 1) - 1 {
-			class := p.text()
-			read = append(read, Count{class, unzigzag(p.number())})
-		}
+		read := classes.take(b, &p, int(max(v[colReads], 1)-1))
 		if p.bad {
-			return errors.New("an entry of the queue can't be read")
+			return errQueue
 		}
-		b.add(&ids, &v, read)
+		b.add(ids, &v, read)
 	}
 	return nil
+}
+
+var errQueue = errors.New("an entry of the queue can't be read")
+
+// takeTuples reads the tuples of a whole entry.
+func (w *Writer) takeTuples(b *builder, p *parser) (ids [tuples]uint32) {
+	for i := range tuples {
+		size := int(p.b[0]) | int(p.b[1])<<8 | int(p.b[2])<<16
+		raw := p.b[3 : 3+size]
+		p.b = p.b[3+size:]
+		d := &b.dicts[i]
+		id, is := d.number[string(raw)]
+		if !is {
+			id = d.add(string(raw), w.clean.tuple(i, raw))
+		}
+		ids[i] = id
+	}
+	return ids
+}
+
+// classes reads what was read of each class: most often the same classes as in the entry before.
+type classes struct {
+	names []string
+	read  []classRows
+}
+
+func (c *classes) take(b *builder, p *parser, n int) []classRows {
+	for i := range n {
+		name := p.bytes()
+		if i == len(c.names) {
+			c.names, c.read = append(c.names, ""), append(c.read, classRows{})
+		}
+		if c.names[i] != string(name) || c.names[i] == "" {
+			c.names[i], c.read[i].class = string(name), b.dicts[dictClass].id(name)
+		}
+		c.read[i].rows = unzigzag(p.number())
+	}
+	return c.read[:n]
 }
 
 // append writes b behind what the open file has.
