@@ -118,3 +118,7 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// WriteFile replaces a file, readable by its owner only, so that after a crash
+// either all of it is there or what was there before. What it wrote is durable when it returns.
+func WriteFile(path string, b []byte) error { return writeFile(path, b, 0o600, true) }
