@@ -77,5 +77,6 @@ const (
 	TypeAlarm     = "alarm" // something was found that must not be
 	TypeStart     = "node.started"
 	TypeStop      = "node.stopped"
+	TypeBeat      = "node.heartbeat" // a node was there
 	TypeSpoolSeal = "spool.sealed" // a traffic spool segment was closed: its root is in Detail
 )

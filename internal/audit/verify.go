@@ -23,9 +23,13 @@ const maxProblems = 100
 type VerifyOptions struct {
 	VKeys    []string // verifier keys, given from outside what is verified
 	HeadFile string   // "": none was kept
-	SpoolDir string   // "": no spool
-	Node     string   // whose spool that is; "": the only one that the log has seals of
-	Progress func(done, total int64)
+	// Witnessed is the file of the newest note that was published, "": none is; Witnesses
+	// are the keys whose cosignatures on it count, given from outside as well.
+	Witnessed string
+	Witnesses []string
+	SpoolDir  string // "": no spool
+	Node      string // whose spool that is; "": the only one that the log has seals of
+	Progress  func(done, total int64)
 }
 
 // A Report is what Verify found.
@@ -36,8 +40,12 @@ type Report struct {
 	SpoolRecords int64                `json:"spool_records"`
 	// Passkeys tells which reviews' own signatures were checked.
 	Passkeys evidence.PasskeyReport `json:"passkeys"`
-	Problems []Problem              `json:"problems"` // empty: all is as it was written
-	Lines    []string               `json:"lines"`    // for people: what was verified, and what wasn't
+	// Witnessed is the newest checkpoint that a given witness cosigned, and by whom.
+	Witnessed *evidence.Checkpoint   `json:"witnessed,omitempty"`
+	Witnesses []evidence.Cosignature `json:"witnesses,omitempty"`
+	Silences  []Silence              `json:"silences,omitempty"` // of nodes that had not stopped
+	Problems  []Problem              `json:"problems"`           // empty: all is as it was written
+	Lines     []string               `json:"lines"`              // for people: what was verified, and what wasn't
 }
 
 // A Problem is something that isn't as it was written.
@@ -91,6 +99,10 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	}
 	v.line("%d records, indexes without a gap, root %s", head.Size, v.Root)
 	v.describeCheckpoint()
+	if err := v.witnessed(ctx); err != nil {
+		return nil, fmt.Errorf("verifying audit log: %w", err)
+	}
+	v.describeSilences()
 	v.describePasskeys()
 	if err := v.spool(); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying spool: %w", err)
@@ -113,6 +125,7 @@ type verifier struct {
 	seals map[sealName]Seal
 
 	passkeys *evidence.PasskeyLog
+	nodes    silences
 }
 
 // readHeadFile returns nil when there is none.
@@ -151,7 +164,7 @@ func (v *verifier) describeCheckpoint() {
 		v.line("no checkpoint was kept outside the database: a rollback of all of it couldn't be seen")
 		return
 	}
-	v.line("checkpoint of %d records signed by %s, not witnessed", cp.Size, cp.Origin)
+	v.line("checkpoint of %d records signed by %s", cp.Size, cp.Origin)
 	if n := v.head.Size - cp.Size; n > 0 {
 		v.line("the newest %d records aren't under a checkpoint yet", n)
 	}
@@ -264,6 +277,7 @@ func (v *verifier) leaf(index int64, leaf []byte, put putTile) error {
 	} else {
 		v.last = t
 	}
+	v.nodes.note(index, leaf, t)
 	if err := v.noteSeal(index, leaf); err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func TestVerifyTellsWhatItVerified(t *testing.T) {
 	}
 	text := strings.Join(rep.Lines, "\n")
 	for _, want := range []string{
-		"6 records", "signed by " + origin + ", not witnessed",
+		"6 records", "signed by " + origin, "not witnessed",
 		"9 traffic records in 3 spool segments", "3 of them are in segments that aren't sealed",
 		"gap: spool segment 2 ended without being closed",
 	} {

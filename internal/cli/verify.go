@@ -3,7 +3,9 @@ package cli
 import (
 	"fmt"
 	"os"
+	"slices"
 
+	"github.com/assenthq/assent/evidence"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/server"
 	"github.com/spf13/cobra"
@@ -11,6 +13,7 @@ import (
 
 func (a *app) verifyCmd() *cobra.Command {
 	var key, file string
+	var witnesses []string
 	c := &cobra.Command{
 		Use:   "verify [--data DIR | --config FILE]",
 		Short: "Verify a deployment's log, offline",
@@ -21,7 +24,9 @@ It needs no server and changes nothing; a running server may keep running.
 --config names the configuration of a node whose store is PostgreSQL: its log is
 read from there, its checkpoint and spool from the node's data directory.
 --key takes the log's public key (a C2SP verifier key) from elsewhere: with the
-key in the data directory itself, whoever wrote the directory could have signed it.`,
+key in the data directory itself, whoever wrote the directory could have signed it.
+--witness takes the key of a witness whose cosignatures count, beside those in
+the configuration; without one the log is said to be not witnessed.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg := &server.Config{Data: a.data}
@@ -31,15 +36,16 @@ key in the data directory itself, whoever wrote the directory could have signed 
 					return &exitError{exitUsage, err}
 				}
 			}
-			return a.verify(cmd, cfg, key)
+			return a.verify(cmd, cfg, key, witnesses)
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment; none: what --data names")
 	c.Flags().StringVar(&key, "key", "", "the log's verifier key, for example from /v1/audit/checkpoint's documentation")
+	c.Flags().StringArrayVar(&witnesses, "witness", nil, "key of a witness, as it prints it at its start (repeatable)")
 	return c
 }
 
-func (a *app) verify(cmd *cobra.Command, cfg *server.Config, key string) error {
+func (a *app) verify(cmd *cobra.Command, cfg *server.Config, key string, witnesses []string) error {
 	data := cfg.DataDir()
 	if _, err := os.Stat(data); err != nil {
 		return failf(exitUsage, "%s is no data directory (--data names one)", data)
@@ -61,6 +67,14 @@ func (a *app) verify(cmd *cobra.Command, cfg *server.Config, key string) error {
 	}
 	o := cfg.VerifyOptions(key)
 	o.Progress = progress
+	for _, w := range witnesses {
+		if _, err := evidence.CheckWitness(w); err != nil {
+			return failf(exitUsage, "--witness: %w", err)
+		}
+		if !slices.Contains(o.Witnesses, w) {
+			o.Witnesses = append(o.Witnesses, w)
+		}
+	}
 	r, err := audit.Verify(cmd.Context(), store, o)
 	if isTerminal(a.err) {
 		fmt.Fprint(a.err, "\r\x1b[K")

@@ -1,10 +1,76 @@
 package server
 
+import (
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/assenthq/assent/evidence"
+)
+
 // AuditConfig says how the audit log is shown and signed.
 type AuditConfig struct {
-	Public bool `yaml:"public" doc:"Checkpoint and hash tiles at /log/ take no credential, so that anybody can watch that the log only grows. Records always take one." default:"false"`
+	Public    bool            `yaml:"public" doc:"Checkpoint and hash tiles at /log/ take no credential, so that anybody can watch that the log only grows. Records always take one." default:"false"`
+	Witnesses []WitnessConfig `yaml:"witnesses" doc:"Who cosigns the log's checkpoints, so that an old database put back is found out (docs/witness.md)."`
+	Require   int             `yaml:"require" doc:"How many witnesses must have cosigned lately; with fewer, no action is let through. 0: their absence is told and stops nothing." default:"0"`
+	Lag       time.Duration   `yaml:"lag" doc:"How long ago lately may be." default:"5m"`
+	Every     time.Duration   `yaml:"every" doc:"How often the newest checkpoint is sent to witnesses." default:"5s"`
+	Heartbeat time.Duration   `yaml:"heartbeat" doc:"How often each node writes a record that it is there, so that silence shows." default:"1m"`
 }
 
-func (c *AuditConfig) fill() {}
+// A WitnessConfig is one witness.
+type WitnessConfig struct {
+	Key string `yaml:"key" doc:"Its public key, as it prints it at its start: a vkey of type 4 (C2SP tlog-cosignature, Ed25519)."`
+	URL string `yaml:"url" doc:"Its submission prefix: checkpoints go to URL/add-checkpoint."`
+}
 
-func (k *checker) audit(*AuditConfig) {}
+func (c *AuditConfig) fill() {
+	if c.Lag == 0 {
+		c.Lag = 5 * time.Minute
+	}
+	if c.Every == 0 {
+		c.Every = 5 * time.Second
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = time.Minute
+	}
+}
+
+// witnessKeys are the keys that the configuration names.
+func (c *AuditConfig) witnessKeys() []string {
+	var out []string
+	for _, w := range c.Witnesses {
+		out = append(out, w.Key)
+	}
+	return out
+}
+
+func (k *checker) audit(c *AuditConfig) {
+	names := map[string]bool{}
+	for i, w := range c.Witnesses {
+		at := fmt.Sprintf("$.audit.witnesses[%d]", i)
+		name, err := evidence.CheckWitness(w.Key)
+		switch {
+		case err != nil:
+			k.fail(at+".key", "not the key of a witness", "write what the witness prints at its start: name+id+key")
+		case names[name]:
+			k.fail(at+".key", fmt.Sprintf("a second witness called %q", name), "give each a name of its own")
+		}
+		names[name] = true
+		if u, err := url.Parse(w.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			k.fail(at+".url", "not an http or https URL", "for example https://witness.example.com/assent")
+		}
+	}
+	if c.Require < 0 || c.Require > len(c.Witnesses) {
+		k.fail("$.audit.require", fmt.Sprintf("%d of %d witnesses", c.Require, len(c.Witnesses)), "require as many as there are at most")
+	}
+	if c.Lag < time.Second || c.Lag < c.Every {
+		k.fail("$.audit.lag", "shorter than a round of asking", "write how long, such as 5m")
+	}
+	if c.Every < 100*time.Millisecond {
+		k.fail("$.audit.every", "less than 100ms", "write how often, such as 5s")
+	}
+	if c.Heartbeat < time.Second {
+		k.fail("$.audit.heartbeat", "less than a second", "write how often, such as 1m")
+	}
+}

@@ -44,6 +44,9 @@ func (s *Server) checks() []api.Check {
 			return s.fatal
 		}},
 	}
+	for _, w := range s.witnessChecks() {
+		out = append(out, api.Check{Name: w.name, Soft: w.soft, Run: func(context.Context) error { return w.run() }})
+	}
 	if len(s.cfg.Workloads) > 0 {
 		out = append(out, api.Check{Name: "workload issuers", Soft: true, Run: s.workloads.Ready})
 	}

@@ -244,7 +244,7 @@ type proving struct{ s *Server }
 
 func (p proving) Checkpoint() []byte { return p.s.auditLog.Checkpoint() }
 
-func (p proving) Published() []byte { return p.s.auditLog.Checkpoint() }
+func (p proving) Published() []byte { return p.s.published() }
 
 func (p proving) Tile(ctx context.Context, path string) ([]byte, error) {
 	return p.s.auditLog.TileAt(ctx, p.s.store, path)

@@ -94,11 +94,14 @@ func (s *Server) node() string {
 
 // serving errs while this node is cut off from the others: it would not hear of
 // a freeze or of a credential that was revoked.
+// It also errs while the log is not witnessed as it must be.
 func (s *Server) serving() error {
-	if s.shared == nil {
-		return nil
+	if s.shared != nil {
+		if err := s.shared.Err(); err != nil {
+			return err
+		}
 	}
-	return s.shared.Err()
+	return s.witnessing()
 }
 
 // recover settles what dead processes left.

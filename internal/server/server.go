@@ -63,48 +63,50 @@ import (
 	"github.com/assenthq/assent/internal/store"
 	"github.com/assenthq/assent/internal/stream"
 	"github.com/assenthq/assent/internal/trail"
+	"github.com/assenthq/assent/internal/witness"
 	"github.com/assenthq/assent/internal/workload"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // A Server is one deployment: its data, gates, API and console.
 type Server struct {
-	cfg      *Config
-	log      *slog.Logger
-	store    store.Store
-	shared   store.Replicated // the store, where several nodes share it; nil otherwise
-	lock     *os.File         // of a data directory that is not itself the store
-	box      *sealed.Box      // what is known about people and actors
-	passkeys *passkey.Keys
-	auditLog *audit.Log
-	spool    *audit.Spool
-	minter   *grant.Minter
-	passport *passport.Signer // of identity headers
-	dir      *people.Directory
-	tokens   *identity.Tokens
-	quality  quality
-	canaries *canaries // nil: none are planted
-	issuers  []*oidc.Issuer
-	sessions *session.Manager
-	policy   *policy.Holder
-	detect   *detect.Engine
-	engine   *approval.Engine
-	enforcer *enforce.Enforcer
-	freezes  *freeze.Switch
-	trail    *trail.Trail
-	changes  *change.Engine
-	glass    *emergency.Glass
-	points   []*decisionpoint.Point
-	habits   *habit.Memory
-	rules    *rules.Rules
-	pins     *pins.Keeper
-	notify   *notify.Dispatcher
-	streams  []*stream.Follower
-	calm     *calm.Keeper
-	fatigue  *fatigue
-	facts    *facts.Writer           // nil: they are off
-	doors    map[string]http.Handler // of channels, by path
-	push     *webpush.Channel        // one of them; nil: no browser is told
+	cfg       *Config
+	log       *slog.Logger
+	store     store.Store
+	shared    store.Replicated // the store, where several nodes share it; nil otherwise
+	lock      *os.File         // of a data directory that is not itself the store
+	box       *sealed.Box      // what is known about people and actors
+	passkeys  *passkey.Keys
+	auditLog  *audit.Log
+	witnesses *witness.Collector // nil: nobody cosigns
+	spool     *audit.Spool
+	minter    *grant.Minter
+	passport  *passport.Signer // of identity headers
+	dir       *people.Directory
+	tokens    *identity.Tokens
+	quality   quality
+	canaries  *canaries // nil: none are planted
+	issuers   []*oidc.Issuer
+	sessions  *session.Manager
+	policy    *policy.Holder
+	detect    *detect.Engine
+	engine    *approval.Engine
+	enforcer  *enforce.Enforcer
+	freezes   *freeze.Switch
+	trail     *trail.Trail
+	changes   *change.Engine
+	glass     *emergency.Glass
+	points    []*decisionpoint.Point
+	habits    *habit.Memory
+	rules     *rules.Rules
+	pins      *pins.Keeper
+	notify    *notify.Dispatcher
+	streams   []*stream.Follower
+	calm      *calm.Keeper
+	fatigue   *fatigue
+	facts     *facts.Writer           // nil: they are off
+	doors     map[string]http.Handler // of channels, by path
+	push      *webpush.Channel        // one of them; nil: no browser is told
 
 	pushSecret []byte                  // its key is derived from it
 	runs       []func(context.Context) // of channels
@@ -259,6 +261,9 @@ func (s *Server) openData(ctx context.Context, data string) error {
 		return err
 	}
 	if s.auditLog, err = audit.New(audit.Options{Origin: origin(s.cfg), Keys: []*audit.Key{key}, HeadFile: headFile(data), Join: join}); err != nil {
+		return err
+	}
+	if err := s.makeWitnesses(ctx, data); err != nil {
 		return err
 	}
 	if err := s.auditLog.Open(ctx, s.store); err != nil {
@@ -447,7 +452,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.sealLeftovers(ctx); err != nil {
 		return err
 	}
-	if err := s.record(ctx, &audit.Record{Type: audit.TypeStart, Policy: s.policy.Current().Bundle(), Detail: map[string]string{"version": buildVersion()}}); err != nil {
+	if err := s.record(ctx, &audit.Record{Type: audit.TypeStart, Policy: s.policy.Current().Bundle(), Detail: map[string]string{"version": buildVersion(), "node": s.cfg.nodeName(), "every": s.cfg.Audit.Heartbeat.String()}}); err != nil {
 		return err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -468,6 +473,10 @@ func (s *Server) Start(ctx context.Context) error {
 		s.work.Go(func() { s.watchNodes(run) })
 	}
 	s.work.Go(func() { s.signLoop(run) })
+	if s.witnesses != nil {
+		s.work.Go(func() { s.witnesses.Run(run) })
+	}
+	s.work.Go(func() { s.heartbeatLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() { s.qualityLoop(run) })
 	s.work.Go(func() { s.canaryLoop(run) })
@@ -555,7 +564,7 @@ func (s *Server) close(ctx context.Context) error {
 	}
 	if s.cancel != nil {
 		s.cancel()
-		if err := s.record(ctx, &audit.Record{Type: audit.TypeStop}); err != nil {
+		if err := s.record(ctx, &audit.Record{Type: audit.TypeStop, Detail: map[string]string{"node": s.cfg.nodeName()}}); err != nil {
 			s.log.Error("recording the stop", "err", err)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 const (
 	maxReply     = 16 << 10         // bytes of a witness's answer
 	submitTime   = 10 * time.Second // for one witness's answer, catching up included
+	lookTime     = 3 * time.Second  // at start
 	maxCatchUps  = 3                // sizes a witness may name in one round
 	defaultEvery = 5 * time.Second
 	defaultLag   = 5 * time.Minute
@@ -181,7 +182,7 @@ func (c *Collector) Look(ctx context.Context, note []byte, have int64) error {
 	var wg sync.WaitGroup
 	for i, r := range c.o.Witnesses {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, submitTime)
+			ctx, cancel := context.WithTimeout(ctx, lookTime)
 			defer cancel()
 			// An old size it doesn't have is answered with the one it has; nothing is cosigned.
 			a, err := c.post(ctx, r, &request{old: cp.Size, checkpoint: note})
