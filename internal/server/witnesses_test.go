@@ -75,17 +75,6 @@ func serveWitnessed(t *testing.T, dir, more string) (*Server, error) {
 	return s, nil
 }
 
-func inTime(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 300 {
-		if ok() {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatalf("in 15 s never: %s", what)
-}
-
 // A database and its head file, both put back to an earlier day, are refused: the witness has seen more.
 func TestAnOldDatabaseAndHeadFileAreRefused(t *testing.T) {
 	dir := t.TempDir()
@@ -100,7 +89,7 @@ func TestAnOldDatabaseAndHeadFileAreRefused(t *testing.T) {
 		return s.Close(context.Background())
 	}
 	seen := func(s *Server) {
-		inTime(t, "a cosignature on the newest checkpoint", func() bool {
+		eventually(t, "a cosignature on the newest checkpoint", func() bool {
 			cp, sigs, err := evidence.VerifyCosigned(s.published(), s.auditLog.Verifiers(), []string{key})
 			return err == nil && len(sigs) == 1 && cp.Size == s.auditLog.Signed().Size
 		})
@@ -137,7 +126,7 @@ func TestAnOldDatabaseAndHeadFileAreRefused(t *testing.T) {
 	away.Store(true)
 	if err := run(func(s *Server) {
 		away.Store(false)
-		inTime(t, "the log refuses", func() bool { return errors.Is(s.auditLog.Err(), audit.ErrRolledBack) })
+		eventually(t, "the log refuses", func() bool { return errors.Is(s.auditLog.Err(), audit.ErrRolledBack) })
 		if err := s.record(t.Context(), &audit.Record{Type: audit.TypeNotice}); !errors.Is(err, audit.ErrRolledBack) {
 			t.Errorf("recorded: %v", err)
 		}
@@ -179,12 +168,12 @@ func TestNothingRunsUnwitnessedWhereItMustBe(t *testing.T) {
 		t.Error("a read ran unwitnessed")
 	}
 	away.Store(false)
-	inTime(t, "it serves", func() bool { return s.serving() == nil })
+	eventually(t, "it serves", func() bool { return s.serving() == nil })
 	if _, err := b.ask(t.Context(), action.DataRead, "read"); err != nil {
 		t.Errorf("witnessed, a read is refused: %v", err)
 	}
 	away.Store(true)
-	inTime(t, "it stops", func() bool { return s.serving() != nil })
+	eventually(t, "it stops", func() bool { return s.serving() != nil })
 }
 
 // An alarm says which witness lied, once.
@@ -205,7 +194,7 @@ func TestALyingWitnessIsOnRecord(t *testing.T) {
 		}
 		return recs
 	}
-	inTime(t, "an alarm", func() bool { return len(alarms()) > 0 })
+	eventually(t, "an alarm", func() bool { return len(alarms()) > 0 })
 	time.Sleep(500 * time.Millisecond)
 	if recs := alarms(); len(recs) != 1 || recs[0].Detail["witness"] != "w.example" {
 		t.Errorf("%+v", recs)
@@ -220,7 +209,7 @@ func TestHeartbeatsAreWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inTime(t, "two heartbeats", func() bool {
+	eventually(t, "two heartbeats", func() bool {
 		recs, err := s.store.Search(t.Context(), audit.Query{Types: []string{audit.TypeBeat}})
 		return err == nil && len(recs) >= 2 && recs[0].Detail["node"] != "" && recs[0].Detail["every"] == "1s"
 	})

@@ -30,37 +30,49 @@ type served struct {
 	Token string `json:"token"`
 
 	data, program string
+	cmd           *exec.Cmd
 }
 
-// program builds assent once.
-func program(t *testing.T) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "assent")
-	build := exec.Command("go", "build", "-o", out, "./cmd/assent")
-	build.Dir, build.Env = "../..", append(os.Environ(), "GOFLAGS=-trimpath")
-	if b, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, b)
+// built is the program, built once.
+var built string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "assent-tessera")
+	if err != nil {
+		panic(err)
 	}
-	return out
+	built = filepath.Join(dir, "assent")
+	build := exec.Command("go", "build", "-o", built, "./cmd/assent")
+	build.Dir, build.Env = "../..", append(os.Environ(), "GOFLAGS=-trimpath")
+	build.Stdout, build.Stderr = os.Stdout, os.Stderr
+	code := 1
+	if err := build.Run(); err == nil {
+		code = m.Run()
+	}
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 func serve(t *testing.T, program, config string) *served {
 	t.Helper()
-	s := &served{data: filepath.Join(t.TempDir(), "data"), program: program}
+	return serveIn(t, program, filepath.Join(t.TempDir(), "data"), config)
+}
+
+func serveIn(t *testing.T, program, data, config string) *served {
+	t.Helper()
+	s := &served{data: data, program: program}
 	file := filepath.Join(t.TempDir(), "assent.yaml")
 	if err := os.WriteFile(file, []byte("data: "+s.data+"\nlisten: 127.0.0.1:0\n"+config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "serve", "--config", file)
+	_ = os.Remove(filepath.Join(s.data, "operator.json")) // of the run before
+	s.cmd = exec.Command(program, "serve", "--config", file)
 	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
+	s.cmd.Stdout, s.cmd.Stderr = &log, &log
+	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
-	})
+	t.Cleanup(s.stop)
 	for range 600 {
 		b, err := os.ReadFile(filepath.Join(s.data, "operator.json"))
 		if err == nil && json.Unmarshal(b, s) == nil && s.URL != "" {
@@ -68,8 +80,33 @@ func serve(t *testing.T, program, config string) *served {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+	s.stop()
 	t.Fatalf("the server did not start:\n%s", log.String())
 	return nil
+}
+
+func (s *served) stop() {
+	_ = s.cmd.Process.Signal(os.Interrupt)
+	_ = s.cmd.Wait()
+}
+
+func (s *served) get(t *testing.T, path string) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.Token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %d, %v", path, resp.StatusCode, err)
+	}
+	return b
 }
 
 // record makes one record: an actor is frozen.
@@ -106,7 +143,7 @@ func bundle(b []byte) ([][]byte, error) {
 }
 
 func TestTesseraAcceptsTheLog(t *testing.T) {
-	s := serve(t, program(t), "")
+	s := serve(t, built, "")
 	vkey, err := exec.Command(s.program, "keys", "--data", s.data).Output()
 	if err != nil {
 		t.Fatalf("reading the log's key: %v", err)
