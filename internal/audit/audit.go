@@ -78,5 +78,5 @@ const (
 	TypeStart     = "node.started"
 	TypeStop      = "node.stopped"
 	TypeBeat      = "node.heartbeat" // a node was there
-	TypeSpoolSeal = "spool.sealed" // a traffic spool segment was closed: its root is in Detail
+	TypeSpoolSeal = "spool.sealed"   // a traffic spool segment was closed: its root is in Detail
 )

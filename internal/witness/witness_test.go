@@ -138,8 +138,10 @@ func asks(t *testing.T, l *logged, require int, now func() time.Time, places ...
 	t.Helper()
 	told := &[]witness.State{}
 	var mu sync.Mutex
-	o := witness.CollectorOptions{VKeys: l.Verifiers(), Require: require, Lag: time.Minute, File: filepath.Join(l.dir, "witnessed"), Source: l, HTTP: &http.Client{}, Now: now, Logger: quiet,
-		Told: func(s witness.State) { mu.Lock(); defer mu.Unlock(); *told = append(*told, s) }}
+	o := witness.CollectorOptions{
+		VKeys: l.Verifiers(), Require: require, Lag: time.Minute, File: filepath.Join(l.dir, "witnessed"), Source: l, HTTP: &http.Client{}, Now: now, Logger: quiet,
+		Told: func(s witness.State) { mu.Lock(); defer mu.Unlock(); *told = append(*told, s) },
+	}
 	for _, p := range places {
 		o.Witnesses = append(o.Witnesses, p.remote())
 	}
