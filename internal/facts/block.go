@@ -153,8 +153,9 @@ func (d *dict) sorted() (ranks []uint64, list []string) {
 	return ranks, list
 }
 
-// A builder gathers the rows of a block.
+// A builder gathers the rows of a block. Its memory is used again for the next.
 type builder struct {
+	room    int // how many rows are expected
 	rows    int
 	dicts   [dictCount]dict
 	ids     [tuples][]uint64
@@ -162,6 +163,34 @@ type builder struct {
 	reads   []uint64           // class and rows, by turns
 	answers []answer
 	dropped uint64
+
+	order  []uint32 // of the rows, as they are written
+	starts []uint32 // of each row's reads
+	sorted []uint64
+	out    []byte
+}
+
+// mostKept is how many rows a builder keeps memory for.
+const mostKept = 4 * flushRows
+
+// reset makes b empty.
+func (b *builder) reset() {
+	if cap(b.sorted) > mostKept || cap(b.reads) > 4*mostKept || cap(b.out) > 64*mostKept {
+		*b = builder{}
+		return
+	}
+	b.rows, b.dropped, b.reads, b.answers = 0, 0, b.reads[:0], b.answers[:0]
+	for i := range b.dicts {
+		clear(b.dicts[i].number)
+		clear(b.dicts[i].list)
+		b.dicts[i].list = b.dicts[i].list[:0]
+	}
+	for i := range b.ids {
+		b.ids[i] = b.ids[i][:0]
+	}
+	for i := range b.columns {
+		b.columns[i] = b.columns[i][:0]
+	}
 }
 
 // classRows is how many rows somebody read of a class, which dictClass numbers.
@@ -173,6 +202,9 @@ type classRows struct {
 // add takes a row whose tuples are numbered.
 func (b *builder) add(ids *[tuples]uint32, v *values, read []classRows) {
 	for i, id := range ids {
+		if b.ids[i] == nil {
+			b.ids[i] = make([]uint64, 0, b.room)
+		}
 		b.ids[i] = append(b.ids[i], uint64(id))
 	}
 	for i := range v {
@@ -190,15 +222,20 @@ func (b *builder) add(ids *[tuples]uint32, v *values, read []classRows) {
 // pad fills column i with zeros up to the row that is added.
 func (b *builder) pad(i int) []uint64 {
 	c := b.columns[i]
-	for len(c) < b.rows {
-		c = append(c, make([]uint64, b.rows-len(c))...)
+	if c == nil {
+		c = make([]uint64, 0, b.room)
+	}
+	if n := b.rows - len(c); n > 0 {
+		c = append(c, make([]uint64, n)...)
 	}
 	return c
 }
 
-// encode writes the block and leaves b to be reset. pack: it is to be kept long.
+// encode writes the block and leaves b to be reset, which ends what it returns.
+// pack: it is to be kept long.
 func (b *builder) encode(pack bool) ([]byte, error) {
-	out := make([]byte, headerSize, headerSize+1024+16*b.rows)
+	b.out = slices.Grow(b.out[:0], headerSize+1024+16*b.rows)
+	out := b.out[:headerSize]
 	for _, a := range b.answers {
 		out = a.append(out)
 	}
@@ -232,6 +269,7 @@ func (b *builder) encode(pack bool) ([]byte, error) {
 	h.first, h.last = b.span()
 	h.sum = checksum(out[headerSize:])
 	h.put(out)
+	b.out = out
 	return out, nil
 }
 
@@ -255,7 +293,8 @@ func (b *builder) appendColumns(out []byte, ranks *[dictCount][]uint64) []byte {
 			b.ids[i][k] = ranks[i][id]
 		}
 	}
-	order := make([]uint32, b.rows)
+	b.order, b.sorted = slices.Grow(b.order[:0], b.rows)[:b.rows], slices.Grow(b.sorted[:0], b.rows)[:b.rows]
+	order, sorted := b.order, b.sorted
 	for i := range order {
 		order[i] = uint32(i)
 	}
@@ -269,7 +308,6 @@ func (b *builder) appendColumns(out []byte, ranks *[dictCount][]uint64) []byte {
 	slices.SortFunc(order, func(x, y uint32) int {
 		return cmp.Or(cmp.Compare(what[x], what[y]), cmp.Compare(who[x], who[y]), cmp.Compare(when(x), when(y)), cmp.Compare(x, y))
 	})
-	sorted := make([]uint64, b.rows)
 	for id := range colCount {
 		list := b.columns[id]
 		if id < tuples {
@@ -287,26 +325,36 @@ func (b *builder) appendColumns(out []byte, ranks *[dictCount][]uint64) []byte {
 		out = appendColumn(out, id, sorted)
 	}
 	if len(b.reads) > 0 {
-		classes, rows := b.sortedReads(order, ranks[dictClass])
-		out = appendColumn(appendColumn(out, colReadClass, classes), colReadRows, rows)
+		out = appendColumn(out, colReadClass, b.sortedReads(order, func(k int) uint64 { return ranks[dictClass][b.reads[2*k]] }))
+		out = appendColumn(out, colReadRows, b.sortedReads(order, func(k int) uint64 { return b.reads[2*k+1] }))
 	}
 	return out
 }
 
-func (b *builder) sortedReads(order []uint32, rank []uint64) (classes, rows []uint64) {
-	starts, n := make([]int, b.rows+1), 0
-	for i := range starts {
-		starts[i] = n
-		if i < len(b.columns[colReads]) && b.columns[colReads][i] > 1 {
-			n += int(b.columns[colReads][i] - 1)
-		}
+// sortedReads is what of gives for the reads, in the order of their rows.
+func (b *builder) sortedReads(order []uint32, of func(k int) uint64) []uint64 {
+	starts, n := b.starts[:0], uint32(0)
+	for i := range b.rows {
+		starts = append(starts, n)
+		n += uint32(b.readsOf(i))
 	}
+	b.starts = starts
+	list := b.sorted[:0]
 	for _, i := range order {
-		for k := starts[i]; k < starts[i+1]; k++ {
-			classes, rows = append(classes, rank[b.reads[2*k]]), append(rows, b.reads[2*k+1])
+		for k := range b.readsOf(int(i)) {
+			list = append(list, of(int(starts[i])+k))
 		}
 	}
-	return classes, rows
+	b.sorted = list
+	return list
+}
+
+// readsOf is of how many classes row i says what was read.
+func (b *builder) readsOf(i int) int {
+	if c := b.columns[colReads]; i < len(c) && c[i] > 1 {
+		return int(c[i] - 1)
+	}
+	return 0
 }
 
 // parseDicts reads the dictionaries and returns what stands behind them.

@@ -229,6 +229,9 @@ func merge(name fileName) (*builder, error) {
 	var b builder
 	var buf []byte
 	for _, p := range blocks {
+		b.room = min(b.room+p.header.rows, maxRows)
+	}
+	for _, p := range blocks {
 		if buf, err = p.payload(f, buf); err != nil {
 			return nil, err
 		}

@@ -36,6 +36,9 @@ type Options struct {
 // sealRows is how many rows a file has when it is put in order and closed.
 const sealRows = 1 << 16
 
+// flushRows is how many rows are written at once: few enough for the processor's own memory.
+const flushRows = 1 << 12
+
 // A Writer takes facts from decisions and writes them in the background. Note
 // allocates nothing and waits for nobody: what comes faster than it can be written
 // is dropped and counted. It is safe for concurrent use.
@@ -47,7 +50,8 @@ type Writer struct {
 	size  int64
 	rows  int
 	begun time.Time
-	next  int // number of the open file
+	next  int     // number of the open file
+	block builder // owned by Run
 	kept  atomic.Int64
 	lost  atomic.Int64
 
@@ -56,6 +60,7 @@ type Writer struct {
 	spare   []byte // owned by mu; nil while it is written
 	queues  uint64 // owned by mu: how many there were, this one too
 	entries uint64 // owned by mu: whole ones in this queue
+	noticed int    // owned by mu: actions in this queue
 	dropped uint64 // owned by mu
 	maps    map[uintptr]written
 	read    []Count
@@ -137,7 +142,7 @@ func (w *Writer) noted(start int, q fields) {
 	w.queue = q
 	binary.LittleEndian.PutUint32(w.queue[start+1:], uint32(len(w.queue)-start-5))
 	w.kept.Add(1)
-	if len(w.queue) > cap(w.queue)/2 {
+	if w.noticed++; w.noticed >= flushRows || len(w.queue) > cap(w.queue)/2 {
 		w.rouse()
 	}
 }
@@ -316,20 +321,21 @@ func (w *Writer) flush() error {
 	w.mu.Lock()
 	q, dropped := w.queue, w.dropped
 	w.queue, w.spare, w.dropped = w.spare[:0], nil, 0
-	w.queues, w.entries = w.queues+1, 0
+	w.queues, w.entries, w.noticed = w.queues+1, 0, 0
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
 		w.spare = q[:0]
 		w.mu.Unlock()
 	}()
-	var b builder
+	b := &w.block
+	b.reset()
 	b.dropped = dropped
-	if err := w.take(&b, q); err != nil {
+	if err := w.take(b, q); err != nil {
 		return err
 	}
 	if b.rows+len(b.answers) > 0 || b.dropped > 0 {
-		if err := w.append(&b); err != nil {
+		if err := w.append(b); err != nil {
 			w.lost.Add(int64(b.rows))
 			w.mu.Lock()
 			w.dropped += uint64(b.rows) + b.dropped
