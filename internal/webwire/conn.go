@@ -196,6 +196,7 @@ type Conn struct {
 	ended   bool     // and a handler got it as the end of a body
 	held    []byte   // what came in one piece with a request that asks to leave HTTP/1: at most what one Read gave
 	aside   bool
+	in      reading
 	tls     bool         // Conn encrypts
 	own     atomic.Bool  // somebody set a deadline for writes
 	until   atomic.Int64 // what Write set it to, in nanoseconds since 1970; 0: nothing
@@ -211,6 +212,12 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return c.Conn.Read(p)
 	case c.aside:
 		return c.pull(p)
+	case c.bad == nil && c.ahead(p):
+		c.attend()
+		return 0, nil
+	}
+	c.rest()
+	switch {
 	case c.ended:
 		return 0, io.EOF
 	case c.bad != nil:
@@ -243,7 +250,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 // pull reads what is held, or else the connection.
 func (c *Conn) pull(p []byte) (int, error) {
 	if len(c.held) == 0 {
-		return c.Conn.Read(p)
+		return c.receive(p)
 	}
 	n := copy(p, c.held)
 	if c.held = c.held[n:]; len(c.held) == 0 {
@@ -282,20 +289,23 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // SetWriteDeadline sets another bound than Write would.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
-	c.own.Store(!t.IsZero())
+	if own := !t.IsZero(); !c.own.Swap(own) && !own && !c.tls && !c.aside {
+		return nil // what stands is Write's own, which it looks at each time
+	}
 	c.until.Store(0)
 	return c.Conn.SetWriteDeadline(t)
 }
 
 // SetDeadline sets both.
 func (c *Conn) SetDeadline(t time.Time) error {
-	c.own.Store(!t.IsZero())
-	c.until.Store(0)
-	return c.Conn.SetDeadline(t)
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Close ends it.
-func (c *Conn) Close() error { return c.below.Close() }
+func (c *Conn) Close() error {
+	c.leave()
+	return c.below.Close()
+}
 
 // CloseWrite says that nothing more comes, so that a last reply arrives.
 func (c *Conn) CloseWrite() error {
@@ -311,8 +321,14 @@ func (c *Conn) NetConn() net.Conn { return c.Conn }
 // Aside ends the checks: what comes from here on is another protocol. Serve calls it for a handler that takes the
 // connection over; whoever runs a server of their own calls it after Hijack and before the next Read.
 func (c *Conn) Aside() {
-	c.aside, c.bad = true, nil
-	_ = c.Conn.SetWriteDeadline(time.Time{})
+	c.rest()
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	if !c.aside {
+		c.aside, c.bad = true, nil
+		c.bound(c.in.want)
+		_ = c.Conn.SetWriteDeadline(time.Time{})
+	}
 }
 
 // Aside tells c, if it is ours, that another protocol is spoken from here on.

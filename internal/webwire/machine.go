@@ -543,6 +543,9 @@ func (m *machine) stepChunk(b byte) *Refusal {
 	return nil
 }
 
+// between says that a request has ended and no other has begun.
+func (m *machine) between() bool { return m.state == stMethod && m.nameLen == 0 && !m.switched }
+
 // inBody says that a body has begun and not ended.
 func (m *machine) inBody() bool { return m.state >= stBody && m.state < stPast || m.trailer > 0 }
 

@@ -57,15 +57,18 @@ func Server(h http.Handler, l Limits, log *slog.Logger) *http.Server {
 			if r.Body != nil && r.Body != http.NoBody {
 				r.Body = pace(w, r, l.Stall)
 			}
+			if r.Header["Upgrade"] != nil || r.Method == http.MethodConnect {
+				defer taken(r)
+			}
 			h.ServeHTTP(w, r)
 		}),
 		Protocols: protocols, DisableGeneralOptionsHandler: true,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			switch c := c.(type) {
 			case *Conn:
-				return context.WithValue(ctx, connKey{}, c)
+				return c.context(ctx)
 			case *tlsConn:
-				return context.WithValue(ctx, connKey{}, c.Conn)
+				return c.Conn.context(ctx)
 			}
 			return ctx
 		},
@@ -124,6 +127,19 @@ func Unhurried(r *http.Request) {
 
 // connKey is where a request's context has its *Conn.
 type connKey struct{}
+
+// context is what the contexts of c's requests are made of. It ends when the client goes away.
+func (c *Conn) context(ctx context.Context) context.Context {
+	ctx, c.in.gone = context.WithCancel(ctx)
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// taken ends the context of a connection that r's handler took over: it is done with it.
+func taken(r *http.Request) {
+	if c, is := r.Context().Value(connKey{}).(*Conn); is && c.aside {
+		c.in.gone()
+	}
+}
 
 // paced is a body that must arrive at a rate. Time in which nobody reads it does not count.
 type paced struct {
