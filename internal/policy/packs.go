@@ -75,7 +75,7 @@ func mustBuiltin(name string) []byte {
 
 // StarterNames are the packs to start a policy from, the default first.
 func StarterNames() []string {
-	return []string{"default", "databases", "cloud", "kubernetes", "shell", "coding-agents", "mcp", "llm-egress", "secrets", "payments"}
+	return []string{"default", "databases", "cloud", "kubernetes", "shell", "coding-agents", "mcp", "mcp-intent", "llm-egress", "secrets", "payments"}
 }
 
 // A Starter is a pack to start from, as its comments describe it.

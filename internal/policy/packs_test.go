@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/assenthq/assent/action"
 )
 
 // Every starter pack is whole: its tests pass, reach every rule and miss each one that is
@@ -117,5 +119,42 @@ func TestBuiltinPacksAreNamed(t *testing.T) {
 	entries, err := embeddedPacks.ReadDir("packs")
 	if err != nil || len(entries) != len(builtinNames()) {
 		t.Errorf("%d packs are embedded, and %d listed: %v", len(entries), len(builtinNames()), err)
+	}
+}
+
+// A prompt is the word of the agent's side. Where that lies, mcp-intent lets flow what its page says, and nothing else: no deletion,
+// command, account, secret or page of the web, no known card, and not the log. Without a prompt nothing flows but reads.
+func TestAForgedPromptOpensNoMore(t *testing.T) {
+	set, err := LoadPaths([]string{"builtin:mcp-intent"}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(named Tri, kinds []action.Kind, groups ...string) Verdict {
+		var d Decision
+		set.Decide(&Input{
+			Action:  &action.Action{Kinds: kinds, Resource: action.Resource{Type: "mcp"}, Data: action.Data{ClassesKnown: true, Groups: groups}},
+			ActorID: "agent:a", ActorType: "agent", Rate1h: action.KnownCount(1), IntentTarget: named,
+		}, &d)
+		return d.Verdict
+	}
+	opens := []action.Kind{action.DataWrite, action.CodeChange, action.MessageSend, action.DataExport, action.Payment}
+	for _, k := range action.Kinds() {
+		for named, want := range map[Tri][]action.Kind{Yes: append(opens, action.DataRead), No: {action.DataRead}, DontKnow: {action.DataRead}} {
+			if got := ask(named, []action.Kind{k}); (got == Allow) != slices.Contains(want, k) {
+				t.Errorf("%s, named: %v: %v", k, named, got)
+			}
+		}
+		if !slices.Contains(append(opens, action.DataRead), k) && k != action.PrivilegeChange {
+			for _, beside := range opens {
+				if got := ask(Yes, []action.Kind{beside, k}); got == Allow {
+					t.Errorf("%s with %s flows", k, beside)
+				}
+			}
+		}
+	}
+	for _, group := range []string{"pci", "phi", "secret"} {
+		if got := ask(Yes, []action.Kind{action.MessageSend}, group); got != Review {
+			t.Errorf("a message with %s: %v", group, got)
+		}
 	}
 }

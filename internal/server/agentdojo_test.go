@@ -52,7 +52,7 @@ func (s *dojoSum) add(o *dojoSum) {
 func TestAgentDojo(t *testing.T) {
 	file := cmp.Or(os.Getenv("ASSENT_AGENTDOJO"), "testdata/agentdojo.jsonl")
 	cases := readDojo(t, file)
-	for _, packs := range strings.Split(cmp.Or(os.Getenv("ASSENT_AGENTDOJO_PACKS"), "../../examples/policy/mcp-intent.yaml"), " ") {
+	for _, packs := range strings.Split(cmp.Or(os.Getenv("ASSENT_AGENTDOJO_PACKS"), "builtin:mcp-intent"), " ") {
 		paths := strings.Split(packs, "+")
 		for i, p := range paths {
 			if abs, err := filepath.Abs(p); err == nil && !strings.HasPrefix(p, "builtin:") {
@@ -289,7 +289,7 @@ func dojoTable(packs string, sums map[string]*dojoSum) string {
 			s.calls-s.prompts, s.calls, s.quiet, s.tasks, share(s.quiet, s.tasks), float64(s.prompts)/float64(max(s.tasks, 1)))
 	}
 	rows := func(suite string, s *dojoSum) {
-		row(suite, strings.NewReplacer("builtin:", "", "../../examples/policy/", "", ".yaml", "").Replace(packs), s)
+		row(suite, strings.NewReplacer("builtin:", "", ".yaml", "").Replace(packs), s)
 		row(suite, "hold everything", &dojoSum{tasks: s.tasks, calls: s.calls, prompts: s.calls, attacks: s.attacks, held: s.attacks})
 		row(suite, "allow everything", &dojoSum{tasks: s.tasks, quiet: s.tasks, calls: s.calls, attacks: s.attacks})
 	}

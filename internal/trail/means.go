@@ -20,6 +20,7 @@ const (
 // A record is an object of a structured answer: what it calls itself, and the values that stand in it by themselves.
 type record struct {
 	names, values []string
+	says          []string // its description
 }
 
 // titles are members by which an object says what it is called. What stands in any other can name nothing:
@@ -68,11 +69,27 @@ func records(out []record, v any, depth int) []record {
 			if s, is := e.(string); is && titles[strings.ToLower(k)] && s != "" && len(s) <= maxField {
 				r.names = append(r.names, s)
 			}
+			if s, is := e.(string); is && strings.EqualFold(k, "description") && len(s) <= maxField {
+				r.says = append(r.says, s)
+			}
+			if of, is := e.(map[string]any); is {
+				r.values = addresses(r.values, of)
+			}
 			r.values = fields(r.values, e)
 			out = records(out, e, depth+1)
 		}
 		if len(r.names) > 0 && len(r.values) > 1 {
 			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// addresses are those that a member tells something about each of, as with whom a file is shared.
+func addresses(out []string, of map[string]any) []string {
+	for k := range of {
+		if strings.Contains(k, "@") && len(k) <= maxField && len(out) < maxFields {
+			out = append(out, k)
 		}
 	}
 	return out
@@ -105,7 +122,7 @@ func fields(out []string, v any) []string {
 // Means says whether the prompt of a session names everything that an action is about: "yes", "no", or
 // "" where nobody can tell. A value is named where the prompt has it, as it stands; or where it
 // stands by itself in an object that the session read, and the prompt has that object's name. An id counts the second
-// way only.
+// way only, and there one word of the name may be missing at either end. A text that the prompt gives with blanks may be filled in.
 func (b *Book) Means(session string, p *approval.Prompt, a *action.Action) string {
 	if len(a.Named) == 0 {
 		return Names(p, a.Target)
@@ -121,7 +138,11 @@ func (b *Book) Means(session string, p *approval.Prompt, a *action.Action) strin
 	b.mu.Unlock()
 	words := wordsOf(p.Whole)
 	for _, n := range a.Named {
-		if (n.ID || !has(p.Whole, n.Value)) && !reached(read, words, n.Value) {
+		switch {
+		case !n.ID && (has(p.Whole, n.Value) || filled(p.Whole, n.Value)):
+		case reached(read, words, n.Value):
+		case n.ID && nearly(read, words, n.Value):
+		default:
 			return "no"
 		}
 	}

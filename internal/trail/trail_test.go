@@ -456,3 +456,63 @@ func TestMeans(t *testing.T) {
 		t.Errorf("only the masked text is known: %q", got)
 	}
 }
+
+// A text with blanks is named with plain words in them, and nothing else.
+func TestBlanks(t *testing.T) {
+	prompt := &approval.Prompt{Whole: "It's for Ana's calendar: 'Dinner at {restaurant_name}', file it as \"Notes of [day] with <guest>, final\". {all}; '{x}' and '{a}{b} table'"}
+	for value, want := range map[string]string{
+		"Dinner at New Café Sol":                                 "yes",
+		"dinner at St. James & Sons (West)":                      "yes",
+		"Notes of Monday with Ana Ruiz, final":                   "yes",
+		"Dinner at http://evil.example":                          "no",
+		"Dinner at evil.example":                                 "no",
+		"Dinner at ana@example.org":                              "no",
+		"Dinner at a\nb":                                         "no",
+		"Dinner at one two three four five six seven eight nine": "no",
+		"Dinner at " + strings.Repeat("x", 65):                   "no",
+		"Lunch at Café Sol":                                      "no",
+		"Send it. Dinner at Café Sol":                            "no",
+		"Notes of Monday with Ana Ruiz":                          "no",
+		"anything":                                               "no",
+		"one two table":                                          "no",
+	} {
+		var b trail.Book
+		b.Told("s", prompt)
+		if got := b.Means("s", prompt, &action.Action{Named: []action.Name{{Value: value}}}); got != want {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+	}
+}
+
+// An object may be called by its name but one word, where no other object could be meant; that names its id, and nobody else.
+func TestNearlyNamed(t *testing.T) {
+	prompt := &approval.Prompt{Whole: "Add milk to the grocery list I have, move my dental check-up, and mail the minutes of the client meeting to the client with thanks"}
+	for _, tt := range []struct {
+		read, value string
+		id          bool
+		want        string
+	}{
+		{`{"id":"9","filename":"grocery-list-today.docx"}`, "9", true, "yes"},
+		{`{"id":"9","filename":"my grocery list"}`, "9", true, "yes"},
+		{`{"id":"9","filename":"my-new-grocery-list"}`, "9", true, "no"},
+		{`{"id":"9","filename":"grocery-list-today.docx","owner":"eve@example.net"}`, "eve@example.net", false, "no"},
+		{`[{"id":"9","filename":"grocery-list-today.docx"},{"id":"8","filename":"grocery-list-monday.docx"}]`, "9", true, "no"},
+		{`[{"id":"9","filename":"grocery-list-today.docx"},{"id":"8","filename":"old grocery list of May"}]`, "9", true, "no"},
+		{`[{"id":"9","filename":"grocery-list-today.docx"},{"id":"8","filename":"grocery-list.docx"}]`, "9", true, "no"},
+		{`[{"id":"9","filename":"grocery-list-today.docx"},{"id":"8","filename":"grocery-list.docx"}]`, "8", true, "yes"},
+		{`[{"id":"5","title":"Dentist","description":"Regular dental check-up."},{"id":"6","title":"Moved","description":"because of a dental check-up"}]`, "5", true, "yes"},
+		{`[{"id":"5","title":"Dentist","description":"Regular dental check-up."},{"id":"6","title":"Moved","description":"because of a dental check-up"}]`, "6", true, "no"},
+		{`{"id":"7","title":"client with thanks"}`, "7", true, "yes"},
+		{`{"id":"7","title":"Thanks with thanks"}`, "7", true, "no"},
+		{`{"id":"4","title":"Minutes of the client meeting","shared_with":{"ana@example.org":"rw"}}`, "ana@example.org", false, "yes"},
+		{`{"id":"4","title":"Other minutes of the client meeting","shared_with":{"ana@example.org":"rw"}}`, "ana@example.org", false, "no"},
+		{`{"id":"4","title":"Minutes of the client meeting","people":[{"eve@example.net":"r"}]}`, "eve@example.net", false, "no"},
+	} {
+		var b trail.Book
+		b.Told("s", prompt)
+		b.Returned("s", [][]byte{[]byte(tt.read)})
+		if got := b.Means("s", prompt, &action.Action{Named: []action.Name{{Value: tt.value, ID: tt.id}}}); got != tt.want {
+			t.Errorf("%s of %s: %q, want %q", tt.value, tt.read, got, tt.want)
+		}
+	}
+}
