@@ -53,6 +53,7 @@ type Query struct {
 	Types                             []string
 	Actor, Person, Approval, Resource string
 	Session, Kind                     string
+	Class                             string // of sensitive data that was found or masked
 	Since, Until                      time.Time
 	Before                            int64 // only records with a smaller index; 0: no bound
 	Limit                             int   // at most 1000; 100 unless set
@@ -69,6 +70,7 @@ func (c *Client) Records(ctx context.Context, q Query) (records []Record, next i
 	set(v, "resource", q.Resource)
 	set(v, "session", q.Session)
 	set(v, "kind", q.Kind)
+	set(v, "class", q.Class)
 	for name, t := range map[string]time.Time{"since": q.Since, "until": q.Until} {
 		if !t.IsZero() {
 			v.Set(name, t.UTC().Format(time.RFC3339Nano))

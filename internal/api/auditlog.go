@@ -26,6 +26,7 @@ type listRecordsIn struct {
 	Resource string    `query:"resource" maxLength:"512"`
 	Session  string    `query:"session" maxLength:"256"`
 	Kind     string    `query:"kind" maxLength:"64"`
+	Class    string    `query:"class" maxLength:"64" doc:"Class of sensitive data that was found or masked, such as card"`
 	Since    time.Time `query:"since" doc:"RFC 3339"`
 	Until    time.Time `query:"until" doc:"RFC 3339"`
 	Before   int64     `query:"before" minimum:"0" doc:"Only records with a smaller index: next of the page before"`
@@ -43,7 +44,7 @@ type listRecordsOut struct{ Body Records }
 func (s *server) listRecords(ctx context.Context, in *listRecordsIn) (*listRecordsOut, error) {
 	found, err := s.Audit.Search(ctx, audit.Query{
 		Types: in.Type, Actor: in.Actor, Person: in.Person, Approval: in.Approval, Resource: in.Resource,
-		Session: in.Session, Kind: in.Kind, Since: in.Since, Until: in.Until, Before: in.Before, Limit: in.Limit + 1,
+		Session: in.Session, Kind: in.Kind, Class: in.Class, Since: in.Since, Until: in.Until, Before: in.Before, Limit: in.Limit + 1,
 	})
 	if err != nil {
 		return nil, err

@@ -35,11 +35,22 @@ type Reader interface {
 	Search(ctx context.Context, q Query) ([]Record, error)
 }
 
+// IsWord reports whether s is spelt as a class of data is: nothing else is in a record's findings.
+func IsWord(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return s != ""
+}
+
 // A Query selects records; empty fields match everything.
 type Query struct {
 	Types                             []string
 	Actor, Person, Approval, Resource string
 	Session, Kind, About              string
+	Class                             string // of sensitive data that was found or masked
 	Since, Until                      time.Time
 	Before                            int64 // only records with a smaller index; 0: no bound
 	Limit                             int

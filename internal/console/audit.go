@@ -34,7 +34,7 @@ type auditPage struct {
 
 // auditQuery is what the person searched for.
 type auditQuery struct {
-	Text, Type, Actor, Person, Resource, Kind, Decision, Approval, Session string
+	Text, Type, Actor, Person, Resource, Kind, Class, Decision, Approval, Session string
 
 	From, To string // as typed: times in UTC
 	Problem  string // what of it can't be understood
@@ -52,7 +52,7 @@ func queryOf(v url.Values) auditQuery {
 	get := func(name string) string { return strings.TrimSpace(v.Get(name)) }
 	return auditQuery{
 		Text: get("text"), Type: get("type"), Actor: prefixed("agent:", get("actor")), Person: prefixed("person:", get("person")), Resource: get("resource"),
-		Kind: get("kind"), Decision: get("decision"), Approval: get("approval"), Session: get("session"), From: get("from"), To: get("to"),
+		Kind: get("kind"), Class: get("class"), Decision: get("decision"), Approval: get("approval"), Session: get("session"), From: get("from"), To: get("to"),
 	}
 }
 
@@ -67,7 +67,7 @@ func prefixed(prefix, id string) string {
 func (q *auditQuery) values() url.Values {
 	v := url.Values{}
 	for name, s := range map[string]string{
-		"text": q.Text, "type": q.Type, "actor": q.Actor, "person": q.Person, "resource": q.Resource, "kind": q.Kind, "decision": q.Decision,
+		"text": q.Text, "type": q.Type, "actor": q.Actor, "person": q.Person, "resource": q.Resource, "kind": q.Kind, "class": q.Class, "decision": q.Decision,
 		"approval": q.Approval, "session": q.Session, "from": q.From, "to": q.To,
 	} {
 		if s != "" {
@@ -79,7 +79,7 @@ func (q *auditQuery) values() url.Values {
 
 // More reports whether one of the fields is used that are folded away.
 func (q auditQuery) More() bool {
-	return q.Resource+q.Kind+q.Decision+q.Approval+q.Session+q.From+q.To != ""
+	return q.Resource+q.Kind+q.Class+q.Decision+q.Approval+q.Session+q.From+q.To != ""
 }
 
 // Any reports whether anything is left out.
@@ -88,7 +88,7 @@ func (q auditQuery) Any() bool { return len(q.values()) > 0 }
 // search is the query as the store takes it. Of a time that can't be read nothing
 // is found, and the page says so: an empty page must not read as "there is nothing".
 func (q *auditQuery) search() audit.Query {
-	out := audit.Query{Actor: q.Actor, Person: q.Person, Resource: q.Resource, Kind: q.Kind, Approval: q.Approval, Session: q.Session}
+	out := audit.Query{Actor: q.Actor, Person: q.Person, Resource: q.Resource, Kind: q.Kind, Class: q.Class, Approval: q.Approval, Session: q.Session}
 	if q.Type != "" {
 		out.Types = []string{q.Type}
 	}

@@ -239,6 +239,16 @@ func (s *Store) Search(ctx context.Context, q audit.Query) (out []audit.Record, 
 	if q.Kind != "" {
 		w.add("position($? in kinds) > 0", raw(","+q.Kind+","))
 	}
+	switch {
+	case q.Class == "":
+	case !audit.IsWord(q.Class):
+		w.conds = append(w.conds, "false")
+	default:
+		// First what is quick, then what is exact: inside of a text the quotes would be escaped. Not json's
+		// operators, which refuse an escaped NUL in any text.
+		w.add("position($? in leaf) > 0", blob([]byte(`"`+q.Class+`":`)))
+		w.conds = append(w.conds, `convert_from(leaf, 'UTF8') ~ '"(findings|masked)":\{[^}]*"`+strings.ReplaceAll(q.Class, ".", `\.`)+`":'`)
+	}
 	if !q.Since.IsZero() {
 		w.add("time >= $?", micros(q.Since))
 	}

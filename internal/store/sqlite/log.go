@@ -83,6 +83,14 @@ func (s *Store) Search(ctx context.Context, q audit.Query) (out []audit.Record, 
 	if q.Kind != "" {
 		w.add("instr(kinds, ?) > 0", ","+q.Kind+",")
 	}
+	switch {
+	case q.Class == "":
+	case !audit.IsWord(q.Class):
+		w.add("FALSE")
+	default: // first what is quick, then what is exact
+		w.add("instr(leaf, CAST(? AS BLOB)) > 0", `"`+q.Class+`":`)
+		w.add("(json_type(CAST(leaf AS TEXT), ?) IS NOT NULL OR json_type(CAST(leaf AS TEXT), ?) IS NOT NULL)", `$.findings."`+q.Class+`"`, `$.masked."`+q.Class+`"`)
+	}
 	w.since("time", q.Since)
 	if !q.Until.IsZero() {
 		w.add("time < ?", micros(q.Until))

@@ -466,8 +466,8 @@ func (s *suite) search(t *testing.T) {
 	recs := []*audit.Record{
 		{Type: audit.TypeRequest, Actor: "agent:x", Session: "s1", Resource: "r1", Kinds: []string{"data.read"}},
 		{Type: audit.TypeReview, Actor: "agent:x", Person: "ana", Approval: "apr_1", Detail: map[string]string{"review": "rev_1"}},
-		{Type: audit.TypeRequest, Actor: "agent:y", Session: "s2", Resource: "r1", Kinds: []string{"data.read", "data.export"}},
-		{Type: audit.TypeAlarm, Detail: map[string]string{"what": "%' OR 1=1 --"}},
+		{Type: audit.TypeRequest, Actor: "agent:y", Session: "s2", Resource: "r1", Kinds: []string{"data.read", "data.export"}, Findings: map[string]int64{"card": 2}, Masked: map[string]int64{"email": 1}, Title: "nul \x00"},
+		{Type: audit.TypeAlarm, Detail: map[string]string{"what": "%' OR 1=1 --", "email": `"card":"email":`}},
 	}
 	recs = append(recs, &audit.Record{Type: audit.TypeStarted, Approval: "apr_2"})
 	must(t, st.Update(ctx, func(tx approval.Tx) error { return l.Append(ctx, tx, recs...) }))
@@ -494,7 +494,8 @@ func (s *suite) search(t *testing.T) {
 		"actor": {audit.Query{Actor: "agent:x"}, []int64{1, 0}}, "person": {audit.Query{Person: "ana"}, []int64{1}},
 		"approval": {audit.Query{Approval: "apr_1"}, []int64{1}}, "resource": {audit.Query{Resource: "r1"}, []int64{2, 0}},
 		"session": {audit.Query{Session: "s2"}, []int64{2}}, "kind": {audit.Query{Kind: "data.export"}, []int64{2}},
-		"half a kind": {audit.Query{Kind: "data"}, nil}, "before": {audit.Query{Before: 2}, []int64{1, 0}},
+		"class found": {audit.Query{Class: "card"}, []int64{2}}, "class masked": {audit.Query{Class: "email"}, []int64{2}}, "no class": {audit.Query{Class: "car"}, nil},
+		"a class like code": {audit.Query{Class: `x"' OR 1=1 --`}, nil}, "half a kind": {audit.Query{Kind: "data"}, nil}, "before": {audit.Query{Before: 2}, []int64{1, 0}},
 		"since": {audit.Query{Since: last.Add(time.Microsecond)}, nil}, "until": {audit.Query{Until: recs[0].Time}, nil},
 		"at": {audit.Query{Since: recs[0].Time, Until: last.Add(time.Microsecond)}, []int64{4, 3, 2, 1, 0}},
 	} {
