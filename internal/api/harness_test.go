@@ -104,9 +104,11 @@ func (p proving) Published() []byte  { return p.log.Checkpoint() }
 func (p proving) Tile(ctx context.Context, path string) ([]byte, error) {
 	return p.log.TileAt(ctx, p.store, path)
 }
+
 func (p proving) Bundle(ctx context.Context, path string) ([]byte, error) {
 	return p.log.BundleAt(ctx, p.store, path)
 }
+
 func (p proving) Proof(ctx context.Context, index int64) ([]byte, error) {
 	proof, err := p.log.Proof(ctx, p.store, index)
 	if err != nil {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/assenthq/assent/client"
 	"github.com/spf13/cobra"
@@ -61,6 +63,6 @@ func (a *app) printRecord(r *client.Record) error {
 	if a.json {
 		return a.printLine(r)
 	}
-	a.printf("%s\n", recordLine(r, isTerminal(a.out)))
+	a.printf("%s\n", recordLine(fmt.Sprintf("#%d", r.Index), r, time.TimeOnly, isTerminal(a.out)))
 	return nil
 }

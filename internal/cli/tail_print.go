@@ -24,9 +24,9 @@ func (f *picks) takes(r *client.Record) bool {
 		has(f.text, r.Title, r.Actor, r.Person, r.Resource, r.Approval, r.Detail["what"])
 }
 
-// recordLine is a record on one line, in columns. colour says that a terminal
+// recordLine is a record on one line, in columns, its time in the layout times. colour says that a terminal
 // that knows colours looks at it; no meaning is in a colour alone.
-func recordLine(r *client.Record, colour bool) string {
+func recordLine(name string, r *client.Record, times string, colour bool) string {
 	what := cmp.Or(r.Decision, r.Outcome, "·")
 	if r.Decision != "" && r.Outcome != "" {
 		what += " " + r.Outcome
@@ -36,7 +36,7 @@ func recordLine(r *client.Record, colour bool) string {
 		return s + strings.Repeat(" ", max(w-ansi.StringWidth(s), 0))
 	}
 	whom := cmp.Or(r.Actor, r.Person)
-	parts := []string{fmt.Sprintf("%-8s", fmt.Sprintf("#%d", r.Index)), r.Time.Local().Format("15:04:05"), column(r.Type, 15), column(what, 12), column(whom, 22)}
+	parts := []string{fmt.Sprintf("%-8s", name), r.Time.Local().Format(times), column(r.Type, 15), column(what, 12), column(whom, 22)}
 	if colour {
 		parts[0], parts[1] = faint.Render(parts[0]), faint.Render(parts[1])
 		parts[3] = decisionStyle(what).Render(parts[3])
