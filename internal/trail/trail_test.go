@@ -516,3 +516,32 @@ func TestNearlyNamed(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a prompt, an answer and a request hold, blanks and names that lack a word name no address, no host and nothing of two lines.
+func FuzzLoosely(f *testing.F) {
+	f.Add("'Dinner at {place}' and the grocery list", "Dinner at Sol", `{"id":"9","name":"grocery list today"}`)
+	f.Add("“{a b} of [c] <d>”", "x of y z", `[{"name":"a","x":{"a@b.c":"r"},"description":"d"}]`)
+	f.Add("'{'}[<>]'", "}", `{}`)
+	f.Fuzz(func(t *testing.T, text, value, read string) {
+		prompt := &approval.Prompt{Whole: text}
+		var b trail.Book
+		b.Told("s", prompt)
+		for _, id := range []bool{false, true} {
+			if got := b.Means("s", prompt, &action.Action{Named: []action.Name{{Value: value, ID: id}}}); got == "yes" && (id || strings.ContainsAny(value, "@/\n") && !strings.Contains(strings.ToLower(text), strings.ToLower(strings.TrimSpace(value))) && !quotes(text, value)) {
+				t.Errorf("%q names %q, id %t, where nothing was read", text, value, id)
+			}
+		}
+		b.Returned("s", [][]byte{[]byte(read)})
+		_ = b.Means("s", prompt, &action.Action{Named: []action.Name{{Value: value, ID: true}}})
+	})
+}
+
+// quotes says that a prompt itself has what makes value more than plain words.
+func quotes(text, value string) bool {
+	for _, c := range "@/\n" {
+		if strings.Count(value, string(c)) > strings.Count(text, string(c)) {
+			return false
+		}
+	}
+	return true
+}
