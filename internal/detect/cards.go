@@ -28,7 +28,7 @@ func (s *scan) ssn(num *number, h *heard, g *guess) {
 	}
 	shaped := num.groups >= 3 && num.sizes[0] == 3 && num.sizes[1] == 2 && num.sizes[2] == 4 &&
 		num.seps[1] == num.seps[2] && num.seps[1] != '/'
-	if !shaped && num.sizes[0] != 9 && !num.alike(9) {
+	if !shaped && num.sizes[0] != 9 && (!num.alike(9) || num.pieces(9) > 4) {
 		return
 	}
 	if num.groups > 3 && shaped && num.seps[3] == num.seps[1] && num.seps[3] != ' ' {
@@ -43,11 +43,36 @@ func (s *scan) ssn(num *number, h *heard, g *guess) {
 		g.offer(num.end[8], USSSN, 0.85, 0)
 	case valid && far > 0:
 		g.offer(num.end[8], USSSN, 0.9, far)
-	case shaped && valid:
+	case shaped && valid && !s.numbersBeside(num.start, num.end[8]):
 		g.offer(num.end[8], USSSN, 0.6, 0)
 	case far > 0 && (shaped || num.sizes[0] == 9):
 		g.offer(num.end[8], USSSN, 0.5, far)
 	}
+}
+
+// pieces counts the groups of the first n digits.
+func (num *number) pieces(n int) (g int) {
+	for at := 0; at < n; g++ {
+		at += int(num.sizes[g])
+	}
+	return g
+}
+
+// numbersBeside reports a number behind spaces on either side of [start, end), as in rows of numbers, or
+// a fraction.
+func (s *scan) numbersBeside(start, end int) bool {
+	p := end
+	for p-end < 3 && s.at(p) == ' ' {
+		p++
+	}
+	if s.kind(p)&isDigit != 0 || s.at(end) == '.' && s.kind(end+1)&isDigit != 0 {
+		return true
+	}
+	p = start
+	for p > 0 && start-p < 3 && s.t[p-1] == ' ' {
+		p--
+	}
+	return p < start && p > 0 && kinds[s.t[p-1]]&isDigit != 0
 }
 
 // alike reports that the first n digits are put in groups of one separator.
@@ -63,7 +88,7 @@ func (num *number) alike(n int) bool {
 
 // card offers 13 to 19 digits that end a group: Luhn and issuer, or context.
 func (s *scan) card(num *number, h *heard, g *guess) {
-	if num.n < 13 {
+	if num.n < 13 || s.collation(num) {
 		return
 	}
 	longest := 0
@@ -86,7 +111,7 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 	if s.trace != nil && num.written(longest) {
 		s.trace.asked(num.start, num.end[longest-1], Card, far > 0)
 	}
-	if far > 0 && num.written(longest) && !num.stamp() && num.sizes[0] >= 3 && (num.groups == 1 || num.sizes[1] >= 3) {
+	if far > 0 && num.d[0] != 0 && num.written(longest) && num.alike(longest) && num.seps[1] != '/' && !num.stamp() && num.sizes[0] >= 3 && (num.groups == 1 || num.sizes[1] >= 3) {
 		g.offer(num.end[longest-1], Card, 0.5, 0)
 	}
 }
@@ -96,9 +121,9 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 // such as the outlines of a picture, and large numbers.
 func (num *number) regular(n int) bool {
 	first := int(num.d[0])*10 + int(num.d[1])
+	diners := num.d[0] == 3 && first != 34 && first != 35 && first != 37
 	switch {
 	case int(num.sizes[0]) == n:
-		diners := num.d[0] == 3 && first != 34 && first != 35 && first != 37
 		return n == 16 && !diners || n == 15 && !diners || n == 14
 	case !num.alike(n):
 		return false
@@ -112,6 +137,9 @@ func (num *number) regular(n int) bool {
 		if at += int(num.sizes[g]); num.sizes[g] != 4 && (at < n || num.sizes[g] > 4) {
 			return false
 		}
+	}
+	if diners && n == 16 || num.counted(n) {
+		return false
 	}
 	// More fours behind: a row of numbers.
 	return g >= num.groups || num.sizes[g] != 4 || num.seps[g] != num.seps[1]
@@ -157,10 +185,70 @@ func (s *scan) fours(p int, sep byte) bool {
 	return s.kind(p+19)&isWord == 0 && (p == 0 || kinds[s.t[p-1]]&isWord == 0) && issuer(d[:]) && Luhn(d[:])
 }
 
+// counted reports four different numbers that begin alike, as in tables of characters:
+// 5414 5415 5416 5417. One card in a million looks so.
+func (num *number) counted(n int) bool {
+	if n != 16 {
+		return false
+	}
+	d := &num.d
+	for g := 4; g < 16; g += 4 {
+		if d[g] != d[0] || d[g+1] != d[1] {
+			return false
+		}
+		for k := 0; k < g; k += 4 {
+			if d[g+2] == d[k+2] && d[g+3] == d[k+3] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// collation reports the weights of a character: [.4181.0033.0002.8005].
+func (s *scan) collation(num *number) bool {
+	return num.seps[1] == '.' && num.start >= 2 && s.t[num.start-1] == '.' && s.t[num.start-2] == '['
+}
+
+// hexBeside reports four or five digits of hex, with a letter among them, before or behind [start, end), as tables of
+// characters have them.
+func (s *scan) hexBeside(start, end int) bool {
+	p := end
+	for p-end < 3 && (s.at(p) == ' ' || s.at(p) == '\n' || s.at(p) == '\t') {
+		p++
+	}
+	if p > end && s.hexCode(p) {
+		return true
+	}
+	p = start
+	for p > 0 && start-p < 3 && (s.t[p-1] == ' ' || s.t[p-1] == '\n' || s.t[p-1] == '\t') {
+		p--
+	}
+	for _, n := range [...]int{4, 5} {
+		if p < start && p >= n && (p == n || kinds[s.t[p-n-1]]&isWord == 0) && s.hexCode(p-n) && s.kind(p)&isWord == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// hexCode reports a word of four or five upper case digits of hex, letters and digits both, at p.
+func (s *scan) hexCode(p int) bool {
+	n, or := 0, uint8(0)
+	for n < 6 && isHex(s.at(p+n)) {
+		or |= kinds[s.t[p+n]]
+		n++
+	}
+	return (n == 4 || n == 5) && or&isDigit != 0 && or&isUp != 0 && or&isLow == 0 && s.kind(p+n)&isWord == 0
+}
+
 // goesOn reports that a word follows the first n digits behind the dash that parts them, as in
 // UUIDs, or that four digits stand before them, as in rows of numbers.
 func (s *scan) goesOn(num *number, n int) bool {
 	end, before := num.end[n-1], num.start-5
+	if num.seps[1] == ' ' && s.hexBeside(num.start, end) {
+		return true
+	}
 	if num.seps[1] == ' ' && before >= 0 && s.t[before+4] == ' ' && s.like(before, "9999") {
 		return !s.fours(num.start-20, ' ')
 	}
@@ -260,7 +348,7 @@ func (s *scan) embedded(i, j int) {
 		for q < j && kinds[s.t[q]]&isDigit != 0 {
 			q++
 		}
-		if n := q - p; n == 15 || n == 16 {
+		if n := q - p; (n == 15 || n == 16) && !s.hexAround(p, q) {
 			var d [16]byte
 			for k := range n {
 				d[k] = s.t[p+k] - '0'
@@ -271,6 +359,18 @@ func (s *scan) embedded(i, j int) {
 		}
 		p = max(q, p+1)
 	}
+}
+
+// hexAround reports that the digits [p, q) are a part of 20 digits of hex or more, with letters beside them.
+func (s *scan) hexAround(p, q int) bool {
+	from, to := p, q
+	for from > 0 && p-from < 20 && isHex(s.t[from-1]) {
+		from--
+	}
+	for to-q < 20 && isHex(s.at(to)) {
+		to++
+	}
+	return to-from >= 20
 }
 
 // hexWord reports that [i, j) is of digits and the letters a to f.

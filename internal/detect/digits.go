@@ -92,60 +92,6 @@ func (s *scan) numeric(i int) int {
 	return s.phone(num)
 }
 
-// ip4 tries four groups of 0 to 255. Loopback, netmasks and versions are no finding.
-func (s *scan) ip4(num *number) int {
-	if num.plus || num.groups < 4 || num.seps[1] != '.' || num.seps[2] != '.' || num.seps[3] != '.' {
-		return 0
-	}
-	if num.groups > 4 && num.seps[4] == '.' {
-		return 0
-	}
-	at := 0
-	var part [4]int
-	for g := range 4 {
-		size := int(num.sizes[g])
-		if size > 3 {
-			return 0
-		}
-		for k := range size {
-			part[g] = part[g]*10 + int(num.d[at+k])
-		}
-		if part[g] > 255 {
-			return 0
-		}
-		at += size
-	}
-	if !num.group[at-1] {
-		return 0
-	}
-	end := num.end[at-1]
-	if part[0] == 127 || part[0] == 0 || part[0] == 255 || s.near(num.start, -1, "version") || s.edition(num.start, end, part) {
-		return end
-	}
-	s.add(num.start, end, IP, 0.85)
-	return end
-}
-
-// speakOfIP are words before an address.
-const speakOfIP = " ip ips ipv addr addrs address addresses host hosts server servers client peer dns ping ssh curl gateway nameserver proxy route subnet remote source src dst dest destination listen bind endpoint login logged access connect connected connection session request "
-
-// edition reports small numbers between dots, as editions of software and sections of
-// documents have them, where nothing speaks of an address.
-func (s *scan) edition(start, end int, part [4]int) bool {
-	if part[0] >= 20 || part[0] == 10 || part[1] >= 100 || part[2] >= 100 || part[3] >= 100 {
-		return false
-	}
-	if c := s.at(end); (c == ':' || c == '/') && s.kind(end+1)&isDigit != 0 || (c == 0 || c == '"' || c == '\'' || c == '`') && s.before(start) == c {
-		return false // or it stands alone
-	}
-	spoken, section := false, false
-	s.words(max(0, start-32), start, func(_, _ int, w []byte) {
-		spoken = spoken || listed(speakOfIP, w)
-		section = section || listed(" section sections rfc chapter ", w)
-	})
-	return section || !spoken
-}
-
 // lettered tries numbers with letters at an end: "131052-308T", "12345678-Z", "RX-3668289".
 func (s *scan) lettered(num *number) int {
 	i := num.start
@@ -174,10 +120,13 @@ func (s *scan) phone(num *number) int {
 			n = k
 		}
 	}
-	if n == 0 || dated(num) || num.stamp() {
+	if n == 0 || dated(num) || num.stamp() || num.measured(n) {
 		return 0
 	}
 	end := num.end[n-1]
+	if !s.closed(num.start, end) {
+		return 0
+	}
 	american := num.groups >= 3 && phoneGroups(num)
 	plus := s.t[num.start] == '+' && kinds[s.before(num.start)]&isWord == 0
 	context := s.context(num.start, end, Phone)
@@ -195,6 +144,42 @@ func (s *scan) phone(num *number) int {
 	}
 	s.add(num.start, end, Phone, 0.5)
 	return end
+}
+
+// measured reports what is dotted or slashed as no telephone number is: +123456.234,
+// 14.0.0.104835, 8/-1/5/50/0/0.
+func (num *number) measured(n int) bool {
+	dots, slashes, ones, groups := 0, 0, 0, 0
+	for at := 0; groups < num.groups && at < n; groups++ {
+		at += int(num.sizes[groups])
+		if num.sizes[groups] == 1 {
+			ones++
+		}
+		switch num.seps[groups] {
+		case '.':
+			dots++
+		case '/':
+			slashes++
+		}
+	}
+	return num.plus && groups == 2 && dots == 1 || groups > 3 && dots == groups-1 && ones > 1 || slashes > 3
+}
+
+// closed reports that each bracket in [start, end) that closes was opened there and each that opens is
+// closed: "35, 403-419 (2003)" is of a list of literature.
+func (s *scan) closed(start, end int) bool {
+	open := 0
+	for _, c := range s.t[start:end] {
+		switch c {
+		case '(':
+			open++
+		case ')':
+			if open--; open < 0 && s.before(start) != '(' {
+				return false
+			}
+		}
+	}
+	return open <= 0
 }
 
 // phoneGroups reports 3-3-4 digits, with a 1 before them or not.

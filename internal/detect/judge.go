@@ -32,12 +32,13 @@ func (s *scan) judge(p, q int, l *label, how strength, loose, quoted bool) (Clas
 		}
 		return DSNPassword, 0.8
 	case secret:
-		if len(v) >= 8 && !codeLike(v) {
-			if drawn(v, false) {
+		if len(v) >= 8 && !codeLike(v) && !linkLike(v) && !(loose && v[len(v)-1] == ':') {
+			if drawn(v, false) && !s.naming(p, q) {
 				return Sensitive, 0.8
 			}
-			// What a setting gives it without a space, as people choose secrets.
-			if !loose && digit && kindsOf(v)&(isUp|isLow) != 0 && !s.naming(p, q) && !sequence(v) {
+			// What a setting gives it without a space, as people choose secrets. Nobody chooses
+			// a private key: PrivateKey=RSA-2048 names one.
+			if !loose && !l.speaksOf("privatekey") && digit && kindsOf(v)&(isUp|isLow) != 0 && !s.naming(p, q) && !sequence(v) {
 				return Sensitive, 0.6
 			}
 		}
@@ -45,7 +46,7 @@ func (s *scan) judge(p, q int, l *label, how strength, loose, quoted bool) (Clas
 		if s.userinfo(v) && l.speaksOf("auth") {
 			return Sensitive, 0.9
 		}
-		if len(v) >= 10 && !codeLike(v) && !open(v) && drawn(v, true) {
+		if len(v) >= 10 && !codeLike(v) && !linkLike(v) && !open(v) && v[len(v)-1] != ':' && !(l.bare() && keyID(v)) && drawn(v, true) {
 			return Sensitive, 0.7
 		}
 	}
@@ -111,6 +112,26 @@ func codeLike(v []byte) bool {
 	}
 	return dots > 0 && dotted && digits*6 < len(v) && (len(v) < 24 || cost(v) < wordsLong+0.4)
 }
+
+// linkLike reports a path that ends in the ending of a file, or goes on behind it: man3/set_token.pod,
+// a07558.html#a1b2c3. No alphabet of secrets has both.
+func linkLike(v []byte) bool {
+	dot := bytes.LastIndexByte(v, '.')
+	if dot <= 0 || dot+1 == len(v) {
+		return false
+	}
+	end := dot + 1
+	for end < len(v) && isLower(v[end]) {
+		end++
+	}
+	if n := end - dot - 1; n < 1 || n > 5 {
+		return false
+	}
+	return end == len(v) && bytes.IndexByte(v[:dot], '/') > 0 || end < len(v) && v[end] == '#'
+}
+
+// keyID reports 16 digits of hex: how OpenPGP names a key, and not one.
+func keyID(v []byte) bool { return len(v) == 16 && hexOnly(v) }
 
 // open reports the beginnings of public keys.
 func open(v []byte) bool {

@@ -1,6 +1,9 @@
 package detect
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // A lead is a word behind which a value of a class stands.
 type lead struct {
@@ -190,7 +193,7 @@ func (s *scan) follow(l *lead, p, q int) {
 		s.birth(q)
 		return
 	}
-	met := l.needs == "" || s.near(p, -1, l.needs)
+	met := l.needs == "" || s.near(p, -1, l.needs) && (l.class != Licence || s.sameLine(p, l.needs))
 	at := q
 	for at-q < leadsFor {
 		c := s.at(at)
@@ -234,6 +237,17 @@ func (s *scan) follow(l *lead, p, q int) {
 			return
 		}
 	}
+}
+
+// sameLine reports that one of words stands before p in its line: the licence of a file
+// says nothing about the driver below it.
+func (s *scan) sameLine(p int, words string) (found bool) {
+	lo := max(0, p-wordsBefore)
+	if nl := bytes.LastIndexByte(s.t[lo:p], '\n'); nl >= 0 {
+		lo += nl + 1
+	}
+	s.words(lo, p, func(_, _ int, w []byte) { found = found || listed(words, w) })
+	return found
 }
 
 // between lists the words that may stand between a lead and its value.

@@ -108,6 +108,8 @@ func strengthOf(l *label) strength {
 		switch {
 		case string(word) == "word" && string(before) == "pass":
 			best = password
+		case string(word) == "token" && string(before) == "key" && best == nothing:
+			// a public key token
 		case got > nothing:
 			best = got
 		case best == nothing || listed(fillers, word) || kindsOf(word)&isWord == isDigit:
@@ -167,6 +169,9 @@ func wordStrength(w, before []byte) strength {
 	return nothing
 }
 
+// bare reports the name "key".
+func (l *label) bare() bool { return string(l.text()) == " key " }
+
 // speaksOf reports whether word, lower case and without separators, begins at a
 // word of the label and does not end inside a later one.
 func (l *label) speaksOf(word string) bool {
@@ -207,7 +212,7 @@ func placeholder(v []byte) bool {
 	switch string(v) {
 	case "6fe4476ee5a1832882e326b506d14126": // the key that searches Yarn's own pages
 		return true
-	case "null", "NULL", "none", "None", "nil", "true", "false", "True", "False", "undefined", "TRUE", "FALSE", "yes", "no", "on", "off":
+	case "null", "NULL", "none", "None", "nil", "true", "false", "True", "False", "undefined", "undef", "define", "pwd", "TRUE", "FALSE", "yes", "no", "on", "off":
 		return true
 	}
 	if len(v) > 48 {
@@ -236,10 +241,15 @@ func (s *scan) naming(p, q int) bool {
 	if q-p > maxName {
 		return false
 	}
+	digits := 0
 	for _, c := range s.t[p:q] {
-		if kinds[c]&isDigit != 0 && q-p > 12 {
-			return false
+		if kinds[c]&isDigit != 0 {
+			digits++
 		}
+	}
+	// "password_column_2" is one still.
+	if digits > 0 && q-p > 12 && (digits > 2 || kindsOf(s.t[p:q])&isUnder == 0 || kinds[s.t[q-1]]&isDigit == 0) {
+		return false
 	}
 	s.label(p, q, &l)
 	text := l.text()
