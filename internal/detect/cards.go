@@ -43,7 +43,7 @@ func (s *scan) ssn(num *number, h *heard, g *guess) {
 		g.offer(num.end[8], USSSN, 0.85, 0)
 	case valid && far > 0:
 		g.offer(num.end[8], USSSN, 0.9, far)
-	case shaped && valid && !s.numbersBeside(num.start, num.end[8]):
+	case shaped && valid && !s.rowed(num.start, num.end[8]):
 		g.offer(num.end[8], USSSN, 0.6, 0)
 	case far > 0 && (shaped || num.sizes[0] == 9):
 		g.offer(num.end[8], USSSN, 0.5, far)
@@ -58,21 +58,14 @@ func (num *number) pieces(n int) (g int) {
 	return g
 }
 
-// numbersBeside reports a number behind spaces on either side of [start, end), as in rows of numbers, or
-// a fraction.
-func (s *scan) numbersBeside(start, end int) bool {
-	p := end
-	for p-end < 3 && s.at(p) == ' ' {
-		p++
-	}
-	if s.kind(p)&isDigit != 0 || s.at(end) == '.' && s.kind(end+1)&isDigit != 0 {
-		return true
-	}
-	p = start
+// rowed reports a number behind spaces before [start, end), as in rows of numbers, or a fraction
+// behind it.
+func (s *scan) rowed(start, end int) bool {
+	p := start
 	for p > 0 && start-p < 3 && s.t[p-1] == ' ' {
 		p--
 	}
-	return p < start && p > 0 && kinds[s.t[p-1]]&isDigit != 0
+	return p < start && p > 0 && kinds[s.t[p-1]]&isDigit != 0 || s.at(end) == '.' && s.kind(end+1)&isDigit != 0
 }
 
 // alike reports that the first n digits are put in groups of one separator.
@@ -99,7 +92,7 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 		if longest == 0 {
 			longest = n
 		}
-		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) && ((num.regular(n) || s.cards(num, n)) && !s.goesOn(num, n) || h[rowCard] > 0) {
+		if num.written(n) && issuer(num.d[:n]) && Luhn(num.d[:n]) && ((num.regular(n) || s.cards(num, n) && !num.counted(n)) && !s.goesOn(num, n) || h[rowCard] > 0) {
 			g.offer(num.end[n-1], Card, 0.95, 0)
 			return
 		}
@@ -111,9 +104,18 @@ func (s *scan) card(num *number, h *heard, g *guess) {
 	if s.trace != nil && num.written(longest) {
 		s.trace.asked(num.start, num.end[longest-1], Card, far > 0)
 	}
-	if far > 0 && num.d[0] != 0 && num.written(longest) && num.alike(longest) && num.seps[1] != '/' && !num.stamp() && num.sizes[0] >= 3 && (num.groups == 1 || num.sizes[1] >= 3) {
+	if far > 0 && num.written(longest) && num.grouped(longest) && !num.stamp() {
 		g.offer(num.end[longest-1], Card, 0.5, 0)
 	}
+}
+
+// grouped reports that the first n digits, which fail the check, are put as people put a card's:
+// together, or in three groups or more of one separator. No network's numbers begin with 0 or 9.
+func (num *number) grouped(n int) bool {
+	if num.d[0] == 0 || num.d[0] == 9 || num.sizes[0] < 3 {
+		return false
+	}
+	return int(num.sizes[0]) == n || num.pieces(n) > 2 && num.alike(n) && num.seps[1] != '/' && num.sizes[0] != 5 && num.sizes[1] >= 3
 }
 
 // regular reports that the first n digits are put as on cards: in fours, in 4, 6 and 5 or 4, digit

@@ -127,8 +127,8 @@ func (s *scan) phone(num *number) int {
 	if !s.closed(num.start, end) {
 		return 0
 	}
-	american := num.groups >= 3 && phoneGroups(num)
-	plus := s.t[num.start] == '+' && kinds[s.before(num.start)]&isWord == 0
+	american := num.groups >= 3 && phoneGroups(num) && !(num.seps[1] == ' ' && !num.plus && s.rowed(num.start, end))
+	plus := s.t[num.start] == '+' && kinds[s.before(num.start)]&isWord == 0 && s.before(num.start) != '+'
 	context := s.context(num.start, end, Phone)
 	if !plus && !american && !context && !(num.groups > 1 && s.near(num.start, -1, weakly)) {
 		return 0
@@ -162,7 +162,9 @@ func (num *number) measured(n int) bool {
 			slashes++
 		}
 	}
-	return num.plus && groups == 2 && dots == 1 || groups > 3 && dots == groups-1 && ones > 1 || slashes > 3
+	// +61.287654321 is how registries write telephones.
+	decimal := num.plus && groups == 2 && dots == 1 && (num.d[0] == 0 || num.sizes[0] > 3 || num.sizes[1] < 8)
+	return decimal || longest(num.d[:n], 0) >= 8 || groups > 3 && dots == groups-1 && ones > 1 || slashes > 3
 }
 
 // closed reports that each bracket in [start, end) that closes was opened there and each that opens is

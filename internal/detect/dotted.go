@@ -1,5 +1,10 @@
 package detect
 
+import (
+	"bytes"
+	"strings"
+)
+
 // ip4 tries four groups of 0 to 255. Loopback, netmasks and versions are no finding.
 func (s *scan) ip4(num *number) int {
 	if num.plus || num.groups < 4 || num.seps[1] != '.' || num.seps[2] != '.' || num.seps[3] != '.' {
@@ -46,7 +51,7 @@ func (s *scan) edition(start, end int, part [4]int) bool {
 	if max(part[0], part[1], part[2], part[3]) >= 100 {
 		return false
 	}
-	if s.heading(start, end) || s.glued(start) {
+	if s.heading(start, end) || s.glued(start) || part[1] > 0 && max(part[1], part[2], part[3]) <= 20 && s.titled(start, end) {
 		return true
 	}
 	if c := s.at(end); (c == ':' || c == '/') && s.kind(end+1)&isDigit != 0 || (c == 0 || c == '"' || c == '\'' || c == '`') && s.before(start) == c {
@@ -60,7 +65,7 @@ func (s *scan) edition(start, end int, part [4]int) bool {
 			section, last = true, to
 		}
 	})
-	if section && start-last <= 2 {
+	if section && len(bytes.TrimLeft(s.t[last:start], " \n")) == 0 {
 		return true
 	}
 	small := part[0] < 20 || max(part[0], part[1], part[2], part[3]) <= 40
@@ -83,8 +88,11 @@ func (s *scan) said(start, end int) int {
 }
 
 // heading reports a number that a title follows, as in "9.2.1.4. Tunnels" at the beginning of
-// a line, an element or an attribute.
+// a line, an element or an attribute, or with a line of dots or dashes under it.
 func (s *scan) heading(start, end int) bool {
+	if s.underlined(start, end) {
+		return true
+	}
 	if s.at(end) != '.' || s.at(end+1) != ' ' || s.kind(end+2)&(isUp|isHigh) == 0 && s.at(end+2) != '<' {
 		return false
 	}
@@ -93,6 +101,44 @@ func (s *scan) heading(start, end int) bool {
 		p--
 	}
 	return p == 0 || s.t[p-1] == '\n' || p == start && (s.t[p-1] == '>' || s.t[p-1] == '"')
+}
+
+// underlined reports a title in a line of its own, and four or more of one mark under it.
+func (s *scan) underlined(start, end int) bool {
+	if start > 0 && s.t[start-1] != '\n' || s.at(end) != ' ' {
+		return false
+	}
+	p := end
+	for p-end < 80 && s.at(p) >= ' ' {
+		p++
+	}
+	c := s.at(p + 1)
+	if s.at(p) != '\n' || c == 0 || strings.IndexByte(".=-~^*", c) < 0 {
+		return false
+	}
+	return s.at(p+2) == c && s.at(p+3) == c && s.at(p+4) == c
+}
+
+// titled reports a word with a capital and the number, and nothing else, in an element or in quotes, as
+// lists of editions have them: >SSL 10.3.1.2<.
+func (s *scan) titled(start, end int) bool {
+	if start < 3 || s.t[start-1] != ' ' || kinds[s.t[start-2]]&(isUp|isLow) == 0 {
+		return false
+	}
+	after := s.at(end)
+	if after == ' ' {
+		after = s.at(end + 1)
+	}
+	p := start - 1
+	for p > 0 && start-p < 16 && kinds[s.t[p-1]]&(isUp|isLow) != 0 {
+		p--
+	}
+	if after != '<' && after != '"' || !isUpper(s.t[p]) || p == 0 || s.t[p-1] != '>' && s.t[p-1] != '"' && s.t[p-1] != ' ' {
+		return false
+	}
+	spoken := false
+	s.words(p, start-1, func(_, _ int, w []byte) { spoken = listed(speakOfIP, w) && string(w) != "ssh" })
+	return !spoken
 }
 
 // glued reports that a dash joins the number at start to a word that speaks of no address:
@@ -108,34 +154,50 @@ func (s *scan) glued(start int) bool {
 	return !spoken
 }
 
-// series reports a number of other length between dots beside [start, end), as rows of such numbers have it.
+// series reports a number of other length between dots beside [start, end), as rows of such numbers have it,
+// with a count of one or two digits between or not.
 func (s *scan) series(start, end int) bool {
 	p := end
-	for p-end < 4 && s.at(p) == ' ' {
-		p++
-	}
-	if p > end && s.kind(p)&isDigit != 0 {
-		dots, q := 0, p
+	for range 2 {
+		from := p
+		for p-from < 4 && s.at(p) == ' ' {
+			p++
+		}
+		q, dots := p, 0
 		for q-p < 40 && (s.kind(q)&isDigit != 0 || s.at(q) == '.' && s.kind(q+1)&isDigit != 0) {
 			if s.t[q] == '.' {
 				dots++
 			}
 			q++
 		}
-		if dots > 1 && dots != 3 && s.kind(q)&isWord == 0 {
+		if p > from && dots > 1 && dots != 3 && s.kind(q)&isWord == 0 {
 			return true
 		}
+		if p == from || dots > 0 || q-p > 2 {
+			break
+		}
+		p = q
 	}
 	p = start
-	for p > 0 && start-p < 4 && s.t[p-1] == ' ' {
-		p--
-	}
-	dots, q := 0, p
-	for q > 0 && p-q < 32 && (kinds[s.t[q-1]]&isDigit != 0 || s.t[q-1] == '.' && q < p && kinds[s.t[q]]&isDigit != 0) {
-		q--
-		if s.t[q] == '.' {
-			dots++
+	for range 2 {
+		to := p
+		for p > 0 && to-p < 4 && s.t[p-1] == ' ' {
+			p--
 		}
+		q, dots := p, 0
+		for q > 0 && p-q < 16 && (kinds[s.t[q-1]]&isDigit != 0 || s.t[q-1] == '.' && q < p) {
+			q--
+			if s.t[q] == '.' {
+				dots++
+			}
+		}
+		if p < to && dots > 1 && dots != 3 && p-q < 16 && (q == 0 || kinds[s.t[q-1]]&isWord == 0) {
+			return true
+		}
+		if p == to || dots > 0 || p-q > 2 {
+			break
+		}
+		p = q
 	}
-	return p < start && dots > 1 && dots != 3 && p-q < 32 && (q == 0 || kinds[s.t[q-1]]&isWord == 0)
+	return false
 }

@@ -130,8 +130,8 @@ func linkLike(v []byte) bool {
 	return end == len(v) && bytes.IndexByte(v[:dot], '/') > 0 || end < len(v) && v[end] == '#'
 }
 
-// keyID reports 16 digits of hex: how OpenPGP names a key, and not one.
-func keyID(v []byte) bool { return len(v) == 16 && hexOnly(v) }
+// keyID reports 16 upper case digits of hex: how OpenPGP names a key.
+func keyID(v []byte) bool { return len(v) == 16 && hexOnly(v) && kindsOf(v)&isLow == 0 }
 
 // open reports the beginnings of public keys.
 func open(v []byte) bool {
