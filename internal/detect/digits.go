@@ -72,6 +72,9 @@ func (s *scan) numeric(i int) int {
 	if i >= 2 && s.t[i-1] == '.' && kinds[s.t[i-2]]&isDigit != 0 {
 		return 0 // the fraction of a decimal, or the middle of a dotted number
 	}
+	if i >= 2 && (s.t[i-1] == '.' || s.t[i-1] == '*') && s.t[i-2] == '[' && s.like(i, "9999.9999.") {
+		return 0 // the weights of a character: [.4181.0033.0002]
+	}
 	num := &s.num
 	*num = number{}
 	s.parse(i, num)
@@ -147,7 +150,7 @@ func (s *scan) phone(num *number) int {
 }
 
 // measured reports what is dotted or slashed as no telephone number is: +123456.234,
-// 14.0.0.104835, 8/-1/5/50/0/0.
+// +192.168.0.1, 14.0.0.104835, 8/-1/5/50/0/0; and 22222222222.
 func (num *number) measured(n int) bool {
 	dots, slashes, ones, groups := 0, 0, 0, 0
 	for at := 0; groups < num.groups && at < n; groups++ {
@@ -164,7 +167,9 @@ func (num *number) measured(n int) bool {
 	}
 	// +61.287654321 is how registries write telephones.
 	decimal := num.plus && groups == 2 && dots == 1 && (num.d[0] == 0 || num.sizes[0] > 3 || num.sizes[1] < 8)
-	return decimal || longest(num.d[:n], 0) >= 8 || groups > 3 && dots == groups-1 && ones > 1 || slashes > 3
+	octets := num.plus && groups == 4 && dots == 3 && num.sizes[1] <= 3 && num.sizes[2] <= 3 && num.sizes[3] <= 3
+	nought := num.plus && num.d[0] == 0 && (num.d[1] == 0 || num.sizes[0] == 1)
+	return decimal || octets || nought || longest(num.d[:n], 0) >= 8 || groups > 3 && dots == groups-1 && ones > 1 || slashes > 3
 }
 
 // closed reports that each bracket in [start, end) that closes was opened there and each that opens is

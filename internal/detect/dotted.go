@@ -93,7 +93,13 @@ func (s *scan) heading(start, end int) bool {
 	if s.underlined(start, end) {
 		return true
 	}
-	if s.at(end) != '.' || s.at(end+1) != ' ' || s.kind(end+2)&(isUp|isHigh) == 0 && s.at(end+2) != '<' {
+	next := end + 2
+	if s.at(end+1) == 0xc2 && s.at(end+2) == 0xa0 { // a space that breaks no line
+		next++
+	} else if s.at(end+1) != ' ' {
+		return false
+	}
+	if s.at(end) != '.' || s.kind(next)&(isUp|isHigh) == 0 && s.at(next) != '<' {
 		return false
 	}
 	p := start

@@ -46,7 +46,7 @@ func (s *scan) judge(p, q int, l *label, how strength, loose, quoted bool) (Clas
 		if s.userinfo(v) && l.speaksOf("auth") {
 			return Sensitive, 0.9
 		}
-		if len(v) >= 10 && !codeLike(v) && !linkLike(v) && !open(v) && v[len(v)-1] != ':' && !(l.bare() && keyID(v)) && drawn(v, true) {
+		if len(v) >= 10 && !codeLike(v) && !linkLike(v) && !open(v) && v[len(v)-1] != ':' && !(l.bare() && keyID(v)) && drawn(v, true) && !s.naming(p, q) {
 			return Sensitive, 0.7
 		}
 	}
