@@ -270,10 +270,18 @@ func (d *decoder) pack(data []byte) *pack {
 	return p
 }
 
+// howToWrite is what stands for a key that is missing.
+var howToWrite = map[string]string{
+	"apiVersion": "apiVersion: assent/v1",
+	"kind":       "kind: PolicyPack",
+	"metadata":   "metadata: { name: NAME, version: 1.0.0 }",
+	"rules":      "rules: [{ id: ID, match: { kind: data.export }, then: deny }]",
+}
+
 func (d *decoder) require(at *node, f map[string]*node, what string, keys ...string) {
 	for _, k := range keys {
 		if f[k] == nil {
-			d.failAt(at, fmt.Sprintf("%s needs '%s'", what, k), "")
+			d.failAt(at, fmt.Sprintf("%s needs '%s'", what, k), howToWrite[k])
 		}
 	}
 }
