@@ -21,6 +21,7 @@ type mappedFile struct {
 	ready  int    // in it: up to here prepare has been, which is never before at
 	synced atomic.Bool
 	mark   int64 // where the file ended when prepare last saw that it had been synced
+	busy   bool  // between the two syncs before that, much was stored
 }
 
 // windowBytes is how much is reserved and mapped at a time, in whole pages.
@@ -30,6 +31,10 @@ const windowBytes = 1 << 20
 // much is stored between two syncs, the next pages are written as zeros beforehand in
 // one piece: the kernel then takes them as one.
 const zerosBytes, pageBytes = 64 << 10, 4 << 10
+
+// busyBytes is how much must be stored between two syncs for zeros to be written from
+// the beginning after the second: those that nothing is stored over cost little beside it.
+const busyBytes = 4 * zerosBytes
 
 var zeros [zerosBytes]byte
 
@@ -66,10 +71,11 @@ func (m *mappedFile) Write(b []byte) (n int, err error) {
 
 // prepare decides about the pages that the next n bytes go to.
 func (m *mappedFile) prepare(n int) error {
+	end := m.from + int64(m.at)
 	if m.synced.Swap(false) {
-		m.mark = m.from + int64(m.at)
+		m.busy, m.mark = end-m.mark >= busyBytes, end
 	}
-	if m.from+int64(m.at)-m.mark < zerosBytes { // few: each zero would be written to the disk for nothing
+	if !m.busy && end-m.mark < zerosBytes { // few: each zero would be written to the disk for nothing
 		m.ready = (m.at + n + pageBytes - 1) &^ (pageBytes - 1)
 		return nil
 	}
@@ -122,6 +128,11 @@ func (m *mappedFile) advance() error {
 	window, err := syscall.Mmap(fd, next, windowBytes, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("mapping %s: %w", m.Name(), err)
+	}
+	// What follows a page that is stored to must not be read ahead: the kernel would take
+	// those pages one by one, and zeros that come later as well.
+	if err := syscall.Madvise(window, syscall.MADV_RANDOM); err != nil {
+		return errors.Join(fmt.Errorf("mapping %s: %w", m.Name(), err), syscall.Munmap(window))
 	}
 	m.window, m.from, m.at, m.ready = window, next, 0, 0
 	return nil

@@ -206,3 +206,43 @@ func TestCutShortUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Zeros go before what is stored where much is, and nowhere else.
+func TestZerosWhereMuchIsStored(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	grown, err := grow(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, ok := grown.(*mappedFile)
+	if !ok {
+		t.Fatalf("a file is a %T here", grown)
+	}
+	defer m.Close()
+	round := func(n int) (ahead int) {
+		if err := m.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Write(make([]byte, m.ready-m.at)); err != nil { // prepare looks once this is full
+			t.Fatal(err)
+		}
+		if _, err := m.Write(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		ahead = m.ready - m.at
+		if _, err := m.Write(make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+		return ahead
+	}
+	for i, r := range []struct{ bytes, least, most int }{
+		{300, 0, pageBytes}, {busyBytes, 0, pageBytes}, {300, pageBytes, zerosBytes}, {busyBytes, 0, pageBytes}, {busyBytes, pageBytes, zerosBytes},
+	} {
+		if got := round(r.bytes); got < r.least || got > r.most {
+			t.Errorf("round %d: %d bytes are ready, want from %d to %d", i, got, r.least, r.most)
+		}
+	}
+}

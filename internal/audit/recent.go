@@ -103,13 +103,12 @@ func (r *Recent) frame(at int64) (frame, error) {
 }
 
 func (r *Recent) place(seq int64) (place, bool) {
-	oldest, next := r.Bounds()
-	if seq < oldest || seq >= next {
-		return place{}, false
-	}
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	return r.s.recent.places[seq%RecentKept], true // of a newer record, if one came between: its seq will tell
+	if seq < max(r.s.recent.first, r.s.next-RecentKept) || seq >= r.s.next {
+		return place{}, false
+	}
+	return r.s.recent.places[seq%RecentKept], true
 }
 
 // Close lets go of the file that was read last.
