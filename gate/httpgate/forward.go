@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -37,14 +34,20 @@ type passage struct {
 func (g *Gate) forward(ctx context.Context, w http.ResponseWriter, x *Exchange, call *Call, p gate.Permit) {
 	v := &passage{gate: g, ctx: ctx, x: x, call: call, permit: p, begun: time.Now(), outcome: gate.Outcome{State: gate.Failed, Code: "not sent", Untrusted: call.Reply.Untrusted}}
 	defer v.done()
-	proxy := httputil.ReverseProxy{
-		Rewrite: v.rewrite, Transport: v, ModifyResponse: v.answered, ErrorHandler: v.failed,
-		BufferPool: &buffers, ErrorLog: silent,
-	}
 	if call.Reply.Lower != "" {
 		w = &lowered{w, http.CanonicalHeaderKey(call.Reply.Lower)}
 	}
-	proxy.ServeHTTP(w, x.Request)
+	resp, err := v.send(v.request())
+	if err == nil {
+		if err = v.answered(resp); err != nil {
+			_ = resp.Body.Close()
+		}
+	}
+	if err != nil {
+		v.failed(w, err)
+		return
+	}
+	pass(w, resp)
 }
 
 // done completes the permit. It runs however the passage ended.
@@ -58,8 +61,11 @@ func (v *passage) done() {
 	v.permit.Done(o)
 }
 
-func (v *passage) rewrite(r *httputil.ProxyRequest) {
-	out, up := r.Out, &v.call.Upstream
+// request is what goes on. Of what belongs to one hop, webwire.Clean has left nothing. What an upstream says before its answer is
+// heard by nobody: a context of our own has no trace for it.
+func (v *passage) request() *http.Request {
+	out, up, u := v.x.Request.WithContext(v.ctx), &v.call.Upstream, *v.x.Request.URL
+	out.URL, out.Header, out.Close = &u, v.x.Request.Header.Clone(), false
 	if up.URL != nil {
 		out.URL.Scheme, out.URL.Host, out.Host = up.URL.Scheme, up.URL.Host, ""
 	}
@@ -73,9 +79,12 @@ func (v *passage) rewrite(r *httputil.ProxyRequest) {
 		out.URL.RawPath = escaped
 		out.URL.Path = unescaped(escaped)
 	}
-	out.URL.RawQuery = v.x.Request.URL.RawQuery // Rewrite drops what it can't parse, and that was judged
+	if out.Header["User-Agent"] == nil {
+		out.Header["User-Agent"] = []string{""} // not net/http's own
+	}
 	out.ContentLength = v.x.Body.Length()
 	out.Trailer = nil // nobody judged it
+	return out
 }
 
 func (v *passage) path() string {
@@ -89,10 +98,8 @@ func (v *passage) path() string {
 	return path
 }
 
-// RoundTrip sends the request with the body that was judged.
-func (v *passage) RoundTrip(out *http.Request) (*http.Response, error) {
-	// What an upstream says before its answer is heard by nobody: a context of our own has no trace for it.
-	out = out.WithContext(v.ctx)
+// send sends the request with the body that was judged.
+func (v *passage) send(out *http.Request) (*http.Response, error) {
 	out.Body, out.GetBody = http.NoBody, nil
 	if out.ContentLength != 0 {
 		body, err := v.x.Body.Open()
@@ -163,6 +170,7 @@ func unsent(err error) bool {
 
 // answered masks an answer before its first byte passes.
 func (v *passage) answered(resp *http.Response) error {
+	oneHop(resp.Header)
 	v.outcome.State, v.outcome.Code = gate.Executed, strconv.Itoa(resp.StatusCode)
 	if resp.StatusCode >= 400 {
 		v.outcome.State = gate.Failed
@@ -224,7 +232,7 @@ func (c *counted) Read(b []byte) (int, error) {
 }
 
 // failed answers a request that has no answer of its upstream's.
-func (v *passage) failed(w http.ResponseWriter, r *http.Request, err error) {
+func (v *passage) failed(w http.ResponseWriter, err error) {
 	if v.ctx.Err() != nil && !errors.Is(context.Cause(v.ctx), errCut) {
 		panic(http.ErrAbortHandler) // the client is gone; if it isn't, silence would be an answer: 200
 	}
@@ -256,20 +264,3 @@ func problem(err error) string {
 	}
 	return fmt.Sprintf("%T", errors.Unwrap(err))
 }
-
-// silent is where httputil writes: what it says may hold what upstreams sent, and failed says the rest.
-var silent = log.New(io.Discard, "", 0)
-
-// pool lends buffers for copying.
-type pool struct{ sync.Pool }
-
-var buffers pool
-
-func (p *pool) Get() []byte {
-	if b, is := p.Pool.Get().(*[]byte); is {
-		return *b
-	}
-	return make([]byte, 32<<10)
-}
-
-func (p *pool) Put(b []byte) { p.Pool.Put(&b) }

@@ -107,7 +107,7 @@ func (g *Gate) exchange(w http.ResponseWriter, x *Exchange, upgrade bool) {
 	r := x.Request
 	ctx, stop := context.WithCancelCause(r.Context())
 	defer stop(nil)
-	defer watch(x.Session, stop)()
+	defer watch(ctx, x.Session, stop).Stop()
 	call, err := g.o.Protocol.Describe(ctx, x)
 	switch {
 	case err != nil:
@@ -180,17 +180,15 @@ func undecided() *gate.Denied {
 // errCut ends what a session has under way.
 var errCut = errors.New("the session was cut")
 
-// watch ends a request when its session ends. What is over within a second is not watched.
-func watch(s gate.Session, stop context.CancelCauseFunc) (done func()) {
-	over := make(chan struct{})
-	timer := time.AfterFunc(time.Second, func() {
+// watch ends a request when its session ends, until ctx does. What is over within a second is not watched.
+func watch(ctx context.Context, s gate.Session, stop context.CancelCauseFunc) *time.Timer {
+	return time.AfterFunc(time.Second, func() {
 		select {
 		case <-s.Cut():
 			stop(errCut)
-		case <-over:
+		case <-ctx.Done():
 		}
 	})
-	return func() { timer.Stop(); close(over) }
 }
 
 func clip(s string, n int) string {
