@@ -91,7 +91,7 @@ func carry(w http.ResponseWriter, body io.Reader, flow bool) error {
 			}
 		}
 		switch {
-		case err == io.EOF: //nolint:errorlint // one that is wrapped is of a body that broke off
+		case err == io.EOF: // one that is wrapped is of a body that broke off
 			return nil
 		case err != nil:
 			return err
