@@ -86,6 +86,9 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
+	rotations, _ := Rotations(ctx, r) // records that can't be read are found below
+	given := len(o.VKeys)
+	o.VKeys = evidence.FollowKeys(o.VKeys, rotations...)
 	v := &verifier{r: r, o: o, head: head, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, seals: map[sealName]Seal{}, passkeys: evidence.NewPasskeyLog()}
 	if head.Size == 0 {
 		v.Root = emptyRoot()
@@ -99,6 +102,9 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	}
 	v.line("%d records, indexes without a gap, root %s", head.Size, v.Root)
 	v.describeCheckpoint()
+	if n := len(o.VKeys) - given; n > 0 {
+		v.line("the log's key was rotated %d times since the one given, each time signed by the key before", n)
+	}
 	if err := v.witnessed(ctx); err != nil {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}

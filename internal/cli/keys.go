@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"time"
+
 	"github.com/assenthq/assent/internal/server"
 	"github.com/spf13/cobra"
 )
@@ -35,5 +37,44 @@ the deployment can't change it: a key that lies beside the log proves little.`,
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment; none: what --data names")
+	c.AddCommand(a.keysRotateCmd())
+	return c
+}
+
+func (a *app) keysRotateCmd() *cobra.Command {
+	var file string
+	var overlap time.Duration
+	c := &cobra.Command{
+		Use:   "rotate [--data DIR | --config FILE]",
+		Short: "Give the log another key, handed over by the one before",
+		Long: `Make a new key for the log of a deployment that isn't running, and record the
+handing over, signed by both keys. Both sign checkpoints for --overlap, then the
+former one is removed at the next start. Whoever kept the former public key goes on
+verifying with it: assent verify follows the record to the new one.
+
+Witnesses need the new public key before the overlap is over (--log, once for each).
+One that was cut off is ended by running it again.`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg := &server.Config{Data: a.data}
+			if file != "" {
+				var err error
+				if cfg, err = server.ReadConfig(file); err != nil {
+					return &exitError{exitUsage, err}
+				}
+			}
+			r, err := server.RotateLogKey(cmd.Context(), cfg, overlap)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(r)
+			}
+			a.printf("from: %s\nto: %s\nboth sign until %s\n", r.From, r.To, r.Until.Format(time.RFC3339))
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment; none: what --data names")
+	c.Flags().DurationVar(&overlap, "overlap", 30*24*time.Hour, "how long both keys sign")
 	return c
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/evidence"
+	"github.com/assenthq/assent/internal/audit"
 )
 
 // AuditConfig says how the audit log is shown and signed.
@@ -15,7 +16,14 @@ type AuditConfig struct {
 	Require   int             `yaml:"require" doc:"How many witnesses must have cosigned lately; with fewer, no action is let through. 0: their absence is told and stops nothing." default:"0"`
 	Lag       time.Duration   `yaml:"lag" doc:"How long ago lately may be." default:"5m"`
 	Every     time.Duration   `yaml:"every" doc:"How often the newest checkpoint is sent to witnesses." default:"5s"`
+	Signer    *SignerConfig   `yaml:"signer" doc:"A program that holds the log's key elsewhere (docs/audit-log.md). None: the key is log.key in the key directory."`
 	Heartbeat time.Duration   `yaml:"heartbeat" doc:"How often each node writes a record that it is there, so that silence shows." default:"1m"`
+}
+
+// SignerConfig names a program that signs checkpoints.
+type SignerConfig struct {
+	Key     string   `yaml:"key" doc:"Public key of the log, a vkey. Its name must be the log's origin: the host of public_url and /assent/log."`
+	Command []string `yaml:"command" doc:"The program and its arguments. It is started once, and answers each line of base64 on its input with the Ed25519 signature of it, in base64, on its output."`
 }
 
 // A WitnessConfig is one witness.
@@ -69,6 +77,11 @@ func (k *checker) audit(c *AuditConfig) {
 	}
 	if c.Every < 100*time.Millisecond {
 		k.fail("$.audit.every", "less than 100ms", "write how often, such as 5s")
+	}
+	if g := c.Signer; g != nil {
+		if _, _, err := audit.ExternalKey(g.Key, g.Command...); err != nil {
+			k.fail("$.audit.signer", "no key of a log, or no command", "write the log's vkey (name+id+key) and the program")
+		}
 	}
 	if c.Heartbeat < time.Second {
 		k.fail("$.audit.heartbeat", "less than a second", "write how often, such as 1m")

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -89,7 +88,7 @@ func (s *Server) about(ctx context.Context) console.About {
 // approvals and credentials are held against it. The spool is not looked up in
 // and is verified once the gates are open.
 func (s *Server) verifyAtStart(ctx context.Context, data string) error {
-	r, err := audit.Verify(ctx, s.store, audit.VerifyOptions{VKeys: s.auditLog.Verifiers(), HeadFile: headFile(data)})
+	r, err := audit.Verify(ctx, s.store, audit.VerifyOptions{VKeys: s.logVerifiers(), HeadFile: headFile(data)})
 	if err != nil {
 		return err
 	}
@@ -148,15 +147,10 @@ func (s *Server) storage() string {
 // Verifier is the public key of a deployment's log, from its key file. The
 // checkpoint in the data directory says under which name.
 func Verifier(c *Config) (string, error) {
-	cp, err := os.ReadFile(headFile(c.path(c.Data)))
-	if err != nil {
-		return "", fmt.Errorf("reading the checkpoint: %w", err)
+	if c.Audit.Signer != nil {
+		return c.Audit.Signer.Key, nil
 	}
-	name, _, _ := strings.Cut(string(cp), "\n")
-	if _, err := os.Stat(c.logKeyFile()); err != nil {
-		return "", fmt.Errorf("no log key in %s", c.keysDir())
-	}
-	k, err := audit.LoadOrCreateKey(c.logKeyFile(), name)
+	k, err := loadKeyOf(c)
 	if err != nil {
 		return "", err
 	}

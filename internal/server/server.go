@@ -78,6 +78,8 @@ type Server struct {
 	box       *sealed.Box      // what is known about people and actors
 	passkeys  *passkey.Keys
 	auditLog  *audit.Log
+	retired   []string           // public halves of the log\'s former keys
+	signer    *audit.Signer      // holds its key elsewhere; nil: it is a file
 	witnesses *witness.Collector // nil: nobody cosigns
 	spool     *audit.Spool
 	minter    *grant.Minter
@@ -252,15 +254,16 @@ func (s *Server) openData(ctx context.Context, data string) error {
 	if _, err := s.keysAreThere(ctx); err != nil {
 		return err
 	}
-	key, err := audit.LoadOrCreateKey(s.cfg.logKeyFile(), origin(s.cfg))
+	keys, retired, err := s.logKeys(time.Now())
 	if err != nil {
 		return err
 	}
+	s.retired = retired
 	join, err := s.joining(data)
 	if err != nil {
 		return err
 	}
-	if s.auditLog, err = audit.New(audit.Options{Origin: origin(s.cfg), Keys: []*audit.Key{key}, HeadFile: headFile(data), Join: join}); err != nil {
+	if s.auditLog, err = audit.New(audit.Options{Origin: origin(s.cfg), Keys: keys, Retired: retired, HeadFile: headFile(data), Join: join}); err != nil {
 		return err
 	}
 	if err := s.makeWitnesses(ctx, data); err != nil {
@@ -591,6 +594,9 @@ func (s *Server) release() error {
 			cancel()
 		}
 		errs = append(errs, s.store.Close())
+	}
+	if s.signer != nil {
+		s.signer.Close()
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())

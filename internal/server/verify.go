@@ -119,7 +119,7 @@ func (s *Server) verify(ctx context.Context) (*audit.Report, error) {
 	if s.auditLog.Signed().Size >= head.Size {
 		unsigned = nil
 	}
-	r, err := audit.Verify(ctx, s.store, s.cfg.VerifyOptions(s.auditLog.Verifiers()...))
+	r, err := audit.Verify(ctx, s.store, s.cfg.VerifyOptions(s.logVerifiers()...))
 	if err == nil && r.OK() {
 		err = unsigned
 	}

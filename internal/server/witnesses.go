@@ -20,6 +20,9 @@ import (
 // witnessedFile keeps the note that was published last.
 func witnessedFile(data string) string { return filepath.Join(data, "witnessed") }
 
+// logVerifiers are the keys that the log is or was signed with.
+func (s *Server) logVerifiers() []string { return append(s.auditLog.Verifiers(), s.retired...) }
+
 // witnessed is the log as its witnesses are asked about it.
 type witnessed struct{ s *Server }
 
@@ -48,7 +51,7 @@ func (s *Server) makeWitnesses(ctx context.Context, data string) error {
 		return nil
 	}
 	o := witness.CollectorOptions{
-		VKeys: s.auditLog.Verifiers(), Require: a.Require, Lag: a.Lag, Every: a.Every, File: witnessedFile(data), Source: witnessed{s}, Logger: s.log, Told: s.toldOfWitness,
+		VKeys: s.logVerifiers(), Require: a.Require, Lag: a.Lag, Every: a.Every, File: witnessedFile(data), Source: witnessed{s}, Logger: s.log, Told: s.toldOfWitness,
 		// No proxy and no redirect: a witness is the address that was named.
 		HTTP: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 5 * time.Second}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
@@ -71,7 +74,7 @@ func (s *Server) makeWitnesses(ctx context.Context, data string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := evidence.VerifyCheckpoint(note, s.auditLog.Verifiers()...); err != nil {
+	if _, err := evidence.VerifyCheckpoint(note, s.logVerifiers()...); err != nil {
 		return nil // the log says what is wrong with it
 	}
 	return s.witnesses.Look(ctx, note, head.Size)
