@@ -14,11 +14,19 @@ const mostShapes = 20
 
 func verdicts() [3]string { return [3]string{"deny", "review", "allow"} }
 
+// after says since when actions were looked for; "" where there was no bound.
+func (r *Result) after() string {
+	if r.Since.IsZero() {
+		return ""
+	}
+	return " since " + r.Since.UTC().Format("2006-01-02 15:04") + " UTC"
+}
+
 // Human is the result for a terminal.
 func (r *Result) Human() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d actions, %s to %s, decided again in %s (%.0f a second, %.1f bytes each on disk)\nbundle %s\n\n",
-		r.Actions, day(r.From), day(r.To), r.Took.Round(time.Millisecond), r.PerSec, float64(r.Bytes)/max(float64(r.Actions), 1), r.Bundle)
+	fmt.Fprintf(&b, "%d actions%s, %s to %s, decided again in %s (%.0f a second)\n%d are kept, %.1f bytes each on disk\nbundle %s\n\n",
+		r.Actions, r.after(), day(r.From), day(r.To), r.Took.Round(time.Millisecond), r.PerSec, r.Kept, float64(r.Bytes)/max(float64(r.Kept), 1), r.Bundle)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "was \\ would be\tdeny\treview\tallow\t\n")
 	for i, v := range verdicts() {
@@ -113,7 +121,7 @@ func (r *Result) HTML() string {
 	var b strings.Builder
 	esc := html.EscapeString
 	b.WriteString(`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Policy replay</title><style>` + css + `</style></head><body><main><h1>What this policy would have decided</h1>`)
-	fmt.Fprintf(&b, "<p>%d actions from %s to %s. %d change.<br><small>%s</small></p>", r.Actions, day(r.From), day(r.To), r.Changed, esc(r.Bundle))
+	fmt.Fprintf(&b, "<p>%d actions%s, from %s to %s. %d change.<br><small>%s</small></p>", r.Actions, r.after(), day(r.From), day(r.To), r.Changed, esc(r.Bundle))
 	b.WriteString("<h2>Verdicts</h2>")
 	r.plotMatrix(&b)
 	b.WriteString("<h2>Approvals a day</h2>")

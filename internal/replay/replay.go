@@ -63,6 +63,7 @@ type Day struct {
 // A Result is what a replay found.
 type Result struct {
 	Bundle  string           `json:"bundle"`
+	Since   time.Time        `json:"since,omitzero"` // when they were looked for from; zero: no bound
 	From    time.Time        `json:"from"`
 	To      time.Time        `json:"to"`
 	Days    float64          `json:"days"`
@@ -78,7 +79,8 @@ type Result struct {
 	Torn    []string         `json:"torn,omitempty"`
 	Inexact map[string]int64 `json:"inexact,omitempty"` // actions with a fact that is not kept as it was
 	Took    time.Duration    `json:"took_ns"`
-	Bytes   int64            `json:"bytes"`
+	Kept    int64            `json:"kept"`  // actions in all files, also those before Since
+	Bytes   int64            `json:"bytes"` // of all files
 	PerSec  float64          `json:"actions_per_second"`
 }
 
@@ -144,7 +146,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Result{Bundle: o.Policy.Bundle(), Took: time.Since(start), Dropped: o.Facts.Dropped, Torn: o.Facts.Torn, Bytes: o.Facts.Bytes, Inexact: map[string]int64{}}
+	out := &Result{Since: o.Span.From, Kept: o.Facts.Rows, Bundle: o.Policy.Bundle(), Took: time.Since(start), Dropped: o.Facts.Dropped, Torn: o.Facts.Torn, Bytes: o.Facts.Bytes, Inexact: map[string]int64{}}
 	out.sum(tallies, &o)
 	return out, nil
 }

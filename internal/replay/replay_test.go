@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -73,6 +74,10 @@ func TestReplayIsDecide(t *testing.T) {
 	}
 	if r.Groups[0].Group != "group:reviewers" || r.Groups[0].Before != asked {
 		t.Errorf("%d approvals were asked for: %+v", asked, r.Groups)
+	}
+	late := run(t, Options{Facts: open(t, dir), Policy: other, Span: facts.Span{From: end.Add(-24 * time.Hour)}})
+	if each := fmt.Sprintf("%d are kept, %.1f bytes each", n, float64(r.Bytes)/n); late.Actions >= n/20 || !strings.Contains(late.Human(), each) || !strings.Contains(late.Human(), " since 2026-10-31 00:00 UTC") || strings.Contains(r.Human(), "since") {
+		t.Errorf("of one day, want %q: %s", each, late.Human())
 	}
 	if again := t.TempDir(); Generate(again, n, 7, end, same, nil) != nil || open(t, again).Bytes != open(t, dir).Bytes {
 		t.Error("the same seed made another history")
