@@ -1,5 +1,7 @@
 package detect
 
+import "math/bits"
+
 // judged tries what a number of nine digits or more is by its digits.
 func (s *scan) judged(num *number) int {
 	if num.plus {
@@ -82,6 +84,9 @@ func (num *number) alike(n int) bool {
 // card offers 13 to 19 digits that end a group: Luhn and issuer, or context.
 func (s *scan) card(num *number, h *heard, g *guess) {
 	if num.n < 13 {
+		return
+	}
+	if num.ruler() || h[rowCard] == 0 && num.strokes() {
 		return
 	}
 	longest := 0
@@ -187,8 +192,30 @@ func (s *scan) fours(p int, sep byte) bool {
 	return s.kind(p+19)&isWord == 0 && (p == 0 || kinds[s.t[p-1]]&isWord == 0) && issuer(d[:]) && Luhn(d[:])
 }
 
-// counted reports four numbers that go up in small steps, or differ and begin alike, as in tables of
-// characters: 5414 5415 5416 5417. One card in a million looks so.
+// ruler reports digits one by one that count, as over a drawing: 0 1 2 3 4 5 6 7 8 9 0 1.
+func (num *number) ruler() bool {
+	return num.sizes[0] == 1 && num.sizes[1] == 1 && longest(num.d[:num.n], 1) >= 5
+}
+
+// strokes reports fifteen digits or more of which all are 1 to 5, three kinds at least: how the
+// strokes of Chinese characters are numbered. One card in 60,000 looks so.
+func (num *number) strokes() bool {
+	if num.groups != 1 || num.n < 15 {
+		return false
+	}
+	seen := uint8(0)
+	for _, c := range num.d[:num.n] {
+		if c < 1 || c > 5 {
+			return false
+		}
+		seen |= 1 << c
+	}
+	return bits.OnesCount8(seen) > 2
+}
+
+// counted reports four numbers that go up in small steps, differ and begin alike, as in tables of
+// characters: 5414 5415 5416 5417, or come twice by turns, as the corners of a drawing:
+// 2250 3825 2250 4500. One card in 5,000 looks so.
 func (num *number) counted(n int) bool {
 	if n != 16 {
 		return false
@@ -203,7 +230,9 @@ func (num *number) counted(n int) bool {
 		}
 		up = up && (g == 0 || four[g] > four[g-1] && four[g] < four[g-1]+10)
 	}
-	return alike || up
+	turns := four[0] == four[2] && four[0] != four[1] && four[1] != four[3] || four[1] == four[3] && four[1] != four[2] && four[0] != four[2] ||
+		four[0] == four[2] && four[1] == four[3] && four[0] != four[1]
+	return alike || up || turns
 }
 
 // hexBeside reports four or five digits of hex, with a letter among them, before or behind [start, end), as tables of
@@ -333,7 +362,7 @@ func issuer(d []byte) bool {
 
 // embedded looks for card numbers inside a word that also has letters.
 func (s *scan) embedded(i, j int) {
-	if s.t[i] == '0' && s.t[i+1]|0x20 == 'x' && j-i <= 18 {
+	if s.t[i] == '0' && s.t[i+1]|0x20 == 'x' && j-i <= 22 {
 		return // a constant of a program
 	}
 	if j-i >= 20 && s.hexWord(i, j) || i >= 2 && s.t[i-1] == '.' && kinds[s.t[i-2]]&isDigit != 0 {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"strings"
 	"unsafe"
 
 	"github.com/nyaruka/phonenumbers"
@@ -69,8 +70,8 @@ func isSeparator(c byte) bool {
 
 // numeric tries the classes made of digits on the number at i.
 func (s *scan) numeric(i int) int {
-	if i >= 2 && s.t[i-1] == '.' && kinds[s.t[i-2]]&isDigit != 0 {
-		return 0 // the fraction of a decimal, or the middle of a dotted number
+	if s.decimals(i) {
+		return 0
 	}
 	if i >= 2 && (s.t[i-1] == '.' || s.t[i-1] == '*') && s.t[i-2] == '[' && s.like(i, "9999.9999.") {
 		return 0 // the weights of a character: [.4181.0033.0002]
@@ -93,6 +94,15 @@ func (s *scan) numeric(i int) int {
 		}
 	}
 	return s.phone(num)
+}
+
+// decimals reports what stands behind the point of a number, as 0.25 and .25, or in the middle of a
+// dotted number.
+func (s *scan) decimals(i int) bool {
+	if i == 0 || s.t[i-1] != '.' {
+		return false
+	}
+	return i == 1 || kinds[s.t[i-2]]&isDigit != 0 || strings.IndexByte(" \t\n[(,;=+-", s.t[i-2]) >= 0
 }
 
 // lettered tries numbers with letters at an end: "131052-308T", "12345678-Z", "RX-3668289".
@@ -142,7 +152,7 @@ func (s *scan) phone(num *number) int {
 		s.add(num.start, end, Phone, 0.9)
 		return end
 	}
-	if !(plus && n >= 9 && num.groups > 1) && !(context && s.nearBy(num.start, end, Phone)) {
+	if !(plus && n >= 9 && num.groups > 1 && (num.groups > 2 || num.seps[1] != '.')) && !(context && s.nearBy(num.start, end, Phone)) {
 		return 0
 	}
 	s.add(num.start, end, Phone, 0.5)

@@ -48,8 +48,11 @@ const speakOfSections = " section sections sect sec chapter chapters clause para
 // edition reports small numbers between dots, as editions of software and sections of
 // documents have them, where nothing speaks of an address.
 func (s *scan) edition(start, end int, part [4]int) bool {
-	if max(part[0], part[1], part[2], part[3]) >= 100 {
+	if max(part[0], part[1], part[2]) >= 100 {
 		return false
+	}
+	if part[3] >= 100 {
+		return part[0] < 100 && part[0] != 10 && s.glued(start)
 	}
 	if s.heading(start, end) || s.glued(start) || part[1] > 0 && max(part[1], part[2], part[3]) <= 20 && s.titled(start, end) {
 		return true

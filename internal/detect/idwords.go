@@ -126,6 +126,9 @@ func (s *scan) nine(i, j int) int {
 	case s.like(i, "AA999999A"):
 		return s.propose(i, j, NINO, nino(s.t[i], s.t[i+1], s.t[j-1]))
 	case s.like(i, "99999999A"):
+		if s.decimals(i) || s.t[j-1]|0x20 == 'e' && (s.at(j) == '+' || s.at(j) == '-') {
+			return 0 // 9.99999997E+999
+		}
 		return s.propose(i, j, NIF, s.spanish(i, j-1, 8, 0))
 	case s.like(i, "A9999999A"):
 		switch s.t[i] {
@@ -320,7 +323,7 @@ func (s *scan) vin(i, j int) int {
 		}
 		sum += v * int(weights[k])
 	}
-	if letters < 2 || digits < 5 || s.t[i] == '0' && s.t[i+1]|0x20 == 'x' {
+	if letters < 2 || digits < 5 || s.decimals(i) || s.t[i] == '0' && s.t[i+1]|0x20 == 'x' {
 		return 0
 	}
 	check := byte('0' + sum%11)

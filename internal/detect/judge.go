@@ -19,6 +19,8 @@ func (s *scan) judge(p, q int, l *label, how strength, loose, quoted bool) (Clas
 	switch how {
 	case password:
 		switch {
+		case kindsOf(v)&(isWord|isHigh) == 0 && !quoted, !quoted && bytes.IndexByte(v, '[') > 0 && s.at(q) == ']', bytes.HasPrefix(v, []byte("dword:")):
+			return "", 0 // marks, args[1], a number of the registry
 		case quoted:
 			if loose && !s.written(p, q) {
 				return "", 0

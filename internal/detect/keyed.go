@@ -141,6 +141,8 @@ func (s *scan) operator(start, end int, how *strength) (p int, loose, ok bool) {
 		if !closed && s.at(p) == opened && (opened == '"' || opened == '\'' || opened == '`') {
 			return 0, false, false
 		}
+	case c == ':' && after == p && opened == ':' && !closed:
+		return 0, false, false // in a chain: i:id:GhcPass:Outputable:305
 	case c == ':':
 		p, loose = s.colons(after), true
 		if p == 0 {

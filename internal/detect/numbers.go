@@ -144,10 +144,10 @@ func (num *number) writtenAs(j *judge) writing {
 	return scattered
 }
 
-// dumped reports that [start, end) goes on in four digits of hex, as what computers print does,
+// dumped reports that [start, end) is a part of a name with dots, goes on in four digits of hex, as what computers print does,
 // or in a word behind a dash, as in UUIDs, or stands behind a number, as in the outline of a picture.
 func (s *scan) dumped(start, end int) bool {
-	if start >= 2 && s.t[start-1] == ' ' && kinds[s.t[start-2]]&isDigit != 0 {
+	if start >= 2 && (s.t[start-1] == ' ' && kinds[s.t[start-2]]&isDigit != 0 || s.t[start-1] == '.' && kinds[s.t[start-2]]&isWord != 0) {
 		return true
 	}
 	if start >= 2 && s.t[start-1] == '-' && kinds[s.t[start-2]]&isWord != 0 || s.at(end) == '-' && s.kind(end+1)&isWord != 0 {
@@ -208,7 +208,7 @@ func (s *scan) judgeNumber(num *number) guess {
 			g.offer(end, j.class, max(j.info.near, j.info.shaped), far)
 		case ok && as == usually && !s.dumped(num.start, end):
 			g.offer(end, j.class, j.info.shaped, 0)
-		case ok && as == plainly:
+		case ok && as == plainly && !num.strokes():
 			g.offer(end, j.class, j.info.alone, 0)
 		case far > 0 && far <= 32 && as != scattered:
 			g.offer(end, j.class, j.info.wrong, far)
