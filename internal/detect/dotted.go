@@ -54,7 +54,8 @@ func (s *scan) edition(start, end int, part [4]int) bool {
 	if part[3] >= 100 {
 		return part[0] < 100 && part[0] != 10 && s.glued(start)
 	}
-	if s.heading(start, end) || s.glued(start) || part[1] > 0 && max(part[1], part[2], part[3]) <= 20 && s.titled(start, end) {
+	named := s.at(end) == '"' && start >= 7 && string(s.t[start-7:start]) == `title="`
+	if named && part[0] != 10 || s.heading(start, end) || s.glued(start) || part[1] > 0 && max(part[1], part[2], part[3]) <= 20 && s.titled(start, end) {
 		return true
 	}
 	if c := s.at(end); (c == ':' || c == '/') && s.kind(end+1)&isDigit != 0 || (c == 0 || c == '"' || c == '\'' || c == '`') && s.before(start) == c {

@@ -141,8 +141,8 @@ func (s *scan) operator(start, end int, how *strength) (p int, loose, ok bool) {
 		if !closed && s.at(p) == opened && (opened == '"' || opened == '\'' || opened == '`') {
 			return 0, false, false
 		}
-	case c == ':' && after == p && opened == ':' && !closed:
-		return 0, false, false // in a chain: i:id:GhcPass:Outputable:305
+	case c == ':' && after == p && opened == ':' && !closed && s.chained(after+1):
+		return 0, false, false
 	case c == ':':
 		p, loose = s.colons(after), true
 		if p == 0 {
@@ -190,6 +190,15 @@ func (s *scan) operator(start, end int, how *strength) (p int, loose, ok bool) {
 		loose = loose || *how != password
 	}
 	return next, loose, s.at(next) > ' '
+}
+
+// chained reports that words go on between colons at p, up to a number: i:id:GhcPass:Outputable:305.
+func (s *scan) chained(p int) bool {
+	q := p
+	for q-p < maxSpaces && s.kind(q)&(isUp|isLow) != 0 {
+		q++
+	}
+	return q > p && s.at(q) == ':' && s.kind(q+1)&isDigit != 0
 }
 
 // netrc reports the word password behind a login or machine, as .netrc has them.
