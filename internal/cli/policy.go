@@ -82,7 +82,7 @@ func (a *app) checkWith(file string, packs []string, strict bool) error {
 	}
 	var set *policy.Set
 	if len(packs) > 0 {
-		set, err = policy.LoadPaths(packs, policy.Options{})
+		set, err = policy.LoadPaths(packs, policy.Options{Targets: cfg.Targets()})
 	} else {
 		set, err = server.LoadPolicy(cfg, policy.Options{})
 	}

@@ -82,6 +82,9 @@ type Options struct {
 	Points      []*decisionpoint.Point
 	Facts       *facts.Writer // nil: nobody keeps what decisions were made from
 	PublicURL   string
+	// Matched is told of each action that rules with notify matched, once a rule. It
+	// must not wait. nil: nobody is told.
+	Matched func(Matched)
 	// Serving errs while this process may not let anything pass: it is cut off from
 	// what stops it, such as a freeze or a revocation. nil: it always may.
 	Serving func() error

@@ -7,6 +7,9 @@ import (
 
 // note keeps what j was decided from, once for each action that was asked for.
 func (e *Enforcer) note(j *judgement, f facts.Facts) {
+	if len(j.decision.Notify) > 0 && f.Outcome != facts.Evaluated {
+		e.matched(j)
+	}
 	f.Gate, f.Frozen = j.where.Gate, j.stop != nil
 	if j.home != nil {
 		f.Form = &j.home.noted
@@ -19,6 +22,24 @@ func (e *Enforcer) note(j *judgement, f facts.Facts) {
 		}
 	}
 	e.o.Facts.Note(&j.input, &j.decision, f)
+}
+
+// Matched is an action that a rule matched which tells somebody. Its words are masked.
+type Matched struct {
+	Pack, Rule, Verdict, Actor, Title, Resource string
+	To                                          []string
+}
+
+func (e *Enforcer) matched(j *judgement) {
+	if e.o.Matched == nil {
+		return
+	}
+	for i := range j.decision.Rules {
+		h := &j.decision.Rules[i]
+		if to := j.decision.Notifies(h); len(to) > 0 {
+			e.o.Matched(Matched{h.Pack, h.Rule, j.decision.Verdict.String(), j.asker.Chain[0].ID, j.title, j.action.Resource.URN, to})
+		}
+	}
 }
 
 // Counts appends what was read of each class in the last hour, "all" first.

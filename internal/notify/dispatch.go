@@ -57,6 +57,8 @@ type delivery struct {
 
 	Flood int  `json:"flood,omitempty"` // of a digest: how many there were at this place
 	Open  bool `json:"open,omitempty"`  // and whether it lasts
+
+	Count int64 `json:"count,omitempty"` // of what a rule matched: how many it tells of
 }
 
 const deliveryKind = sealed.Kind[delivery]("delivery")
@@ -73,6 +75,7 @@ type Dispatcher struct {
 	wake  chan struct{}
 
 	news    map[spot]map[string]time.Time // what is new at a place, and since when; owned by mu
+	ruled   map[ruleKey]*ruled            // what rules matched; owned by mu
 	counted map[spot]bool                 // places whose folds this process has looked through; owned by mu
 }
 
@@ -87,12 +90,19 @@ func New(o Options) (*Dispatcher, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Dispatcher{o: o, channels: map[string]Channel{}, what: map[string]string{}, busy: map[string]bool{}, wake: make(chan struct{}, 1), news: map[spot]map[string]time.Time{}, counted: map[spot]bool{}}
+	d := &Dispatcher{o: o, channels: map[string]Channel{}, what: map[string]string{}, busy: map[string]bool{}, wake: make(chan struct{}, 1), news: map[spot]map[string]time.Time{}, counted: map[spot]bool{}, ruled: map[ruleKey]*ruled{}}
 	for _, c := range o.Channels {
 		if d.channels[c.Name()] != nil {
 			return nil, fmt.Errorf("there are two channels named %s", quote(c.Name()))
 		}
 		d.channels[c.Name()] = c
+	}
+	for name, at := range o.Targets {
+		for _, t := range at {
+			if d.channels[t.Channel] == nil || t.Place == Reviewers {
+				return nil, fmt.Errorf("policy's name %s leads to %s of channel %s, which isn't there", quote(name), quote(t.Place), quote(t.Channel))
+			}
+		}
 	}
 	for i := range o.Routes {
 		if d.channels[o.Routes[i].Channel] == nil {
@@ -115,6 +125,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 		work.Go(func() { d.work(ctx) })
 	}
 	work.Go(func() { d.look(ctx) })
+	work.Go(func() { d.saveRules(ctx) })
 	for ev := range events {
 		what := Changed
 		switch ev.What {
@@ -273,7 +284,7 @@ func (d *Dispatcher) tell(ctx context.Context, id, what string) error {
 
 // show brings every card of one approval up to date.
 func (d *Dispatcher) show(ctx context.Context, id, what string) error {
-	if len(d.o.Routes) == 0 {
+	if len(d.channels) == 0 {
 		return nil
 	}
 	a, err := d.o.Approvals.Get(ctx, id)

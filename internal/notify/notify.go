@@ -67,7 +67,7 @@ func (m *Message) Since() time.Time {
 // broken, something was frozen, the log could not be verified.
 type Notice struct {
 	ID    string // unique for ever; told once to each place
-	Kind  string // what routes name: "emergency", "freeze", "alarm", "digest"
+	Kind  string // what routes name: "emergency", "freeze", "alarm", "digest", "rule"
 	Title string // fit to be shown, as are the others
 	Text  string
 	Path  string // of the console's page about it
@@ -105,6 +105,7 @@ type Options struct {
 	Box       *sealed.Box
 	Channels  []Channel
 	Routes    []Route
+	Targets   map[string][]Target // what policy may name under notify, such as "slack:#incidents"
 	PublicURL string
 	Node      string // names this process in its claims
 	Shared    bool   // other nodes tell from the same rows

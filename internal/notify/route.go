@@ -18,7 +18,7 @@ const mostAsked = 50
 // A spot is one place of one channel.
 type spot struct{ channel, place string }
 
-// spots are where a belongs, each once.
+// spots are where a belongs, by routes and by what policy names, each once.
 func (d *Dispatcher) spots(a *approval.Approval) []spot {
 	seen := map[spot]bool{}
 	var out []spot
@@ -32,6 +32,12 @@ func (d *Dispatcher) spots(a *approval.Approval) []spot {
 				seen[s] = true
 				out = append(out, s)
 			}
+		}
+	}
+	for _, s := range d.cards(a) {
+		if !seen[s] {
+			seen[s] = true
+			out = append(out, s)
 		}
 	}
 	return out

@@ -428,6 +428,17 @@ func (s *Set) fallBack(open kindSet, in *Input, d *Decision) {
 	d.Verdict = min(d.Verdict, v)
 }
 
+// Notifies are whom the rule of h tells; it is not to be written to.
+func (d *Decision) Notifies(h *Hit) []string {
+	if d.set == nil {
+		return nil
+	}
+	if r := d.set.byName[[2]string{h.Pack, h.Rule}]; r != nil {
+		return r.notify
+	}
+	return nil
+}
+
 func appendNew(list, more []string) []string {
 	for _, s := range more {
 		if !contains(list, s) {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -82,6 +83,8 @@ type decoder struct {
 	file  string
 	lines []string
 	errs  Errors
+
+	targets []string // Options.Targets
 }
 
 func (d *decoder) place(line, column int) place {
@@ -587,6 +590,8 @@ func (d *decoder) list(n *node, key string) []string {
 			d.fail(p, "a URL is nobody to notify", "name the target as the deployment's configuration does: webhook:NAME")
 		case !ok || target == "" || !contains(channelNames(), channel):
 			d.failAt(n, fmt.Sprintf("'%s' is nobody to notify", clip(s)), `write "slack:#incidents"; channels are `+strings.Join(channelNames(), ", "))
+		case d.targets != nil && !contains(d.targets, s):
+			d.failAt(n, fmt.Sprintf("'%s' is no place that the configuration names", clip(s)), cmp.Or(didYouMean(s, d.targets), "name it under `channels`: as `to` of a route, or under `places`"))
 		}
 	}
 	return list

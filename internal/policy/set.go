@@ -19,6 +19,9 @@ type Options struct {
 	// Versions are names of what else gives a bundle its meaning, such as the
 	// detector's version. They enter the bundle's digest.
 	Versions []string
+	// Targets are whom rules may tell under notify, such as "slack:#incidents".
+	// They change no decision. nil: packs that name others load too.
+	Targets []string
 	// Limits say which packs may speak for what. They change no decision.
 	Limits []Limit
 }
@@ -70,7 +73,7 @@ func LoadFiles(files map[string][]byte, o Options) (*Set, error) {
 		return nil, fmt.Errorf("loading policy: %w", err)
 	}
 	for _, name := range names {
-		d := &decoder{file: name, compiler: c}
+		d := &decoder{file: name, compiler: c, targets: o.Targets}
 		if p := d.pack(files[name]); p != nil {
 			s.packs = append(s.packs, p)
 		}

@@ -75,13 +75,17 @@ func (s *Server) stored(ctx context.Context, r *sealed.Reader) (*sealed.Entry[bu
 // setOf loads what a bundle holds, given what lies on disk.
 func (s *Server) setOf(b *bundle, disk map[string][]byte) (*policy.Set, error) {
 	if len(b.Files) == 0 {
-		return policy.LoadFiles(disk, s.policyOptions())
+		return policy.LoadFiles(disk, s.namedOptions())
 	}
+	return policy.LoadFiles(asBytes(b.Files), s.policyOptions())
+}
+
+func asBytes(texts map[string]string) map[string][]byte {
 	files := map[string][]byte{}
-	for name, text := range b.Files {
+	for name, text := range texts {
 		files[name] = []byte(text)
 	}
-	return policy.LoadFiles(files, s.policyOptions())
+	return files
 }
 
 // adoptPolicy puts in force at a start what was in force before, unless the files
@@ -304,7 +308,7 @@ func (s *Server) ApplyPolicy(ctx context.Context, files map[string]string, unloc
 	if e == nil {
 		return change.Entry{}, errors.New("no policy is in force")
 	}
-	set, err := s.setOf(&bundle{Files: files}, nil)
+	set, err := s.setOf(&bundle{}, asBytes(files)) // names are checked here: what is in force stays so when a channel goes
 	if err != nil {
 		return change.Entry{}, &change.BodyError{Problem: err.Error()}
 	}

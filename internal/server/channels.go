@@ -58,7 +58,7 @@ func (s *Server) makeChannels(k *keys) error {
 		}
 	}
 	s.notify, err = notify.New(notify.Options{
-		Approvals: s.engine, Box: s.box, Channels: all, Routes: s.cfg.routes(), PublicURL: s.cfg.PublicURL,
+		Approvals: s.engine, Box: s.box, Channels: all, Routes: s.cfg.routes(), Targets: s.cfg.targets(), PublicURL: s.cfg.PublicURL,
 		Node: s.node(), Shared: s.shared != nil, Quiet: s.quiet, Logger: s.log,
 		Observe: s.channelMetrics(),
 	})

@@ -2,8 +2,11 @@ package server
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"github.com/assenthq/assent/internal/channels/email"
 	"github.com/assenthq/assent/internal/channels/slack"
 	"github.com/assenthq/assent/internal/notify"
 )
@@ -14,6 +17,8 @@ type ChannelConfig struct {
 	Slack  *SlackConfig  `yaml:"slack" doc:"Slack (docs/slack.md)."`
 	Teams  *TeamsConfig  `yaml:"teams" doc:"Microsoft Teams (docs/teams.md)."`
 	Routes []RouteConfig `yaml:"routes" doc:"What is told where. None: nothing."`
+
+	Places []string `yaml:"places" doc:"Further places that a policy may name under notify (docs/channels.md); those of routes it may name too."`
 
 	Email   *EmailConfig   `yaml:"email" doc:"Mail, with a link to where it is decided (docs/email.md)."`
 	Webhook *WebhookConfig `yaml:"webhook" doc:"Another system, told by signed POSTs (docs/webhooks.md)."`
@@ -49,6 +54,39 @@ func (c *Config) routes() []notify.Route {
 		}
 	}
 	return out
+}
+
+// targets are the places that policy may name under notify: slack:PLACE, and
+// slack:NAME for all places of the channel of that name. A place that two
+// channels of a kind have is both.
+func (c *Config) targets() map[string][]notify.Target {
+	out := map[string][]notify.Target{}
+	add := func(name string, t notify.Target) {
+		if !slices.Contains(out[name], t) {
+			out[name] = append(out[name], t)
+		}
+	}
+	for i := range c.Channels {
+		ch := &c.Channels[i]
+		places := slices.Clone(ch.Places)
+		for j := range ch.Routes {
+			places = append(places, ch.Routes[j].To)
+		}
+		for _, kind := range ch.kinds() {
+			for _, p := range places {
+				if p != notify.Reviewers && p != "" {
+					add(kind+":"+p, notify.Target{Channel: ch.Name, Place: p})
+					add(kind+":"+ch.Name, notify.Target{Channel: ch.Name, Place: p})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Targets names them, sorted; never nil.
+func (c *Config) Targets() []string {
+	return slices.AppendSeq([]string{}, slices.Values(slices.Sorted(maps.Keys(c.targets()))))
 }
 
 // accountURLs are the issuers of accounts: those that people sign in through, and
@@ -127,6 +165,15 @@ func (k *checker) channels(c *Config) {
 		}
 		if ch.Push != nil {
 			k.push(at+".push", c, ch)
+		}
+		for j, p := range ch.Places {
+			if at := fmt.Sprintf("%s.places[%d]", at, j); p == "" || p == notify.Reviewers {
+				k.fail(at, fmt.Sprintf("%q is no place that policy may name", p), "write a place as this channel names it, such as \"#incidents\"")
+			} else if ch.Email != nil {
+				if err := email.CheckPlace(p); err != nil {
+					k.fail(at, err.Error(), "docs/email.md says what a place is")
+				}
+			}
 		}
 		for j := range ch.Routes {
 			r := ch.Routes[j].route(ch.Name)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/internal/emergency"
+	"github.com/assenthq/assent/internal/enforce"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/notify"
 	"github.com/assenthq/assent/internal/show"
@@ -33,6 +34,13 @@ func (s *Server) tellNotices() {
 			s.tell(ctx, n)
 		}
 	})
+}
+
+// matched has those told whom a rule names.
+func (s *Server) matched(m enforce.Matched) {
+	if s.notify != nil {
+		s.notify.Matched(&notify.Match{Pack: m.Pack, Rule: m.Rule, Verdict: m.Verdict, Actor: m.Actor, Title: m.Title, Resource: m.Resource, To: m.To})
+	}
 }
 
 func (s *Server) tell(ctx context.Context, n *notify.Notice) {

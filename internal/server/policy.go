@@ -16,6 +16,13 @@ func (s *Server) policyOptions() policy.Options {
 	return o
 }
 
+// namedOptions are policyOptions for packs whose names under notify have to lead somewhere.
+func (s *Server) namedOptions() policy.Options {
+	o := s.policyOptions()
+	o.Targets = s.cfg.Targets()
+	return o
+}
+
 // PolicyOptions are those that a configuration states.
 func PolicyOptions(c *Config) policy.Options {
 	o := policy.Options{Limits: c.limits(), Default: map[string]policy.Verdict{}}
@@ -39,7 +46,7 @@ func LoadPolicy(c *Config, o policy.Options) (*policy.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Limits = c.limits()
+	o.Limits, o.Targets = c.limits(), c.Targets()
 	return policy.LoadFiles(files, o)
 }
 

@@ -348,6 +348,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 	}
 	s.enforcer, err = enforce.New(enforce.Options{
 		Facts:       s.facts,
+		Matched:     s.matched,
 		Credentials: credentials{s.door, s.personAsks}, Policy: s.policy, Detect: s.detect, Masker: s.masker,
 		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Points: s.points, Habits: s.habits, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,

@@ -34,6 +34,8 @@ type House struct {
 	Box    *sealed.Box
 	Engine *approval.Engine
 	Dir    *identity.Static
+	// Targets are what policy may name, for dispatchers made after it was set.
+	Targets map[string][]notify.Target
 	// Quiet spares people of dispatchers made after it was set.
 	Quiet func(person, approval string, version int64, grave bool) time.Time
 
@@ -181,7 +183,7 @@ func (h *House) Desk() *notify.Desk {
 func (h *House) Dispatch(node string, routes []notify.Route, channels ...notify.Channel) (d *notify.Dispatcher, stop func()) {
 	h.Helper()
 	d, err := notify.New(notify.Options{
-		Approvals: h.Engine, Box: h.Box, Channels: channels, Routes: routes, PublicURL: PublicURL, Node: node, Shared: true, Quiet: h.Quiet, Clock: h.Clock,
+		Approvals: h.Engine, Box: h.Box, Channels: channels, Routes: routes, Targets: h.Targets, PublicURL: PublicURL, Node: node, Shared: true, Quiet: h.Quiet, Clock: h.Clock,
 	})
 	h.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
