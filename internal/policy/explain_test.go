@@ -348,3 +348,58 @@ func TestGlob(t *testing.T) {
 		}
 	}
 }
+
+// A window is what clocks on the wall show: what spring leaves out never comes, what autumn
+// shows twice is open twice, and a zone whose rules change is read as it was on that day.
+func TestCalendarsWhereClocksChange(t *testing.T) {
+	s, err := LoadFiles(map[string][]byte{"p.yaml": []byte(header + `calendars:
+  gap: { tz: Europe/Berlin, days: [sun], from: "02:15", to: "02:45" }
+  around: { tz: Europe/Berlin, days: [sun], from: "01:30", to: "03:30" }
+  over: { tz: Europe/Berlin, days: [sat], from: "23:00", to: "02:30" }
+  apia: { tz: Pacific/Apia, days: [fri], from: "00:00", to: "24:00" }
+  sao: { tz: America/Sao_Paulo, days: [mon, tue, wed, thu, fri, sat, sun], from: "09:00", to: "10:00" }
+  north: { tz: Asia/Pyongyang, days: [fri, sat], from: "23:30", to: "00:15" }
+rules:
+  - { id: a, then: deny }
+`)}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		calendar, at string
+		want         Tri
+	}{
+		{"gap", "2027-03-28T00:59:59Z", No}, // 01:59:59, and then 03:00
+		{"gap", "2027-03-28T01:00:00Z", No},
+		{"gap", "2027-03-28T01:30:00Z", No},
+		{"gap", "2027-04-04T00:30:00Z", Yes}, // a week later, 02:30
+		{"around", "2027-03-28T00:30:00Z", Yes},
+		{"around", "2027-03-28T01:29:59Z", Yes}, // one hour later it is 03:29:59
+		{"around", "2027-03-28T01:30:00Z", No},
+		{"gap", "2026-10-25T00:30:00Z", Yes}, // 02:30 for the first time
+		{"gap", "2026-10-25T00:50:00Z", No},
+		{"gap", "2026-10-25T01:30:00Z", Yes}, // and for the second
+		{"gap", "2026-10-25T01:50:00Z", No},
+		{"over", "2026-10-25T00:29:00Z", Yes},
+		{"over", "2026-10-25T00:31:00Z", No},
+		{"over", "2026-10-25T01:29:00Z", Yes},
+		{"over", "2026-10-25T01:31:00Z", No},
+		{"apia", "2011-12-30T09:59:59Z", No}, // Thursday, and then Saturday: that Friday was left out
+		{"apia", "2011-12-30T10:00:00Z", No},
+		{"apia", "2012-01-05T10:00:00Z", Yes},
+		{"sao", "2019-01-15T11:30:00Z", Yes}, // summer time
+		{"sao", "2020-01-15T11:30:00Z", No},  // given up since
+		{"sao", "2020-01-15T12:30:00Z", Yes},
+		{"north", "2018-05-04T14:59:59Z", No}, // 23:29:59 at +08:30, and then 00:00 at +09:00 on Saturday
+		{"north", "2018-05-04T15:10:00Z", Yes},
+		{"north", "2018-05-04T15:15:00Z", No},
+	} {
+		at, err := time.Parse(time.RFC3339, c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.packs[0].calendars[c.calendar].open(at); got != c.want {
+			t.Errorf("%s at %s: %v, want %v", c.calendar, c.at, got, c.want)
+		}
+	}
+}
