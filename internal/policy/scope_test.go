@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -149,7 +150,15 @@ func (brokenReads) Rows(string) int64 { panic("no") }
 // A reason that can't be filled in is the rule and the kinds, and the decision stands.
 func TestAReasonThatFails(t *testing.T) {
 	s := load(t, "  - { id: a, match: { kind: data.export }, then: deny, reason: 'read {{data.read_1h}}' }\n  - { id: b, match: { kind: data.export }, then: deny, reason: '{{resource.labels.team}} and {{data.finding_counts[\"email\"]}}' }\n")
+	var told []string
+	s.options.Unfilled = func(rule string, first bool) { told = append(told, fmt.Sprint(rule, first)) }
 	d := s.Explain(with(kinds(action.DataExport), func(in *Input) { in.Read = brokenReads{} }))
+	defer func() {
+		s.Explain(with(kinds(action.DataExport), func(in *Input) { in.Read = brokenReads{} }))
+		if fmt.Sprint(told) != "[p/atrue p/afalse]" {
+			t.Errorf("told of %v", told)
+		}
+	}()
 	if d.Verdict != Deny || d.Reason != `rule p/a on data.export; "" and 2` || s.Unfilled() != 1 {
 		t.Errorf("%v %q, %d", d.Verdict, d.Reason, s.Unfilled())
 	}

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"sort"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -22,6 +23,9 @@ type Options struct {
 	// Targets are whom rules may tell under notify, such as "slack:#incidents".
 	// They change no decision. nil: packs that name others load too.
 	Targets []string
+	// Unfilled is told of each reason whose template failed, by its rule's name; first:
+	// no other of the rule did since the packs were loaded. It must not wait. nil: nobody is.
+	Unfilled func(rule string, first bool)
 	// Limits say which packs may speak for what. They change no decision.
 	Limits []Limit
 }
@@ -41,6 +45,7 @@ type Set struct {
 	previews  bool // a rule reads preview.*
 
 	unfilled atomic.Int64 // reasons whose templates failed
+	failed   sync.Map     // names of their rules
 }
 
 // Bundle is "sha256:" and the digest of everything that gives decisions their

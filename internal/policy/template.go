@@ -174,6 +174,9 @@ func (s *Set) fill(t template, h *Hit, in *Input) (text string) {
 	defer func() {
 		if recover() != nil {
 			s.unfilled.Add(1)
+			if _, known := s.failed.LoadOrStore(h.Name(), true); s.options.Unfilled != nil {
+				s.options.Unfilled(h.Name(), !known)
+			}
 			text = h.static(in)
 		}
 	}()

@@ -40,8 +40,14 @@ func (k *checker) facts(c *FactsConfig) {
 // FactsDir is where a server with this data directory keeps facts.
 func FactsDir(data string) string { return filepath.Join(data, "facts") }
 
+// unfilledMetric counts reasons that could not be filled in.
+func (s *Server) unfilledMetric() prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "assent_policy_reasons_unfilled_total", Help: "Reasons of rules whose template failed; the rule's name was told instead."}, func() float64 { return float64(s.unfilled.Load()) })
+}
+
 // makeFacts opens the facts, unless they are off.
 func (s *Server) makeFacts() error {
+	s.registry.MustRegister(s.unfilledMetric())
 	c := s.cfg.Facts
 	if c.Off {
 		return nil

@@ -13,6 +13,12 @@ import (
 func (s *Server) policyOptions() policy.Options {
 	o := PolicyOptions(s.cfg)
 	o.Versions = []string{"detect " + s.detect.Version()}
+	o.Unfilled = func(rule string, first bool) {
+		s.unfilled.Add(1)
+		if first {
+			s.log.Warn("a rule's reason could not be filled in; its name and the kinds stand in for it: assent policy explain shows the facts it reads", "rule", rule)
+		}
+	}
 	return o
 }
 

@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/assenthq/assent/action"
@@ -107,6 +108,7 @@ type Server struct {
 	calm      *calm.Keeper
 	fatigue   *fatigue
 	facts     *facts.Writer           // nil: they are off
+	unfilled  atomic.Int64            // reasons of rules whose template failed
 	doors     map[string]http.Handler // of channels, by path
 	push      *webpush.Channel        // one of them; nil: no browser is told
 
