@@ -171,7 +171,7 @@ type builder struct {
 }
 
 // mostKept is how many rows a builder keeps memory for.
-const mostKept = 4 * flushRows
+const mostKept = 1 << 15
 
 // reset makes b empty.
 func (b *builder) reset() {

@@ -36,9 +36,6 @@ type Options struct {
 // sealRows is how many rows a file has when it is put in order and closed.
 const sealRows = 1 << 16
 
-// flushRows is how many rows are written at once: few enough for the processor's own memory.
-const flushRows = 1 << 12
-
 // A Writer takes facts from decisions and writes them in the background. Note
 // allocates nothing and waits for nobody: what comes faster than it can be written
 // is dropped and counted. It is safe for concurrent use.
@@ -60,7 +57,6 @@ type Writer struct {
 	spare   []byte // owned by mu; nil while it is written
 	queues  uint64 // owned by mu: how many there were, this one too
 	entries uint64 // owned by mu: whole ones in this queue
-	noticed int    // owned by mu: actions in this queue
 	dropped uint64 // owned by mu
 	maps    map[uintptr]written
 	read    []Count
@@ -142,7 +138,7 @@ func (w *Writer) noted(start int, q fields) {
 	w.queue = q
 	binary.LittleEndian.PutUint32(w.queue[start+1:], uint32(len(w.queue)-start-5))
 	w.kept.Add(1)
-	if w.noticed++; w.noticed >= flushRows || len(w.queue) > cap(w.queue)/2 {
+	if len(w.queue) > cap(w.queue)/2 {
 		w.rouse()
 	}
 }
@@ -321,7 +317,7 @@ func (w *Writer) flush() error {
 	w.mu.Lock()
 	q, dropped := w.queue, w.dropped
 	w.queue, w.spare, w.dropped = w.spare[:0], nil, 0
-	w.queues, w.entries, w.noticed = w.queues+1, 0, 0
+	w.queues, w.entries = w.queues+1, 0
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
