@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -66,7 +65,7 @@ func (f *Follow) Read() (seq int64, leaf []byte, ok bool, err error) {
 
 // open opens the newest segment that begins at or before next, or the oldest of all.
 func (f *Follow) open() error {
-	numbers, err := f.numbers()
+	numbers, err := f.s.numbers()
 	if err != nil {
 		return err
 	}
@@ -101,7 +100,7 @@ func (f *Follow) first() (int64, error) {
 
 // turn goes on to the segment after the current one.
 func (f *Follow) turn() error {
-	numbers, err := f.numbers()
+	numbers, err := f.s.numbers()
 	if err != nil {
 		return err
 	}
@@ -113,24 +112,8 @@ func (f *Follow) turn() error {
 	return f.openSegment(numbers[i])
 }
 
-func (f *Follow) numbers() ([]int64, error) {
-	paths, err := filepath.Glob(filepath.Join(f.s.o.Dir, segmentGlob))
-	if err != nil {
-		return nil, err
-	}
-	var out []int64
-	for _, p := range paths {
-		var n int64
-		if _, err := fmt.Sscanf(filepath.Base(p), segmentName, &n); err == nil && filepath.Base(p) == fmt.Sprintf(segmentName, n) {
-			out = append(out, n)
-		}
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
 func (f *Follow) openSegment(n int64) error {
-	file, err := os.Open(filepath.Join(f.s.o.Dir, fmt.Sprintf(segmentName, n)))
+	file, err := f.s.open(n)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -29,7 +28,6 @@ const (
 	frameHeader  = 16
 	trailerBit   = 1 << 31
 	segmentName  = "%08d.spool"
-	segmentGlob  = "*.spool"
 	maxSegments  = 99999999
 	trailerSpace = 1024 // more than any trailer needs
 )
@@ -221,22 +219,36 @@ func trailerOf(payload []byte, first int64, tree *frontier) (Seal, bool) {
 // a writer, whose last segment then appears as not closed. A missing segment is
 // an error; damage inside a segment ends that segment and shows as Lost bytes.
 func ReadSpool(dir string, fn func(seq int64, leaf []byte) error) ([]Segment, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, segmentGlob))
+	numbers, err := segmentsIn(dir)
 	if err != nil {
 		return nil, fmt.Errorf("reading spool: %w", err)
 	}
-	slices.Sort(paths)
+	return readSegments(numbers, 1, readIn(dir, fn))
+}
+
+// readIn reads segments by their number in dir.
+func readIn(dir string, fn func(seq int64, leaf []byte) error) func(int64) (Segment, error) {
+	return func(n int64) (Segment, error) {
+		return readSegment(filepath.Join(dir, fmt.Sprintf(segmentName, n)), fn)
+	}
+}
+
+// readSegments reads numbers, which must go from first on without a hole.
+func readSegments(numbers []int64, first int64, read func(int64) (Segment, error)) ([]Segment, error) {
 	var out []Segment
 	next := int64(0)
-	for i, p := range paths {
-		s, err := readSegment(p, fn)
+	for i, n := range numbers {
+		if want := first + int64(i); n != want {
+			return out, fmt.Errorf("reading spool: segment %d is missing; if it was archived, audit.archive must say where", want)
+		}
+		s, err := read(n)
 		if err != nil {
 			return out, fmt.Errorf("reading spool: %w", err)
 		}
-		if s.Segment != int64(i)+1 {
-			return out, fmt.Errorf("reading spool: segment %d is missing", i+1)
-		}
 		if s.First < 0 {
+			if i == 0 && first > 1 {
+				return out, fmt.Errorf("reading spool: segment %d can't be read, and those before it were archived: put it back as it was, or give the node a new name", n)
+			}
 			s.First = next
 		}
 		next = max(next, s.First+s.Count)
@@ -253,6 +265,11 @@ func readSegment(path string, fn func(int64, []byte) error) (Segment, error) {
 	if filepath.Base(path) != fmt.Sprintf(segmentName, n) {
 		return Segment{}, fmt.Errorf("%s isn't named like a segment", path)
 	}
+	return readSegmentAs(path, n, fn)
+}
+
+// readSegmentAs reads a file that must hold segment n, whatever its name.
+func readSegmentAs(path string, n int64, fn func(int64, []byte) error) (Segment, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Segment{}, err

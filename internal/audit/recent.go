@@ -2,10 +2,8 @@ package audit
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 )
 
 // RecentKept is how many of the newest records of a running Spool can be read back by number.
@@ -64,7 +62,7 @@ func (r *Recent) Leaf(seq int64) (leaf []byte, ok bool) {
 	}
 	if r.file == nil || r.segment != p.segment {
 		r.Close()
-		f, err := os.Open(filepath.Join(r.s.o.Dir, fmt.Sprintf(segmentName, p.segment)))
+		f, err := r.s.open(p.segment)
 		if err != nil {
 			return nil, false
 		}

@@ -38,6 +38,8 @@ type SpoolOptions struct {
 	// OnSeal is called for each segment that this Spool closes, after it is
 	// durable, from a goroutine of the Spool: Close waits for it.
 	OnSeal func(Seal)
+	// Archive is where Ship moves closed segments; nil: they stay in Dir, and count against MaxBytes.
+	Archive *Archive
 
 	disk disk // nil: the real one
 }
@@ -84,7 +86,8 @@ type Spool struct {
 	quit   chan struct{} // closed by Close
 	done   chan struct{} // closed when the sync goroutine has ended
 
-	syncing sync.Mutex // held by whoever syncs and closes files; taken before mu
+	shipping sync.Mutex // held by Ship; taken before mu
+	syncing  sync.Mutex // held by whoever syncs and closes files; taken before mu
 
 	mu      sync.Mutex // guards what follows
 	dead    error
@@ -156,12 +159,20 @@ func OpenSpool(o SpoolOptions) (*Spool, error) {
 // memory only: they are synced before anybody puts their seal into the log, and
 // the room that was reserved behind them is given back.
 func (s *Spool) recover() error {
-	segments, err := ReadSpool(s.o.Dir, func(_ int64, leaf []byte) error {
+	numbers, err := segmentsIn(s.o.Dir)
+	if err != nil {
+		return err
+	}
+	first, err := s.oldest(numbers)
+	if err != nil {
+		return err
+	}
+	segments, err := readSegments(numbers, first, readIn(s.o.Dir, func(_ int64, leaf []byte) error {
 		if t, ok := leafTime(leaf); ok && t.After(s.last) {
 			s.last = t
 		}
 		return nil
-	})
+	}))
 	if err != nil {
 		return err
 	}
@@ -531,11 +542,25 @@ func (s *Spool) Seals() []Seal {
 
 // Unsealed returns those of seals that the log doesn't hold yet.
 func Unsealed(ctx context.Context, r Reader, seals []Seal) ([]Seal, error) {
-	type name struct {
-		node    string
-		segment int64
+	known, err := sealsIn(ctx, r)
+	if err != nil {
+		return nil, err
 	}
-	known := map[name]bool{}
+	return slices.DeleteFunc(slices.Clone(seals), func(s Seal) bool { return known[sealName{s.Node, s.Segment}] != (Seal{}) }), nil
+}
+
+// Recorded tells of a seal whether the log holds just that one, as far as it is now.
+func Recorded(ctx context.Context, r Reader) (func(Seal) bool, error) {
+	known, err := sealsIn(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return func(s Seal) bool { return known[sealName{s.Node, s.Segment}] == s }, nil
+}
+
+// sealsIn are the seals in the log; of two of one name the older.
+func sealsIn(ctx context.Context, r Reader) (map[sealName]Seal, error) {
+	known := map[sealName]Seal{}
 	for before := int64(0); ; {
 		recs, err := r.Search(ctx, Query{Types: []string{TypeSpoolSeal}, Before: before, Limit: 1000})
 		if err != nil {
@@ -546,14 +571,13 @@ func Unsealed(ctx context.Context, r Reader, seals []Seal) ([]Seal, error) {
 			if err != nil {
 				return nil, err
 			}
-			known[name{seal.Node, seal.Segment}] = true
+			known[sealName{seal.Node, seal.Segment}] = seal
 			before = recs[i].Index
 		}
 		if len(recs) == 0 || before == 0 { // Before 0 would mean no bound
-			break
+			return known, nil
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(seals), func(s Seal) bool { return known[name{s.Node, s.Segment}] }), nil
 }
 
 func signal(c chan struct{}) {

@@ -27,6 +27,7 @@ type VerifyOptions struct {
 	// are the keys whose cosignatures on it count, given from outside as well.
 	Witnessed string
 	Witnesses []string
+	Archive   string // directory of sealed segments of that spool; "": none
 	SpoolDir  string // "": no spool
 	Node      string // whose spool that is; "": the only one that the log has seals of
 	Progress  func(done, total int64)
@@ -361,7 +362,11 @@ func (v *verifier) spool() error {
 		return nil
 	}
 	last := time.Time{}
-	segments, err := ReadSpool(v.o.SpoolDir, func(seq int64, leaf []byte) error {
+	var archive *Archive
+	if v.o.Archive != "" {
+		archive = &Archive{dir: v.o.Archive} // looked at only: nothing is made
+	}
+	segments, err := ReadTraffic(archive, v.o.Node, v.o.SpoolDir, func(seq int64, leaf []byte) error {
 		own, ok := leafIndex(leaf)
 		t, timed := leafTime(leaf)
 		if !ok || !timed || own != seq || t.Before(last) {
@@ -406,7 +411,7 @@ func (v *verifier) spool() error {
 }
 
 func (v *verifier) compare(g Segment, seal Seal) {
-	if g.Count != seal.Count || g.Root != seal.Root || g.First != seal.First || g.Clean != seal.Clean || g.Clean && g.Lost > 0 {
+	if !g.fits(seal) {
 		_ = v.problem(-1, "spool segment %d isn't the one that was sealed: it holds %d records of %d", g.Segment, g.Count, seal.Count)
 		return
 	}

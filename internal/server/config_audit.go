@@ -18,6 +18,7 @@ type AuditConfig struct {
 	Every     time.Duration   `yaml:"every" doc:"How often the newest checkpoint is sent to witnesses." default:"5s"`
 	Signer    *SignerConfig   `yaml:"signer" doc:"A program that holds the log's key elsewhere (docs/audit-log.md). None: the key is log.key in the key directory."`
 	Heartbeat time.Duration   `yaml:"heartbeat" doc:"How often each node writes a record that it is there, so that silence shows." default:"1m"`
+	Archive   string          `yaml:"archive" doc:"Directory that closed segments of harmless traffic move to, so that the spool has room again (docs/retention.md); nodes may share it. Without one they stay in the spool until limits.spool_bytes stops reads."`
 }
 
 // SignerConfig names a program that signs checkpoints.

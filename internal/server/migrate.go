@@ -88,7 +88,7 @@ func (m *mover) open() (err error) {
 	if m.from, err = sqlite.Open(m.ctx, m.old); err != nil {
 		return err
 	}
-	was := &Config{Data: m.old}
+	was := &Config{Data: m.old, Audit: AuditConfig{Archive: m.cfg.archiveDir()}}
 	if m.Before, err = os.ReadFile(headFile(m.old)); err != nil {
 		return fmt.Errorf("reading the checkpoint: %w", err)
 	}
@@ -127,7 +127,11 @@ func loadLogKey(c *Config, name string) (*audit.Key, error) {
 
 // seal records the spool's segments that the log does not know yet.
 func (m *mover) seal() error {
-	spool, err := audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(m.old), Node: localNode})
+	archive, err := m.cfg.openArchive()
+	if err != nil {
+		return err
+	}
+	spool, err := audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(m.old), Node: localNode, Archive: archive})
 	if err != nil {
 		return err
 	}

@@ -146,6 +146,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	hangUp   context.CancelFunc // ends event streams and long polls
+	conflict atomic.Bool        // two segments of traffic contradict each other, and the log says so
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
 	closed   sync.Once
@@ -278,7 +279,11 @@ func (s *Server) openData(ctx context.Context, data string) error {
 		return err
 	}
 	s.store.OnCommit(s.toSign)
-	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, OnSeal: s.recordSeal}); err != nil {
+	archive, err := s.cfg.openArchive()
+	if err != nil {
+		return err
+	}
+	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, SegmentBytes: segmentBytes(s.cfg.Limits.SpoolBytes), OnSeal: s.recordSeal, Archive: archive}); err != nil {
 		return err
 	}
 	if s.minter, err = grant.NewMinter(s.cfg.grantFile(), s.cfg.PublicURL); err != nil {
@@ -483,6 +488,7 @@ func (s *Server) Start(ctx context.Context) error {
 		s.work.Go(func() { s.witnesses.Run(run) })
 	}
 	s.work.Go(func() { s.heartbeatLoop(run) })
+	s.work.Go(func() { s.shipLoop(run) })
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() { s.qualityLoop(run) })
 	s.work.Go(func() { s.canaryLoop(run) })

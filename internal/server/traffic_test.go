@@ -1,0 +1,102 @@
+package server
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/assenthq/assent/internal/audit"
+)
+
+// traffic writes segments of two records each into a spool.
+func traffic(t *testing.T, s *audit.Spool, segments int) {
+	t.Helper()
+	for range 2 * segments {
+		seq, err := s.Append(&audit.Record{Type: audit.TypeRequest, Verb: "select"})
+		if err == nil && seq%2 == 1 {
+			err = s.Rotate()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sealed waits until the log has so many seals.
+func (b *bench) sealed(n int) {
+	b.t.Helper()
+	for until := time.Now().Add(20 * time.Second); len(b.records(audit.TypeSpoolSeal)) < n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(until) {
+			b.t.Fatalf("%d seals in the log, want %d", len(b.records(audit.TypeSpoolSeal)), n)
+		}
+	}
+}
+
+func TestTrafficMovesToTheArchive(t *testing.T) {
+	b := newBench(t, "audit: { archive: archive }\n")
+	traffic(t, b.spool, 3)
+	b.sealed(3)
+	if err := b.ship(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(b.cfg.archiveDir(), "node-"+b.cfg.nodeName())
+	for _, name := range []string{"00000001.spool", "00000002.spool"} {
+		if _, err := os.Stat(filepath.Join(archive, name)); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(spoolDir(b.cfg.path(b.cfg.Data)), name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still in the spool: %v", name, err)
+		}
+	}
+	if ok, _ := b.verifyNow(t.Context(), time.Now()); !ok {
+		t.Error("the log does not verify")
+	}
+	seen := int64(0)
+	if _, err := b.cfg.ReadTraffic(func(seq int64, _ []byte) error { seen = seq + 1; return nil }); err != nil || seen != b.spool.Next() || seen < 6 {
+		t.Errorf("%d records of traffic of %d, %v", seen, b.spool.Next(), err)
+	}
+
+	// Another history of this node is in the archive, where the third segment would go.
+	dir := t.TempDir()
+	other, err := audit.OpenSpool(audit.SpoolOptions{Dir: dir, Node: b.cfg.nodeName(), Now: func() time.Time { return time.Unix(1, 0) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	traffic(t, other, 3)
+	f := other.Seals()[2]
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	into, err := audit.OpenArchive(b.cfg.archiveDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := into.Ingest(f, mustOpen(t, filepath.Join(dir, "00000003.spool"))); err != nil {
+		t.Fatal(err)
+	}
+	traffic(t, b.spool, 1)
+	b.sealed(4)
+	for range 2 {
+		if err := b.ship(t.Context()); !errors.Is(err, audit.ErrConflict) {
+			t.Errorf("shipping against another history: %v", err)
+		}
+	}
+	if n := len(b.records(audit.TypeAlarm)); n != 1 {
+		t.Errorf("%d alarms, want 1", n)
+	}
+}
+
+func mustOpen(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
