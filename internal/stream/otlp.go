@@ -60,9 +60,18 @@ func logRecord(e *Event) (*logs.LogRecord, error) {
 		},
 	}
 	for _, a := range [...][2]string{
-		{"assent.node", e.Node}, {"assent.actor", h.Actor}, {"assent.subject", h.Subject}, {"assent.person", h.Person},
-		{"session.id", h.Session}, {"assent.gate", h.Gate}, {"assent.resource", h.Resource},
-		{"deployment.environment.name", h.Env}, {"assent.decision", h.Decision}, {"assent.approval", h.Approval}, {"assent.grant", h.Grant}, {"assent.outcome", h.Outcome},
+		{"assent.node", e.Node},
+		{"assent.actor", h.Actor},
+		{"assent.subject", h.Subject},
+		{"assent.person", h.Person},
+		{"session.id", h.Session},
+		{"assent.gate", h.Gate},
+		{"assent.resource", h.Resource},
+		{"deployment.environment.name", h.Env},
+		{"assent.decision", h.Decision},
+		{"assent.approval", h.Approval},
+		{"assent.grant", h.Grant},
+		{"assent.outcome", h.Outcome},
 	} {
 		if a[1] != "" {
 			r.Attributes = append(r.Attributes, attribute(a[0], a[1]))
