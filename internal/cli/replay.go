@@ -72,6 +72,9 @@ func (a *app) replay(ctx context.Context, cmd *cobra.Command, o *replayFlags) er
 	if err != nil {
 		return usage(cmd, "--since: %v", err)
 	}
+	if from.After(time.Now()) {
+		return usage(cmd, "--since %s is to come: nothing was decided since then", o.since)
+	}
 	acked, err := readAcks(o.ack)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -99,6 +102,10 @@ func (a *app) replay(ctx context.Context, cmd *cobra.Command, o *replayFlags) er
 		err = a.printJSON(r)
 	} else {
 		a.printf("%s", printable(r.Human()))
+	}
+	if err == nil && r.Actions == 0 {
+		// A gate of CI must not pass because the facts are elsewhere, cut or too old.
+		return failf(exitFailed, "no action was replayed: %s has none since %s", dir, from.Format(time.DateOnly))
 	}
 	if n := r.Unacknowledged(); err == nil && n > 0 {
 		return failf(exitFailed, "%s would go from deny to allow\n  put the lines above that are meant into a file, and name it with --ack", count(n, "shape", "shapes"))

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+	"strings"
 	"time"
 	_ "time/tzdata" // a machine without a zone database would otherwise refuse every pack with a calendar
 )
@@ -25,6 +27,17 @@ func (c *calendar) open(t time.Time) Tri {
 		return tri(today && c.from <= minute && minute < c.to)
 	}
 	return tri(today && c.from <= minute || yesterday && minute < c.to)
+}
+
+// text is the calendar in one spelling.
+func (c *calendar) text() string {
+	var days []string
+	for d, on := range c.days {
+		if on {
+			days = append(days, strings.ToLower(time.Weekday(d).String()[:3]))
+		}
+	}
+	return fmt.Sprintf("%s %02d:%02d to %02d:%02d %s", strings.Join(days, " "), c.from/60, c.from%60, c.to/60, c.to%60, c.zone)
 }
 
 // clockMinutes reads "20:00"; 24:00 is the end of the day.

@@ -24,8 +24,8 @@ type expression struct {
 	atoms  []atom
 	spelt  string // the source in one spelling
 	cost   int
-	// calendar says that it asks for one, so that it means something in its pack alone.
-	calendar bool
+	// calendars are those it asks for, by name: where there are any, it means something in its pack alone.
+	calendars map[string]*calendar
 	// rowLimit is the row bound of a permitting condition, -1 when it has none.
 	rowLimit int64
 	reads    []*variable
@@ -89,7 +89,7 @@ func (c *compiler) compileCondition(source string, permitting bool, calendars ma
 		return x, nil
 	}
 	x, err = c.compileTwisted(source, permitting, calendars, nil)
-	if err == nil && !x.calendar { // a calendar is its pack's own
+	if err == nil && len(x.calendars) == 0 { // a calendar is its pack's own
 		c.shared[key] = x
 	}
 	return x, err
@@ -471,7 +471,10 @@ func (b *build) inCalendar(e ast.Expr) *value {
 		}
 		b.fail(e.AsCall().Args()[0], remedy, "there is no calendar '%s' in this pack", *name)
 	}
-	b.out.calendar = true
+	if b.out.calendars == nil {
+		b.out.calendars = map[string]*calendar{}
+	}
+	b.out.calendars[*name] = c
 	return &value{truth: func(in *Input, _ string) Tri { return c.open(in.Time) }}
 }
 

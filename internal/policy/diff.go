@@ -43,7 +43,8 @@ type PartDiff struct {
 	Direction Direction `json:"direction"`
 }
 
-// Compare says which rules mean something else in after than in before. Text, order
+// Compare says which rules mean something else in after than in before, and which packs are no
+// longer locked, or are now. Text, order
 // and layout don't count. It is careful: a change is called stricter only where the
 // form of it shows that nothing more can pass.
 func Compare(before, after *Set) []RuleChange {
@@ -58,6 +59,21 @@ func Compare(before, after *Set) []RuleChange {
 		if c := compareRules(before.byName[name], after.byName[name]); c != nil {
 			out = append(out, *c)
 		}
+	}
+	return append(locks(before, after), out...)
+}
+
+// locks are the packs that are locked in one set only. A pack that goes unlocked may
+// be changed by whoever writes its file.
+func locks(before, after *Set) (out []RuleChange) {
+	for _, a := range before.packs {
+		i := slices.IndexFunc(after.packs, func(b *pack) bool { return b.name == a.name })
+		if i < 0 || after.packs[i].locked == a.locked {
+			continue
+		}
+		b := after.packs[i]
+		p := PartDiff{"locked", strconv.FormatBool(a.locked), strconv.FormatBool(b.locked), direction(a.locked, true)}
+		out = append(out, RuleChange{Rule: a.name, What: "changed", Then: "pack", Direction: p.Direction, Kinds: []string{}, Envs: []string{}, Parts: []PartDiff{p}, File: b.at.file, Line: b.at.line})
 	}
 	return out
 }
@@ -180,6 +196,16 @@ func differences(a, b *rule) (out []PartDiff) {
 		part(strings.Replace(key, "scope.", "scope: ", 1), valuesOf(x), valuesOf(y), wider(lineCovers(y, x), lineCovers(x, y)))
 	}
 	part("when", whenOf(a), whenOf(b), wider(whenOf(b) == "", whenOf(a) == ""))
+	calendars := map[string]bool{}
+	for _, r := range []*rule{a, b} {
+		for name := range r.calendars() {
+			calendars[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(calendars)) {
+		// Whether more or fewer hours let more pass is for the condition to say.
+		part("calendar "+name, calendarText(a.calendars()[name]), calendarText(b.calendars()[name]), fixed(Looser))
+	}
 	part("approval", requirementOf(a.approval), requirementOf(b.approval), func() Direction { return requirements(a.approval, b.approval) })
 	part("unless", requirementOf(a.unless), requirementOf(b.unless), func() Direction {
 		if b.unless == nil {
@@ -239,6 +265,21 @@ func lineCovers(wide, narrow *line) bool {
 		}
 	}
 	return true
+}
+
+// calendars are those that the rule's condition asks for.
+func (r *rule) calendars() map[string]*calendar {
+	if r.when == nil {
+		return nil
+	}
+	return r.when.calendars
+}
+
+func calendarText(c *calendar) string {
+	if c == nil {
+		return ""
+	}
+	return c.text()
 }
 
 // whenOf is a condition in one spelling.

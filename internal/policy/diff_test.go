@@ -54,6 +54,31 @@ func TestCompareByMeaning(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	// Calendars and locks are no text of a rule, and mean something.
+	nights := func(more string) *Set {
+		s, err := LoadFiles(map[string][]byte{"p.yaml": []byte(header + more + "rules:\n  - { id: late, match: { kind: data.write }, when: '!in_calendar(\"w\")', then: deny }\n  - { id: reads, match: { kind: data.read }, then: allow }\n")}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	night := nights("calendars: { w: { tz: UTC, days: [tue], from: \"20:00\", to: \"22:00\" } }\n")
+	for name, more := range map[string]string{
+		"days":  "calendars: { w: { tz: UTC, days: [tue, wed], from: \"20:00\", to: \"22:00\" } }\n",
+		"hours": "calendars: { w: { tz: UTC, days: [tue], from: \"20:00\", to: \"20:00\" } }\n",
+		"zone":  "calendars: { w: { tz: Europe/Berlin, days: [tue], from: \"20:00\", to: \"22:00\" } }\n",
+	} {
+		if c := Compare(night, nights(more)); len(c) != 1 || c[0].Rule != "p/late" || c[0].Direction != Looser || c[0].Parts[0].Key != "calendar w" {
+			t.Errorf("other %s: %+v", name, c)
+		}
+	}
+	locked := nights("locked: true\ncalendars: { w: { tz: UTC, days: [tue], from: \"20:00\", to: \"22:00\" } }\n")
+	if c := Compare(locked, night); len(c) != 1 || c[0].Rule != "p" || c[0].Direction != Looser {
+		t.Errorf("unlocked: %+v", c)
+	}
+	if c := Compare(night, locked); len(c) != 1 || c[0].Direction != Stricter {
+		t.Errorf("locked: %+v", c)
+	}
 	if same := Compare(before, before); len(same) != 0 {
 		t.Errorf("a policy differs from itself: %v", same)
 	}
