@@ -115,7 +115,7 @@ func (l *listener) accept() {
 		}
 		_, encrypted := c.(*tls.Conn)
 		if l.o.TLS == nil && !encrypted {
-			l.give(l.checked(c, &counted{Conn: c, slots: l.slots}, l.o.H2C))
+			l.give(l.checked(c, l.counted(c), l.o.H2C))
 			continue
 		}
 		go l.handshake(c)
@@ -124,7 +124,7 @@ func (l *listener) accept() {
 
 // handshake begins TLS and finds out what is spoken inside.
 func (l *listener) handshake(c net.Conn) {
-	below := &counted{Conn: c, slots: l.slots}
+	below := l.counted(c)
 	t, ours := c.(*tls.Conn)
 	if !ours {
 		t = tls.Server(below, l.o.TLS)
@@ -140,7 +140,7 @@ func (l *listener) handshake(c net.Conn) {
 	}
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
 		if ours { // http.Server wants the *tls.Conn itself, so its end can't be seen
-			below.release()
+			below.free()
 		}
 		l.give(t)
 		return
@@ -149,7 +149,7 @@ func (l *listener) handshake(c net.Conn) {
 		l.give(&tlsConn{Conn: l.checked(t, below, false), t: t})
 		return
 	}
-	l.give(&tlsConn{Conn: l.checked(t, t, false), t: t})
+	l.give(&tlsConn{Conn: l.checked(t, &counted{t, below.free}, false), t: t})
 }
 
 // checked wraps c. below is closed in its place.
@@ -174,14 +174,15 @@ func (l *listener) give(c net.Conn) {
 // counted gives its slot back when it is closed.
 type counted struct {
 	net.Conn
-	slots chan struct{}
-	once  sync.Once
+	free func() // once
 }
 
-func (c *counted) release() { c.once.Do(func() { <-c.slots }) }
+func (l *listener) counted(c net.Conn) *counted {
+	return &counted{c, sync.OnceFunc(func() { <-l.slots })}
+}
 
 func (c *counted) Close() error {
-	c.release() // first: who sees the end may come again at once
+	c.free() // first: who sees the end, which TLS tells before the connection is closed, may come again at once
 	return c.Conn.Close()
 }
 
