@@ -10,15 +10,20 @@ import (
 func TestHeat(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 3, 0, 0, time.UTC)
 	ta := newTally(nil, nil, func() time.Time { return now })
-	ta.add(way{"agent:a", "g", "r", "ok"}, now, 100)
+	ta.asked = now
+	add := func(w way, when time.Time, n int64) {
+		s := ta.at(when)
+		s.add(w, int(when.Sub(s.start)/time.Minute), n)
+	}
+	add(way{"agent:a", "g", "r", "ok"}, now, 100)
 	if ta.heatOf(time.Hour) != nil {
 		t.Error("one agent is compared with nobody")
 	}
-	ta.add(way{"agent:a", "g", "r", "bad"}, now.Add(-50*time.Minute), 3)
-	ta.add(way{"agent:b", "g", "r", "wait"}, now.Add(-10*time.Minute), 50)
-	ta.add(way{"agent:b", "g", "r", "ok"}, now.Add(-2*time.Hour), 1000) // before what is shown
+	add(way{"agent:a", "g", "r", "bad"}, now.Add(-50*time.Minute), 3)
+	add(way{"agent:b", "g", "r", "wait"}, now.Add(-10*time.Minute), 50)
+	add(way{"agent:b", "g", "r", "ok"}, now.Add(-2*time.Hour), 1000) // before what is shown
 	for i := range 50 {
-		ta.add(way{fmt.Sprintf("agent:c%02d", i), "g", "r", "ok"}, now, 1)
+		add(way{fmt.Sprintf("agent:c%02d", i), "g", "r", "ok"}, now, 1)
 	}
 	h := ta.heatOf(time.Hour)
 	if len(h.Columns) != 12 || len(h.Rows) != heatRows || h.More != 12 {

@@ -51,7 +51,18 @@ type tally struct {
 	slots []*slot    // oldest first
 	open  map[[2]int64]opened
 	skim  audit.Skim
+	alike repeats
+	asked time.Time     // of the clock, in this step
 	look  *audit.Recent // nil before it is needed; no file is open
+}
+
+// repeats are requests one after the other that are counted alike: all of them at once.
+type repeats struct {
+	slot   *slot // nil: there is none
+	way    way
+	rules  []string
+	minute int
+	n      int64
 }
 
 // opened is a request that was let through, until its outcome is known.
@@ -75,6 +86,8 @@ func newTally(log audit.Reader, traffic *Traffic, now func() time.Time) *tally {
 func (t *tally) step(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.settle()
+	t.asked = t.now()
 	head, err := t.log.Head(ctx)
 	if err != nil {
 		return err
@@ -82,7 +95,7 @@ func (t *tally) step(ctx context.Context) error {
 	if !t.read {
 		t.read = true
 		if t.log1 = max(0, head.Size-counted); t.log1 == 0 && t.traffic == nil {
-			t.began = t.now().Add(-25 * time.Hour) // the whole log is read
+			t.began = t.asked.Add(-25 * time.Hour) // the whole log is read
 		}
 	}
 	to := min(head.Size, t.log1+counted)
@@ -111,7 +124,7 @@ func (t *tally) follow() {
 	oldest, next := look.Bounds()
 	from := max(oldest, next-perStep, t.lane1)
 	if missed := from - t.lane1; missed > 0 {
-		t.at(t.now()).missed += missed / 2 // a request and its outcome
+		t.at(t.asked).missed += missed / 2 // a request and its outcome
 	}
 	for n := from; n < next; n++ {
 		if leaf, ok := look.Leaf(n); ok {
@@ -123,8 +136,13 @@ func (t *tally) follow() {
 
 // at is the slot of a time, made where there is none; nil: it is too old. mu is held.
 func (t *tally) at(when time.Time) *slot {
+	if n := len(t.slots); n > 0 {
+		if since := when.Sub(t.slots[n-1].start); since >= 0 && since < slotLong {
+			return t.slots[n-1]
+		}
+	}
 	start := when.Truncate(slotLong)
-	if t.now().Sub(start) > time.Duration(slotsKept)*slotLong {
+	if t.asked.Sub(start) > time.Duration(slotsKept)*slotLong {
 		return nil
 	}
 	for i := len(t.slots) - 1; i >= 0; i-- {
@@ -160,10 +178,7 @@ func (t *tally) count(lane, index int64, leaf []byte) {
 	case audit.TypeRequest:
 		class, _ := outcomeOf(&r)
 		w := way{firstOf(r.Actor, r.Subject, "nobody"), firstOf(r.Gate, "api"), firstOf(r.Resource, r.Gate, "unnamed"), class}
-		t.add(w, r.Time, 1)
-		if s := t.at(r.Time); s != nil {
-			s.matched(&r, watched(leaf))
-		}
+		t.request(w, &r, watched(leaf))
 		if class == "ok" {
 			if len(t.open) >= mostOpen {
 				clear(t.open)
@@ -180,10 +195,12 @@ func (t *tally) count(lane, index int64, leaf []byte) {
 		if s := t.at(r.Time); s != nil {
 			s.masked, s.replies = s.masked+n, s.replies+1
 		}
-		if known && r.Previous != 0 {
-			t.add(o.way, o.at, -1)
+		if s := t.at(o.at); known && r.Previous != 0 && s != nil {
+			t.settle()
+			minute := int(o.at.Sub(s.start) / time.Minute)
+			s.add(o.way, minute, -1)
 			o.way.Class = "info"
-			t.add(o.way, o.at, 1)
+			s.add(o.way, minute, 1)
 		}
 	}
 }
@@ -198,13 +215,42 @@ func watched(leaf []byte) map[string]string {
 	return r.Detail
 }
 
-// matched counts the rules that a request met, those that only watch apart.
-func (s *slot) matched(r *audit.Record, detail map[string]string) {
-	for _, name := range r.Rules {
-		if _, known := s.rules[name]; known || len(s.rules) < mostWays {
-			s.rules[name]++
+// request counts one, with those before it where it is like them.
+func (t *tally) request(w way, r *audit.Record, detail map[string]string) {
+	s := t.at(r.Time)
+	if s == nil {
+		return
+	}
+	s.watched(detail)
+	minute := int(r.Time.Sub(s.start) / time.Minute)
+	if c := &t.alike; c.slot != s || c.minute != minute || c.way != w || !same(c.rules, r.Rules) {
+		t.settle()
+		*c = repeats{slot: s, way: w, rules: r.Rules, minute: minute}
+	}
+	t.alike.n++
+}
+
+// same reports whether two lists are one.
+func same(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// settle counts what was alike, and ends it; mu is held.
+func (t *tally) settle() {
+	c := t.alike
+	if t.alike = (repeats{}); c.slot == nil {
+		return
+	}
+	c.slot.add(c.way, c.minute, c.n)
+	for _, name := range c.rules {
+		if _, known := c.slot.rules[name]; known || len(c.slot.rules) < mostWays {
+			c.slot.rules[name] += c.n
 		}
 	}
+}
+
+// watched counts the rules that only watch.
+func (s *slot) watched(detail map[string]string) {
 	for name := range detail {
 		rule, watches := strings.CutPrefix(name, "shadow.")
 		if _, known := s.shadow[rule]; watches && (known || len(s.shadow) < mostWays) {
@@ -213,11 +259,7 @@ func (s *slot) matched(r *audit.Record, detail map[string]string) {
 	}
 }
 
-func (t *tally) add(w way, when time.Time, n int64) {
-	s := t.at(when)
-	if s == nil {
-		return
-	}
+func (s *slot) add(w way, minute int, n int64) {
 	if _, known := s.ways[w]; !known && len(s.ways) >= mostWays {
 		w.Actor, w.Resource = others, others
 	}
@@ -226,7 +268,7 @@ func (t *tally) add(w way, when time.Time, n int64) {
 	}
 	for k, l := range series() {
 		if l.Class == w.Class {
-			s.minutes[int(when.Sub(s.start)/time.Minute)][k] += n
+			s.minutes[minute][k] += n
 		}
 	}
 }

@@ -18,7 +18,7 @@ func (e *Enforcer) novel(ctx context.Context, j *judgement) {
 	}
 	a := j.action
 	j.habit = j.seen.act(e.o.Habits, actKey{a.Resource.URN, a.Shape, a.Target})
-	shape, target := j.seen.habits.Knows(ctx, j.habit)
+	shape, target := j.seen.habits.Knows(ctx, j.habit, j.now)
 	j.input.NovelShape, j.input.NovelTarget = isNew(shape), isNew(target)
 }
 
@@ -42,6 +42,6 @@ func (s *seen) act(m *habit.Memory, k actKey) habit.Act {
 // ended nobody knows how is none of that.
 func (p *permit) learn(o gate.Outcome) {
 	if p.seen.habits != nil && o.State == gate.Executed {
-		p.seen.habits.Did(p.j.habit)
+		p.seen.habits.Did(p.j.habit, p.j.now)
 	}
 }

@@ -138,7 +138,7 @@ func (w *Writer) noted(start int, q fields) {
 	w.queue = q
 	binary.LittleEndian.PutUint32(w.queue[start+1:], uint32(len(w.queue)-start-5))
 	w.kept.Add(1)
-	if len(w.queue) > cap(w.queue)/2 {
+	if len(w.queue) > cap(w.queue)/4 { // what a block's memory is kept for
 		w.rouse()
 	}
 }

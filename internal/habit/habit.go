@@ -139,9 +139,8 @@ const (
 	Never
 )
 
-// Knows tells what of a this actor did before. It allocates nothing once the book was read.
-func (b *Book) Knows(ctx context.Context, a Act) (shape, target Seen) {
-	now := b.m.o.Clock()
+// Knows tells what of a this actor did before now. It allocates nothing once the book was read.
+func (b *Book) Knows(ctx context.Context, a Act, now time.Time) (shape, target Seen) {
 	b.used.Store(now.Unix())
 	b.mu.RLock()
 	ready, wait := b.ready, now.Before(b.after)
@@ -176,9 +175,9 @@ func (m marks) knows(hash uint64, today uint16) Seen {
 	return Never
 }
 
-// Did notes that this actor did a. It writes nothing itself.
-func (b *Book) Did(a Act) {
-	today := day(b.m.o.Clock())
+// Did notes that this actor did a at a time. It writes nothing itself.
+func (b *Book) Did(a Act, at time.Time) {
+	today := day(at)
 	b.mu.RLock()
 	fresh := b.shapes.fresh(a.Shape, today) && b.targets.fresh(a.Target, today)
 	b.mu.RUnlock()

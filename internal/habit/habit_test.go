@@ -84,7 +84,7 @@ const worker = "agent:worker"
 
 func (h *house) knows(m *habit.Memory, actor, shape, target, want string) {
 	h.t.Helper()
-	s, g := m.Book(actor).Knows(h.t.Context(), m.Act("pg:shop", shape, target))
+	s, g := m.Book(actor).Knows(h.t.Context(), m.Act("pg:shop", shape, target), h.now)
 	words := []string{"unknown", "before", "never"}
 	if got := words[s] + " " + words[g]; got != want {
 		h.t.Errorf("%s, %s on %s: %s, want %s", actor, shape, target, got, want)
@@ -96,12 +96,12 @@ func TestWhatWasDoneIsRemembered(t *testing.T) {
 	m := h.memory()
 	h.knows(m, worker, "aa", "orders", "never never")
 	h.knows(m, worker, "aa", "orders", "never never") // asking is not doing
-	m.Book(worker).Did(m.Act("pg:shop", "aa", "orders"))
+	m.Book(worker).Did(m.Act("pg:shop", "aa", "orders"), h.now)
 	h.knows(m, worker, "aa", "orders", "before before")
 	h.knows(m, worker, "bb", "orders", "never before")
 	h.knows(m, worker, "", "orders", "unknown before")
 	h.knows(m, "agent:other", "aa", "orders", "never never")
-	if s, g := m.Book(worker).Knows(t.Context(), m.Act("pg:other", "aa", "orders")); s != habit.Never || g != habit.Never {
+	if s, g := m.Book(worker).Knows(t.Context(), m.Act("pg:other", "aa", "orders"), h.now); s != habit.Never || g != habit.Never {
 		t.Error("what was done to one system was done to another")
 	}
 	h.must(m.Keep(t.Context()))
@@ -113,7 +113,7 @@ func TestWhatWasDoneIsRemembered(t *testing.T) {
 func TestWhatIsStoredSaysNothing(t *testing.T) {
 	h := newHouse(t)
 	m := h.memory()
-	m.Book(worker).Did(m.Act("pg:shop", "aa", "salaries of Ana"))
+	m.Book(worker).Did(m.Act("pg:shop", "aa", "salaries of Ana"), h.now)
 	h.must(m.Keep(t.Context()))
 	h.must(h.store.Close())
 	db, err := sql.Open("sqlite", filepath.Join(h.dir, "assent.db"))
@@ -137,23 +137,23 @@ func TestWritesAreFew(t *testing.T) {
 	}
 	b := m.Book(worker)
 	for i := range 500 {
-		b.Did(m.Act("pg:shop", fmt.Sprint(i), fmt.Sprint(i%7)))
+		b.Did(m.Act("pg:shop", fmt.Sprint(i), fmt.Sprint(i%7)), h.now)
 	}
 	if n := learnt(); n != 0 {
 		t.Errorf("%d records before anything is kept", n)
 	}
 	for range 3 {
 		h.must(m.Keep(t.Context()))
-		b.Did(m.Act("pg:shop", "1", "1"))
+		b.Did(m.Act("pg:shop", "1", "1"), h.now)
 	}
 	h.now = h.now.Add(6 * 24 * time.Hour)
-	b.Did(m.Act("pg:shop", "1", "1"))
+	b.Did(m.Act("pg:shop", "1", "1"), h.now)
 	h.must(m.Keep(t.Context()))
 	if n := learnt(); n != 1 {
 		t.Errorf("%d records, want one", n)
 	}
 	a := m.Act("pg:shop", "1", "1")
-	if n := testing.AllocsPerRun(100, func() { b.Knows(t.Context(), a); b.Did(a) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { b.Knows(t.Context(), a, h.now); b.Did(a, h.now) }); n != 0 {
 		t.Errorf("what is known allocates %v times", n)
 	}
 }
@@ -162,12 +162,12 @@ func TestOldHabitsAreForgotten(t *testing.T) {
 	h := newHouse(t)
 	m := h.memory()
 	b := m.Book(worker)
-	b.Did(m.Act("pg:shop", "old", "orders"))
-	b.Did(m.Act("pg:shop", "kept", "orders"))
+	b.Did(m.Act("pg:shop", "old", "orders"), h.now)
+	b.Did(m.Act("pg:shop", "kept", "orders"), h.now)
 	h.must(m.Keep(t.Context()))
 	h.now = h.now.Add(habit.MaxAge - 24*time.Hour)
 	h.knows(m, worker, "old", "orders", "before before")
-	b.Did(m.Act("pg:shop", "kept", "orders"))
+	b.Did(m.Act("pg:shop", "kept", "orders"), h.now)
 	h.now = h.now.Add(3 * 24 * time.Hour)
 	h.knows(m, worker, "old", "orders", "never before")
 	h.must(m.Keep(t.Context()))
@@ -181,11 +181,11 @@ func TestBounds(t *testing.T) {
 	h := newHouse(t)
 	m := h.memory()
 	b := m.Book(worker)
-	b.Did(m.Act("pg:shop", "first", "first"))
+	b.Did(m.Act("pg:shop", "first", "first"), h.now)
 	h.must(m.Keep(t.Context()))
 	h.now = h.now.Add(24 * time.Hour)
 	for i := range 3 * habit.MaxShapes {
-		b.Did(m.Act("pg:shop", fmt.Sprint(i), fmt.Sprint(i)))
+		b.Did(m.Act("pg:shop", fmt.Sprint(i), fmt.Sprint(i)), h.now)
 	}
 	h.must(m.Keep(t.Context()))
 	h.must(h.store.Close())
@@ -207,8 +207,8 @@ func TestNodesLearnFromEachOther(t *testing.T) {
 	one, two := h.memory(), h.memory()
 	h.knows(one, worker, "aa", "orders", "never never")
 	h.knows(two, worker, "bb", "items", "never never")
-	one.Book(worker).Did(one.Act("pg:shop", "aa", "orders"))
-	two.Book(worker).Did(two.Act("pg:shop", "bb", "items"))
+	one.Book(worker).Did(one.Act("pg:shop", "aa", "orders"), h.now)
+	two.Book(worker).Did(two.Act("pg:shop", "bb", "items"), h.now)
 	h.must(one.Keep(t.Context()))
 	h.must(two.Keep(t.Context()))
 	h.must(one.Keep(t.Context()))
@@ -228,14 +228,14 @@ func TestEditedHabits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
 			m := h.memory()
-			m.Book(worker).Did(m.Act("pg:shop", "aa", "orders"))
+			m.Book(worker).Did(m.Act("pg:shop", "aa", "orders"), h.now)
 			h.must(m.Keep(t.Context()))
 			m = h.restart(`create table old as select * from sealed where kind = 'habit'`)
-			m.Book(worker).Did(m.Act("pg:shop", "bb", "items"))
+			m.Book(worker).Did(m.Act("pg:shop", "bb", "items"), h.now)
 			h.must(m.Keep(t.Context()))
 			m = h.restart(edit)
 			h.knows(m, worker, "aa", "orders", "never never")
-			m.Book(worker).Did(m.Act("pg:shop", "aa", "orders"))
+			m.Book(worker).Did(m.Act("pg:shop", "aa", "orders"), h.now)
 			h.must(m.Keep(t.Context()))
 			m = h.restart()
 			h.knows(m, worker, "aa", "orders", "before before")
@@ -250,7 +250,7 @@ func TestAStoreThatCannotBeRead(t *testing.T) {
 	m := h.memory()
 	h.must(h.store.Close())
 	h.knows(m, worker, "aa", "orders", "unknown unknown")
-	m.Book(worker).Did(m.Act("pg:shop", "aa", "orders"))
+	m.Book(worker).Did(m.Act("pg:shop", "aa", "orders"), h.now)
 	if err := m.Keep(t.Context()); err == nil {
 		t.Error("it was kept in a store that is closed")
 	}

@@ -83,10 +83,10 @@ func TestNodesShareHabits(t *testing.T) {
 	f := newFleet(t)
 	one, two := f.node("one"), f.node("two")
 	act := one.habits.Act("line:test", "aa", "orders")
-	if s, _ := two.habits.Book("agent:worker").Knows(t.Context(), act); s != habit.Never {
+	if s, _ := two.habits.Book("agent:worker").Knows(t.Context(), act, time.Now()); s != habit.Never {
 		t.Fatalf("before: %v", s)
 	}
-	one.habits.Book("agent:worker").Did(act)
+	one.habits.Book("agent:worker").Did(act, time.Now())
 	if err := one.habits.Keep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestNodesShareHabits(t *testing.T) {
 		if err := two.habits.Keep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if s, g := two.habits.Book("agent:worker").Knows(t.Context(), act); s == habit.Before && g == habit.Before {
+		if s, g := two.habits.Book("agent:worker").Knows(t.Context(), act, time.Now()); s == habit.Before && g == habit.Before {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
