@@ -37,7 +37,7 @@ everything that it holds.`,
 		},
 	}
 	c.Flags().StringVar(&config, "config", "", "configuration whose people review")
-	c.Flags().BoolVar(&strict, "strict", false, "warnings (a rule that no test reaches) are errors")
+	c.Flags().BoolVar(&strict, "strict", false, "warnings are errors: a rule that no test reaches, a shadow mode that ended")
 	return c
 }
 
@@ -67,7 +67,7 @@ test notices is named with its place.
 			return a.report(policy.Try(args, t))
 		},
 	}
-	c.Flags().BoolVar(&strict, "strict", false, "warnings (a rule that no test reaches) are errors")
+	c.Flags().BoolVar(&strict, "strict", false, "warnings are errors: a rule that no test reaches, a shadow mode that ended")
 	c.Flags().StringVar(&mutate, "mutate", "", "change rules one at a time and expect some test to fail: rules drops them, all changes each in every way")
 	c.Flags().Lookup("mutate").NoOptDefVal = "all"
 	c.Flags().BoolVar(&cover, "cover", false, "show which conditions the tests saw true, false and unknown")

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"charm.land/lipgloss/v2"
 	"github.com/assenthq/assent/client"
@@ -34,7 +35,8 @@ with the values that its conditions found, why it matched or did not, and who mu
 approve. The packs are those given, or those of --config, or the built-in one.
 
 The action is said in the words of given: in a pack's tests, as flags, or as a YAML or
-JSON mapping with --input; what isn't said is unknown.
+JSON mapping with --input; what isn't said is unknown, but for the time, which is now
+then. A rule in shadow mode that matches is marked ◦: it is recorded and doesn't act.
 
   assent policy explain --kind data.export --env prod --rows 5000 --groups pii packs/
   assent policy explain --input action.json
@@ -89,15 +91,16 @@ func (a *app) policyExplain(cmd *cobra.Command, o *explainFlags, packs []string)
 		}
 	}
 	var in *policy.Input
+	now := time.Now().UTC().Truncate(time.Second)
 	switch {
 	case o.input != "" && (said > 0 || rec != nil):
 		return usage(cmd, "--input says the whole action: leave out the other flags")
 	case o.input != "":
-		in, err = a.inputOf(o.input)
+		in, err = a.inputOf(o.input, now)
 	case text.Len() == 0:
 		return usage(cmd, "say which action: --kind data.export --env prod, --input FILE or --record N")
 	default:
-		in, err = policy.Given("flags", []byte(text.String()))
+		in, err = policy.Given("flags", []byte(text.String()), now)
 	}
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -107,12 +110,12 @@ func (a *app) policyExplain(cmd *cobra.Command, o *explainFlags, packs []string)
 	}
 	x := set.ExplainAll(in)
 	if a.json {
-		return a.printJSON(explainedPolicy(&x, set, rec))
+		return a.printJSON(explainedPolicy(in, &x, set, rec))
 	}
 	if rec != nil {
 		a.printDecided(rec)
 	}
-	a.printExplained(in, &x)
+	a.printExplained(in, &x, now)
 	return nil
 }
 
@@ -131,7 +134,7 @@ func explainPacks(a *app, config string, packs []string) (*policy.Set, error) {
 	return set, nil
 }
 
-func (a *app) inputOf(name string) (*policy.Input, error) {
+func (a *app) inputOf(name string, now time.Time) (*policy.Input, error) {
 	const most = 1 << 20
 	in := a.in
 	if name != "-" {
@@ -148,7 +151,7 @@ func (a *app) inputOf(name string) (*policy.Input, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the action: %w", err)
 	}
-	return policy.Given(name, text)
+	return policy.Given(name, text, now)
 }
 
 // recordAt is the decision with that index in the log.
@@ -222,7 +225,7 @@ func (a *app) printDecided(r *client.Record) {
 	a.printf("        policy %s\n\n", inline(r.Policy))
 }
 
-func (a *app) printExplained(in *policy.Input, x *policy.Explanation) {
+func (a *app) printExplained(in *policy.Input, x *policy.Explanation, now time.Time) {
 	verdict := x.Verdict.String()
 	var kinds []string
 	for _, k := range in.Action.Kinds {
@@ -251,6 +254,12 @@ func (a *app) printExplained(in *policy.Input, x *policy.Explanation) {
 		line("limit", fmt.Sprintf("%d rows, ended in mid-stream", x.RowLimit.N))
 	}
 	line("notifies", strings.Join(x.Notify, ", "))
+	switch {
+	case in.Time.IsZero():
+		line("time", "unknown: a shadow mode is taken to have ended")
+	case in.Time.Equal(now):
+		line("time", "now, "+now.Format(time.RFC3339)+": --time says another")
+	}
 	line("risk", fmt.Sprintf("%d: %s", x.Risk.Score, x.Risk.Why()))
 	a.printf("\n")
 	for i := range x.Considered {
@@ -276,11 +285,15 @@ func (a *app) printConsidered(c *policy.Considered) {
 	if c.Matched {
 		mark, style = "✓", decisionStyle(c.Then)
 	}
+	word := fmt.Sprintf("%-6s", c.Then)
+	if c.Watches {
+		mark, style, word = "◦", faint, "shadow "+c.Then
+	}
 	place := fmt.Sprintf("%s:%d", c.File, c.Line)
 	if len(c.Tags) > 0 {
 		place += "  " + strings.Join(c.Tags, " ")
 	}
-	a.printf("%s %s  %s  %s\n", a.look(style, mark), a.look(style, fmt.Sprintf("%-6s", c.Then)), inline(c.Name()), a.look(faint, inline(place)))
+	a.printf("%s %s  %s  %s\n", a.look(style, mark), a.look(style, word), inline(c.Name()), a.look(faint, inline(place)))
 	a.printf("    %s\n", inline(c.Why))
 	for _, atom := range c.Atoms {
 		look := []lipgloss.Style{warning, faint, fine}[atom.Holds]
@@ -293,6 +306,7 @@ type explainedAction struct {
 	Verdict    string            `json:"verdict"`
 	Reason     string            `json:"reason,omitempty"`
 	Bundle     string            `json:"bundle"`
+	Time       string            `json:"time"` // RFC 3339, or "unknown"
 	Asks       []askedJSON       `json:"asks"`
 	Masks      map[string]string `json:"masks"`
 	RowLimit   *int64            `json:"row_limit,omitempty"`
@@ -316,6 +330,7 @@ type consideredJSON struct {
 	File    string     `json:"file"`
 	Line    int        `json:"line"`
 	Matched bool       `json:"matched"`
+	Watches bool       `json:"watches,omitempty"` // it matched in shadow mode: recorded, not enforced
 	Why     string     `json:"why"`
 	Tags    []string   `json:"tags,omitempty"`
 	Atoms   []atomJSON `json:"atoms"`
@@ -327,10 +342,13 @@ type atomJSON struct {
 	Holds string `json:"holds"` // "true", "false" or "unknown"
 }
 
-func explainedPolicy(x *policy.Explanation, set *policy.Set, rec *client.Record) any {
+func explainedPolicy(in *policy.Input, x *policy.Explanation, set *policy.Set, rec *client.Record) any {
 	out := explainedAction{
-		Verdict: x.Verdict.String(), Reason: x.Reason, Bundle: set.Bundle(), Asks: []askedJSON{}, Masks: x.Masks, Notify: append([]string{}, x.Notify...),
+		Verdict: x.Verdict.String(), Reason: x.Reason, Bundle: set.Bundle(), Time: "unknown", Asks: []askedJSON{}, Masks: x.Masks, Notify: append([]string{}, x.Notify...),
 		Risk: x.Risk.Score, RiskWhy: x.Risk.Why(), Considered: []consideredJSON{}, Elsewhere: x.Elsewhere, Record: rec,
+	}
+	if !in.Time.IsZero() {
+		out.Time = in.Time.UTC().Format(time.RFC3339)
 	}
 	if out.Masks == nil {
 		out.Masks = map[string]string{}
@@ -345,7 +363,7 @@ func explainedPolicy(x *policy.Explanation, set *policy.Set, rec *client.Record)
 	}
 	for i := range x.Considered {
 		c := &x.Considered[i]
-		j := consideredJSON{Rule: c.Name(), Then: c.Then, Mode: c.Mode, File: c.File, Line: c.Line, Matched: c.Matched, Why: c.Why, Tags: c.Tags, Atoms: []atomJSON{}}
+		j := consideredJSON{Rule: c.Name(), Then: c.Then, Mode: c.Mode, File: c.File, Line: c.Line, Matched: c.Matched, Watches: c.Watches, Why: c.Why, Tags: c.Tags, Atoms: []atomJSON{}}
 		for _, atom := range c.Atoms {
 			j.Atoms = append(j.Atoms, atomJSON{atom.Expr, atom.Value, [...]string{"unknown", "false", "true"}[atom.Holds]})
 		}

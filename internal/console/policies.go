@@ -139,7 +139,7 @@ func testFigure(r policy.Report) figure {
 		f.Class = "bad"
 	}
 	if n := len(r.Warnings); n > 0 {
-		f.Under = plural(int64(n), "rule") + " that no test reaches"
+		f.Under = plural(int64(n), "warning") + " of assent policy check"
 	}
 	return f
 }

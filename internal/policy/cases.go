@@ -326,6 +326,9 @@ func (d *decoder) given(n *node) Input {
 		keys[i] = f.key
 	}
 	in := Input{Action: &action.Action{}}
+	if n.field("time") == nil {
+		in.Time = d.now
+	}
 	fields := d.mapping(n, "given", keys...)
 	for _, f := range table {
 		if x := fields[f.key]; x != nil {

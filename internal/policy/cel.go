@@ -23,6 +23,8 @@ type compiler struct {
 	names   []string            // of variables that conditions may read
 	checked map[string]*cel.Ast // checking takes about a millisecond: share equal sources
 	shared  map[sharedKey]*expression
+
+	patterns int // instructions of the patterns in all conditions, each counted once
 }
 
 // A sharedKey names a condition whose meaning hangs on its text alone.

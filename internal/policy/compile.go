@@ -23,6 +23,7 @@ type expression struct {
 	test   cond
 	atoms  []atom
 	spelt  string // the source in one spelling
+	blind  Tri    // what it says when nothing is known
 	cost   int
 	// calendars are those it asks for, by name: where there are any, it means something in its pack alone.
 	calendars map[string]*calendar
@@ -55,6 +56,7 @@ type value struct {
 	number *int64
 	words  []string // of a constant list of strings
 	from   *variable
+	hidden bool // texts are unknown
 }
 
 // A build compiles one condition.
@@ -88,7 +90,9 @@ func (c *compiler) compileCondition(source string, permitting bool, calendars ma
 	if x := c.shared[key]; x != nil {
 		return x, nil
 	}
-	x, err = c.compileTwisted(source, permitting, calendars, nil)
+	if x, err = c.compileTwisted(source, permitting, calendars, nil); err == nil {
+		x.blind = c.blind(source, calendars)
+	}
 	if err == nil && len(x.calendars) == 0 { // a calendar is its pack's own
 		c.shared[key] = x
 	}
@@ -174,7 +178,7 @@ func (b *build) leaf(e ast.Expr, must bool) cond {
 	test, bound := b.truth(e), false
 	if b.twist != nil && b.twist.by == 0 && b.twist.id == e.ID() {
 		test = not(test)
-	} else if limit, ok := b.rowBound(e); ok && must {
+	} else if limit, ok := b.rowBound(e); ok && must && (b.twist == nil || !b.twist.blind) {
 		if b.out.rowLimit < 0 || limit < b.out.rowLimit {
 			b.out.rowLimit = limit
 		}
@@ -267,6 +271,9 @@ func (b *build) read(e ast.Expr, v *variable) *value {
 	if !slices.Contains(b.out.reads, v) {
 		b.out.reads = append(b.out.reads, v)
 	}
+	if b.twist != nil && b.twist.blind {
+		return unknownOf(v)
+	}
 	out := &value{from: v, list: v.list, texts: v.texts, count: v.count}
 	if v.str != nil {
 		out.str = func(in *Input, _ string) (string, bool) { return v.str(in) }
@@ -338,7 +345,7 @@ func (b *build) at(e ast.Expr, m, key *value) *value {
 	case m.texts != nil:
 		return &value{str: func(in *Input, each string) (string, bool) {
 			s, ok := k(in, each)
-			return m.texts(in, s), ok
+			return m.texts(in, s), ok && !m.hidden
 		}}
 	case m.count != nil:
 		b.oneOf(e, key, m.from.enum)
@@ -475,6 +482,9 @@ func (b *build) inCalendar(e ast.Expr) *value {
 		b.out.calendars = map[string]*calendar{}
 	}
 	b.out.calendars[*name] = c
+	if b.twist != nil && b.twist.blind {
+		return &value{truth: func(*Input, string) Tri { return DontKnow }}
+	}
 	return &value{truth: func(in *Input, _ string) Tri { return c.open(in.Time) }}
 }
 

@@ -23,6 +23,7 @@ type Considered struct {
 	File    string
 	Line    int
 	Matched bool
+	Watches bool // it matches, and is only recorded
 	Why     string
 }
 
@@ -45,7 +46,7 @@ func (s *Set) ExplainAll(in *Input) Explanation {
 				h := r.hit
 				h.Atoms, h.Tags = r.atoms(sees), r.tags
 				x.Considered = append(x.Considered, Considered{
-					Hit: h, Mode: modeNames()[r.mode], File: r.at.file, Line: r.at.line, Matched: is, Why: r.why(in, sees, is),
+					Hit: h, Mode: modeNames()[r.mode], File: r.at.file, Line: r.at.line, Matched: is, Watches: is && r.watching(in), Why: r.why(in, sees, is),
 				})
 			}
 		}
@@ -82,6 +83,10 @@ func (r *rule) why(in, sees *Input, matched bool) string {
 		return "it is off"
 	case matched && r.watching(in) && r.then == thenAllow:
 		return "it matches and only watches: a permitting rule in shadow mode never begins to permit"
+	case matched && r.mode == shadow && in.Time.IsZero() && !r.watching(in):
+		return "it matches and acts: at an unknown time its shadow mode may have ended, on " + r.until.AddDate(0, 0, -1).Format(time.DateOnly)
+	case matched && r.mode == shadow && !r.watching(in):
+		return "it matches and acts: its shadow mode ended on " + r.until.AddDate(0, 0, -1).Format(time.DateOnly)
 	case matched && r.watching(in):
 		return "it matches and only watches until " + r.until.AddDate(0, 0, -1).Format(time.DateOnly)
 	case matched && r.then == thenDeny && r.unless != nil && in.Action.Claims.BreakGlass:
@@ -120,15 +125,16 @@ func GivenFacts() []GivenFact {
 	return out
 }
 
-// Given reads the facts of one action, in the words of given: of a pack's tests. JSON will do.
-func Given(file string, data []byte) (*Input, error) {
+// Given reads the facts of one action, in the words of given: of a pack's tests. JSON will
+// do. Facts without a time are of now; with the zero time theirs is unknown.
+func Given(file string, data []byte, now time.Time) (*Input, error) {
 	if text := bytes.TrimSpace(data); bytes.HasPrefix(text, []byte("{")) && json.Valid(text) {
 		var b bytes.Buffer // without the tabs that YAML doesn't take
 		if err := json.Indent(&b, text, "", "  "); err == nil {
 			data = b.Bytes()
 		}
 	}
-	d := &decoder{file: file}
+	d := &decoder{file: file, now: now}
 	root := d.parseYAML(data)
 	if root == nil || len(d.errs) > 0 {
 		return nil, d.errs

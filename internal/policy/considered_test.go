@@ -3,6 +3,7 @@ package policy
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -22,7 +23,7 @@ func TestExplainAllSaysWhy(t *testing.T) {
   - { id: other, match: { kind: data.read }, then: allow }
 `)
 	in, err := Given("x", []byte(`{"kind": "data.export",
-	"env": "prod", "rows": 20, "time": "2026-11-24T12:00:00Z", "actor": "agent"}`))
+	"env": "prod", "rows": 20, "time": "2026-11-24T12:00:00Z", "actor": "agent"}`), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +60,36 @@ func TestExplainAllSaysWhy(t *testing.T) {
 	}
 }
 
+// Facts that say no time are of now, where a shadow mode has not ended.
+func TestExplainIsOfNow(t *testing.T) {
+	s := load(t, "  - { id: watches, match: { kind: data.read }, mode: shadow, until: 2026-12-31, then: deny }\n  - { id: reads, match: { kind: data.read }, then: allow }\n")
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		given   string
+		now     time.Time
+		watches bool
+		verdict Verdict
+		why     string
+	}{
+		{"kind: data.read\n", now, true, Allow, "it matches and only watches until 2026-12-31"},
+		{`{"kind": "data.read"}`, now, true, Allow, "it matches and only watches until 2026-12-31"},
+		{"kind: data.read\ntime: unknown\n", now, false, Deny, "it matches and acts: at an unknown time its shadow mode may have ended, on 2026-12-31"},
+		{"kind: data.read\ntime: \"2027-01-01T00:00:00Z\"\n", now, false, Deny, "it matches and acts: its shadow mode ended on 2026-12-31"},
+		{"kind: data.read\n", time.Time{}, false, Deny, "it matches and acts: at an unknown time its shadow mode may have ended, on 2026-12-31"},
+	} {
+		in, err := Given("x", []byte(c.given), c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := s.ExplainAll(in)
+		for _, r := range x.Considered {
+			if r.Rule == "watches" && (r.Why != c.why || r.Watches != c.watches || x.Verdict != c.verdict) {
+				t.Errorf("%q: %v, %v, %s", c.given, x.Verdict, r.Watches, r.Why)
+			}
+		}
+	}
+}
+
 // Every fact can be said on a command line, and then it is said.
 func TestGivenWords(t *testing.T) {
 	samples := map[string][]string{
@@ -72,7 +103,7 @@ func TestGivenWords(t *testing.T) {
 			if len(values) == 0 {
 				continue
 			}
-			if _, err := Given("x", []byte(GivenWords(g.Key, values))); err == nil {
+			if _, err := Given("x", []byte(GivenWords(g.Key, values)), time.Time{}); err == nil {
 				tried = true
 				break
 			}
@@ -81,7 +112,7 @@ func TestGivenWords(t *testing.T) {
 			t.Errorf("%s can't be said: %q", g.Key, GivenWords(g.Key, samples[g.Key]))
 		}
 	}
-	in, err := Given("x", []byte(GivenWords("labels", samples["labels"])+GivenWords("subject_groups", samples["subject_groups"])+GivenWords("rows", []string{"unknown"})+GivenWords("classes", []string{""})+GivenWords("destination", samples["destination"])))
+	in, err := Given("x", []byte(GivenWords("labels", samples["labels"])+GivenWords("subject_groups", samples["subject_groups"])+GivenWords("rows", []string{"unknown"})+GivenWords("classes", []string{""})+GivenWords("destination", samples["destination"])), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +130,7 @@ func FuzzGiven(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		in, err := Given("x", text)
+		in, err := Given("x", text, time.Time{})
 		if err != nil {
 			_ = err.Error()
 			return

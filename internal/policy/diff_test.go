@@ -65,7 +65,7 @@ func TestCompareByMeaning(t *testing.T) {
 	night := nights("calendars: { w: { tz: UTC, days: [tue], from: \"20:00\", to: \"22:00\" } }\n")
 	for name, more := range map[string]string{
 		"days":  "calendars: { w: { tz: UTC, days: [tue, wed], from: \"20:00\", to: \"22:00\" } }\n",
-		"hours": "calendars: { w: { tz: UTC, days: [tue], from: \"20:00\", to: \"20:00\" } }\n",
+		"hours": "calendars: { w: { tz: UTC, days: [tue], from: \"20:00\", to: \"21:00\" } }\n",
 		"zone":  "calendars: { w: { tz: Europe/Berlin, days: [tue], from: \"20:00\", to: \"22:00\" } }\n",
 	} {
 		if c := Compare(night, nights(more)); len(c) != 1 || c[0].Rule != "p/late" || c[0].Direction != Looser || c[0].Parts[0].Key != "calendar w" {

@@ -180,6 +180,7 @@ func (q *Requirement) weaker() (out []weaker) {
 // atom, another number is added to a literal.
 type twist struct {
 	id, by int64
+	blind  bool // every fact is unknown
 }
 
 // twisted are the mutants of a rule's condition.
@@ -215,7 +216,7 @@ func (r *rule) twisted(c *compiler, p *pack) []mutant {
 		}
 		line := tree.SourceInfo().GetStartLocation(e.ID()).Line()
 		for _, by := range []int64{1, -1} {
-			add(fmt.Sprintf("says %d instead of %d", int64(n)+by, int64(n)), line, twist{e.ID(), by})
+			add(fmt.Sprintf("says %d instead of %d", int64(n)+by, int64(n)), line, twist{id: e.ID(), by: by})
 		}
 	}))
 	return out

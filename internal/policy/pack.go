@@ -61,6 +61,7 @@ type rule struct {
 	whenLine  int       // where its condition stands
 	whenBlock bool      // below that line, as a block
 	until     time.Time // end of a shadow mode
+	untilAt   *place
 	lines     []line
 	when      *expression // nil: always
 	claims    bool        // when reads something claimed
@@ -84,7 +85,8 @@ type decoder struct {
 	lines []string
 	errs  Errors
 
-	targets []string // Options.Targets
+	targets []string  // Options.Targets
+	now     time.Time // of facts that say no time
 }
 
 func (d *decoder) place(line, column int) place {
@@ -151,6 +153,8 @@ func (d *decoder) words(n *node, what string, known ...string) []string {
 		s, ok := d.scalar(x, "each of "+what)
 		switch {
 		case !ok:
+		case invisible(s) != "":
+			d.failAt(x, fmt.Sprintf("a character that can't be seen (%s) is in this %s", invisible(s), what), "leave it out: with it the word is another than it looks")
 		case len(known) > 0 && !contains(known, s):
 			d.failAt(x, fmt.Sprintf("'%s' is no %s", clip(s), what), didYouMean(s, known))
 		case contains(out, s):
@@ -317,7 +321,7 @@ func (d *decoder) calendars(n *node, p *pack) {
 }
 
 func (d *decoder) calendar(n *node) *calendar {
-	c := &calendar{zone: time.UTC}
+	c, before := &calendar{zone: time.UTC}, len(d.errs)
 	f := d.mapping(n, "a calendar", calendarKeys()...)
 	d.require(n, f, "a calendar", "tz", "days", "from", "to")
 	if x := f["tz"]; x != nil {
@@ -344,6 +348,9 @@ func (d *decoder) calendar(n *node) *calendar {
 				d.failAt(x, fmt.Sprintf("'%s' is no time of day", clip(s)), `write it quoted, as "20:00"`)
 			}
 		}
+	}
+	if x := f["to"]; x != nil && f["from"] != nil && c.from%(24*60) == c.to%(24*60) && (c.from != 0 || c.to == 0) && len(d.errs) == before {
+		d.failAt(x, fmt.Sprintf("this window ends when it begins, at %s: that may be no time or a whole day", clip(x.text)), `for whole days write from: "00:00" and to: "24:00"`)
 	}
 	return c
 }
@@ -395,6 +402,7 @@ func (d *decoder) rule(n *node, p *pack) *rule {
 	if x := f["match"]; x != nil {
 		d.match(x, r)
 	}
+	everywhere := r.everywhere()
 	d.intoScope(n, r, p.scope)
 	if x := f["when"]; x != nil {
 		d.when(x, r, p)
@@ -411,8 +419,8 @@ func (d *decoder) rule(n *node, p *pack) *rule {
 	if x := f["tags"]; x != nil {
 		r.tags = d.tags(x)
 	}
-	if r.then == thenAllow && f["match"] == nil && f["when"] == nil {
-		d.failAt(n, "a rule that permits everything", "say under `match` or `when` what it permits")
+	if r.then == thenAllow && everywhere && (f["when"] == nil || r.when != nil && r.when.blind == Yes) {
+		d.failAt(n, "a rule that permits everything", "say under `match` or `when` what it permits: a condition that always holds, every kind, or `resource: '*'` says nothing")
 	}
 	d.finish(n, r)
 	return r
@@ -460,7 +468,8 @@ func (d *decoder) mode(n *node, f map[string]*node, r *rule) {
 		if ok && err != nil {
 			d.failAt(x, fmt.Sprintf("'%s' is no date", clip(s)), "write it as 2026-12-31")
 		}
-		r.until = day.AddDate(0, 0, 1)
+		at := d.place(x.line, x.column)
+		r.until, r.untilAt = day.AddDate(0, 0, 1), &at
 	}
 }
 
@@ -514,13 +523,20 @@ func (d *decoder) when(n *node, r *rule, p *pack) {
 	if !ok {
 		return
 	}
+	if hidden := invisible(source); hidden != "" {
+		d.failAt(n, fmt.Sprintf("a character that can't be seen (%s) is in this condition", hidden), `leave it out, or write it as an escape: "\u200b"`)
+		return
+	}
+	if d.tooDear(n, r, source) { // before its patterns are compiled
+		return
+	}
 	x, err := d.compileCondition(source, r.then == thenAllow, p.calendars)
 	if err != nil {
 		d.fail(d.inside(n, err), err.msg, err.remedy)
 		return
 	}
 	if x.cost > maxCost {
-		d.failAt(n, fmt.Sprintf("the rule '%s' may cost %d steps, more than %d", clip(r.id), x.cost, maxCost), "make a rule of each part, or say under `match` what can be said there")
+		d.dear(n, r, x.cost)
 		return
 	}
 	r.when, r.whenLine, r.whenBlock = x, n.line, n.block
@@ -528,6 +544,36 @@ func (d *decoder) when(n *node, r *rule, p *pack) {
 		r.claims = r.claims || v.vouch == claimed
 		r.raises = r.raises || v.raises
 	}
+}
+
+// tooDear reports, and says, that the patterns of a condition are more than those of one,
+// or of all packs, may be.
+func (d *decoder) tooDear(n *node, r *rule, source string) bool {
+	known := d.checked[source] != nil
+	checked, err := d.check(source)
+	if err != nil {
+		return false // the compiler says so
+	}
+	e := checked.NativeRep().Expr()
+	own, before := patterns(e), d.patterns
+	if own > maxCost {
+		d.dear(n, r, own)
+		return true
+	}
+	if known {
+		return false
+	}
+	if d.patterns += own; d.patterns <= maxPatterns {
+		return false
+	}
+	if before <= maxPatterns { // once is enough
+		d.failAt(n, fmt.Sprintf("with the rule '%s' the patterns of all packs have %d instructions, more than %d", clip(r.id), d.patterns, maxPatterns), "shorten what they repeat, as in a{1,1000}, or say under `match` what can be said there")
+	}
+	return true
+}
+
+func (d *decoder) dear(n *node, r *rule, steps int) {
+	d.failAt(n, fmt.Sprintf("the rule '%s' may cost %d steps, more than %d", clip(r.id), steps, maxCost), "make a rule of each part, or say under `match` what can be said there")
 }
 
 // inside is the place of a mistake within the text of n.

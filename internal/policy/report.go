@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
 // A Report is what `assent policy check` and `assent policy test` say.
@@ -25,6 +27,7 @@ type Trials struct {
 	Strict bool // warnings are errors
 	Mutate Mutate
 	Cover  bool
+	Now    time.Time // zero: now
 }
 
 // Mutate says which changes of rules some test must notice.
@@ -71,7 +74,10 @@ func (s *Set) Report(strict, mutate bool) Report {
 // Try tests s.
 func (s *Set) Try(t Trials) Report {
 	r := Report{Bundle: s.Bundle(), Packs: s.Packs(), Rules: len(s.rules), Tests: s.Test()}
-	r.Warnings = s.unreached(r.Tests)
+	if t.Now.IsZero() {
+		t.Now = time.Now()
+	}
+	r.Warnings = slices.Concat(s.unreached(r.Tests), s.forgotten(t.Now), s.idle())
 	if t.Strict {
 		r.Errors, r.Warnings = r.Warnings, nil
 	}
@@ -113,6 +119,40 @@ func (s *Set) unreached(tests []TestResult) []*Error {
 	return out
 }
 
+// forgotten are the shadow modes that ended, or end so late that nobody will remember them.
+func (s *Set) forgotten(now time.Time) (out []*Error) {
+	const long = 366 * 24 * time.Hour
+	for _, r := range s.rules {
+		if r.mode != shadow {
+			continue
+		}
+		last := r.until.AddDate(0, 0, -1).Format(time.DateOnly)
+		switch {
+		case !now.Before(r.until) && r.then == thenAllow:
+			out = append(out, r.untilAt.error(fmt.Sprintf("the shadow mode of '%s' ended on %s, and it permits nothing still", r.id, last), "take `mode` and `until` out for it to permit, or take the rule out"))
+		case !now.Before(r.until):
+			out = append(out, r.untilAt.error(fmt.Sprintf("the shadow mode of '%s' ended on %s: it acts since", r.id, last), "take `mode` and `until` out, or name a later day for it to watch again"))
+		case r.until.Sub(now) > long:
+			out = append(out, r.untilAt.error(fmt.Sprintf("'%s' only watches until %s, more than a year from now", r.id, last), "name a day within a year, on which somebody looks at what it would have done"))
+		}
+	}
+	return out
+}
+
+// idle are the conditions that are the same for every action.
+func (s *Set) idle() (out []*Error) {
+	for _, r := range s.rules {
+		switch {
+		case r.mode == off || r.when == nil:
+		case r.when.blind == Yes:
+			out = append(out, r.at.error(fmt.Sprintf("the condition of '%s' always holds", r.id), "leave `when` out, or let it ask for a fact"))
+		case r.when.blind == No:
+			out = append(out, r.at.error(fmt.Sprintf("the condition of '%s' never holds, so the rule does nothing", r.id), "let it ask for a fact, or say `mode: off`"))
+		}
+	}
+	return out
+}
+
 // Human is the report for a terminal. It ends in one line that sums it up.
 func (r Report) Human() string {
 	var b strings.Builder
@@ -125,12 +165,12 @@ func (r Report) Human() string {
 	failed := 0
 	for _, t := range r.Tests {
 		if t.Passed {
-			fmt.Fprintf(&b, "ok    %s: %s\n", t.Pack, t.Test)
+			fmt.Fprintf(&b, "ok    %s: %s\n", t.Pack, printable(t.Test))
 			continue
 		}
 		failed++
 		fmt.Fprintf(&b, "FAIL  %s: %s\n      %s:%d: %s\n      matched: %s\n",
-			t.Pack, t.Test, t.File, t.Line, strings.Join(t.Failures, "; "), strings.Join(t.Rules, ", "))
+			t.Pack, printable(t.Test), t.File, t.Line, strings.Join(t.Failures, "; "), strings.Join(t.Rules, ", "))
 	}
 	for _, m := range r.Survivors {
 		fmt.Fprintf(&b, "survives  %s\n", m)

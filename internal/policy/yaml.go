@@ -54,6 +54,16 @@ type node struct {
 
 type field struct{ key, value *node }
 
+// field is the value of a mapping's key, or nil.
+func (n *node) field(key string) *node {
+	for _, f := range n.fields {
+		if f.key.text == key {
+			return f.value
+		}
+	}
+	return nil
+}
+
 // canonical is the node as action.Canonical takes it. What a value means is
 // decided by where it stands, so text is enough.
 func (n *node) canonical() any {
@@ -131,6 +141,34 @@ func unreadable(line string) (problem, remedy string) {
 		}
 	}
 	return "", ""
+}
+
+// escapes refuses what "\u202e" and its like put into a value: it doesn't show in the pack,
+// and would turn or overwrite the text of a card or a terminal.
+func (d *decoder) escapes(n *node) {
+	if !n.quoted || n.single {
+		return
+	}
+	for _, r := range n.text {
+		if r == '\n' || r == '\t' {
+			continue
+		}
+		if problem, _ := unreadable(string(r)); problem != "" {
+			d.failAt(n, problem+", written as an escape", "leave it out")
+			return
+		}
+	}
+}
+
+// invisible is the first character of s that can't be seen, "" when there is none: with it
+// a value is another than the one that is read.
+func invisible(s string) string {
+	for _, r := range s {
+		if r != '\n' && r != '\t' && (!unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)) {
+			return fmt.Sprintf("U+%04X", r)
+		}
+	}
+	return ""
 }
 
 // tooMuch reports text that the parser should not be asked to follow: nested deeper
@@ -219,6 +257,7 @@ func (d *decoder) convert(n ast.Node, depth int) *node {
 		out.text = n.Value
 		out.single = tok.Type == token.SingleQuoteType
 		out.quoted = out.single || tok.Type == token.DoubleQuoteType
+		d.escapes(out)
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		out.text = tok.Value
 	default:

@@ -1,0 +1,118 @@
+package policy
+
+import (
+	"os"
+	"path/filepath"
+	"regexp/syntax"
+	"strings"
+	"testing"
+	"time"
+)
+
+// try tests one pack with these rules at a time.
+func try(t *testing.T, now time.Time, rules string) Report {
+	t.Helper()
+	return load(t, rules).Try(Trials{Now: now})
+}
+
+// A shadow mode that ended, or ends when nobody remembers it, and a condition that asks for nothing are told.
+func TestCheckWarns(t *testing.T) {
+	rules := `  - { id: ended, match: { kind: data.read }, mode: shadow, until: 2026-03-01, then: deny }
+  - { id: last, match: { kind: data.read }, mode: shadow, until: 2026-03-02, then: deny }
+  - { id: opens, match: { kind: data.read }, mode: shadow, until: 2026-03-01, then: allow }
+  - { id: far, match: { kind: data.read }, mode: shadow, until: 2027-04-01, then: deny }
+  - { id: soon, match: { kind: data.read }, mode: shadow, until: 2027-03-02, then: deny }
+  - { id: truth, match: { kind: data.read }, when: '1 < 2', then: allow }
+  - { id: never, match: { kind: data.read }, when: 'data.rows > 5 && 1 == 2', then: deny }
+  - { id: asks, match: { kind: data.read }, when: 'data.rows > 5 || data.rows <= 5', then: deny }
+tests:
+  - { name: "all\nok    p: another", given: { kind: data.read, rows: 7 }, want: { decision: deny } }
+`
+	at := time.Date(2026, 3, 2, 23, 59, 59, 0, time.UTC)
+	r := try(t, at, rules)
+	want := []string{
+		"the shadow mode of 'ended' ended on 2026-03-01: it acts since",
+		"the shadow mode of 'opens' ended on 2026-03-01, and it permits nothing still",
+		"'far' only watches until 2027-04-01, more than a year",
+		"the condition of 'truth' always holds",
+		"the condition of 'never' never holds, so the rule does nothing",
+	}
+	text := r.Human()
+	for _, w := range want {
+		if strings.Count(text, w) != 1 {
+			t.Errorf("%q is not told once in\n%s", w, text)
+		}
+	}
+	for _, id := range []string{"'last'", "'soon'", "'asks'"} {
+		if strings.Contains(text, id+" ended") || strings.Contains(text, id+" only watches") || strings.Contains(text, "condition of "+id) {
+			t.Errorf("%s is told of:\n%s", id, text)
+		}
+	}
+	if !strings.Contains(text, "p.yaml:5:67: the shadow mode of 'ended'") {
+		t.Errorf("the place is not that of until:\n%s", text)
+	}
+	if strings.Contains(text, "\nok    p: another") {
+		t.Errorf("a test's name writes a line of its own:\n%s", text)
+	}
+	if later := try(t, at.Add(time.Second), rules).Human(); !strings.Contains(later, "'last' ended on 2026-03-02") {
+		t.Error(later)
+	}
+}
+
+// The patterns of all packs are bounded together, and no pattern is compiled to find out.
+func TestPatternsAreBoundedTogether(t *testing.T) {
+	pack := func(name, pattern string, n int) []byte {
+		var b strings.Builder
+		b.WriteString(strings.Replace(header, "name: p", "name: "+name, 1) + "rules:\n")
+		for i := range n {
+			b.WriteString("  - { id: r" + string(rune('a'+i)) + ", then: deny, when: 'action.verb.matches(\"" + strings.Replace(pattern, "N", string(rune('a'+i)), 1) + "\")' }\n")
+		}
+		return []byte(b.String())
+	}
+	large := "N" + strings.Repeat("x{1,1000}", 9) // 18,000 instructions
+	one := pack("a", large, 26)
+	if _, err := LoadFiles(map[string][]byte{"a.yaml": one}, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{"a.yaml": one, "b.yaml": pack("b", "b"+large, 26), "c.yaml": pack("c", "c"+large, 26)}
+	_, err := LoadFiles(files, Options{})
+	if err == nil || strings.Count(err.Error(), "the patterns of all packs have") != 1 || !strings.HasPrefix(err.Error(), "c.yaml:") || !strings.Contains(err.Error(), "more than 1000000") {
+		t.Errorf("%v", err)
+	}
+	// Of equal conditions one is kept, so they count once.
+	same := strings.Replace(string(one), "name: a", "name: b", 1)
+	if _, err := LoadFiles(map[string][]byte{"a.yaml": one, "b.yaml": []byte(same), "c.yaml": []byte(strings.Replace(same, "name: b", "name: c", 1))}, Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInstructionsAreNotUnderstated(t *testing.T) {
+	for _, pattern := range []string{
+		"", "a", "abc", "[a-z]", "(a|b|c)", "a*", "(a+)?", "a{3}", "a{0,3}", "a{2,}", "(ab){2,5}", "(?i)stra\u00dfe", "^x$", "(?:a|b|cd){3,7}", "(a{1,10}){1,10}", "a{0}", "(a?b?){4}", "x{1,1000}", "\\pL{20}", "[^a-z]|\\d+?", ".*foo.*", "(?s).{5}",
+	} {
+		re, err := syntax.Parse(pattern, syntax.Perl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := syntax.Compile(re.Simplify())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if re, err = syntax.Parse(pattern, syntax.Perl); err != nil {
+			t.Fatal(err)
+		}
+		if got, is := 2+length(re), len(program.Inst); got < is || got > 3*is+10 {
+			t.Errorf("%q: %d instructions are told, it has %d", pattern, got, is)
+		}
+	}
+}
+
+func TestCheckOfAFileWarnsOfToday(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.yaml")
+	if err := os.WriteFile(path, []byte(header+"rules:\n  - { id: a, match: { kind: data.read }, mode: shadow, until: 2020-01-01, then: deny }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := Check([]string{path}, true); r.OK || !strings.Contains(r.Human(), "error: "+path+":5:63: the shadow mode of 'a' ended") {
+		t.Error(r.Human())
+	}
+}
