@@ -29,7 +29,7 @@ var floors = [][]string{
 	{"internal/server", "internal/launch"},
 	{"internal/demo"},
 	{"internal/cli"},
-	{"cmd/assent", "e2e/..."},
+	{"cmd/assent", "cmd/assent-verify", "e2e/..."},
 }
 
 func floorOf(path string) (int, bool) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/assenthq/assent/evidence"
 	"github.com/assenthq/assent/internal/audit"
@@ -12,11 +13,11 @@ import (
 )
 
 func (a *app) verifyCmd() *cobra.Command {
-	var key, file string
+	var key, keys, file string
 	var witnesses []string
 	c := &cobra.Command{
-		Use:   "verify [--data DIR | --config FILE]",
-		Short: "Verify a deployment's log, offline",
+		Use:   "verify [BUNDLE | --data DIR | --config FILE]",
+		Short: "Verify a deployment's log, or a bundle of evidence, offline",
 		Long: `Rehash every record of a data directory, check the tree, the signed checkpoint,
 the copy of it kept outside the database and the traffic spool, and say what holds.
 
@@ -26,9 +27,28 @@ read from there, its checkpoint and spool from the node's data directory.
 --key takes the log's public key (a C2SP verifier key) from elsewhere: with the
 key in the data directory itself, whoever wrote the directory could have signed it.
 --witness takes the key of a witness whose cosignatures count, beside those in
-the configuration; without one the log is said to be not witnessed.`,
-		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+the configuration; without one the log is said to be not witnessed.
+
+A BUNDLE that assent evidence wrote is verified by itself: each of its bytes, that its
+records are in the log, and that none of its period is missing. --key and --keys give
+the log's key from elsewhere; without one a bundle can only agree with itself, which is said.
+
+Status 0: all of it holds. 1: something does not. 2: it could not be read.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if file != "" {
+					return usage(cmd, "--config goes with no bundle")
+				}
+				list, err := keyList(key, keys)
+				if err != nil {
+					return &exitError{exitUsage, err}
+				}
+				return a.verifyBundleFile(args[0], list, witnesses)
+			}
+			if keys != "" {
+				return usage(cmd, "--keys goes with a bundle; --key gives one key")
+			}
 			cfg := &server.Config{Data: a.data}
 			if file != "" {
 				var err error
@@ -41,8 +61,32 @@ the configuration; without one the log is said to be not witnessed.`,
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment; none: what --data names")
 	c.Flags().StringVar(&key, "key", "", "the log's verifier key, for example from /v1/audit/checkpoint's documentation")
+	c.Flags().StringVar(&keys, "keys", "", "with a bundle: file of verifier keys, one a line")
 	c.Flags().StringArrayVar(&witnesses, "witness", nil, "key of a witness, as it prints it at its start (repeatable)")
 	return c
+}
+
+// keyList are the keys given by a flag and in a file; # begins a comment.
+func keyList(key, file string) (out []string, err error) {
+	if key != "" {
+		out = append(out, key)
+	}
+	if file == "" {
+		return out, nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			out = append(out, line)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s holds no key: one a line, as assent keys prints it", file)
+	}
+	return out, nil
 }
 
 func (a *app) verify(cmd *cobra.Command, cfg *server.Config, key string, witnesses []string) error {

@@ -204,3 +204,17 @@ func loadKeyOf(c *Config) (*audit.Key, error) {
 	name, _, _ := strings.Cut(string(cp), "\n")
 	return loadLogKey(c, name)
 }
+
+// LogKey is the key that signs a deployment's log, where it lies here or a program signs.
+// done ends that program.
+func LogKey(c *Config) (key *audit.Key, done func(), err error) {
+	if g := c.Audit.Signer; g != nil {
+		key, signer, err := audit.ExternalKey(g.Key, g.Command...)
+		if err != nil {
+			return nil, nil, err
+		}
+		return key, signer.Close, nil
+	}
+	key, err = loadKeyOf(c)
+	return key, func() {}, err
+}

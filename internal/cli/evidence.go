@@ -1,0 +1,211 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/assenthq/assent/evidence"
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/server"
+	"github.com/spf13/cobra"
+)
+
+// evidenceFlags say what goes into a bundle.
+type evidenceFlags struct {
+	q            audit.Query
+	since, until string
+	config, out  string
+}
+
+func (a *app) evidenceCmd() *cobra.Command {
+	var f evidenceFlags
+	c := &cobra.Command{
+		Use: "evidence --out FILE", Short: "Write records of the log into a file that others can verify", Args: exactly(),
+		Long: `Write every record of a period into one zip file that assent verify, or the package
+evidence, checks on a machine that has nothing else of this deployment: the exact
+bytes of the records, proof that none of the period is missing, the signed checkpoint
+with its witnesses' signatures, what led to today's key, and passkeys' signatures.
+
+What a filter leaves out is there as its hash alone, so that the whole period is
+proven; that nothing which matches was left out is the word of the log's key. It reads a data
+directory (--data, or --config), also beside a running server. The same log and the
+same question give the same bytes.`,
+		Example: `  assent evidence --since 2026-07-01 --until 2026-10-01 --out q3.zip
+  assent evidence --since 30d --actor agent:reporter --out reporter.zip
+  assent verify q3.zip --key "$(cat log.vkey)"`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.evidence(cmd, &f) },
+	}
+	s := c.Flags()
+	s.StringVarP(&f.out, "out", "o", "", "file to write; it must not be there yet")
+	s.StringVarP(&f.config, "config", "c", "", "configuration of the deployment; none: what --data names")
+	s.StringVar(&f.since, "since", "", "how far back: 30d, 12h, or a date such as 2026-11-01; none: from the first record")
+	s.StringVar(&f.until, "until", "", "up to then; none: all that a checkpoint covers")
+	s.StringVar(&f.q.Actor, "actor", "", "id of the actor: agent:reporter")
+	s.StringVar(&f.q.Person, "person", "", "id of the person who reviewed or administered: person:mira")
+	s.StringVar(&f.q.Resource, "resource", "", "name of the resource: postgres:shop/prod")
+	s.StringVar(&f.q.Kind, "kind", "", "kind of action: data.export")
+	s.StringVar(&f.q.Class, "class", "", "class of sensitive data that was found or masked: card")
+	s.StringVar(&f.q.Session, "session", "", "session of the agent")
+	s.StringVar(&f.q.Approval, "approval", "", "id of an approval")
+	s.StringSliceVar(&f.q.Types, "type", nil, "types of record, separated by commas: request,review")
+	return c
+}
+
+func (a *app) evidence(cmd *cobra.Command, f *evidenceFlags) (err error) {
+	if f.out == "" {
+		return usage(cmd, "--out is missing: the file to write, such as bundle.zip")
+	}
+	now := time.Now()
+	for _, t := range []struct {
+		flag, text string
+		to         *time.Time
+	}{{"since", f.since, &f.q.Since}, {"until", f.until, &f.q.Until}} {
+		if t.text == "" {
+			continue
+		}
+		if *t.to, err = since(t.text, now); err != nil {
+			return usage(cmd, "--%s: %v", t.flag, err)
+		}
+	}
+	if !f.q.Until.IsZero() && !f.q.Since.Before(f.q.Until) {
+		return usage(cmd, "--until is not after --since")
+	}
+	cfg := &server.Config{Data: a.data}
+	if f.config != "" {
+		if cfg, err = server.ReadConfig(f.config); err != nil {
+			return &exitError{exitUsage, err}
+		}
+	}
+	if _, err := os.Stat(cfg.DataDir()); err != nil {
+		return failf(exitUsage, "%s is no data directory (--data names one)", cfg.DataDir())
+	}
+	key, done, err := server.LogKey(cfg)
+	if err != nil {
+		return failf(exitFailed, "the log's key signs the bundle: %w", err)
+	}
+	defer done()
+	note, err := newestNote(cfg.VerifyOptions(key.Verifier()))
+	if err != nil {
+		return err
+	}
+	store, err := server.OpenReadOnly(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	out, err := os.OpenFile(f.out, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return failf(exitUsage, "%s is there already: name another file", f.out)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, out.Close()); err != nil {
+			_ = os.Remove(f.out) // half a bundle is none
+		}
+	}()
+	progress, ends := a.progress("records")
+	_, err = audit.Bundle(cmd.Context(), store, audit.Export{
+		Checkpoint: note, Key: key, Software: "assent " + Version(), Query: f.q, Said: f.said(), Progress: progress,
+	}, out)
+	ends()
+	if err != nil {
+		return err
+	}
+	if err := out.Sync(); err != nil {
+		return err
+	}
+	// What it says now is what others will be told.
+	r, err := verifyBundle(out, evidence.BundleOptions{VKeys: []string{key.Verifier()}, Witnesses: cfg.VerifyOptions().Witnesses})
+	if err != nil {
+		return fmt.Errorf("reading %s back: %w", f.out, err)
+	}
+	if a.json {
+		return a.printJSON(r)
+	}
+	a.printf("%s\n", inline(f.out))
+	a.printBundle(r)
+	if head, err := store.Head(cmd.Context()); err == nil && f.q.Until.IsZero() && head.Size > r.Manifest.End {
+		a.printf("the newest %s under no checkpoint yet, and not in it\n", count(int(head.Size-r.Manifest.End), "record is", "records are"))
+	}
+	return nil
+}
+
+// said is the query besides its period.
+func (f *evidenceFlags) said() map[string]string {
+	out := map[string]string{}
+	for name, text := range map[string]string{
+		"actor": f.q.Actor, "person": f.q.Person, "resource": f.q.Resource, "kind": f.q.Kind, "class": f.q.Class,
+		"session": f.q.Session, "approval": f.q.Approval, "type": strings.Join(f.q.Types, ","),
+	} {
+		if text != "" {
+			out[name] = text
+		}
+	}
+	return out
+}
+
+// newestNote is the newest checkpoint that is kept here, with witnesses' signatures where it has some.
+func newestNote(o audit.VerifyOptions) ([]byte, error) {
+	for _, name := range []string{o.Witnessed, o.HeadFile} {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		if cp, err := evidence.VerifyCheckpoint(b, o.VKeys...); err == nil && cp.Size > 0 {
+			return b, nil
+		}
+	}
+	return nil, failf(exitFailed, "%s holds no checkpoint by this key: nothing can be proven before the server has signed one", filepath.Dir(o.HeadFile))
+}
+
+func verifyBundle(f *os.File, o evidence.BundleOptions) (*evidence.BundleReport, error) {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	b, err := evidence.OpenBundle(f, size)
+	if err != nil {
+		return nil, err
+	}
+	return b.Verify(o)
+}
+
+// verifyBundleFile is assent verify FILE.
+func (a *app) verifyBundleFile(name string, keys, witnesses []string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	defer func() { _ = f.Close() }()
+	progress, ends := a.progress("records")
+	r, err := verifyBundle(f, evidence.BundleOptions{VKeys: keys, Witnesses: witnesses, Progress: progress})
+	ends()
+	if err != nil {
+		return failf(exitFailed, "NOT VERIFIED: %s: %s", inline(name), inline(err.Error()))
+	}
+	if a.json {
+		err = a.printJSON(r)
+	} else {
+		a.printBundle(r)
+	}
+	if n := len(r.Problems); err == nil && n > 0 {
+		for _, p := range r.Problems[:min(n, 20)] {
+			fmt.Fprintln(a.err, inline(p))
+		}
+		return failf(exitFailed, "NOT VERIFIED: %s what people signed", count(n, "record contradicts", "records contradict"))
+	}
+	return err
+}
+
+func (a *app) printBundle(r *evidence.BundleReport) {
+	for _, l := range r.Lines() {
+		a.printf("%s\n", inline(l))
+	}
+}
