@@ -16,7 +16,7 @@ kinds and environments it became looser. Text, order and layout don't count.
 
 A change is called stricter only where its form shows that nothing more can pass: what
 nobody can tell is called looser. assent policy replay says what it does to recorded
-actions. Status 1: something may be looser.`,
+actions. Status 1: something may be looser; 2: a pack doesn't load; 0: neither.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var sets [2]*policy.Set
 			for i, path := range args {

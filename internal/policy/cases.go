@@ -30,6 +30,7 @@ type reviewer struct {
 
 // An expectation checks only what its pack wrote down.
 type expectation struct {
+	pack     string
 	decision string
 	rule     string
 	ruleAt   place
@@ -433,6 +434,10 @@ func (d *decoder) namedRules(p *pack) {
 	}
 	for _, c := range p.tests {
 		w := &c.want
+		w.pack, w.rule = p.name, strings.TrimPrefix(w.rule, p.name+"/")
+		for i := range w.rules {
+			w.rules[i] = strings.TrimPrefix(w.rules[i], p.name+"/")
+		}
 		for _, name := range append([]string{w.rule}, w.rules...) {
 			if name != "" && !contains(known, name) {
 				d.fail(w.ruleAt, fmt.Sprintf("this pack has no rule '%s'", clip(name)), didYouMean(name, known))
@@ -523,7 +528,7 @@ func (w *expectation) check(d *Decision) []string {
 		}
 	}
 	if w.rule != "" && !contains(decided, w.rule) && !contains(masked, w.rule) {
-		differ("rule", strings.Join(append(decided, masked...), ", "), w.rule)
+		differ("rule", namesOf(w.pack, append(decided, masked...)), named(w.pack, w.rule))
 	}
 	if contains(decided, RuleDefault) { // what rests on a claim may have matched, and lifted nothing
 		for _, h := range d.Rules {
@@ -533,7 +538,7 @@ func (w *expectation) check(d *Decision) []string {
 		}
 	}
 	if w.rules != nil && !slices.Equal(slices.Sorted(slices.Values(decided)), slices.Sorted(slices.Values(w.rules))) {
-		differ("rules", strings.Join(decided, ", "), strings.Join(w.rules, ", "))
+		differ("rules", namesOf(w.pack, decided), namesOf(w.pack, w.rules))
 	}
 	if got := seatsNeeded(d); w.count != 0 && got != w.count {
 		differ("count", got, w.count)
@@ -548,6 +553,15 @@ func (w *expectation) check(d *Decision) []string {
 		differ("limit of rows", d.RowLimit, *w.rows)
 	}
 	return bad
+}
+
+// namesOf are rules of a pack as explain and the records name them.
+func namesOf(pack string, rules []string) string {
+	out := make([]string, len(rules))
+	for i, id := range rules {
+		out[i] = named(pack, id)
+	}
+	return strings.Join(out, ", ")
 }
 
 // seatsNeeded is the largest number of people one requirement asks for.

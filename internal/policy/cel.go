@@ -110,9 +110,37 @@ func (c *compiler) check(source string) (*cel.Ast, *celError) {
 func firstIssue(issues *cel.Issues) *celError {
 	for _, e := range issues.Errors() {
 		msg, _, _ := strings.Cut(e.Message, " expecting {") // the parser's list of tokens helps nobody
-		return &celError{line: e.Location.Line(), column: e.Location.Column(), msg: msg}
+		out := &celError{line: e.Location.Line(), column: e.Location.Column(), msg: msg}
+		for _, h := range hints() {
+			if strings.Contains(msg, h.in) {
+				out.remedy = h.remedy
+				break
+			}
+		}
+		return out
 	}
 	return &celError{line: 1, msg: issues.Err().Error()}
+}
+
+// A hint is what to try where the parser's or checker's message has some words in it.
+type hint struct{ in, remedy string }
+
+// hints are tried in order.
+func hints() []hint {
+	const parts = "make a rule of each part, or say under `match` what can be said there"
+	return []hint{
+		{"invalid int literal", "whole numbers go from -9223372036854775808 to 9223372036854775807"},
+		{"exceeds limit: size", parts},
+		{"recursion limit exceeded", parts},
+		{"recognition error at: '= ", "equality is written =="},
+		{"input 'and'", "and is written &&"},
+		{"input 'or'", "or is written ||"},
+		{"mismatched input", "not is written !, and is &&, or is ||; text stands in quotes"},
+		{"extraneous input", "a number is digits alone: 10000, not 10_000 or 10k; text stands in quotes"},
+		{"double", "numbers are whole here: 2, not 1.5"},
+		{"'contains' applied to 'list", "ask a list with `in`: \"pii\" in data.groups"},
+		{"no matching overload", "both sides must be of one type, which the policy reference names for each variable"},
+	}
 }
 
 // dotted is the name that a chain of selections spells: "data.rows".

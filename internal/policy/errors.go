@@ -81,16 +81,21 @@ func (p place) error(msg, remedy string) *Error {
 // printable makes one line of a pack safe for a terminal and a log.
 func printable(line string) string {
 	const longest = 200
-	line = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || r != '\t' && !unicode.IsPrint(r) {
-			return '·'
-		}
-		return r
-	}, strings.TrimSuffix(line, "\r"))
+	line = plain(strings.TrimSuffix(line, "\r"))
 	if r := []rune(line); len(r) > longest {
 		return string(r[:longest]) + "…"
 	}
 	return line
+}
+
+// plain is text on one line, with · for what a terminal would not show as itself.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || r != '\t' && !unicode.IsPrint(r) {
+			return '·'
+		}
+		return r
+	}, text)
 }
 
 // didYouMean is the remedy for a word that is not on the list: the nearest one, or all of them.

@@ -131,8 +131,12 @@ func (d *decoder) mapping(n *node, what string, known ...string) map[string]*nod
 }
 
 func (d *decoder) scalar(n *node, what string) (string, bool) {
-	if n.kind != scalarNode || strings.TrimSpace(n.text) == "" {
+	switch {
+	case n.kind != scalarNode:
 		d.failAt(n, fmt.Sprintf("%s must be a single value, this is %s", what, n.kind), "")
+		return "", false
+	case strings.TrimSpace(n.text) == "":
+		d.failAt(n, what+" must not be empty", "write a value, or leave it out")
 		return "", false
 	}
 	return n.text, true
@@ -609,10 +613,9 @@ func (d *decoder) reason(n *node, r *rule) {
 	if !ok {
 		return
 	}
-	t, err := d.template(strings.TrimSpace(text))
-	if err != nil {
+	t, errs := d.template(strings.TrimSpace(text))
+	for _, err := range errs {
 		d.fail(d.inside(n, err), err.msg, err.remedy)
-		return
 	}
 	r.reason = t
 }

@@ -139,7 +139,15 @@ func (h *Hit) Name() string {
 	if h.name != "" {
 		return h.name
 	}
-	return h.Pack + "/" + h.Rule
+	return named(h.Pack, h.Rule)
+}
+
+// named is a rule as records name it: with its pack, where it is of one.
+func named(pack, rule string) string {
+	if pack == "" || rule == RuleDefault || rule == RuleHarmless {
+		return rule
+	}
+	return pack + "/" + rule
 }
 
 // An Atom is one condition with the value it had: "data.rows (4821) > 1000 ✓".

@@ -170,7 +170,7 @@ func (r Report) Human() string {
 		}
 		failed++
 		fmt.Fprintf(&b, "FAIL  %s: %s\n      %s:%d: %s\n      matched: %s\n",
-			t.Pack, printable(t.Test), t.File, t.Line, strings.Join(t.Failures, "; "), strings.Join(t.Rules, ", "))
+			t.Pack, printable(t.Test), t.File, t.Line, plain(strings.Join(t.Failures, "; ")), namesOf(t.Pack, t.Rules))
 	}
 	for _, m := range r.Survivors {
 		fmt.Fprintf(&b, "survives  %s\n", m)

@@ -107,6 +107,47 @@ func TestInstructionsAreNotUnderstated(t *testing.T) {
 	}
 }
 
+// Every mistake of a reason is told at once, each with its place.
+func TestEveryMistakeOfAReasonIsTold(t *testing.T) {
+	_, err := LoadFiles(map[string][]byte{"p.yaml": []byte(header + `rules:
+  - id: a
+    then: deny
+    reason: |
+      {{data.rosw}} and {{data.rows}},
+      then {{ context.reason }} and {{data.read_1h["emial"]}} {{x
+`)}, Options{})
+	if err == nil {
+		t.Fatal("it loaded")
+	}
+	text := err.Error()
+	for _, want := range []string{"p.yaml:8:7: there is no variable 'data.rosw'", "p.yaml:9:12: 'context.reason' is the asker's free text", "p.yaml:9:37: 'emial' is never an entry", "p.yaml:9:63: '{{' without '}}'"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+}
+
+// A test names a rule as its pack does, or as explain and the records do; reports name it as those do.
+func TestRulesAreNamedBothWays(t *testing.T) {
+	pack := func(rule, rules string) string {
+		return "  - { id: no, match: { kind: data.read }, then: deny }\n  - { id: yes, match: { kind: data.write }, then: allow }\ntests:\n  - { name: x, given: { kind: data.read }, want: { decision: deny, rule: " + rule + ", rules: [" + rules + "] } }\n"
+	}
+	for _, name := range []string{"no", "p/no"} {
+		if r := load(t, pack(name, name)).Report(false, false); !r.Tests[0].Passed {
+			t.Errorf("%s: %v", name, r.Tests[0].Failures)
+		}
+	}
+	text := load(t, pack("yes", "p/yes")).Report(false, false).Human()
+	for _, want := range []string{"rule is p/no, want p/yes", "rules is p/no, want p/yes", "matched: p/no"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	if _, err := LoadFiles(map[string][]byte{"p.yaml": []byte(header + "rules:\n" + pack("q/no", "no"))}, Options{}); err == nil || !strings.Contains(err.Error(), "no rule 'q/no'") {
+		t.Errorf("a rule of another pack: %v", err)
+	}
+}
+
 func TestCheckOfAFileWarnsOfToday(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p.yaml")
 	if err := os.WriteFile(path, []byte(header+"rules:\n  - { id: a, match: { kind: data.read }, mode: shadow, until: 2020-01-01, then: deny }\n"), 0o600); err != nil {

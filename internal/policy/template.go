@@ -113,36 +113,48 @@ func (a *atom) explain(in *Input) Atom {
 // A template is a reason with {{variables}}.
 type template []part
 
-// template reads text once, at load. The error names the place in text.
-func (c *compiler) template(text string) (template, *celError) {
-	var out template
-	rest, column := text, 0
+// template reads text once, at load. Each error names its place in text.
+func (c *compiler) template(text string) (out template, errs []*celError) {
+	rest, at := text, celError{line: 1}
 	for {
 		before, after, found := strings.Cut(rest, "{{")
 		out = append(out, part{text: before})
 		if !found {
-			return out, nil
+			return out, errs
 		}
-		column += len([]rune(before))
+		at.pass(before)
 		name, next, closed := strings.Cut(after, "}}")
 		if !closed {
-			return nil, &celError{line: 1, column: column, msg: "'{{' without '}}'", remedy: "close it, as in {{data.rows}}"}
+			return nil, append(errs, at.because("'{{' without '}}'", "close it, as in {{data.rows}}"))
 		}
 		v, key, ok := c.named(strings.TrimSpace(name))
 		switch {
 		case !ok:
 			known := append([]string{"data.summary"}, c.names...)
-			return nil, &celError{line: 1, column: column, msg: fmt.Sprintf("there is no variable '%s'", strings.TrimSpace(name)), remedy: didYouMean(strings.TrimSpace(name), known)}
+			errs = append(errs, at.because(fmt.Sprintf("there is no variable '%s'", strings.TrimSpace(name)), didYouMean(strings.TrimSpace(name), known)))
 		case v.private:
-			return nil, &celError{line: 1, column: column, msg: fmt.Sprintf("'%s' is the asker's free text", v.name), remedy: "the card shows it, marked as the asker's words"}
-		}
-		if key != "" && v.count != nil && len(v.enum) > 0 && !contains(v.enum, key) {
-			return nil, &celError{line: 1, column: column, msg: fmt.Sprintf("'%s' is never an entry of %s", clip(key), v.name), remedy: didYouMean(key, v.enum)}
+			errs = append(errs, at.because(fmt.Sprintf("'%s' is the asker's free text", v.name), "the card shows it, marked as the asker's words"))
+		case key != "" && v.count != nil && len(v.enum) > 0 && !contains(v.enum, key):
+			errs = append(errs, at.because(fmt.Sprintf("'%s' is never an entry of %s", clip(key), v.name), didYouMean(key, v.enum)))
 		}
 		out = append(out, part{variable: v, key: key})
-		column += len([]rune(name)) + len("{{}}")
+		at.pass("{{" + name + "}}")
 		rest = next
 	}
+}
+
+// pass moves a place behind text.
+func (e *celError) pass(text string) {
+	if n := strings.Count(text, "\n"); n > 0 {
+		e.line += n
+		e.column, text = 0, text[strings.LastIndexByte(text, '\n')+1:]
+	}
+	e.column += len([]rune(text))
+}
+
+// because is a mistake at the place.
+func (e *celError) because(msg, remedy string) *celError {
+	return &celError{line: e.line, column: e.column, msg: msg, remedy: remedy}
 }
 
 // named is the variable that a template names, and the key of a map's entry.

@@ -208,7 +208,11 @@ func (d *decoder) syntaxError(err error) {
 	var y yaml.Error
 	if errors.As(err, &y) && y.GetToken() != nil && y.GetToken().Position != nil {
 		p := y.GetToken().Position
-		d.fail(d.place(p.Line, p.Column), y.GetMessage(), "")
+		remedy := ""
+		if strings.Contains(y.GetMessage(), "value is not allowed") {
+			remedy = "put quotes around all of it, as in when: 'a ? b : c', or write it below `when: |`: a ': ' in it, or a quote before it, means something to YAML"
+		}
+		d.fail(d.place(p.Line, p.Column), y.GetMessage(), remedy)
 		return
 	}
 	first, _, _ := strings.Cut(err.Error(), "\n")
@@ -261,7 +265,7 @@ func (d *decoder) convert(n ast.Node, depth int) *node {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		out.text = tok.Value
 	default:
-		d.failAt(out, "anchors, aliases, tags and merge keys have no place in a pack", "write the value out")
+		d.failAt(out, "anchors, aliases, tags and merge keys have no place in a pack", "write the value out; text that begins with !, & or * stands in quotes, as in when: '!data.inferred'")
 	}
 	return out
 }
