@@ -15,7 +15,9 @@ builtin:NAME: what was added, removed and changed, who may approve it, and for w
 kinds and environments it became looser. Text, order and layout don't count.
 
 A change is called stricter only where its form shows that nothing more can pass: what
-nobody can tell is called looser. assent policy replay says what it does to recorded
+nobody can tell is called looser. Changed conditions are tried on actions, and one that
+shows the direction is printed in the words of given:. both: looser for some, stricter
+for others; unsure: nothing tried was looser, and not every case was tried. assent policy replay says what it does to recorded
 actions. Status 1: something may be looser; 2: a pack doesn't load; 0: neither.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var sets [2]*policy.Set
@@ -29,7 +31,7 @@ actions. Status 1: something may be looser; 2: a pack doesn't load; 0: neither.`
 			changes := policy.Compare(sets[0], sets[1])
 			looser := 0
 			for i := range changes {
-				if changes[i].Direction == policy.Looser {
+				if changes[i].Direction.MayLoosen() {
 					looser++
 				}
 				if !a.json {
@@ -55,8 +57,10 @@ func (a *app) printChanged(c *policy.RuleChange) {
 	mark := map[string]string{"added": "+", "removed": "-", "changed": "±"}[c.What]
 	style := faint
 	switch c.Direction {
-	case policy.Looser:
+	case policy.Looser, policy.Both:
 		style = alarm
+	case policy.Unsure:
+		style = warning
 	case policy.Stricter:
 		style = fine
 	}
@@ -67,6 +71,16 @@ func (a *app) printChanged(c *policy.RuleChange) {
 			if side[1] != "" {
 				a.printf("      %s %s\n", side[0], inline(side[1]))
 			}
+		}
+		for _, s := range p.Shown {
+			word := "no longer matches"
+			if s.Now {
+				word = "matches now"
+			}
+			a.printf("      %s %s: %s before, %s after\n", word, inline(s.Given), s.Before, s.After)
+		}
+		if p.Tried != "" {
+			a.printf("      %s\n", a.look(faint, p.Tried))
 		}
 	}
 	before, after := strings.Join(c.Before, "; "), strings.Join(c.After, "; ")

@@ -108,18 +108,19 @@ func (c *compiler) check(source string) (*cel.Ast, *celError) {
 }
 
 func firstIssue(issues *cel.Issues) *celError {
-	for _, e := range issues.Errors() {
-		msg, _, _ := strings.Cut(e.Message, " expecting {") // the parser's list of tokens helps nobody
-		out := &celError{line: e.Location.Line(), column: e.Location.Column(), msg: msg}
-		for _, h := range hints() {
-			if strings.Contains(msg, h.in) {
-				out.remedy = h.remedy
-				break
-			}
-		}
-		return out
+	all := issues.Errors()
+	if len(all) == 0 {
+		return &celError{line: 1, msg: issues.Err().Error()}
 	}
-	return &celError{line: 1, msg: issues.Err().Error()}
+	msg, _, _ := strings.Cut(all[0].Message, " expecting {") // the parser's list of tokens helps nobody
+	out := &celError{line: all[0].Location.Line(), column: all[0].Location.Column(), msg: msg}
+	for _, h := range hints() {
+		if strings.Contains(msg, h.in) {
+			out.remedy = h.remedy
+			break
+		}
+	}
+	return out
 }
 
 // A hint is what to try where the parser's or checker's message has some words in it.

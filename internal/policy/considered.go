@@ -146,6 +146,20 @@ func Given(file string, data []byte, now time.Time) (*Input, error) {
 	return &in, nil
 }
 
+// plainWord reports text that YAML takes as it is, without quotes.
+func plainWord(s string) bool {
+	if s == "null" || s == "" || len(s) > 1 && s[0] == '0' {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if letter := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'; !letter && (i == 0 || c != '-' && c != '_' && c != '.') {
+			return false
+		}
+	}
+	return true
+}
+
 // GivenWords is the text that Given takes for what a command line says: key by key
 // its values, those of a mapping as name=value.
 func GivenWords(key string, values []string) string {
@@ -154,7 +168,7 @@ func GivenWords(key string, values []string) string {
 			continue
 		}
 		word := func(s string) string {
-			if s == "unknown" {
+			if s == "unknown" || plainWord(s) {
 				return s
 			}
 			return quoted(s, false)

@@ -1,24 +1,35 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"cel.dev/cel-go/common/ast"
 )
 
 // A Direction says which way a change goes.
 type Direction string
 
 // Looser may let something pass, or pass with less, that did not before; Stricter
-// can't; Same changes no decision. What nobody can tell is called looser.
+// can't; Same changes no decision. Both is looser for some actions and stricter for others.
+// Of Unsure, actions that were tried showed nothing looser, and not all were tried. What
+// nobody can try is called looser.
 const (
 	Looser   Direction = "looser"
+	Both     Direction = "both"
+	Unsure   Direction = "unsure"
 	Stricter Direction = "stricter"
 	Same     Direction = "same"
 )
+
+// MayLoosen reports what may let more pass.
+func (d Direction) MayLoosen() bool { return d == Looser || d == Both || d == Unsure }
 
 // A RuleChange is one rule that means something else, is new, or is gone.
 type RuleChange struct {
@@ -41,6 +52,8 @@ type PartDiff struct {
 	Before    string    `json:"before"`
 	After     string    `json:"after"`
 	Direction Direction `json:"direction"`
+	Tried     string    `json:"tried,omitempty"` // of a condition: on how many actions
+	Shown     []Shown   `json:"shown,omitempty"` // actions that show the direction
 }
 
 // Compare says which rules mean something else in after than in before, and which packs are no
@@ -49,6 +62,7 @@ type PartDiff struct {
 // form of it shows that nothing more can pass.
 func Compare(before, after *Set) []RuleChange {
 	var out []RuleChange
+	both := &comparison{before: before, after: after}
 	names := map[[2]string]bool{}
 	for _, s := range []*Set{before, after} {
 		for name := range s.byName {
@@ -56,7 +70,8 @@ func Compare(before, after *Set) []RuleChange {
 		}
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(names), func(a, b [2]string) int { return strings.Compare(a[0]+"/"+a[1], b[0]+"/"+b[1]) }) {
-		if c := compareRules(before.byName[name], after.byName[name]); c != nil {
+		if c := both.rules(before.byName[name], after.byName[name]); c != nil {
+			both.unmasks(c)
 			out = append(out, *c)
 		}
 	}
@@ -72,13 +87,19 @@ func locks(before, after *Set) (out []RuleChange) {
 			continue
 		}
 		b := after.packs[i]
-		p := PartDiff{"locked", strconv.FormatBool(a.locked), strconv.FormatBool(b.locked), direction(a.locked, true)}
+		p := PartDiff{Key: "locked", Before: strconv.FormatBool(a.locked), After: strconv.FormatBool(b.locked), Direction: direction(a.locked, true)}
 		out = append(out, RuleChange{Rule: a.name, What: "changed", Then: "pack", Direction: p.Direction, Kinds: []string{}, Envs: []string{}, Parts: []PartDiff{p}, File: b.at.file, Line: b.at.line})
 	}
 	return out
 }
 
-func compareRules(a, b *rule) *RuleChange {
+// A comparison is that of two policies.
+type comparison struct {
+	before, after *Set
+	compiler      *compiler // once a condition is tried
+}
+
+func (x *comparison) rules(a, b *rule) *RuleChange {
 	c := &RuleChange{What: "changed", Kinds: []string{}, Envs: []string{}}
 	r := b
 	switch {
@@ -87,7 +108,7 @@ func compareRules(a, b *rule) *RuleChange {
 	case b == nil:
 		r, c.What, c.Direction = a, "removed", direction(a.then != thenAllow && a.mode != off, a.mode == enforce)
 	default:
-		if c.Parts = differences(a, b); len(c.Parts) == 0 {
+		if c.Parts = x.differences(a, b); len(c.Parts) == 0 {
 			return nil
 		}
 		c.Direction = Same
@@ -113,6 +134,73 @@ func compareRules(a, b *rule) *RuleChange {
 	return c
 }
 
+// unmasks calls a mask that does more looser where a rule reads what is inferred of masked
+// values, computed with them or aggregated over them, and then permits more or stops less.
+func (x *comparison) unmasks(c *RuleChange) {
+	if c.Then != thenMask.String() || c.Direction != Stricter {
+		return
+	}
+	for _, r := range x.after.rules {
+		if r.mode == off || r.when == nil || !slices.ContainsFunc(r.when.reads, ofMasks) {
+			continue
+		}
+		rises, falls := true, true // where nobody can tell
+		if compiler, err := x.compilerOf(); err == nil {
+			if checked, cerr := compiler.check(r.when.source); cerr == nil {
+				b := &build{compiler: compiler, tree: checked.NativeRep()}
+				rises, falls = b.polarity(b.tree.Expr(), false)
+			}
+		}
+		if r.then == thenAllow && rises || r.tightens() && falls {
+			c.Direction = Looser
+			c.Parts = append(c.Parts, PartDiff{Key: "masked", After: "what is masked counts as inferred, computed or aggregated, which " + r.hit.Name() + " reads", Direction: Looser})
+			return
+		}
+	}
+}
+
+// ofMasks reports a fact that hangs on what a decision masks.
+func ofMasks(v *variable) bool {
+	return v.name == "data.inferred" || v.name == "data.computed" || v.name == "data.aggregated"
+}
+
+// polarity says whether a fact of masks that becomes true may make e true, and whether it may make it false.
+func (b *build) polarity(e ast.Expr, negated bool) (rises, falls bool) {
+	if v := b.variable(e); v != nil && ofMasks(v) {
+		return !negated, negated
+	}
+	if e.Kind() == ast.CallKind {
+		call := e.AsCall()
+		switch call.FunctionName() {
+		case "!_":
+			return b.polarity(call.Args()[0], !negated)
+		case "_&&_", "_||_":
+			for _, x := range call.Args() {
+				r, f := b.polarity(x, negated)
+				rises, falls = rises || r, falls || f
+			}
+			return rises, falls
+		}
+	}
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(x ast.Expr) {
+		if v := b.variable(x); v != nil && ofMasks(v) {
+			rises, falls = true, true
+		}
+	}))
+	return rises, falls
+}
+
+func (x *comparison) compilerOf() (*compiler, error) {
+	if x.compiler == nil {
+		c, err := newCompiler()
+		if err != nil {
+			return nil, err
+		}
+		x.compiler = c
+	}
+	return x.compiler, nil
+}
+
 func asked(r *rule) (out []string) {
 	for _, q := range []*Requirement{r.approval, r.unless} {
 		if q != nil {
@@ -134,11 +222,10 @@ func direction(looser, acts bool) Direction {
 }
 
 func worse(a, b Direction) Direction {
-	if a == Looser || b == Looser {
-		return Looser
-	}
-	if a == Stricter || b == Stricter {
-		return Stricter
+	for _, d := range []Direction{Looser, Both, Unsure, Stricter} {
+		if a == d || b == d {
+			return d
+		}
 	}
 	return Same
 }
@@ -150,10 +237,10 @@ func (r *rule) tightens() bool {
 }
 
 // differences are the parts of a rule that mean something else.
-func differences(a, b *rule) (out []PartDiff) {
+func (x *comparison) differences(a, b *rule) (out []PartDiff) {
 	part := func(key, x, y string, d func() Direction) {
 		if x != y {
-			out = append(out, PartDiff{key, x, y, d()})
+			out = append(out, PartDiff{Key: key, Before: x, After: y, Direction: d()})
 		}
 	}
 	restricts := a.tightens() && b.tightens()
@@ -192,10 +279,12 @@ func differences(a, b *rule) (out []PartDiff) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		x, y := a.line(key), b.line(key)
-		part(strings.Replace(key, "scope.", "scope: ", 1), valuesOf(x), valuesOf(y), wider(lineCovers(y, x), lineCovers(x, y)))
+		l, m := a.line(key), b.line(key)
+		part(strings.Replace(key, "scope.", "scope: ", 1), valuesOf(l), valuesOf(m), wider(lineCovers(m, l), lineCovers(l, m)))
 	}
-	part("when", whenOf(a), whenOf(b), wider(whenOf(b) == "", whenOf(a) == ""))
+	if whenOf(a) != whenOf(b) {
+		out = append(out, x.conditions(a, b))
+	}
 	calendars := map[string]bool{}
 	for _, r := range []*rule{a, b} {
 		for name := range r.calendars() {
@@ -228,6 +317,40 @@ func differences(a, b *rule) (out []PartDiff) {
 	part("notify", strings.Join(sortedCopy(a.notify), ", "), strings.Join(sortedCopy(b.notify), ", "), fixed(Same))
 	part("reason", a.reason.text(), b.reason.text(), fixed(Same))
 	return out
+}
+
+// conditions tries which way the condition of a rule changed.
+func (x *comparison) conditions(a, b *rule) PartDiff {
+	p := PartDiff{Key: "when", Before: whenOf(a), After: whenOf(b), Direction: Looser}
+	if a.then != b.then || a.tightens() != b.tightens() {
+		return p // what it does changed too
+	}
+	compiler, err := x.compilerOf()
+	if err != nil {
+		return p
+	}
+	t := tryConditions(compiler, x.before, x.after, a, b)
+	if p.Direction = t.direction(); t.n == 0 || a.boundTo(b) && !p.Direction.MayLoosen() {
+		p.Direction = Looser
+	}
+	p.Tried = t.tells()
+	for _, d := range []Direction{Looser, Stricter} {
+		if s, ok := t.shown[d]; ok {
+			p.Shown = append(p.Shown, s)
+		}
+	}
+	return p
+}
+
+// boundTo reports that b ends the stream of what it permits later than r, or never.
+func (r *rule) boundTo(b *rule) bool {
+	bound := func(r *rule) int64 {
+		if r.when == nil || r.when.rowLimit < 0 {
+			return math.MaxInt64
+		}
+		return r.when.rowLimit
+	}
+	return b.then == thenAllow && bound(b) > bound(r)
 }
 
 func modeInWords(r *rule) string {
@@ -291,22 +414,29 @@ func whenOf(r *rule) string {
 }
 
 func requirementOf(q *Requirement) string {
+	out := decisive(q)
+	if q != nil && q.Wait > 0 {
+		out += ", waits " + q.Wait.String()
+	}
+	if q != nil && len(q.Notify) > 0 {
+		out += ", tells " + strings.Join(sortedCopy(q.Notify), ", ")
+	}
+	return out
+}
+
+// decisive is what of a requirement has a part in who may approve. How long a gate waits
+// for that, and who is told besides, has none.
+func decisive(q *Requirement) string {
 	if q == nil {
 		return ""
 	}
 	out := q.Asks()
 	out += ", used within " + q.UseWithin.String()
-	if q.Wait > 0 {
-		out += ", waits " + q.Wait.String()
-	}
 	for _, e := range q.Escalate {
 		out += ", after " + e.After.String() + " " + strings.Join(e.To, " or ")
 	}
 	if q.FallBack != nil {
-		out += ", falls back to " + strings.Join(q.FallBack.To, " or ")
-	}
-	if len(q.Notify) > 0 {
-		out += ", tells " + strings.Join(q.Notify, ", ")
+		out += ", falls back after " + q.FallBack.After.String() + " to " + strings.Join(q.FallBack.To, " or ")
 	}
 	return out
 }
@@ -319,10 +449,13 @@ func requirements(a, b *Requirement) Direction {
 		return Stricter
 	case b == nil:
 		return Looser
+	case decisive(a) == decisive(b):
+		return Same
 	}
 	same := slices.Equal(sortedCopy(a.From), sortedCopy(b.From)) && slices.Equal(a.AllOf, b.AllOf) && slices.Equal(a.AnyOf, b.AnyOf) && a.Issuers == b.Issuers &&
-		(!a.Reciprocal || b.Reciprocal) && slices.EqualFunc(a.Escalate, b.Escalate, func(x, y Escalation) bool { return x.After == y.After && slices.Equal(x.To, y.To) }) && (b.FallBack == nil || a.FallBack != nil && slices.Equal(a.FallBack.To, b.FallBack.To))
-	strong := slices.Index(assurances(), b.Assurance) >= slices.Index(assurances(), a.Assurance) && (a.Assurance == "" || b.Assurance != "")
+		(!a.Reciprocal || b.Reciprocal) && slices.EqualFunc(a.Escalate, b.Escalate, func(x, y Escalation) bool { return x.After == y.After && slices.Equal(x.To, y.To) }) && (b.FallBack == nil || a.FallBack != nil && b.FallBack.After >= a.FallBack.After && slices.Equal(a.FallBack.To, b.FallBack.To))
+	// Where a rule names none, the kinds' own holds, which may be the console's.
+	strong := a.Assurance == b.Assurance || b.Assurance != "" && slices.Index(assurances(), b.Assurance) >= slices.Index(assurances(), cmp.Or(a.Assurance, "console"))
 	if same && strong && b.Count >= a.Count && b.Expires <= a.Expires && b.UseWithin <= a.UseWithin {
 		return Stricter
 	}

@@ -62,6 +62,7 @@ type rule struct {
 	whenBlock bool      // below that line, as a block
 	until     time.Time // end of a shadow mode
 	untilAt   *place
+	broad     bool // it permits everything that was tried
 	lines     []line
 	when      *expression // nil: always
 	claims    bool        // when reads something claimed
@@ -191,7 +192,7 @@ func (d *decoder) count(n *node, what string) int {
 	}
 	const most = 100
 	i, err := strconv.Atoi(s)
-	if err != nil || i < 1 || i > most {
+	if err != nil || i < 1 || i > most || s[0] == '0' || s[0] == '+' {
 		d.failAt(n, fmt.Sprintf("%s must be a whole number from 1 to %d", what, most), "")
 		return 0
 	}
@@ -423,7 +424,11 @@ func (d *decoder) rule(n *node, p *pack) *rule {
 	if x := f["tags"]; x != nil {
 		r.tags = d.tags(x)
 	}
-	if r.then == thenAllow && everywhere && (f["when"] == nil || r.when != nil && r.when.blind == Yes) {
+	exact := false
+	if r.then == thenAllow && everywhere && r.when != nil && r.when.blind == DontKnow {
+		r.broad, exact = d.alwaysKnown(r)
+	}
+	if r.then == thenAllow && everywhere && (f["when"] == nil || r.when != nil && (r.when.blind == Yes || r.broad && exact)) {
 		d.failAt(n, "a rule that permits everything", "say under `match` or `when` what it permits: a condition that always holds, every kind, or `resource: '*'` says nothing")
 	}
 	d.finish(n, r)
@@ -512,6 +517,9 @@ func (d *decoder) matched(n *node, what string) (kinds kindSet, kindLine int, li
 		for _, v := range values {
 			if s.key == "verb" && v != strings.ToLower(v) {
 				d.failAt(x, fmt.Sprintf("the verb '%s' is not in lower case", clip(v)), "")
+			}
+			if exactly(s.key) && s.enum == nil && strings.ContainsAny(v, "*?") {
+				d.failAt(x, fmt.Sprintf("%s takes no wildcards: '%s' would be compared as it stands", s.key, clip(v)), "list them, or leave it out for any")
 			}
 			if s.key == "subject" && !validGroup(v) {
 				d.failAt(x, fmt.Sprintf("'%s' is no group", clip(v)), "write group:NAME")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -77,7 +78,7 @@ func (s *Set) Try(t Trials) Report {
 	if t.Now.IsZero() {
 		t.Now = time.Now()
 	}
-	r.Warnings = slices.Concat(s.unreached(r.Tests), s.forgotten(t.Now), s.idle())
+	r.Warnings = slices.Concat(s.unreached(r.Tests), s.forgotten(t.Now), s.idle(), s.strange())
 	if t.Strict {
 		r.Errors, r.Warnings = r.Warnings, nil
 	}
@@ -144,10 +145,28 @@ func (s *Set) idle() (out []*Error) {
 	for _, r := range s.rules {
 		switch {
 		case r.mode == off || r.when == nil:
+		case r.broad:
+			out = append(out, r.at.error(fmt.Sprintf("'%s' permits each of the actions that were tried, of every kind: its condition seems to hold always", r.id), "say under `match` what it permits"))
 		case r.when.blind == Yes:
 			out = append(out, r.at.error(fmt.Sprintf("the condition of '%s' always holds", r.id), "leave `when` out, or let it ask for a fact"))
 		case r.when.blind == No:
 			out = append(out, r.at.error(fmt.Sprintf("the condition of '%s' never holds, so the rule does nothing", r.id), "let it ask for a fact, or say `mode: off`"))
+		}
+	}
+	return out
+}
+
+// strange are environments in letters that another may be taken for: PROD, or prod in Cyrillic.
+func (s *Set) strange() (out []*Error) {
+	for _, r := range s.rules {
+		l := r.line("env")
+		if r.mode == off || l == nil {
+			continue
+		}
+		for _, v := range l.values {
+			if !validName(v) {
+				out = append(out, r.at.error(fmt.Sprintf("the rule '%s' is for the environment %s, which is compared letter by letter", r.id, strconv.QuoteToASCII(v)), "name it as the configuration of the gates does: lower-case letters are the custom"))
+			}
 		}
 	}
 	return out
@@ -182,8 +201,18 @@ func (r Report) Human() string {
 	}
 	fmt.Fprintf(&b, "%s, %s, %s (%d failed), %s, %s\nbundle %s\n",
 		plural(len(r.Packs), "pack"), plural(r.Rules, "rule"), plural(len(r.Tests), "test"), failed,
-		plural(len(r.Errors), "error"), plural(len(r.Warnings), "warning"), r.Bundle)
+		plural(len(r.Errors), "error"), plural(len(r.Warnings), "warning")+survived(len(r.Survivors)), r.Bundle)
 	return b.String()
+}
+
+func survived(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return ", 1 change of a rule that no test notices"
+	}
+	return fmt.Sprintf(", %d changes of rules that no test notices", n)
 }
 
 func plural(n int, word string) string {

@@ -59,6 +59,45 @@ tests:
 	}
 }
 
+// What a rule is for may be spelt as nothing is, and what permits everything may look as if it asked.
+func TestCheckWarnsOfWhatIsNeverOrAlways(t *testing.T) {
+	text := try(t, time.Now(), `  - { id: loud, match: { kind: data.read, env: PROD }, then: deny }
+  - { id: cyrillic, match: { kind: data.read, env: "pr\u043ed" }, then: deny }
+  - { id: fine, match: { kind: data.read, env: [prod, eu-1_x] }, then: deny }
+  - { id: wide, when: 'action.kinds.all(k, k != "nope")', then: allow }
+  - { id: narrow, when: 'data.rows <= 5', then: allow }
+  - { id: other, when: '!action.target.matches("^x")', then: allow }
+`).Human()
+	for _, want := range []string{`the rule 'loud' is for the environment "PROD"`, `the rule 'cyrillic' is for the environment "pr\u043ed"`, "'wide' permits each of the actions"} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("%q is not told once in\n%s", want, text)
+		}
+	}
+	for _, id := range []string{"fine", "narrow", "other"} {
+		if strings.Contains(text, "'"+id+"' permits") || strings.Contains(text, "'"+id+"' is for") {
+			t.Errorf("%s is told of:\n%s", id, text)
+		}
+	}
+}
+
+// The last line says that changes survive.
+func TestSurvivorsAreCounted(t *testing.T) {
+	r := load(t, "  - { id: a, match: { kind: data.read }, then: deny }\n  - { id: b, match: { kind: data.read }, then: deny }\ntests:\n  - { name: x, given: { kind: data.read }, want: { decision: deny } }\n").Report(false, true)
+	if text := r.Human(); r.OK || !strings.Contains(text, "0 warnings, 2 changes of rules that no test notices\n") {
+		t.Error(text)
+	}
+}
+
+func TestASummaryNamesGroups(t *testing.T) {
+	in, err := Given("x", []byte("{ kind: data.read, groups: [pii] }"), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := summary(&in.Action.Data); s != "data of pii" {
+		t.Error(s)
+	}
+}
+
 // The patterns of all packs are bounded together, and no pattern is compiled to find out.
 func TestPatternsAreBoundedTogether(t *testing.T) {
 	pack := func(name, pattern string, n int) []byte {

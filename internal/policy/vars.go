@@ -349,6 +349,9 @@ func summary(d *action.Data) string {
 		}
 		parts = append(parts, class)
 	}
+	if len(parts) == 0 && len(d.Groups) > 0 {
+		parts = append(parts, "data of "+strings.Join(d.Groups, ", "))
+	}
 	if !scanned(d) {
 		parts = append(parts, "contents not fully known")
 	}
