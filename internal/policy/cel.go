@@ -24,6 +24,9 @@ type compiler struct {
 	checked map[string]*cel.Ast // checking takes about a millisecond: share equal sources
 	shared  map[sharedKey]*expression
 
+	broad      map[string]broadness // by condition
+	broadTried int
+
 	patterns int // instructions of the patterns in all conditions, each counted once
 }
 
@@ -34,7 +37,7 @@ type sharedKey struct {
 }
 
 func newCompiler() (*compiler, error) {
-	c := &compiler{vars: map[string]*variable{}, checked: map[string]*cel.Ast{}, shared: map[sharedKey]*expression{}}
+	c := &compiler{vars: map[string]*variable{}, checked: map[string]*cel.Ast{}, shared: map[sharedKey]*expression{}, broad: map[string]broadness{}}
 	opts := []cel.EnvOption{
 		cel.ParserRecursionLimit(maxConditionDepth),
 		cel.ParserExpressionSizeLimit(maxConditionSize),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -115,15 +116,17 @@ type GivenFact struct {
 	List, Mapping bool
 }
 
-// GivenFacts lists what given: may say.
-func GivenFacts() []GivenFact {
+// GivenFacts lists what given: may say. It is not to be written to.
+func GivenFacts() []GivenFact { return givenFacts() }
+
+var givenFacts = sync.OnceValue(func() []GivenFact {
 	var out []GivenFact
 	for _, f := range facts() {
 		doc, _, _ := strings.Cut(f.doc, ";")
 		out = append(out, GivenFact{Key: f.key, Doc: strings.ReplaceAll(doc, "`", ""), List: strings.Contains(doc, "list"), Mapping: strings.HasPrefix(doc, "mapping")})
 	}
 	return out
-}
+})
 
 // Given reads the facts of one action, in the words of given: of a pack's tests. JSON will
 // do. Facts without a time are of now; with the zero time theirs is unknown.

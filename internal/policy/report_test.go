@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp/syntax"
@@ -77,6 +78,32 @@ func TestCheckWarnsOfWhatIsNeverOrAlways(t *testing.T) {
 		if strings.Contains(text, "'"+id+"' permits") || strings.Contains(text, "'"+id+"' is for") {
 			t.Errorf("%s is told of:\n%s", id, text)
 		}
+	}
+}
+
+// A pack whose rules all look as if they might permit everything loads in time: a few are tried.
+func TestFewConditionsAreTriedForPermittingEverything(t *testing.T) {
+	c, err := newCompiler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &decoder{file: "p.yaml", compiler: c}
+	var b strings.Builder
+	for i := range 3 * mostBroad {
+		fmt.Fprintf(&b, "  - { id: r%d, when: 'action.target.size() >= 0 || action.target == \"%d\"', then: allow }\n", i, i%(2*mostBroad))
+	}
+	p := d.pack([]byte(header + "rules:\n" + b.String()))
+	if p == nil {
+		t.Fatal(d.errs)
+	}
+	broad := 0
+	for _, r := range p.rules {
+		if r.broad {
+			broad++
+		}
+	}
+	if len(c.broad) != mostBroad || broad != 2*mostBroad {
+		t.Errorf("%d conditions were tried, %d rules are told of", len(c.broad), broad)
 	}
 }
 

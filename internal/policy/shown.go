@@ -22,6 +22,10 @@ import (
 const (
 	mostTried = 50_000 // combinations that are tried one by one
 	mostDrawn = 20_000 // of more than those
+
+	// mostBroad is how many conditions of one load are tried for permitting everything, each
+	// once, so that a pack of nothing else loads in time.
+	mostBroad = 200
 )
 
 // A Shown action is one that a rule matched and matches no longer, or the other way.
@@ -58,6 +62,7 @@ type tried struct {
 	rules [2]*rule
 	base  []axis // what the lines of match ask for
 	axes  []axis
+	most  int // combinations
 	exact bool
 	n     int
 	shown map[Direction]Shown
@@ -65,7 +70,7 @@ type tried struct {
 
 // tryConditions says which way the conditions of a and b differ.
 func tryConditions(c *compiler, before, after *Set, a, b *rule) *tried {
-	t := &tried{sets: [2]*Set{before, after}, rules: [2]*rule{a, b}, exact: true, shown: map[Direction]Shown{}}
+	t := &tried{sets: [2]*Set{before, after}, rules: [2]*rule{a, b}, exact: true, most: mostTried, shown: map[Direction]Shown{}}
 	if t.draw(c) {
 		t.run()
 	}
@@ -90,10 +95,20 @@ func (t *tried) direction() Direction {
 	return Same
 }
 
+// A broadness is what alwaysKnown found.
+type broadness struct{ always, exact bool }
+
 // alwaysKnown reports whether the condition of r holds for each action that is tried of
 // those whose facts are known, and whether those are all there are.
 func (c *compiler) alwaysKnown(r *rule) (always, exact bool) {
-	t := &tried{rules: [2]*rule{r, r}, exact: true}
+	if known, ok := c.broad[r.when.source]; ok && len(r.when.calendars) == 0 {
+		return known.always, known.exact
+	}
+	if c.broadTried++; c.broadTried > mostBroad {
+		return false, false
+	}
+	defer func() { c.broad[r.when.source] = broadness{always, exact} }()
+	t := &tried{rules: [2]*rule{r, r}, exact: true, most: mostTried / 20}
 	if !t.draw(c) {
 		return false, false
 	}
@@ -120,12 +135,12 @@ func (t *tried) run() {
 func (t *tried) each(f func(pick []int) bool) {
 	all := 1
 	for _, x := range t.axes {
-		if all *= len(x.values); all > mostTried {
+		if all *= len(x.values); all > t.most {
 			break
 		}
 	}
 	pick := make([]int, len(t.axes))
-	if all <= mostTried {
+	if all <= t.most {
 		for i := range all {
 			for j, x := range t.axes {
 				pick[j] = i % len(x.values)
@@ -139,7 +154,7 @@ func (t *tried) each(f func(pick []int) bool) {
 	}
 	t.exact = false
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same actions each time
-	for range mostDrawn {
+	for range min(mostDrawn, t.most) {
 		for j, x := range t.axes {
 			pick[j] = r.IntN(len(x.values))
 		}
