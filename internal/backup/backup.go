@@ -143,7 +143,7 @@ func (w *writer) gather() error {
 			continue
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(w.stage, f.name), b, 0o600)
+			err = os.WriteFile(filepath.Join(w.stage, f.name), b, 0o600) //nolint:gosec // a directory that was made a moment ago
 		}
 		if err == nil {
 			err = w.add(f.name, filepath.Join(w.stage, f.name))
