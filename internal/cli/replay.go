@@ -25,6 +25,7 @@ type replayFlags struct {
 	generate                        int
 	seed                            uint64
 	workers                         int
+	held                            bool
 }
 
 func (a *app) policyReplayCmd() *cobra.Command {
@@ -36,7 +37,8 @@ keeps beside its log (docs/replay.md), and say what would have been different: t
 verdicts, approvals a day for each group of reviewers, and the shapes that changed.
 
 The status is 1 when something that was denied would be allowed, unless its line
-stands in the file of --ack: the id that is printed first, and whatever follows.`,
+stands in the file of --ack: the id that is printed first, and whatever follows. With
+--held also when something that people were asked about would flow.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.replay(cmd.Context(), cmd, &o) },
 	}
 	f := c.Flags()
@@ -46,6 +48,7 @@ stands in the file of --ack: the id that is printed first, and whatever follows.
 	f.StringVar(&o.facts, "facts", "", "directory of facts (default: facts in the data directory)")
 	f.StringVar(&o.html, "html", "", "write a report with plots to this file")
 	f.StringVar(&o.ack, "ack", "", "file of changes from deny to allow that are meant")
+	f.BoolVar(&o.held, "held", false, "what people were asked about and would flow counts as loosened too")
 	f.IntVar(&o.workers, "workers", 0, "how many cores to use (default: all)")
 	f.IntVar(&o.generate, "generate", 0, "write a made-up history of so many actions to --facts instead, decided by the packs")
 	f.Uint64Var(&o.seed, "seed", 1, "which history to make up")
@@ -88,7 +91,7 @@ func (a *app) replay(ctx context.Context, cmd *cobra.Command, o *replayFlags) er
 	}
 	defer d.Close()
 	progress, done := a.progress("actions")
-	r, err := replay.Run(ctx, replay.Options{Facts: d, Policy: set, Span: facts.Span{From: from}, Workers: o.workers, Progress: progress, Acked: acked})
+	r, err := replay.Run(ctx, replay.Options{Facts: d, Policy: set, Span: facts.Span{From: from}, Workers: o.workers, Progress: progress, Acked: acked, Held: o.held})
 	done()
 	if err != nil {
 		return err
@@ -108,7 +111,7 @@ func (a *app) replay(ctx context.Context, cmd *cobra.Command, o *replayFlags) er
 		return failf(exitFailed, "no action was replayed: %s has none since %s", dir, from.Format(time.DateOnly))
 	}
 	if n := r.Unacknowledged(); err == nil && n > 0 {
-		return failf(exitFailed, "%s would go from deny to allow\n  put the lines above that are meant into a file, and name it with --ack", count(n, "shape", "shapes"))
+		return failf(exitFailed, "%s would go %s\n  put the lines above that are meant into a file, and name it with --ack", count(n, "shape", "shapes"), map[bool]string{false: "from deny to allow", true: "from deny or review to allow"}[o.held])
 	}
 	return err
 }

@@ -39,8 +39,13 @@ func OpenDir(dir string) (*Dir, error) {
 			return nil, errors.Join(fmt.Errorf("reading facts: %w", err), d.Close())
 		}
 	}
+	seen := make(map[header]*place, len(d.blocks))
 	for i := range d.blocks {
 		h := &d.blocks[i].header
+		if p := seen[*h]; p != nil && h.rows > 0 {
+			return nil, errors.Join(fmt.Errorf("reading facts: %w", &BlockError{d.blocks[i].file, d.blocks[i].offset, fmt.Errorf("the same facts stand in %s, block at byte %d: they would count twice", p.file, p.offset)}), d.Close())
+		}
+		seen[*h] = &d.blocks[i]
 		d.Rows += int64(h.rows)
 		d.Dropped += int64(min(h.dropped, math.MaxInt64/2))
 		if h.first <= h.last {

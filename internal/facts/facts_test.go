@@ -278,6 +278,29 @@ func TestTornAndDamagedFiles(t *testing.T) {
 	}
 }
 
+// Facts of a file that was copied would count twice.
+func TestACopiedFileIsNotReadTwice(t *testing.T) {
+	for _, seal := range []int{1, 1 << 20} {
+		dir := write(t, Options{seal: seal}, func(w *Writer) { some(w, 6) })
+		names, err := listFiles(dir)
+		if err != nil || len(names) != 1 {
+			t.Fatal(names, err)
+		}
+		b, err := os.ReadFile(names[0].path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := filepath.Join(dir, "00000009"+filepath.Ext(names[0].path))
+		if err := os.WriteFile(other, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var at *BlockError
+		if _, err := OpenDir(dir); !errors.As(err, &at) || at.File != other || !strings.Contains(err.Error(), "the same facts stand in "+names[0].path) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 // read2 reads a whole block and the beginning of another.
 func read2(read func([]byte) (int, *Dir, error), whole, part []byte) (int, error) {
 	n, _, err := read(append(append([]byte(nil), whole...), part...))

@@ -43,7 +43,7 @@ func (r *Result) Human() string {
 		_ = w.Flush()
 	}
 	list(&b, "Shapes that changed most", r.Shapes, mostShapes)
-	list(&b, "From deny to allow", r.Opened, len(r.Opened))
+	list(&b, r.loosened(), r.Opened, len(r.Opened))
 	for _, n := range r.notes() {
 		fmt.Fprintf(&b, "\nnote: %s", n)
 	}
@@ -51,6 +51,14 @@ func (r *Result) Human() string {
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// loosened says what stands under Opened.
+func (r *Result) loosened() string {
+	if r.Held {
+		return "From deny or review to allow"
+	}
+	return "From deny to allow"
 }
 
 func list(b *strings.Builder, title string, changes []Change, most int) {
@@ -134,7 +142,7 @@ func (r *Result) HTML() string {
 	for _, part := range []struct {
 		title string
 		list  []Change
-	}{{"From deny to allow", r.Opened}, {"Shapes that changed most", r.Shapes[:min(100, len(r.Shapes))]}} {
+	}{{r.loosened(), r.Opened}, {"Shapes that changed most", r.Shapes[:min(100, len(r.Shapes))]}} {
 		fmt.Fprintf(&b, "<h2>%s</h2>", part.title)
 		if len(part.list) == 0 {
 			b.WriteString("<p>None.</p>")

@@ -28,6 +28,7 @@ type Options struct {
 	Workers  int                     // 0: one for each core
 	Progress func(done, total int64) // may be nil; called from several goroutines
 	Acked    map[string]bool         // ids of changes that were acknowledged
+	Held     bool                    // what people were asked about and would flow counts as loosened too
 }
 
 // A Change is one shape whose verdict is another.
@@ -73,7 +74,8 @@ type Result struct {
 	Groups  []Load           `json:"groups"`
 	PerDay  []Day            `json:"per_day"`
 	Shapes  []Change         `json:"shapes"`   // that changed, most actions first
-	Opened  []Change         `json:"loosened"` // deny → allow
+	Opened  []Change         `json:"loosened"` // deny → allow, and review → allow where Options.Held
+	Held    bool             `json:"held_too,omitempty"`
 	Frozen  int64            `json:"frozen"`   // denied by a freeze: not in the matrix
 	Dropped int64            `json:"not_kept"` // actions that no facts were kept of
 	Torn    []string         `json:"torn,omitempty"`
@@ -84,7 +86,7 @@ type Result struct {
 	PerSec  float64          `json:"actions_per_second"`
 }
 
-// Unacknowledged is how many shapes go from deny to allow without having been acknowledged.
+// Unacknowledged is how many shapes are loosened without having been acknowledged.
 func (r *Result) Unacknowledged() (n int) {
 	for i := range r.Opened {
 		if !r.Opened[i].Acked {
@@ -146,7 +148,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Result{Since: o.Span.From, Kept: o.Facts.Rows, Bundle: o.Policy.Bundle(), Took: time.Since(start), Dropped: o.Facts.Dropped, Torn: o.Facts.Torn, Bytes: o.Facts.Bytes, Inexact: map[string]int64{}}
+	out := &Result{Held: o.Held, Since: o.Span.From, Kept: o.Facts.Rows, Bundle: o.Policy.Bundle(), Took: time.Since(start), Dropped: o.Facts.Dropped, Torn: o.Facts.Torn, Bytes: o.Facts.Bytes, Inexact: map[string]int64{}}
 	out.sum(tallies, &o)
 	return out, nil
 }
@@ -322,7 +324,7 @@ func (r *Result) sum(tallies []tally, o *Options) {
 	for k, c := range changes {
 		c.Acked = o.Acked[c.ID]
 		r.Shapes = append(r.Shapes, *c)
-		if k.before == policy.Deny && k.after == policy.Allow {
+		if k.after == policy.Allow && (k.before == policy.Deny || o.Held && k.before == policy.Review) {
 			r.Opened = append(r.Opened, *c)
 		}
 	}

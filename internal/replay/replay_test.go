@@ -191,4 +191,12 @@ func TestWhatIsLoosenedIsNamed(t *testing.T) {
 	if r = run(t, Options{Facts: open(t, dir), Policy: set, Acked: map[string]bool{r.Opened[0].ID: true}}); r.Unacknowledged() != 0 {
 		t.Error("what was acknowledged is not")
 	}
+	// With Held, what people were asked about and would flow is loosened too.
+	r = run(t, Options{Facts: open(t, dir), Policy: set, Held: true})
+	if r.Unacknowledged() != 2 || !strings.Contains(r.Human(), "From deny or review to allow") || !strings.Contains(r.HTML(), "From deny or review to allow") {
+		t.Errorf("held: %+v\n%s", r.Opened, r.Human())
+	}
+	if r = run(t, Options{Facts: open(t, dir), Policy: set, Held: true, Acked: map[string]bool{r.Opened[0].ID: true, r.Opened[1].ID: true}}); r.Unacknowledged() != 0 {
+		t.Error("what was held and acknowledged is not")
+	}
 }
