@@ -25,6 +25,7 @@ type logFlags struct {
 	offline      bool
 	config       string
 	traffic      bool
+	csv          bool
 }
 
 func (a *app) logCmd() *cobra.Command {
@@ -56,6 +57,7 @@ node's spool, in the order of time.`,
 	s.StringVar(&f.since, "since", "", "how far back: 30d, 12h, or a date such as 2026-11-01")
 	s.StringVar(&f.until, "until", "", "up to then")
 	s.IntVar(&f.limit, "limit", 100, "how many of the newest; 0: all")
+	s.BoolVar(&f.csv, "csv", false, "print a table for a spreadsheet (RFC 4180); no cell of it is a formula")
 	s.BoolVar(&f.offline, "offline", false, "read the data directory, not the server")
 	s.StringVarP(&f.config, "config", "c", "", "with --offline: configuration of the deployment; none: what --data names")
 	s.BoolVar(&f.traffic, "traffic", false, "with --offline: also what flowed, from this node's spool")
@@ -68,6 +70,8 @@ func (a *app) log(cmd *cobra.Command, f *logFlags) error {
 		return usage(cmd, "--limit %d: 0 or more", f.limit)
 	case !f.offline && (f.config != "" || f.traffic):
 		return usage(cmd, "--config and --traffic go with --offline")
+	case f.csv && a.json:
+		return usage(cmd, "--csv and --json: one of the two")
 	}
 	now := time.Now()
 	for _, t := range []struct {
@@ -87,7 +91,25 @@ func (a *app) log(cmd *cobra.Command, f *logFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := a.printFound(f, found); err != nil {
+		return err
+	}
+	switch {
+	case more:
+		fmt.Fprintln(a.err, "… and older ones: --limit 0 shows all")
+	case len(found) == 0:
+		fmt.Fprintln(a.err, "no record matches")
+	}
+	return nil
+}
+
+// printFound prints records, which come newest first, oldest first.
+func (a *app) printFound(f *logFlags, found []*laneRecord) error {
+	if f.csv {
+		return writeCSV(a.out, slices.Backward(found))
+	}
 	for _, l := range slices.Backward(found) {
+		var err error
 		if a.json {
 			err = a.printLine(l)
 		} else {
@@ -96,12 +118,6 @@ func (a *app) log(cmd *cobra.Command, f *logFlags) error {
 		if err != nil {
 			return err
 		}
-	}
-	switch {
-	case more:
-		fmt.Fprintln(a.err, "… and older ones: --limit 0 shows all")
-	case len(found) == 0:
-		fmt.Fprintln(a.err, "no record matches")
 	}
 	return nil
 }
