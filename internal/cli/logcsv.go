@@ -17,8 +17,10 @@ import (
 
 // csvColumns are the columns of assent log --csv, in their order.
 func csvColumns() []string {
-	return []string{"lane", "index", "time", "type", "actor", "subject", "person", "session", "gate", "resource", "env", "kinds", "verb", "target", "title",
-		"decision", "rules", "approval", "outcome", "rows", "findings", "masked", "digest", "grant", "previous", "detail"}
+	return []string{
+		"lane", "index", "time", "type", "actor", "subject", "person", "session", "gate", "resource", "env", "kinds", "verb", "target", "title",
+		"decision", "rules", "approval", "outcome", "rows", "findings", "masked", "digest", "grant", "previous", "detail",
+	}
 }
 
 // writeCSV writes records as RFC 4180 has it. A cell that a spreadsheet would take for a formula begins with an
@@ -54,9 +56,11 @@ func csvRow(l *laneRecord) ([]string, error) {
 		}
 		detail = string(b)
 	}
-	row := []string{l.Lane, strconv.FormatInt(r.Index, 10), r.Time.UTC().Format(time.RFC3339Nano), r.Type, r.Actor, r.Subject, r.Person, r.Session, r.Gate, r.Resource, r.Env,
+	row := []string{
+		l.Lane, strconv.FormatInt(r.Index, 10), r.Time.UTC().Format(time.RFC3339Nano), r.Type, r.Actor, r.Subject, r.Person, r.Session, r.Gate, r.Resource, r.Env,
 		strings.Join(r.Kinds, " "), r.Verb, r.Target, r.Title, r.Decision, strings.Join(r.Rules, " "), r.Approval, r.Outcome, rows, csvCounts(r.Findings), csvCounts(r.Masked),
-		r.Digest, r.Grant, csvPrevious(r), detail}
+		r.Digest, r.Grant, csvPrevious(r), detail,
+	}
 	for i := range row {
 		row[i] = inert(row[i])
 	}
