@@ -42,9 +42,11 @@ then. A rule in shadow mode that matches is marked ◦: it is recorded and doesn
   assent policy explain --input action.json
   assent policy explain --record 4711 packs/
 
---record takes a decision from the log of a running server: what was decided and why,
-and what these packs would say to what the log keeps of it. The log keeps no rows,
-rates or previews; those are unknown then, and can be said as flags.`,
+--record takes a decision from the log: what was decided and why, and what these packs
+would say to what the log keeps of it. The log keeps no rows, rates or previews; those
+are unknown then, and can be said as flags. Where no server answers, the log is read
+from the data directory (--data, or that of --config), and the facts that replay uses
+are taken where they were kept of that decision and no flag says others.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.policyExplain(cmd, &o, args) },
 	}
 	f := c.Flags()
@@ -71,8 +73,9 @@ func (a *app) policyExplain(cmd *cobra.Command, o *explainFlags, packs []string)
 	}
 	var text strings.Builder
 	var rec *client.Record
+	home := "" // of a log that was read without a server
 	if o.record >= 0 {
-		if rec, err = a.recordAt(cmd, o.record); err != nil {
+		if rec, home, err = a.recordAt(cmd, o); err != nil {
 			return err
 		}
 		text.WriteString(givenOf(rec, func(key string) bool { return cmd.Flags().Changed(strings.ReplaceAll(key, "_", "-")) }))
@@ -108,15 +111,27 @@ func (a *app) policyExplain(cmd *cobra.Command, o *explainFlags, packs []string)
 	if len(in.Action.Kinds) == 0 && in.Harmless == "" {
 		return usage(cmd, "say of which kind the action is: --kind data.export")
 	}
-	x := set.ExplainAll(in)
-	if a.json {
-		return a.printJSON(explainedPolicy(in, &x, set, rec))
+	tell := func(in *policy.Input, kept bool) error {
+		x := set.ExplainAll(in)
+		if a.json {
+			return a.printJSON(explainedPolicy(in, &x, set, rec, kept))
+		}
+		if rec != nil {
+			a.printDecided(rec)
+		}
+		if kept {
+			a.printf("from the facts that were kept of it, rows, rates and previews too\n")
+		}
+		a.printExplained(in, &x, now)
+		return nil
 	}
-	if rec != nil {
-		a.printDecided(rec)
+	if home != "" && said == 0 {
+		found, err := withFacts(cmd.Context(), server.FactsDir(home), rec, func(in *policy.Input) error { return tell(in, true) })
+		if err != nil || found {
+			return err
+		}
 	}
-	a.printExplained(in, &x, now)
-	return nil
+	return tell(in, false)
 }
 
 func explainPacks(a *app, config string, packs []string) (*policy.Set, error) {
@@ -152,26 +167,6 @@ func (a *app) inputOf(name string, now time.Time) (*policy.Input, error) {
 		return nil, fmt.Errorf("reading the action: %w", err)
 	}
 	return policy.Given(name, text, now)
-}
-
-// recordAt is the decision with that index in the log.
-func (a *app) recordAt(cmd *cobra.Command, index int64) (*client.Record, error) {
-	c, err := a.client(true)
-	if err != nil {
-		return nil, err
-	}
-	recs, _, err := c.Records(cmd.Context(), client.Query{Before: index + 1, Limit: 1})
-	if err != nil {
-		return nil, err
-	}
-	if len(recs) == 0 || recs[len(recs)-1].Index != index {
-		return nil, failf(exitNotFound, "there is no record %d in the log", index)
-	}
-	r := &recs[len(recs)-1]
-	if r.Type != "request" {
-		return nil, failf(exitUsage, "record %d is of type %s: a decision is of type request", index, r.Type)
-	}
-	return r, nil
 }
 
 // givenOf is what the log keeps of an action, but for what a flag says.
@@ -316,6 +311,7 @@ type explainedAction struct {
 	Considered []consideredJSON  `json:"considered"`
 	Elsewhere  int               `json:"elsewhere"`
 	Record     *client.Record    `json:"record,omitempty"`
+	Facts      bool              `json:"facts,omitempty"` // it was decided from the facts that were kept of the record
 }
 
 type askedJSON struct {
@@ -342,10 +338,10 @@ type atomJSON struct {
 	Holds string `json:"holds"` // "true", "false" or "unknown"
 }
 
-func explainedPolicy(in *policy.Input, x *policy.Explanation, set *policy.Set, rec *client.Record) any {
+func explainedPolicy(in *policy.Input, x *policy.Explanation, set *policy.Set, rec *client.Record, kept bool) any {
 	out := explainedAction{
 		Verdict: x.Verdict.String(), Reason: x.Reason, Bundle: set.Bundle(), Time: "unknown", Asks: []askedJSON{}, Masks: x.Masks, Notify: append([]string{}, x.Notify...),
-		Risk: x.Risk.Score, RiskWhy: x.Risk.Why(), Considered: []consideredJSON{}, Elsewhere: x.Elsewhere, Record: rec,
+		Risk: x.Risk.Score, RiskWhy: x.Risk.Why(), Considered: []consideredJSON{}, Elsewhere: x.Elsewhere, Record: rec, Facts: kept,
 	}
 	if !in.Time.IsZero() {
 		out.Time = in.Time.UTC().Format(time.RFC3339)
