@@ -223,6 +223,7 @@ type Bundle struct {
 	r        io.ReaderAt
 	files    []zipped
 	manifest []byte // signed
+	size     int64
 	m        Manifest
 }
 
@@ -232,7 +233,7 @@ func OpenBundle(r io.ReaderAt, size int64) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{r: r, files: files}
+	b := &Bundle{r: r, files: files, size: size}
 	if b.manifest, err = b.whole(fileManifest, maxManifest); err != nil {
 		return nil, err
 	}
@@ -386,6 +387,7 @@ type BundleOptions struct {
 type BundleReport struct {
 	Manifest   Manifest      `json:"manifest"`
 	Checkpoint *Checkpoint   `json:"checkpoint"`
+	Size       int64         `json:"size"`    // of the bundle, in bytes
 	OwnKey     bool          `json:"own_key"` // no key was given: it proves only that the bundle agrees with itself
 	Rotations  int           `json:"rotations"`
 	Witnesses  []Cosignature `json:"witnesses"`
@@ -399,7 +401,7 @@ type BundleReport struct {
 // Verify reads all of the bundle. A nil error means: every byte is as it was written, the manifest is signed by the log's
 // key, the records are those of the log from First to before End without one missing, and those from before are in it.
 func (b *Bundle) Verify(o BundleOptions) (*BundleReport, error) {
-	r := &BundleReport{Manifest: b.m, OwnKey: len(o.VKeys) == 0, Problems: []string{}, Witnesses: []Cosignature{}}
+	r := &BundleReport{Manifest: b.m, Size: b.size, OwnKey: len(o.VKeys) == 0, Problems: []string{}, Witnesses: []Cosignature{}}
 	keys := o.VKeys
 	if r.OwnKey {
 		keys = []string{b.m.Key}

@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/assenthq/assent/client"
 	"github.com/assenthq/assent/evidence"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/server"
@@ -40,6 +43,7 @@ same question give the same bytes.`,
   assent verify q3.zip --key "$(cat log.vkey)"`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.evidence(cmd, &f) },
 	}
+	c.AddCommand(a.sampleCmd())
 	s := c.Flags()
 	s.StringVarP(&f.out, "out", "o", "", "file to write; it must not be there yet")
 	s.StringVarP(&f.config, "config", "c", "", "configuration of the deployment; none: what --data names")
@@ -208,4 +212,73 @@ func (a *app) printBundle(r *evidence.BundleReport) {
 	for _, l := range r.Lines() {
 		a.printf("%s\n", inline(l))
 	}
+}
+
+func (a *app) sampleCmd() *cobra.Command {
+	var key, keys, seed, decision string
+	var types []string
+	var size int
+	c := &cobra.Command{
+		Use: "sample BUNDLE --seed TEXT", Short: "Verify a bundle, and draw records of it", Args: exactly("BUNDLE"),
+		Long: `Verify a bundle, say how many of its records are asked for (the population), and print
+those that are drawn: the ones whose SHA-256 of seed, line feed and index is smallest.
+Nothing but the seed can be chosen; docs/evidence.md draws the same in six lines of Python.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if seed == "" || size < 1 {
+				return usage(cmd, "--seed says what to draw by, --size how many records, from 1")
+			}
+			list, err := keyList(key, keys)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			return a.sample(args[0], evidence.BundleOptions{VKeys: list}, seed, size, func(leaf []byte) bool {
+				var r client.Record
+				return json.Unmarshal(leaf, &r) == nil && (len(types) == 0 || slices.Contains(types, r.Type)) && (decision == "" || r.Decision == decision || r.Outcome == decision)
+			})
+		},
+	}
+	s := c.Flags()
+	s.StringVar(&key, "key", "", "the log's verifier key, from elsewhere than the bundle")
+	s.StringVar(&keys, "keys", "", "file of verifier keys, one a line")
+	s.StringVar(&seed, "seed", "", "text that the drawing hangs on, named after the bundle was received")
+	s.IntVar(&size, "size", 25, "how many records")
+	s.StringSliceVar(&types, "type", nil, "types of record, separated by commas: request,review")
+	s.StringVar(&decision, "decision", "", "decision, or outcome: deny")
+	return c
+}
+
+func (a *app) sample(name string, o evidence.BundleOptions, seed string, size int, want func(leaf []byte) bool) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	defer func() { _ = f.Close() }()
+	r, err := verifyBundle(f, o)
+	if err != nil {
+		return failf(exitFailed, "NOT VERIFIED: %s: %s", inline(name), inline(err.Error()))
+	}
+	b, err := evidence.OpenBundle(f, r.Size)
+	if err != nil {
+		return err
+	}
+	s, err := b.Sample(seed, size, want)
+	if err != nil {
+		return err
+	}
+	for _, l := range r.Lines() {
+		fmt.Fprintln(a.err, inline(l))
+	}
+	fmt.Fprintf(a.err, "population: %d; drawn by the seed %q: %d\n", s.Population, seed, len(s.Drawn))
+	for _, d := range s.Drawn {
+		var rec client.Record
+		if err := json.Unmarshal(d.Leaf, &rec); err != nil {
+			return fmt.Errorf("record %d: %w", d.Index, err)
+		}
+		if !a.json {
+			a.printf("%s\n", recordLine(fmt.Sprintf("#%d", rec.Index), &rec, time.DateTime, isTerminal(a.out)))
+		} else if err := a.printLine(&rec); err != nil {
+			return err
+		}
+	}
+	return nil
 }
