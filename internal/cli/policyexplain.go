@@ -122,7 +122,7 @@ func (a *app) policyExplain(cmd *cobra.Command, o *explainFlags, packs []string)
 		if kept {
 			a.printf("from the facts that were kept of it, rows, rates and previews too\n")
 		}
-		a.printExplained(in, &x, now)
+		a.printExplained(in, &x, now, rec != nil)
 		return nil
 	}
 	if home != "" && said == 0 {
@@ -220,7 +220,7 @@ func (a *app) printDecided(r *client.Record) {
 	a.printf("        policy %s\n\n", inline(r.Policy))
 }
 
-func (a *app) printExplained(in *policy.Input, x *policy.Explanation, now time.Time) {
+func (a *app) printExplained(in *policy.Input, x *policy.Explanation, now time.Time, recorded bool) {
 	verdict := x.Verdict.String()
 	var kinds []string
 	for _, k := range in.Action.Kinds {
@@ -252,7 +252,7 @@ func (a *app) printExplained(in *policy.Input, x *policy.Explanation, now time.T
 	switch {
 	case in.Time.IsZero():
 		line("time", "unknown: a shadow mode is taken to have ended")
-	case in.Time.Equal(now):
+	case in.Time.Equal(now) && !recorded:
 		line("time", "now, "+now.Format(time.RFC3339)+": --time says another")
 	}
 	line("risk", fmt.Sprintf("%d: %s", x.Risk.Score, x.Risk.Why()))
