@@ -22,8 +22,10 @@ func newID(prefix string) string {
 }
 
 // mac seals body. The label keeps a row of one table from passing as one of another.
-func (e *Engine) mac(label string, body []byte) []byte {
-	h := hmac.New(sha256.New, e.o.SealKey)
+func (e *Engine) mac(label string, body []byte) []byte { return seal(e.o.SealKey, label, body) }
+
+func seal(key []byte, label string, body []byte) []byte {
+	h := hmac.New(sha256.New, key)
 	h.Write([]byte(label + "\x00"))
 	h.Write(body)
 	return h.Sum(nil)
@@ -91,8 +93,10 @@ func (a *Approval) columns() Row {
 }
 
 // unseal believes a row only whole: a good MAC over the body, and columns that say the same.
-func (e *Engine) unseal(r Row) (*Approval, error) {
-	if !hmac.Equal(r.MAC, e.mac(sealApproval, r.Body)) {
+func (e *Engine) unseal(r Row) (*Approval, error) { return unseal(e.o.SealKey, r) }
+
+func unseal(key []byte, r Row) (*Approval, error) {
+	if !hmac.Equal(r.MAC, seal(key, sealApproval, r.Body)) {
 		return nil, fmt.Errorf("approval %s: %w", r.ID, ErrTampered)
 	}
 	var a Approval
@@ -189,8 +193,10 @@ func (e *Engine) sealReview(r *Review) (ReviewRow, error) {
 	return ReviewRow{ID: r.ID, Approval: r.Approval, Person: r.Person, Body: body, MAC: r.MAC}, nil
 }
 
-func (e *Engine) unsealReview(row ReviewRow) (*Review, error) {
-	if !hmac.Equal(row.MAC, e.mac(sealReview, row.Body)) {
+func (e *Engine) unsealReview(row ReviewRow) (*Review, error) { return unsealReview(e.o.SealKey, row) }
+
+func unsealReview(key []byte, row ReviewRow) (*Review, error) {
+	if !hmac.Equal(row.MAC, seal(key, sealReview, row.Body)) {
 		return nil, fmt.Errorf("review %s: %w", row.ID, ErrTampered)
 	}
 	var r Review

@@ -182,7 +182,7 @@ and who you are.`,
 	root.AddCommand(
 		a.serveCmd(), a.witnessCmd(), a.demoCmd(),
 		a.listCmd(), a.showCmd(), a.reviewCmd("approve"), a.reviewCmd("deny"), a.askCmd(), a.answerCmd(), a.reviewersCmd(), a.withdrawCmd(), a.tailCmd(), a.logCmd(), a.wordsCmd(),
-		a.verifyCmd(), a.evidenceCmd(), a.backupCmd(), a.restoreCmd(), a.keysCmd(), a.migrateCmd(), a.policyCmd(), a.tokenCmd(), a.actorsCmd(), a.loginCmd(), a.logoutCmd(), a.whoamiCmd(), a.sessionsCmd(), a.accountsCmd(), a.standInCmd(), a.passkeysCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
+		a.verifyCmd(), a.fsckCmd(), a.evidenceCmd(), a.backupCmd(), a.restoreCmd(), a.keysCmd(), a.migrateCmd(), a.policyCmd(), a.tokenCmd(), a.actorsCmd(), a.loginCmd(), a.logoutCmd(), a.whoamiCmd(), a.sessionsCmd(), a.accountsCmd(), a.standInCmd(), a.passkeysCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
 	)
 	root.AddCommand(a.freezeCmd(), a.thawCmd(), a.grantsCmd(), a.emergencyCmd(), a.vaultCmd(), a.groupsCmd(), a.personCmd(), a.onCallCmd(), a.settingsCmd(), a.slackCmd(), a.teamsCmd())
 	root.AddCommand(a.channelsCmd(), a.inboxCmd(), a.mcpCmd(), a.toolsCmd(), a.hookCmd())

@@ -71,6 +71,9 @@ func (ks *keyset) parse(b []byte) error {
 		}
 		if private {
 			pub = priv.Public().(ed25519.PublicKey)
+			if !priv.Equal(ed25519.NewKeyFromSeed(priv.Seed())) { // what it signs would not verify, and tell of the key
+				return errors.New("the private half of the last key isn't that of its public half")
+			}
 		}
 		if id, err := keyID(pub); err != nil || id != k.KeyID || seen[id] {
 			return errors.New("the id of a key isn't its thumbprint, or a key is there twice")
@@ -146,4 +149,18 @@ func (ks keyset) write(path string, replace bool) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// CheckKeys tells whether the grant keys at path are whole and nobody else's to read.
+func CheckKeys(path string) error {
+	ks, err := load(path)
+	if err != nil {
+		return err
+	}
+	for _, k := range ks.Keys {
+		if k.Algorithm != string(jose.EdDSA) || k.Use != "sig" {
+			return fmt.Errorf("reading grant keys %s: a key isn't marked as one that signs with EdDSA", path)
+		}
+	}
+	return nil
 }

@@ -504,8 +504,10 @@ func (t *Tokens) seal(tok *Token) (TokenRow, error) {
 	return TokenRow{ID: tok.ID, User: tok.User(), Body: body, MAC: t.mac(body)}, nil
 }
 
-func (t *Tokens) unseal(row TokenRow) (*Token, error) {
-	if !hmac.Equal(row.MAC, t.mac(row.Body)) {
+func (t *Tokens) unseal(row TokenRow) (*Token, error) { return unsealToken(t.o.SealKey, row) }
+
+func unsealToken(key []byte, row TokenRow) (*Token, error) {
+	if !hmac.Equal(row.MAC, tokenMAC(key, row.Body)) {
 		return nil, fmt.Errorf("token %q was changed outside Assent: %w", row.ID, ErrBadToken)
 	}
 	var tok Token
@@ -534,8 +536,16 @@ func (t *Tokens) read(ctx context.Context, tx TokenTx, row TokenRow) (*Token, er
 	return tok, nil
 }
 
-func (t *Tokens) mac(body []byte) []byte {
-	h := hmac.New(sha256.New, t.o.SealKey)
+// CheckToken tells whether a stored credential is as it was sealed under key.
+func CheckToken(key []byte, row TokenRow) error {
+	_, err := unsealToken(key, row)
+	return err
+}
+
+func (t *Tokens) mac(body []byte) []byte { return tokenMAC(t.o.SealKey, body) }
+
+func tokenMAC(key, body []byte) []byte {
+	h := hmac.New(sha256.New, key)
 	h.Write([]byte("assent-token/1\x00"))
 	h.Write(body)
 	return h.Sum(nil)

@@ -234,8 +234,10 @@ func (k Kind[T]) open(r *Reader, row Row, newest int64) (*Entry[T], error) {
 }
 
 // mac seals all of a row but the MAC itself.
-func (b *Box) mac(r *Row) []byte {
-	h := hmac.New(sha256.New, b.key)
+func (b *Box) mac(r *Row) []byte { return rowMAC(b.key, r) }
+
+func rowMAC(key []byte, r *Row) []byte {
+	h := hmac.New(sha256.New, key)
 	due := int64(0)
 	if !r.Due.IsZero() {
 		due = r.Due.UnixMicro()
