@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/audit"
@@ -154,6 +155,14 @@ func (f *fsck) database() error {
 		f.found(path, diskRemedy, "%v", err)
 	}
 	f.log(st)
+	for _, t := range store.Tables {
+		if strings.HasPrefix(t.Name, "log_") {
+			continue // read already
+		}
+		if err := st.Rows(f.ctx, t, func([]any) error { return nil }); err != nil {
+			f.found(path+", table "+t.Name, diskRemedy, "can't be read whole: %v", err)
+		}
+	}
 	if f.seal == nil {
 		return f.ctx.Err() // without the key every row would look forged
 	}
