@@ -92,6 +92,38 @@ func (c *Client) Records(ctx context.Context, q Query) (records []Record, next i
 	return out.Records, out.Next, nil
 }
 
+// Evidence returns a bundle of the records that match, whose Before and Limit don't count, and
+// its size in bytes; -1 when the server doesn't say. The caller closes it, and verifies it with
+// package evidence. The server's log tells that it was asked for. It takes scope read or admin.
+func (c *Client) Evidence(ctx context.Context, q Query) (io.ReadCloser, int64, error) {
+	in := struct {
+		Since    *time.Time `json:"since,omitempty"`
+		Until    *time.Time `json:"until,omitempty"`
+		Type     []string   `json:"type,omitempty"`
+		Actor    string     `json:"actor,omitempty"`
+		Person   string     `json:"person,omitempty"`
+		Approval string     `json:"approval,omitempty"`
+		Resource string     `json:"resource,omitempty"`
+		Session  string     `json:"session,omitempty"`
+		Kind     string     `json:"kind,omitempty"`
+		Class    string     `json:"class,omitempty"`
+	}{Type: q.Types, Actor: q.Actor, Person: q.Person, Approval: q.Approval, Resource: q.Resource, Session: q.Session, Kind: q.Kind, Class: q.Class}
+	if !q.Since.IsZero() {
+		in.Since = &q.Since
+	}
+	if !q.Until.IsZero() {
+		in.Until = &q.Until
+	}
+	resp, err := c.send(ctx, http.MethodPost, "/v1/audit/evidence", nil, in)
+	if err != nil {
+		return nil, 0, err
+	}
+	if kind := resp.Header.Get("Content-Type"); kind != "application/zip" {
+		return nil, 0, errors.Join(fmt.Errorf("the answer to POST /v1/audit/evidence is %q, not a zip file", kind), resp.Body.Close())
+	}
+	return resp.Body, resp.ContentLength, nil
+}
+
 // Checkpoint returns the log's newest signed tree head (C2SP tlog-checkpoint).
 // Package evidence verifies it.
 func (c *Client) Checkpoint(ctx context.Context) ([]byte, error) {

@@ -68,6 +68,7 @@ type Options struct {
 	Looker      *Looker    // nil: nothing is looked into for callers
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.
 	ApplyPolicy func(ctx context.Context, files map[string]string, unlock []string, p change.Proposal) (change.Entry, error)
+	Evidence    Exporter // nil: this server makes no bundles
 	Audit       audit.Reader
 	Log         Log
 	PublicLog   bool // checkpoint and hash tiles take no credential; records always do

@@ -83,6 +83,7 @@ func operations() map[string]*operation {
 		{id: "listRecords", method: "GET", path: "/v1/audit/records", scopes: []string{read, admin}, tag: forPeople, summary: "Audit records, newest first"},
 		{id: "getCheckpoint", method: "GET", path: "/v1/audit/checkpoint", scopes: []string{review, read, admin}, tag: forPeople, summary: "The log's newest signed tree head (C2SP tlog-checkpoint)"},
 		{id: "getProof", method: "GET", path: "/v1/audit/proof", scopes: []string{read, admin}, tag: forPeople, summary: "Proof that a record is in the log (C2SP tlog-proof)"},
+		{id: "exportEvidence", method: "POST", path: "/v1/audit/evidence", scopes: []string{read, admin}, stream: true, tag: forPeople, summary: "The records of a period in one file that anybody can verify, on record (application/zip)"},
 		{id: "publishedCheckpoint", method: "GET", path: "/log/checkpoint", scopes: []string{review, read, admin}, open: true, tag: forPeople, summary: "The log's published tree head with its witnesses' cosignatures (C2SP tlog-tiles)"},
 		{id: "getTile", method: "GET", path: "/log/tile/{tile...}", scopes: []string{review, read, admin}, open: true, tag: forPeople, summary: "A tile of hashes of the log's tree (C2SP tlog-tiles)"},
 		{id: "getBundle", method: "GET", path: "/log/tile/entries/{bundle...}", scopes: []string{read, admin}, tag: forPeople, summary: "Up to 256 records as the tree covers them (C2SP tlog-tiles entry bundle)"},
@@ -196,6 +197,7 @@ func (s *server) register() {
 	add(s, ops["listRecords"], s.listRecords)
 	add(s, ops["getCheckpoint"], s.getCheckpoint)
 	add(s, ops["getProof"], s.getProof)
+	add(s, ops["exportEvidence"], s.exportEvidence)
 	add(s, ops["publishedCheckpoint"], s.publishedCheckpoint)
 	add(s, ops["getTile"], s.getTile)
 	add(s, ops["getBundle"], s.getBundle)

@@ -34,6 +34,7 @@ var mayCall = map[string]string{
 	"GET /v1/audit/records":                               "reader admin",
 	"GET /v1/audit/checkpoint":                            "reviewer reader admin",
 	"GET /v1/audit/proof":                                 "reader admin",
+	"POST /v1/audit/evidence":                             "reader admin",
 	"GET /log/checkpoint":                                 "reviewer reader admin",
 	"GET /log/tile/{tile}":                                "reviewer reader admin",
 	"GET /log/tile/entries/{bundle}":                      "reader admin",

@@ -74,7 +74,8 @@ const (
 	TypeFinding   = "scan.finding"     // somebody's scan found sensitive data in something of theirs, as they tell
 	TypeNotice    = "notice"           // people were told on a channel, or could not be
 	TypeKey       = "key.rotate"
-	TypeAlarm     = "alarm" // something was found that must not be
+	TypeEvidence  = "evidence.export" // somebody takes records away as a bundle
+	TypeAlarm     = "alarm"           // something was found that must not be
 	TypeStart     = "node.started"
 	TypeStop      = "node.stopped"
 	TypeBeat      = "node.heartbeat" // a node was there

@@ -22,8 +22,7 @@ type Export struct {
 	Checkpoint []byte // signed note that the records are proven under
 	Key        *Key   // the log's own, which signs the manifest
 	Software   string
-	Query      Query             // what is shown; its Before, Limit and About stay empty
-	Said       map[string]string // the query besides its period, in the words of who asked
+	Query      Query // what is shown; its Before, Limit and About stay empty
 	Progress   func(done, total int64)
 }
 
@@ -110,7 +109,7 @@ func (x *exporter) write(f io.WriterAt) (*evidence.Manifest, error) {
 	}); err != nil {
 		return nil, err
 	}
-	m := evidence.Manifest{Origin: x.cp.Origin, Key: x.e.Key.Verifier(), Software: x.e.Software, First: x.first, End: x.end, Query: x.e.Said}
+	m := evidence.Manifest{Origin: x.cp.Origin, Key: x.e.Key.Verifier(), Software: x.e.Software, First: x.first, End: x.end, Query: x.e.Query.Said()}
 	for at, t := range map[**time.Time]time.Time{&m.Since: x.e.Query.Since, &m.Until: x.e.Query.Until} {
 		if !t.IsZero() {
 			t = t.UTC()

@@ -25,7 +25,7 @@ func (b *bench) export(t *testing.T, q audit.Query, keys ...string) (*evidence.B
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	e := audit.Export{Checkpoint: b.Checkpoint(), Key: b.key, Software: "assent test", Query: q, Said: map[string]string{"asked": "in a test"}}
+	e := audit.Export{Checkpoint: b.Checkpoint(), Key: b.key, Software: "assent test", Query: q}
 	if _, err := audit.Bundle(t.Context(), b.store, e, f); err != nil {
 		t.Fatal(err)
 	}

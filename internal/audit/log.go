@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -282,6 +283,12 @@ func (l *Log) Sign(ctx context.Context, head Head) ([]byte, error) {
 	l.signed, l.checkpoint = head, b
 	l.mu.Unlock()
 	return b, nil
+}
+
+// Evidence writes an evidence bundle of the records of r to f, signed by the log's own key, as Bundle does.
+func (l *Log) Evidence(ctx context.Context, r Reader, e Export, f io.WriterAt) (*evidence.Manifest, error) {
+	e.Key = l.o.Keys[0]
+	return Bundle(ctx, r, e, f)
 }
 
 // Checkpoint is the newest signed checkpoint; nil before Open.

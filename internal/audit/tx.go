@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -54,4 +55,18 @@ type Query struct {
 	Since, Until                      time.Time
 	Before                            int64 // only records with a smaller index; 0: no bound
 	Limit                             int
+}
+
+// Said is the query besides its period, for people.
+func (q *Query) Said() map[string]string {
+	out := map[string]string{}
+	for name, text := range map[string]string{
+		"actor": q.Actor, "person": q.Person, "resource": q.Resource, "kind": q.Kind, "class": q.Class,
+		"session": q.Session, "approval": q.Approval, "type": strings.Join(q.Types, ","),
+	} {
+		if text != "" {
+			out[name] = text
+		}
+	}
+	return out
 }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/assenthq/assent/client"
@@ -23,6 +24,8 @@ type evidenceFlags struct {
 	q            audit.Query
 	since, until string
 	config, out  string
+	server       string
+	key, keys    string
 }
 
 func (a *app) evidenceCmd() *cobra.Command {
@@ -36,10 +39,12 @@ with its witnesses' signatures, what led to today's key, and passkeys' signature
 
 What a filter leaves out is there as its hash alone, so that the whole period is
 proven; that nothing which matches was left out is the word of the log's key. It reads a data
-directory (--data, or --config), also beside a running server. The same log and the
-same question give the same bytes.`,
+directory (--data, or --config), also beside a running server; or with --server it
+has one make the bundle, which its log then tells, and reads nothing else. The same
+checkpoint and the same question give the same bytes.`,
 		Example: `  assent evidence --since 2026-07-01 --until 2026-10-01 --out q3.zip
   assent evidence --since 30d --actor agent:reporter --out reporter.zip
+  assent evidence --server https://assent.example.com --key "$(cat log.vkey)" --since 30d --out month.zip
   assent verify q3.zip --key "$(cat log.vkey)"`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.evidence(cmd, &f) },
 	}
@@ -47,6 +52,9 @@ same question give the same bytes.`,
 	s := c.Flags()
 	s.StringVarP(&f.out, "out", "o", "", "file to write; it must not be there yet")
 	s.StringVarP(&f.config, "config", "c", "", "configuration of the deployment; none: what --data names")
+	s.StringVar(&f.server, "server", "", "address of a server to ask, in place of reading a data directory")
+	s.StringVar(&f.key, "key", "", "with --server: the log's verifier key, from elsewhere than the server")
+	s.StringVar(&f.keys, "keys", "", "with --server: file of verifier keys, one a line")
 	s.StringVar(&f.since, "since", "", "how far back: 30d, 12h, or a date such as 2026-11-01; none: from the first record")
 	s.StringVar(&f.until, "until", "", "up to then; none: all that a checkpoint covers")
 	s.StringVar(&f.q.Actor, "actor", "", "id of the actor: agent:reporter")
@@ -79,29 +87,13 @@ func (a *app) evidence(cmd *cobra.Command, f *evidenceFlags) (err error) {
 	if !f.q.Until.IsZero() && !f.q.Since.Before(f.q.Until) {
 		return usage(cmd, "--until is not after --since")
 	}
-	cfg := &server.Config{Data: a.data}
-	if f.config != "" {
-		if cfg, err = server.ReadConfig(f.config); err != nil {
-			return &exitError{exitUsage, err}
-		}
+	online := cmd.Flags().Changed("server")
+	switch a.url = cmp.Or(f.server, a.url); {
+	case online && f.config != "":
+		return usage(cmd, "--server asks a server, --config reads its data directory: one of the two")
+	case !online && (f.key != "" || f.keys != ""):
+		return usage(cmd, "--key and --keys go with --server: a data directory has the log's key")
 	}
-	if _, err := os.Stat(cfg.DataDir()); err != nil {
-		return failf(exitUsage, "%s is no data directory (--data names one)", cfg.DataDir())
-	}
-	key, done, err := server.LogKey(cfg)
-	if err != nil {
-		return failf(exitFailed, "the log's key signs the bundle: %w", err)
-	}
-	defer done()
-	note, err := newestNote(cfg.VerifyOptions(key.Verifier()))
-	if err != nil {
-		return err
-	}
-	store, err := server.OpenReadOnly(cmd.Context(), cfg)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = store.Close() }()
 	out, err := os.OpenFile(f.out, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return failf(exitUsage, "%s is there already: name another file", f.out)
@@ -114,11 +106,13 @@ func (a *app) evidence(cmd *cobra.Command, f *evidenceFlags) (err error) {
 			_ = os.Remove(f.out) // half a bundle is none
 		}
 	}()
-	progress, ends := a.progress("records")
-	_, err = audit.Bundle(cmd.Context(), store, audit.Export{
-		Checkpoint: note, Key: key, Software: "assent " + Version(), Query: f.q, Said: f.said(), Progress: progress,
-	}, out)
-	ends()
+	var o evidence.BundleOptions
+	var size int64 // of the log when it was read; 0: that isn't known
+	if online {
+		o, err = a.askedBundle(cmd.Context(), f, out)
+	} else {
+		o, size, err = a.madeBundle(cmd.Context(), f, out)
+	}
 	if err != nil {
 		return err
 	}
@@ -126,7 +120,10 @@ func (a *app) evidence(cmd *cobra.Command, f *evidenceFlags) (err error) {
 		return err
 	}
 	// What it says now is what others will be told.
-	r, err := verifyBundle(out, evidence.BundleOptions{VKeys: []string{key.Verifier()}, Witnesses: cfg.VerifyOptions().Witnesses})
+	progress, ends := a.progress("records")
+	o.Progress = progress
+	r, err := verifyBundle(out, o)
+	ends()
 	if err != nil {
 		return fmt.Errorf("reading %s back: %w", f.out, err)
 	}
@@ -135,24 +132,94 @@ func (a *app) evidence(cmd *cobra.Command, f *evidenceFlags) (err error) {
 	}
 	a.printf("%s\n", inline(f.out))
 	a.printBundle(r)
-	if head, err := store.Head(cmd.Context()); err == nil && f.q.Until.IsZero() && head.Size > r.Manifest.End {
-		a.printf("the newest %s under no checkpoint yet, and not in it\n", count(int(head.Size-r.Manifest.End), "record is", "records are"))
+	if f.q.Until.IsZero() && size > r.Manifest.End {
+		a.printf("the newest %s under no checkpoint yet, and not in it\n", count(int(size-r.Manifest.End), "record is", "records are"))
 	}
 	return nil
 }
 
-// said is the query besides its period.
-func (f *evidenceFlags) said() map[string]string {
-	out := map[string]string{}
-	for name, text := range map[string]string{
-		"actor": f.q.Actor, "person": f.q.Person, "resource": f.q.Resource, "kind": f.q.Kind, "class": f.q.Class,
-		"session": f.q.Session, "approval": f.q.Approval, "type": strings.Join(f.q.Types, ","),
-	} {
-		if text != "" {
-			out[name] = text
+// askedBundle has a server make the bundle, which puts it on record.
+func (a *app) askedBundle(ctx context.Context, f *evidenceFlags, out *os.File) (o evidence.BundleOptions, err error) {
+	if o.VKeys, err = keyList(f.key, f.keys); err != nil {
+		return o, &exitError{exitUsage, err}
+	}
+	c, err := a.client(true)
+	if err != nil {
+		return o, err
+	}
+	q := client.Query{
+		Types: f.q.Types, Actor: f.q.Actor, Person: f.q.Person, Approval: f.q.Approval, Resource: f.q.Resource,
+		Session: f.q.Session, Kind: f.q.Kind, Class: f.q.Class, Since: f.q.Since, Until: f.q.Until,
+	}
+	body, size, err := c.Evidence(ctx, q)
+	if err != nil {
+		return o, err
+	}
+	defer func() { _ = body.Close() }()
+	progress, ends := a.progress("bytes")
+	defer ends()
+	n, err := io.Copy(out, &counting{r: body, total: size, progress: progress})
+	if err == nil && size >= 0 && n != size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return o, fmt.Errorf("fetching the bundle: %w", err)
+	}
+	return o, nil
+}
+
+// counting tells how far a reader is.
+type counting struct {
+	r           io.Reader
+	done, total int64
+	progress    func(done, total int64)
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if c.done += int64(n); c.progress != nil {
+		c.progress(c.done, c.total)
+	}
+	return n, err
+}
+
+// madeBundle makes the bundle of a data directory.
+func (a *app) madeBundle(ctx context.Context, f *evidenceFlags, out *os.File) (o evidence.BundleOptions, size int64, err error) {
+	cfg := &server.Config{Data: a.data}
+	if f.config != "" {
+		if cfg, err = server.ReadConfig(f.config); err != nil {
+			return o, 0, &exitError{exitUsage, err}
 		}
 	}
-	return out
+	if _, err := os.Stat(cfg.DataDir()); err != nil {
+		return o, 0, failf(exitUsage, "%s is no data directory (--data names one; --server asks a server for the bundle)", cfg.DataDir())
+	}
+	key, done, err := server.LogKey(cfg)
+	if err != nil {
+		return o, 0, failf(exitFailed, "the log's key signs the bundle: %w", err)
+	}
+	defer done()
+	note, err := newestNote(cfg.VerifyOptions(key.Verifier()))
+	if err != nil {
+		return o, 0, err
+	}
+	store, err := server.OpenReadOnly(ctx, cfg)
+	if err != nil {
+		return o, 0, err
+	}
+	defer func() { _ = store.Close() }()
+	progress, ends := a.progress("records")
+	_, err = audit.Bundle(ctx, store, audit.Export{
+		Checkpoint: note, Key: key, Software: "assent " + Version(), Query: f.q, Progress: progress,
+	}, out)
+	ends()
+	if err != nil {
+		return o, 0, err
+	}
+	if head, err := store.Head(ctx); err == nil {
+		size = head.Size
+	}
+	return evidence.BundleOptions{VKeys: []string{key.Verifier()}, Witnesses: cfg.VerifyOptions().Witnesses}, size, nil
 }
 
 // newestNote is the newest checkpoint that is kept here, with witnesses' signatures where it has some.

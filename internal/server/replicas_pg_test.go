@@ -208,6 +208,15 @@ func TestReplicas(t *testing.T) {
 			}
 		}
 	})
+	t.Run("each makes evidence, which the log tells", func(t *testing.T) {
+		for _, x := range []*bench{a, b} {
+			rec := &audit.Record{Type: audit.TypeEvidence, Person: "person:mira"}
+			report, leaves := x.exported(rec, audit.Query{Actor: "agent:worker"})
+			if own := leaves[rec.Index]; rec.Index == 0 || !strings.Contains(own, `"evidence.export"`) || report.Manifest.Hidden == 0 {
+				t.Errorf("node %s: its own record %d is %q among %d hidden ones", x.cfg.Node, rec.Index, own, report.Manifest.Hidden)
+			}
+		}
+	})
 	t.Run("each verifies the log, and signs all of it", func(t *testing.T) {
 		for _, x := range []*bench{a, b} {
 			if _, err := x.VerifyLog(t.Context()); err != nil {
