@@ -165,4 +165,7 @@ type Claims struct {
 	// that is under way, in the asker's own session.
 	Parent     string
 	BreakGlass bool
+	// Trace is where the asker says the action belongs (W3C traceparent). It is of use to
+	// who watches, and nobody is shown it, nor is it kept.
+	Trace string `json:"-"`
 }

@@ -126,6 +126,12 @@ type Begun interface {
 	Begun(run, name string)
 }
 
+// A Traced is a Permit that says where what its action does upstream belongs in a trace.
+type Traced interface {
+	// Traceparent is a header's value (W3C Trace Context); "" where nothing is traced.
+	Traceparent() string
+}
+
 // A Reader is a Permit that remembers, in memory alone, which names and ids stood together in
 // what its action brought back: so a prompt that names a thing names it by its id too.
 type Reader interface {

@@ -28,8 +28,12 @@ func (g *Gate) decide(ctx context.Context, x *Exchange, call *Call) (gate.Permit
 		return nothing{}, nil
 	}
 	head := g.head(x.Request, call)
+	claim := x.Request.Header["Traceparent"]
 	for _, a := range call.Actions {
 		x.Session.Describe(a)
+		if len(claim) == 1 {
+			a.Claims.Trace = claim[0]
+		}
 	}
 	if n := x.Body.Length(); n >= 0 && n <= Small && !call.Live {
 		if err := x.Body.Keep(ctx); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/gate"
+	"github.com/assenthq/assent/internal/trace"
 	"github.com/assenthq/assent/internal/veil"
 )
 
@@ -84,6 +85,9 @@ func (v *passage) request() *http.Request {
 	}
 	out.ContentLength = v.x.Body.Length()
 	out.Trailer = nil // nobody judged it
+	if t, is := v.permit.(gate.Traced); is && v.call.Traced {
+		trace.Onward(out.Header, t.Traceparent())
+	}
 	return out
 }
 

@@ -85,6 +85,9 @@ type Call struct {
 	Loose []string
 
 	Upstream Upstream
+	// Traced says that the upstream is to know where in our trace the request belongs. Otherwise it is
+	// told what the client says of traces, as of anything else.
+	Traced bool
 	// Out is the last change of what goes on: the real credential, a signature. Its body is set.
 	Out   func(ctx context.Context, out *http.Request) error
 	Reply Reply

@@ -127,6 +127,16 @@ func (j joint) Bare() bool {
 	return true
 }
 
+// Traceparent is that of the first that is traced: a request stands in one trace.
+func (j joint) Traceparent() string {
+	for _, p := range j {
+		if t, is := p.(gate.Traced); is && t.Traceparent() != "" {
+			return t.Traceparent()
+		}
+	}
+	return ""
+}
+
 func (j joint) Done(o gate.Outcome) {
 	for _, p := range j {
 		p.Done(o)

@@ -31,6 +31,7 @@ import (
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/policy"
+	"github.com/assenthq/assent/internal/trace"
 	"github.com/assenthq/assent/internal/trail"
 )
 
@@ -79,6 +80,7 @@ type Options struct {
 	Freezes     Freezes       // nil: nothing can be frozen
 	Trail       *trail.Trail  // nil: nobody knows what led to what, nor what actors have seen
 	Habits      *habit.Memory // nil: nobody knows what is new to an actor
+	Tracer      *trace.Tracer // nil: nobody watches by spans
 	Points      []*decisionpoint.Point
 	Facts       *facts.Writer // nil: nobody keeps what decisions were made from
 	PublicURL   string
@@ -208,6 +210,7 @@ type judgement struct {
 	preview   *action.Preview
 	look      func(context.Context) action.Preview // nil: nobody can
 	points    []decisionpoint.Answer               // of those asked; none: none was
+	trace     *trace.Trace                         // nil: nothing is traced
 }
 
 // judge finds the data, asks policy and changes nothing.
@@ -382,7 +385,7 @@ func (e *Enforcer) enforce(ctx context.Context, j *judgement, h gate.Hooks) (p *
 		return nil, err
 	}
 	e.settle(ctx, j, h.Preview)
-	e.o.Metrics.Decided(j.where.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
+	e.decided(j)
 	switch j.decision.Verdict {
 	case policy.Allow:
 		e.note(j, facts.Facts{})
@@ -408,7 +411,7 @@ func (e *Enforcer) flow(ctx context.Context, j *judgement) (p *permit, err error
 	if err := e.rated(j); err != nil {
 		return nil, err
 	}
-	e.o.Metrics.Decided(j.where.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
+	e.decided(j)
 	e.note(j, facts.Facts{})
 	return e.allow(ctx, j)
 }
@@ -549,9 +552,10 @@ func (e *Enforcer) review(ctx context.Context, j *judgement, held func(gate.Held
 		return nil, e.explain(ctx, j, err)
 	}
 	if a.Waiting() {
-		leave := e.waiting.enter(a.ID, j.action.Statement)
+		leave, over := e.waiting.enter(a.ID, j.action.Statement), e.holds(j, a.ID)
 		a, err = e.wait(ctx, j, a, held)
 		leave()
+		over(a)
 		if err != nil {
 			return nil, err
 		}
@@ -765,7 +769,7 @@ func (e *Enforcer) recheck(ctx context.Context, j *judgement, a *approval.Approv
 	if err != nil {
 		return nil, err
 	}
-	again.act = j.act
+	again.act, again.trace = j.act, j.trace
 	if again.stop != nil {
 		return nil, &ChangedError{"it was frozen"}
 	}

@@ -55,6 +55,9 @@ func (e *Enforcer) fill(r *audit.Record, j *judgement, d details) details {
 	if j.stop != nil {
 		d = d.with("frozen", j.stop.ID)
 	}
+	if id := j.trace.ID(); id != "" {
+		d = d.with("trace", id)
+	}
 	if j.asExport {
 		d = d.with("ledger", "reads added up to an export")
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/assenthq/assent/internal/facts"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/mask"
+	"github.com/assenthq/assent/internal/trace"
 	"github.com/assenthq/assent/internal/trail"
 )
 
@@ -140,8 +141,10 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (
 	if err != nil {
 		return nil, err
 	}
+	t := s.traced(j) // j is another action's once this one is over
 	p, err := s.e.enforce(ctx, j, h)
 	if err != nil {
+		s.e.refused(t, err)
 		return nil, err
 	}
 	return p, nil
@@ -153,7 +156,11 @@ func (s *session) Flow(ctx context.Context, a *action.Action) (gate.Permit, erro
 	if err != nil {
 		return nil, err
 	}
+	t := s.traced(j)
 	p, err := s.e.flow(ctx, j)
+	if err != nil {
+		s.e.refused(t, err)
+	}
 	if p == nil || err != nil {
 		return nil, err
 	}
@@ -237,9 +244,10 @@ type permit struct {
 	approval string
 	grant    string
 	grantID  string
-	limit    int64    // rows; -1: none
-	bare     classSet // that it doesn't mask
-	begun    bool     // it runs out of sight
+	limit    int64       // rows; -1: none
+	span     *trace.Span // of what runs upstream; nil: nothing is traced
+	bare     classSet    // that it doesn't mask
+	begun    bool        // it runs out of sight
 
 	rows  int64
 	bytes int64 // of rows
@@ -264,6 +272,7 @@ func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map
 	}
 	clear(p.text)
 	p.e, p.j, p.seen, p.approval, p.limit, p.rows, p.bytes, p.paid, p.begun = e, j, j.seen, id, -1, 0, 0, 0, false
+	p.span = e.upstream(j)
 	p.set, p.bare = j.seen.setOf(e.o.Masker, j.asker.Chain[0].ID, masks)
 	p.done.Store(false)
 	if limit.Known {
@@ -403,6 +412,7 @@ func (p *permit) finish(o gate.Outcome) {
 		p.e.o.Metrics.Masked(c, n)
 	}
 	p.outcome(o, masked)
+	p.traced(o, masked)
 	if p.approval == "" {
 		if _, err := p.e.o.Spool.AppendLike(&p.rec, &p.ended); err != nil {
 			log.Error("recording an outcome", "gate", p.j.where.Gate, "err", err)

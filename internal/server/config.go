@@ -55,6 +55,7 @@ type Config struct {
 	Canaries       CanariesConfig        `yaml:"canaries" doc:"Holds that nobody asked for and that should be denied, to see whether cards are read (docs/reviewers.md). None unless set."`
 	Channels       []ChannelConfig       `yaml:"channels" doc:"Where people are told and asked besides the console."`
 	Streams        []StreamConfig        `yaml:"streams" doc:"Where the audit log is handed on while it is written: syslog, a webhook, OpenTelemetry (docs/streams.md)."`
+	Trace          *TraceConfig          `yaml:"trace" doc:"Where OpenTelemetry's spans of what became of each action are sent (docs/tracing.md). None unless set."`
 	Languages      map[string]string     `yaml:"languages" doc:"Catalogues of the console's sentences in other languages, by language tag: a JSON file each, relative to this one (docs/languages.md)."`
 	Columns        map[string]string     `yaml:"columns" doc:"Catalogue: table.column and the class its values have, whatever they look like."`
 	Detect         DetectConfig          `yaml:"detect" doc:"How sensitive data is looked for (docs/detection.md)."`
@@ -408,6 +409,7 @@ func (k *checker) check(c *Config) {
 	k.issuers(c)
 	k.channels(c)
 	k.streams(c)
+	k.tracing(c)
 	k.canaries(c)
 	k.facts(&c.Facts)
 	k.audit(&c.Audit)

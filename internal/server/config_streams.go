@@ -42,7 +42,7 @@ type StreamWebhookConfig struct {
 
 // An OTLPConfig is a receiver of OpenTelemetry's protocol.
 type OTLPConfig struct {
-	URL     string            `yaml:"url" doc:"Whole address, such as https://collector.example.com:4318/v1/logs."`
+	URL     string            `yaml:"url" doc:"Whole address, such as https://collector.example.com:4318/v1/logs, or /v1/traces for spans."`
 	Headers map[string]Secret `yaml:"headers" doc:"Headers with a credential that the receiver asks for."`
 	Private bool              `yaml:"private" doc:"The receiver is on a private network or this machine."`
 	CA      string            `yaml:"ca" doc:"Certificate authorities that may sign the receiver's certificate (PEM). Unset: the system's."`

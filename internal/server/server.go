@@ -63,6 +63,7 @@ import (
 	"github.com/assenthq/assent/internal/session"
 	"github.com/assenthq/assent/internal/store"
 	"github.com/assenthq/assent/internal/stream"
+	"github.com/assenthq/assent/internal/trace"
 	"github.com/assenthq/assent/internal/trail"
 	"github.com/assenthq/assent/internal/witness"
 	"github.com/assenthq/assent/internal/workload"
@@ -105,6 +106,7 @@ type Server struct {
 	pins      *pins.Keeper
 	notify    *notify.Dispatcher
 	streams   []*stream.Follower
+	tracer    *trace.Tracer // nil: nothing is traced
 	calm      *calm.Keeper
 	fatigue   *fatigue
 	facts     *facts.Writer           // nil: they are off
@@ -353,8 +355,12 @@ func (s *Server) makeEnforcer(k *keys) error {
 	if err := s.makeFacts(); err != nil {
 		return err
 	}
+	if err := s.makeTracer(context.Background()); err != nil {
+		return err
+	}
 	s.enforcer, err = enforce.New(enforce.Options{
 		Facts:       s.facts,
+		Tracer:      s.tracer,
 		Matched:     s.matched,
 		Credentials: credentials{s.door, s.personAsks}, Policy: s.policy, Detect: s.detect, Masker: s.masker,
 		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Points: s.points, Habits: s.habits, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
@@ -511,6 +517,9 @@ func (s *Server) Start(ctx context.Context) error {
 	for _, f := range s.streams {
 		s.work.Go(func() { f.Run(run) })
 	}
+	if s.tracer != nil {
+		s.tracer.Start()
+	}
 	s.work.Go(func() { s.fatigue.run(run, s.engine) })
 	s.work.Go(func() { s.keepFacts(run) })
 	s.work.Go(func() { s.console.Run(run) })
@@ -581,6 +590,7 @@ func (s *Server) close(ctx context.Context) error {
 		}
 	}
 	s.work.Wait()
+	s.tracer.Close()
 	return s.release()
 }
 

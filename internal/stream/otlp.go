@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,8 +14,6 @@ import (
 	collector "go.opentelemetry.io/proto/slim/otlp/collector/logs/v1"
 	common "go.opentelemetry.io/proto/slim/otlp/common/v1"
 	logs "go.opentelemetry.io/proto/slim/otlp/logs/v1"
-	resource "go.opentelemetry.io/proto/slim/otlp/resource/v1"
-	"google.golang.org/protobuf/proto"
 )
 
 // OTLPOptions of a receiver of OpenTelemetry logs over HTTP (OTLP 1.x, binary protobuf).
@@ -96,40 +93,27 @@ func (s *otlp) Send(ctx context.Context, events []Event) error {
 		}
 		scope.LogRecords = append(scope.LogRecords, r)
 	}
-	body, err := proto.Marshal(&collector.ExportLogsServiceRequest{ResourceLogs: []*logs.ResourceLogs{{
-		Resource:  &resource.Resource{Attributes: []*common.KeyValue{attribute("service.name", "assent"), attribute("service.instance.id", s.o.Node), attribute("service.version", s.o.Version)}},
-		ScopeLogs: []*logs.ScopeLogs{scope},
-	}}})
-	if err != nil {
-		return fmt.Errorf("writing OTLP: %w", err)
-	}
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	if _, err := z.Write(body); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	answer, err := post(ctx, s.o.Client, s.o.URL, packed.Bytes(), func(h http.Header) {
-		h.Set("Content-Type", "application/x-protobuf")
-		h.Set("Content-Encoding", "gzip")
-		for name, value := range s.o.Headers {
-			h.Set(name, value)
-		}
-	})
-	if err != nil {
-		return err
-	}
 	var said collector.ExportLogsServiceResponse
-	if err := proto.Unmarshal(answer, &said); err != nil {
-		return errors.New("the receiver's answer isn't OTLP: it may have taken nothing")
+	if err := s.o.send(ctx, &collector.ExportLogsServiceRequest{ResourceLogs: []*logs.ResourceLogs{{Resource: s.o.resource(), ScopeLogs: []*logs.ScopeLogs{scope}}}}, &said); err != nil {
+		return err
 	}
 	if n := said.GetPartialSuccess().GetRejectedLogRecords(); n > 0 {
 		// The protocol forbids sending them again, and doesn't say which they are.
 		return &Refused{n, "partial_success of OTLP"}
 	}
 	return nil
+}
+
+func zip(body []byte) ([]byte, error) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(body); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
 }
 
 // maxAnswer is how much of an answer is read, in bytes.
@@ -155,11 +139,18 @@ func post(ctx context.Context, client *http.Client, url string, body []byte, hea
 	case res.StatusCode == http.StatusRequestEntityTooLarge:
 		return nil, ErrTooLarge
 	}
-	err = fmt.Errorf("the receiver answered %s%s", strconv.Itoa(res.StatusCode), hint(res.StatusCode))
+	err = &StatusError{res.StatusCode}
 	if in, ok := retryAfter(res.Header.Get("Retry-After")); ok {
 		return nil, &RetryAfter{err, in}
 	}
 	return nil, err
+}
+
+// A StatusError is an answer that isn't 2xx.
+type StatusError struct{ Status int }
+
+func (e *StatusError) Error() string {
+	return "the receiver answered " + strconv.Itoa(e.Status) + hint(e.Status)
 }
 
 func hint(status int) string {

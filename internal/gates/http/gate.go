@@ -227,6 +227,7 @@ func (g *Gate) Describe(_ context.Context, x *httpgate.Exchange) (*httpgate.Call
 	call := &httpgate.Call{
 		Actions:  []*action.Action{g.action(rt, r, &j)},
 		Upstream: httpgate.Upstream{URL: rt.Upstreams[0], Transport: rt.pool, Path: path},
+		Traced:   true,
 		Out:      func(ctx context.Context, out *http.Request) error { return g.out(ctx, rt, x, out) },
 		Reply:    httpgate.Reply{Opaque: rt.Opaque, Untrusted: rt.Untrusted},
 		Loose:    loose,

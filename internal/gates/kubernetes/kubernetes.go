@@ -129,7 +129,7 @@ func (g *Gate) Describe(ctx context.Context, x *httpgate.Exchange) (*httpgate.Ca
 		return nil, refused(err)
 	}
 	call := &httpgate.Call{
-		Harmless: reading.Harmless, Loose: loose, Upstream: httpgate.Upstream{URL: g.o.Upstream, Transport: g.o.Transport},
+		Harmless: reading.Harmless, Loose: loose, Traced: true, Upstream: httpgate.Upstream{URL: g.o.Upstream, Transport: g.o.Transport},
 		Out: g.out(reading), Reply: g.reply(reading),
 	}
 	if streams(reading) {

@@ -132,6 +132,7 @@ func (v *conversation) waiting(m *message, out taker) *Waiting {
 
 // forward judges a message, sends it on, and passes on what comes back until the answer.
 func (v *conversation) forward(ctx, deciding context.Context, m *message, head http.Header, out taker, held func(gate.Held)) (outcome, *gate.Denied) {
+	m.trace = head.Get("Traceparent")
 	step := v.guard.client(deciding, m, held, out.opened)
 	if step.Forward == nil {
 		return answered(step.Answer), step.Denied
@@ -142,6 +143,7 @@ func (v *conversation) forward(ctx, deciding context.Context, m *message, head h
 			v.guard.NotSent(step.call, wrong)
 			return outcome{last: event{data: fail(m.id, codeMismatch, wrong)}, status: http.StatusBadRequest}, nil
 		}
+		head = step.call.onward(head)
 	}
 	s, err := v.up.post(ctx, step.Forward, m, head)
 	if err != nil {

@@ -119,7 +119,7 @@ func describeRead(_ context.Context, g *Guard, c *call, m *message) (*action.Act
 	}
 	a.Reversible = true
 	args, loose, state := parts(m.params)
-	a.Claims = claims(m.params)
+	a.Claims = claims(m)
 	a.Payload = payload(args, loose)
 	a.Statement = m.method + "\n" + pretty(a.Payload)
 	if len(args) == 0 && len(loose) == 0 {
@@ -189,7 +189,7 @@ func describeCall(ctx context.Context, g *Guard, c *call, m *message) (*action.A
 	for k, v := range state {
 		a.State[k] = v
 	}
-	a.Claims = claims(m.params)
+	a.Claims = claims(m)
 	a.Payload = payload(arguments, loose)
 	a.Statement = j.Statement
 	if g.command != "" {
@@ -292,13 +292,17 @@ func payload(args any, loose []jsontext.Member) []byte {
 	return out
 }
 
-// claims are the asker's own words in _meta.
-func claims(params []byte) action.Claims {
-	meta := member(params, "_meta")
+// claims are the asker's own words, in _meta and in a header.
+func claims(m *message) action.Claims {
+	meta := member(m.params, "_meta")
 	if meta == nil {
-		return action.Claims{}
+		return action.Claims{Trace: m.trace}
 	}
-	return action.Claims{Session: clip(text(meta, metaSession), 200), Parent: clip(text(meta, metaParent), 200), Reason: clip(text(meta, metaReason), 2000)}
+	c := action.Claims{Session: clip(text(meta, metaSession), 200), Parent: clip(text(meta, metaParent), 200), Reason: clip(text(meta, metaReason), 2000), Trace: clip(text(meta, "traceparent"), 200)}
+	if c.Trace == "" {
+		c.Trace = m.trace
+	}
+	return c
 }
 
 // bare is what a client's answer comes to that tells the server nothing but no, or

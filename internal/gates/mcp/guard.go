@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/assenthq/assent/gate"
 	classify "github.com/assenthq/assent/internal/classify/mcp"
 	"github.com/assenthq/assent/internal/jsontext"
+	"github.com/assenthq/assent/internal/trace"
 )
 
 // Stateless is the first revision in which every request says its version and
@@ -244,6 +246,20 @@ func (g *Guard) drop(c *call) {
 	if g.calls[c.key] == c {
 		delete(g.calls, c.key)
 	}
+}
+
+// onward is head as it goes to the server, which learns where in a trace the call belongs. What the
+// message itself says of that stays as it was judged.
+func (c *call) onward(head http.Header) http.Header {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, is := c.permit.(gate.Traced)
+	if !is || t.Traceparent() == "" {
+		return head
+	}
+	head = head.Clone()
+	trace.Onward(head, t.Traceparent())
+	return head
 }
 
 // finish completes the permit of c, if it has one that is open.

@@ -24,6 +24,7 @@ type message struct {
 	params []byte // as they stand; nil for none
 	result []byte
 	fault  []byte // the error member
+	trace  string // the header traceparent that it came with
 }
 
 func (m *message) request() bool      { return m.method != "" && m.key != "" }

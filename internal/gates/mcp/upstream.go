@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/assenthq/assent/internal/trace"
 )
 
 // A conn carries one conversation to its server.
@@ -60,10 +62,7 @@ type remote struct {
 	session string // owned by mu: as the server has named it
 }
 
-var (
-	revision = regexp.MustCompile(`^[0-9A-Za-z.-]{1,32}$`)
-	trace    = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
-)
+var revision = regexp.MustCompile(`^[0-9A-Za-z.-]{1,32}$`)
 
 // travels are the headers of a client that go to the server: those that say what its
 // message says too, and where it belongs in a trace. m is nil where there is none.
@@ -75,7 +74,8 @@ func travels(head http.Header, m *message) http.Header {
 		}
 	}
 	one(headVersion, revision.MatchString(head.Get(headVersion)))
-	one("Traceparent", trace.MatchString(head.Get("Traceparent")))
+	_, traced := trace.Parse(head.Get("Traceparent"))
+	one("Traceparent", traced)
 	one("Tracestate", out["Traceparent"] != nil && len(head.Get("Tracestate")) <= 512)
 	if m == nil {
 		return out
