@@ -540,46 +540,6 @@ func (s *Spool) Seals() []Seal {
 	return slices.Clone(s.seals)
 }
 
-// Unsealed returns those of seals that the log doesn't hold yet.
-func Unsealed(ctx context.Context, r Reader, seals []Seal) ([]Seal, error) {
-	known, err := sealsIn(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(slices.Clone(seals), func(s Seal) bool { return known[sealName{s.Node, s.Segment}] != (Seal{}) }), nil
-}
-
-// Recorded tells of a seal whether the log holds just that one, as far as it is now.
-func Recorded(ctx context.Context, r Reader) (func(Seal) bool, error) {
-	known, err := sealsIn(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	return func(s Seal) bool { return known[sealName{s.Node, s.Segment}] == s }, nil
-}
-
-// sealsIn are the seals in the log; of two of one name the older.
-func sealsIn(ctx context.Context, r Reader) (map[sealName]Seal, error) {
-	known := map[sealName]Seal{}
-	for before := int64(0); ; {
-		recs, err := r.Search(ctx, Query{Types: []string{TypeSpoolSeal}, Before: before, Limit: 1000})
-		if err != nil {
-			return nil, fmt.Errorf("looking for spool seals: %w", err)
-		}
-		for i := range recs {
-			seal, err := sealOf(&recs[i])
-			if err != nil {
-				return nil, err
-			}
-			known[sealName{seal.Node, seal.Segment}] = seal
-			before = recs[i].Index
-		}
-		if len(recs) == 0 || before == 0 { // Before 0 would mean no bound
-			return known, nil
-		}
-	}
-}
-
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

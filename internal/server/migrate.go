@@ -135,17 +135,12 @@ func (m *mover) seal() error {
 	if err != nil {
 		return err
 	}
-	seals, err := audit.Unsealed(m.ctx, m.from, spool.Seals())
-	if err = errors.Join(err, spool.Close()); err != nil {
+	seals := spool.Seals()
+	if err := spool.Close(); err != nil {
 		return err
 	}
 	s := &Server{store: m.from, auditLog: m.log}
-	for _, seal := range seals {
-		if err := s.record(m.ctx, seal.Record()); err != nil {
-			return fmt.Errorf("recording a spool segment: %w", err)
-		}
-	}
-	return nil
+	return (&sealer{log: m.from, record: s.record}).seal(m.ctx, seals)
 }
 
 func verified(ctx context.Context, r audit.Reader, o audit.VerifyOptions) error {

@@ -32,29 +32,6 @@ func (r recorder) Record(ctx context.Context, recs ...*audit.Record) error {
 	return r.s.record(ctx, recs...)
 }
 
-// recordSeal puts the root of a closed spool segment into the log.
-func (s *Server) recordSeal(seal audit.Seal) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := s.record(ctx, seal.Record()); err != nil {
-		s.log.Error("recording a sealed spool segment", "err", err)
-	}
-}
-
-// sealLeftovers records the segments that an earlier run closed, or a crash cut off, and the log doesn't know.
-func (s *Server) sealLeftovers(ctx context.Context) error {
-	seals, err := audit.Unsealed(ctx, s.store, s.spool.Seals())
-	if err != nil {
-		return err
-	}
-	for _, seal := range seals {
-		if err := s.record(ctx, seal.Record()); err != nil {
-			return fmt.Errorf("recording a spool segment of an earlier run: %w", err)
-		}
-	}
-	return nil
-}
-
 // recordToken puts the change of a credential into the log, in the same transaction.
 func (s *Server) recordToken(ctx context.Context, tx identity.TokenTx, c identity.TokenChange) error {
 	atx, ok := tx.(audit.Tx)

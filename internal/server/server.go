@@ -84,6 +84,7 @@ type Server struct {
 	signer    *audit.Signer      // holds its key elsewhere; nil: it is a file
 	witnesses *witness.Collector // nil: nobody cosigns
 	spool     *audit.Spool
+	sealer    *sealer
 	minter    *grant.Minter
 	passport  *passport.Signer // of identity headers
 	dir       *people.Directory
@@ -285,7 +286,8 @@ func (s *Server) openData(ctx context.Context, data string) error {
 	if err != nil {
 		return err
 	}
-	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, SegmentBytes: segmentBytes(s.cfg.Limits.SpoolBytes), OnSeal: s.recordSeal, Archive: archive}); err != nil {
+	s.sealer = &sealer{log: s.store, record: s.record}
+	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, SegmentBytes: segmentBytes(s.cfg.Limits.SpoolBytes), OnSeal: s.onSeal, Archive: archive}); err != nil {
 		return err
 	}
 	if s.minter, err = grant.NewMinter(s.cfg.grantFile(), s.cfg.PublicURL); err != nil {
@@ -466,7 +468,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.enforcer.Resume(ctx, func() (bool, error) { return s.neverServed(ctx) }); err != nil {
 		s.log.Warn("how much actors did before is not known: rules on rates hold until this process is old enough to know", "err", err)
 	}
-	if err := s.sealLeftovers(ctx); err != nil {
+	if err := s.sealSpool(ctx); err != nil {
 		return err
 	}
 	if err := s.record(ctx, &audit.Record{Type: audit.TypeStart, Policy: s.policy.Current().Bundle(), Detail: map[string]string{"version": buildVersion(), "node": s.cfg.nodeName(), "every": s.cfg.Audit.Heartbeat.String()}}); err != nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -99,4 +100,43 @@ func mustOpen(t *testing.T, path string) *os.File {
 	}
 	t.Cleanup(func() { _ = f.Close() })
 	return f
+}
+
+// watched remembers what a log was asked.
+type watched struct {
+	audit.Reader
+	asked []audit.Query
+}
+
+func (r *watched) Search(ctx context.Context, q audit.Query) ([]audit.Record, error) {
+	r.asked = append(r.asked, q)
+	return r.Reader.Search(ctx, q)
+}
+
+// A seal that couldn't be recorded holds back the segments behind it until the next round, not until a restart.
+func TestFailedSealIsRecordedLater(t *testing.T) {
+	b := newBench(t, "")
+	log, down := &watched{Reader: b.store}, true
+	s := &sealer{log: log, record: func(ctx context.Context, recs ...*audit.Record) error {
+		if down {
+			return errors.New("the store is away")
+		}
+		return b.record(ctx, recs...)
+	}}
+	seals := []audit.Seal{{Node: "n9", Segment: 1, Count: 2, Clean: true}, {Node: "n9", Segment: 2, First: 2, Count: 2, Clean: true}}
+	if err := s.seal(t.Context(), seals); err == nil || s.holds(seals[0]) {
+		t.Fatalf("a seal that nobody could record: %v", err)
+	}
+	down = false
+	for range 3 {
+		if err := s.seal(t.Context(), seals); err != nil || !s.holds(seals[0]) || !s.holds(seals[1]) {
+			t.Fatalf("the seals are not in the log: %v", err)
+		}
+	}
+	if n := len(b.records(audit.TypeSpoolSeal)); n != 2 {
+		t.Errorf("%d seals in the log, want 2", n)
+	}
+	if last := log.asked[len(log.asked)-1]; last.Since.IsZero() {
+		t.Error("each round reads every seal of the log anew")
+	}
 }
