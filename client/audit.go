@@ -18,6 +18,7 @@ import (
 type Record struct {
 	Index    int64             `json:"index"`
 	Time     time.Time         `json:"time"`
+	Salt     string            `json:"salt,omitempty"` // random bits: the record's hash tells nothing once its bytes are erased
 	Type     string            `json:"type"`
 	Actor    string            `json:"actor,omitempty"`
 	Subject  string            `json:"subject,omitempty"`

@@ -179,10 +179,14 @@ func (w *BundleWriter) Show(leaf []byte) error {
 
 // Hide writes the hash of the next record of the range.
 func (w *BundleWriter) Hide(leaf []byte) error {
+	return w.HideHash(LeafHash(leaf))
+}
+
+// HideHash is Hide for a record of which the hash alone is left.
+func (w *BundleWriter) HideHash(h Hash) error {
 	if err := w.records(); err != nil {
 		return err
 	}
-	h := LeafHash(leaf)
 	w.count.Hidden++
 	return w.write([]byte(`"` + base64.StdEncoding.EncodeToString(h[:]) + "\"\n"))
 }

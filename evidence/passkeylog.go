@@ -39,9 +39,13 @@ type PasskeyReport struct {
 	// Unbacked keys were bound to their person by an open session alone: the
 	// server's word, a day before they counted or on the deployment's first day.
 	Unbacked int `json:"unbacked"`
+	// Erased are registrations and reviews in records that were erased: who signed is not
+	// named any more, so that the signature can't be checked. They count as they are told.
+	Erased int64 `json:"erased,omitempty"`
 }
 
 type boundKey struct {
+	erased  bool // its registration can't be checked any more
 	person  string
 	key     []byte
 	rpID    string
@@ -107,7 +111,48 @@ func (l *PasskeyLog) Add(leaf []byte) error {
 	return check(&r)
 }
 
-// typeOf reads the third field, which is written right behind index and time,
+// AddErased takes in what was left of a record that was erased: what it says of passkeys is
+// believed, on the word of the erasure that left it, and counted.
+func (l *PasskeyLog) AddErased(leaf []byte) error {
+	switch typeOf(leaf) {
+	case "passkey.changed", "review":
+	default:
+		return l.Add(leaf)
+	}
+	var r passkeyRecord
+	if err := json.Unmarshal(leaf, &r); err != nil {
+		return errors.New("the record isn't JSON")
+	}
+	if l.first.IsZero() {
+		l.first = r.Time
+	}
+	if id, ok := strings.CutPrefix(r.About, "passkey/"); ok && r.Type == "passkey.changed" {
+		l.report.Erased++
+		if l.keys[id] == nil {
+			l.keys[id] = &boundKey{erased: true, person: r.Person}
+		}
+		l.keys[id].revoked = l.keys[id].revoked || r.Decision == PasskeyRevoked
+	}
+	if r.Type == "review" && r.Detail["assurance"] == ByPasskey {
+		l.report.Erased++
+		if r.Decision == "approve" {
+			l.approved(r.Approval, r.Person, "") // which passkey, it doesn't say any more
+		}
+	}
+	return nil
+}
+
+// approved notes who approved with which passkey.
+func (l *PasskeyLog) approved(approval, person, key string) {
+	h := l.held[approval]
+	if h == nil {
+		h = &signedApproval{by: map[string]string{}}
+		l.held[approval] = h
+	}
+	h.by[person] = key
+}
+
+// typeOf reads the type, which is written right behind index, time and salt,
 // without parsing the rest: of ten million leaves few are about passkeys.
 func typeOf(leaf []byte) string {
 	_, rest, ok := bytes.Cut(leaf[:min(len(leaf), 160)], []byte(`,"type":"`))
@@ -249,6 +294,8 @@ func (l *PasskeyLog) signs(a *Assertion, person string, at time.Time, challenge 
 	switch {
 	case k == nil:
 		return fmt.Errorf("no earlier record binds passkey %s to anybody", id)
+	case k.erased:
+		return fmt.Errorf("passkey %s is of somebody who was erased", id)
 	case k.person != person:
 		return fmt.Errorf("passkey %s is another person's", id)
 	case k.revoked:
@@ -297,13 +344,8 @@ func (l *PasskeyLog) review(r *passkeyRecord) error {
 	}
 	l.report.Signatures++
 	l.persons[r.Person] = true
-	h := l.held[r.Approval]
-	if h == nil {
-		h = &signedApproval{by: map[string]string{}}
-		l.held[r.Approval] = h
-	}
 	if r.Decision == "approve" {
-		h.by[r.Person] = PasskeyID(a.Credential)
+		l.approved(r.Approval, r.Person, PasskeyID(a.Credential))
 	}
 	return nil
 }
@@ -348,7 +390,7 @@ func (l *PasskeyLog) started(r *passkeyRecord) error {
 		return nil
 	}
 	for _, person := range slices.Sorted(maps.Keys(h.by)) {
-		if k := l.keys[h.by[person]]; k.revoked {
+		if k := l.keys[h.by[person]]; k != nil && k.revoked {
 			return fmt.Errorf("it ran after the passkey by which %s had approved it was revoked", person)
 		}
 	}

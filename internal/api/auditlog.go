@@ -174,6 +174,9 @@ func (s *server) getBundle(ctx context.Context, in *getBundleIn) (*huma.StreamRe
 	if errors.Is(err, audit.ErrNoTile) {
 		return nil, noTile()
 	}
+	if errors.Is(err, audit.ErrErased) {
+		return nil, problem(http.StatusGone, "erased", "A record in this bundle was erased: its hash is in the tiles, its bytes are gone.")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -13,8 +13,9 @@ import "time"
 // secret and no masked value may be put in any field.
 type Record struct {
 	Index    int64             `json:"index"`
-	Time     time.Time         `json:"time"` // UTC, microseconds, never behind the record before
-	Type     string            `json:"type"` // one of the Type constants
+	Time     time.Time         `json:"time"`           // UTC, microseconds, never behind the record before
+	Salt     string            `json:"salt,omitempty"` // random bits of a record that names somebody: its hash tells nothing once it is erased
+	Type     string            `json:"type"`           // one of the Type constants
 	Actor    string            `json:"actor,omitempty"`
 	Subject  string            `json:"subject,omitempty"`
 	Chain    []string          `json:"chain,omitempty"`
@@ -79,5 +80,6 @@ const (
 	TypeStart     = "node.started"
 	TypeStop      = "node.stopped"
 	TypeBeat      = "node.heartbeat" // a node was there
+	TypeErase     = "privacy.erase"  // records were erased, so that they name a person no more
 	TypeSpoolSeal = "spool.sealed"   // a traffic spool segment was closed: its root is in Detail
 )

@@ -51,6 +51,10 @@ type exporter struct {
 	first     int64
 	end       int64
 	approvals map[string]bool // of what is shown
+
+	erased map[int64]tlog.Hash // records without bytes, with their hashes under the tree
+	broken map[string]bool     // approvals that can't be followed without them
+	hidden int64               // records that are hashes for that reason
 }
 
 // aspects is what a filter looks at.
@@ -82,6 +86,9 @@ func (x *exporter) write(f io.WriterAt) (*evidence.Manifest, error) {
 	if x.first, x.end, err = x.period(); err != nil {
 		return nil, err
 	}
+	if err := x.findErased(); err != nil {
+		return nil, err
+	}
 	if err := x.leaves(x.first, x.end, func(_ int64, _ []byte, r *aspects) error {
 		if x.matches(r) {
 			x.wants(r)
@@ -102,6 +109,14 @@ func (x *exporter) write(f io.WriterAt) (*evidence.Manifest, error) {
 		if done++; x.e.Progress != nil && (done%4096 == 0 || index == x.end-1) {
 			x.e.Progress(done, x.end-x.first)
 		}
+		if h, is := x.erased[index]; is {
+			x.hidden++
+			return w.HideHash(h)
+		}
+		if x.broken[r.Approval] {
+			x.hidden++
+			return w.Hide(leaf)
+		}
 		if x.matches(r) || index == 0 || index == x.first || index == x.end-1 || restsOn(r.Type) || r.Approval != "" && x.approvals[r.Approval] {
 			return w.Show(leaf)
 		}
@@ -109,7 +124,11 @@ func (x *exporter) write(f io.WriterAt) (*evidence.Manifest, error) {
 	}); err != nil {
 		return nil, err
 	}
-	m := evidence.Manifest{Origin: x.cp.Origin, Key: x.e.Key.Verifier(), Software: x.e.Software, First: x.first, End: x.end, Query: x.e.Query.Said()}
+	said := x.e.Query.Said()
+	if x.hidden > 0 {
+		said["erased"] = fmt.Sprintf("%d records are there as hashes, whether they were asked for or not: they were erased, or are of approvals with records that were", x.hidden)
+	}
+	m := evidence.Manifest{Origin: x.cp.Origin, Key: x.e.Key.Verifier(), Software: x.e.Software, First: x.first, End: x.end, Query: said}
 	for at, t := range map[**time.Time]time.Time{&m.Since: x.e.Query.Since, &m.Until: x.e.Query.Until} {
 		if !t.IsZero() {
 			t = t.UTC()
@@ -126,6 +145,57 @@ func (x *exporter) write(f io.WriterAt) (*evidence.Manifest, error) {
 	}
 	err = w.Close(m, func(text string) ([]byte, error) { return note.Sign(&note.Note{Text: text}, x.e.Key.signer) })
 	return &m, err
+}
+
+// findErased looks for records that can be shown to nobody, and widens the range to records on
+// each side that can.
+func (x *exporter) findErased() error {
+	x.erased, x.broken = map[int64]tlog.Hash{}, map[string]bool{}
+	err := erasedOf(x.ctx, x.r, 0, x.cp.Size, func(e Erased) error {
+		x.erased[e.Index] = tlog.Hash{}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for index := range x.erased {
+		if x.erased[index], err = leafHashAt(x.ctx, x.r, index); err != nil {
+			return err
+		}
+		err := x.leaves(index, index+1, func(_ int64, _ []byte, r *aspects) error {
+			if r.Approval != "" {
+				x.broken[r.Approval] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if x.gone(0) {
+		return fmt.Errorf("record 0, which a bundle rests on: %w", ErrErased)
+	}
+	for x.first > 0 && x.hides(x.first) {
+		x.first--
+	}
+	for x.end < x.cp.Size && x.end > 0 && x.hides(x.end-1) {
+		x.end++
+	}
+	return nil
+}
+
+func (x *exporter) gone(index int64) bool { _, is := x.erased[index]; return is }
+
+// hides reports whether a record can be there as a hash only.
+func (x *exporter) hides(index int64) (hidden bool) {
+	if len(x.erased) == 0 || x.gone(index) {
+		return x.gone(index)
+	}
+	err := x.leaves(index, index+1, func(_ int64, _ []byte, r *aspects) error {
+		hidden = x.broken[r.Approval]
+		return nil
+	})
+	return hidden && err == nil // one that can't be read is told of where it is written
 }
 
 // restsOn are records without which signatures of keys and people can't be checked.
@@ -250,7 +320,9 @@ func (x *exporter) search(found map[int64]bool, q Query) error {
 			return err
 		}
 		for i := range recs {
-			found[recs[i].Index] = true
+			if !x.gone(recs[i].Index) && !x.broken[recs[i].Approval] {
+				found[recs[i].Index] = true
+			}
 		}
 		if len(recs) < q.Limit {
 			return nil

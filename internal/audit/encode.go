@@ -17,7 +17,7 @@ func appendRecord(b []byte, r *Record) ([]byte, error) {
 	if err != nil {
 		return b, err
 	}
-	b = appendHead(b, r)
+	b = appendHead(appendText(b, `,"salt":`, r.Salt), r)
 	b = appendMap(appendTail(b, r), `,"detail":`, r.Detail, appendString)
 	return appendEnd(b, r), nil
 }

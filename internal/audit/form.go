@@ -23,7 +23,7 @@ type Form struct {
 // A Detail is one entry of a record's Detail.
 type Detail struct{ Name, Value string }
 
-// write writes r into body, but for its index and time.
+// write writes r into body, but for its index, time and salt.
 func (f *Form) write(r *Record) {
 	if !f.fits(r) {
 		f.head = appendHead(f.head[:0], r)
@@ -85,7 +85,7 @@ func (f *Form) leaf(b []byte, r *Record, s *stamp) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b = append(b, f.body...); len(b)-at <= MaxLeaf {
+	if b = append(appendText(b, `,"salt":`, r.Salt), f.body...); len(b)-at <= MaxLeaf {
 		return b, nil
 	}
 	b, _, err = leafOf(b[:at], f.whole(r))

@@ -197,6 +197,9 @@ func (l *Log) Append(ctx context.Context, tx Tx, recs ...*Record) error {
 			now = next.Last.UTC() // the clock went back: the log doesn't
 		}
 		r.Index, r.Time, next.Last = e.size, now, now
+		if salted(r) {
+			r.Salt = newSalt()
+		}
 		leaf, stored, err := leafOf(nil, r)
 		if err != nil {
 			return err

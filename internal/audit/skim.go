@@ -7,7 +7,7 @@ import (
 )
 
 // A Skim reads many records of which most are much like one before, for somebody who
-// counts: it leaves out Rows and Detail. It belongs to one goroutine at a time.
+// counts: it leaves out Salt, Rows and Detail. It belongs to one goroutine at a time.
 type Skim struct {
 	heads map[string]*head // by what is written between a record's stamp and its rows or details
 	last  [16]*head        // those that came last, the newest first: for most records, there is nothing to look up
@@ -140,7 +140,7 @@ func tailOf(rest []byte) (t tail, ok bool) {
 
 func whole(leaf []byte) (r Record, err error) {
 	err = json.Unmarshal(leaf, &r)
-	r.Rows, r.Detail = nil, nil
+	r.Salt, r.Rows, r.Detail = "", nil, nil
 	return r, err
 }
 

@@ -24,7 +24,7 @@ func (l *Log) TileAt(ctx context.Context, r Reader, path string) ([]byte, error)
 }
 
 // BundleAt returns the records that a tlog-tiles path names behind
-// "tile/entries/", each behind its length in two bytes.
+// "tile/entries/", each behind its length in two bytes. ErrErased: bytes of one of them are gone.
 func (l *Log) BundleAt(ctx context.Context, r Reader, path string) ([]byte, error) {
 	t, err := l.tileOf("tile/8/data/" + path)
 	if err != nil {
@@ -33,7 +33,14 @@ func (l *Log) BundleAt(ctx context.Context, r Reader, path string) ([]byte, erro
 	var out []byte
 	first := t.N * tileWidth
 	next := first
+	erased := map[int64]bool{}
+	if err := erasedOf(ctx, r, first, first+int64(t.W), func(e Erased) error { erased[e.Index] = true; return nil }); err != nil {
+		return nil, err
+	}
 	err = r.Leaves(ctx, first, first+int64(t.W), func(index int64, leaf []byte) error {
+		if erased[index] {
+			return ErrErased
+		}
 		if index != next || len(leaf) > MaxLeaf {
 			return fmt.Errorf("record %d is missing or too large; assent verify tells more", next)
 		}

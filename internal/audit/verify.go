@@ -45,6 +45,7 @@ type Report struct {
 	Witnessed *evidence.Checkpoint   `json:"witnessed,omitempty"`
 	Witnesses []evidence.Cosignature `json:"witnesses,omitempty"`
 	Silences  []Silence              `json:"silences,omitempty"` // of nodes that had not stopped
+	Erased    int64                  `json:"erased,omitempty"`   // records of which the hash alone is left, and a copy without a person
 	Problems  []Problem              `json:"problems"`           // empty: all is as it was written
 	Lines     []string               `json:"lines"`              // for people: what was verified, and what wasn't
 }
@@ -95,7 +96,13 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 		v.Root = emptyRoot()
 	}
 	v.checkpoint(note)
+	if v.erased, err = newErasures(ctx, r, head.Size); err != nil {
+		return nil, fmt.Errorf("verifying audit log: %w", err)
+	}
 	if err := v.scan(ctx); err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("verifying audit log: %w", err)
+	}
+	if err := v.erasures(ctx); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
 	if err := v.columns(ctx); err != nil && !errors.Is(err, errEnough) {
@@ -133,6 +140,7 @@ type verifier struct {
 
 	passkeys *evidence.PasskeyLog
 	nodes    silences
+	erased   *erasures
 }
 
 // readHeadFile returns nil when there is none.
@@ -193,7 +201,7 @@ func (v *verifier) scan(ctx context.Context) error {
 		return v.problem(-1, "tile %d/%d isn't made from the stored records", level, n)
 	}
 	if v.head.Size > 0 {
-		if err := v.r.Leaves(ctx, 0, v.head.Size, func(index int64, leaf []byte) error { return v.leaf(index, leaf, put) }); err != nil {
+		if err := v.r.Leaves(ctx, 0, v.head.Size, func(index int64, leaf []byte) error { return v.leaf(ctx, index, leaf, put) }); err != nil {
 			return err
 		}
 	}
@@ -265,7 +273,35 @@ func (v *verifier) checkpointRoot() {
 	}
 }
 
-func (v *verifier) leaf(index int64, leaf []byte, put putTile) error {
+// erasures holds what is said to be erased against the records that decided it.
+func (v *verifier) erasures(ctx context.Context) error {
+	if v.Erased = int64(len(v.erased.of)); v.tree.size != v.head.Size {
+		return nil // told already
+	}
+	n, err := v.erased.check(ctx, v.r, v.problem)
+	if err == nil && n > 0 {
+		v.line("%d records were erased by %d erasures, each decided by two people: their hashes are under the tree, their bytes are gone", v.Erased, n)
+	}
+	return err
+}
+
+// hash is that of a record under the tree: where its bytes were erased, of what was there.
+func (v *verifier) hash(ctx context.Context, index int64, leaf []byte) (tlog.Hash, error) {
+	h := tlog.RecordHash(leaf)
+	if len(v.erased.of[index]) == 0 {
+		return h, nil
+	}
+	was, err := leafHashAt(ctx, v.r, index)
+	if err != nil {
+		return h, v.problem(index, "%v", err)
+	}
+	if err := v.erased.leaf(index, leaf, was, h); err != nil {
+		return was, v.problem(index, "%v", err)
+	}
+	return was, nil
+}
+
+func (v *verifier) leaf(ctx context.Context, index int64, leaf []byte, put putTile) error {
 	v.checkpointRoot()
 	if index != v.tree.size {
 		_ = v.problem(v.tree.size, "record %d is followed by record %d", v.tree.size-1, index)
@@ -288,7 +324,18 @@ func (v *verifier) leaf(index int64, leaf []byte, put putTile) error {
 	if err := v.noteSeal(index, leaf); err != nil {
 		return err
 	}
-	if err := v.passkeys.Add(leaf); err != nil {
+	hash, err := v.hash(ctx, index, leaf)
+	if err != nil {
+		return err
+	}
+	add := v.passkeys.Add
+	if len(v.erased.of[index]) > 0 {
+		add = v.passkeys.AddErased
+	}
+	for _, err := range []error{v.erased.note(index, leaf), add(leaf)} {
+		if err == nil {
+			continue
+		}
 		if err := v.problem(index, "%v", err); err != nil {
 			return err
 		}
@@ -296,12 +343,15 @@ func (v *verifier) leaf(index int64, leaf []byte, put putTile) error {
 	if v.o.Progress != nil && (index+1)%4096 == 0 || index+1 == v.head.Size && v.o.Progress != nil {
 		v.o.Progress(index+1, v.head.Size)
 	}
-	return v.tree.add(tlog.RecordHash(leaf), put)
+	return v.tree.add(hash, put)
 }
 
 func (v *verifier) describePasskeys() {
 	v.Passkeys = v.passkeys.Report()
 	p := v.Passkeys
+	if p.Erased > 0 {
+		v.line("records about passkeys and reviews with them that were erased: %d; what was signed in them can't be checked any more", p.Erased)
+	}
 	if p.Keys == 0 {
 		return
 	}
@@ -441,4 +491,11 @@ func leafTime(leaf []byte) (time.Time, bool) {
 	}
 	t, err := time.Parse(time.RFC3339Nano, string(text))
 	return t, err == nil
+}
+
+// typeIn reads the type of a record, which leafOf writes behind index, time and salt.
+func typeIn(leaf []byte) (kind string, ok bool) {
+	_, after, found := bytes.Cut(leaf[:min(len(leaf), 160)], []byte(`,"type":"`))
+	name, _, ended := bytes.Cut(after, []byte(`"`))
+	return string(name), found && ended
 }

@@ -165,6 +165,7 @@ type recordPage struct {
 	Provable bool   // the browser may check it itself
 	About    string // the approval that it tells of
 	Session  string // its page
+	Erased   bool   // what is shown is what an erasure left
 }
 
 // leafOf reads the record that a path names, exactly as it stands in the log;
@@ -229,7 +230,11 @@ func (c *Console) showRecord(w http.ResponseWriter, r *http.Request, p *who) {
 	}
 	page := recordPage{Shell: c.shellOf(r, p, "audit", "Record "+strconv.FormatInt(index, 10), -1), Index: index, Size: head.Size, Root: tlog.Hash(head.Root).String()}
 	page.Lines, _ = statementLines(indent(leaf), nil)
-	hash := tlog.RecordHash(leaf)
+	hash, erased, err := audit.Stands(ctx, c.o.Log, index, leaf)
+	if err != nil {
+		c.o.Logger.ErrorContext(ctx, "reading the hash of a record", "index", index, "err", err)
+	}
+	page.Erased = erased
 	page.Leaf = hash.String()
 	proof, err := tlog.ProveRecord(head.Size, index, tlog.TileHashReader(tlog.Tree{N: head.Size, Hash: tlog.Hash(head.Root)}, tiles{ctx, c.o.Log}))
 	if err == nil {

@@ -19,6 +19,7 @@ type Table struct {
 // copied by itself, and last.
 var Tables = []Table{
 	{"log_record", []string{"idx", "time", "type", "actor", "person", "approval", "resource", "session", "kinds", "about", "revision", "leaf"}, "idx"},
+	{"log_erased", []string{"idx", "erasure", "copy"}, "idx, erasure"},
 	{"log_tile", []string{"level", "n", "hashes"}, "level, n"},
 	{"approval", []string{"id", "revision", "state", "match", "shape", "actor", "credential", "person", "created", "decided", "due", "body", "mac"}, "rowid"},
 	{"review", []string{"id", "approval", "person", "body", "mac"}, "rowid"},

@@ -5,6 +5,7 @@
 package audittest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,7 @@ type State struct {
 	Head   audit.Head
 	Leaves [][]byte
 	Tiles  map[TileName][]byte
+	Erased []audit.Erased
 }
 
 // Memory is a log store in memory. Its zero value isn't ready: see NewMemory.
@@ -53,6 +55,11 @@ func (m *Memory) Update(fn func(tx *Tx) error) error {
 	m.State.Head = tx.head
 	m.State.Leaves = append(m.State.Leaves, tx.leaves...)
 	maps.Copy(m.State.Tiles, tx.tiles)
+	for index, leaf := range tx.replaced {
+		m.State.Leaves[index] = leaf
+	}
+	m.State.Erased = append(m.State.Erased, tx.erased...)
+	slices.SortStableFunc(m.State.Erased, func(a, b audit.Erased) int { return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.By, b.By)) })
 	return nil
 }
 
@@ -65,6 +72,7 @@ func (m *Memory) Clone() *Memory {
 	for _, l := range m.State.Leaves {
 		c.State.Leaves = append(c.State.Leaves, slices.Clone(l))
 	}
+	c.State.Erased = slices.Clone(m.State.Erased)
 	for n, t := range m.State.Tiles {
 		c.State.Tiles[n] = slices.Clone(t)
 	}
@@ -148,6 +156,9 @@ type Tx struct {
 	base   int64
 	leaves [][]byte
 	tiles  map[TileName][]byte
+
+	replaced map[int64][]byte
+	erased   []audit.Erased
 }
 
 // Savepoint runs fn and takes back what it wrote when it errs.
@@ -196,5 +207,39 @@ func (t *Tx) Tile(ctx context.Context, level int, n int64) ([]byte, error) {
 // PutTile implements audit.Tx.
 func (t *Tx) PutTile(_ context.Context, level int, n int64, hashes []byte) error {
 	t.tiles[TileName{level, n}] = slices.Clone(hashes)
+	return nil
+}
+
+// Erased implements audit.ErasedReader.
+func (m *Memory) Erased(_ context.Context, from, to int64, fn func(audit.Erased) error) error {
+	m.mu.Lock()
+	all := slices.Clone(m.State.Erased)
+	m.mu.Unlock()
+	for _, e := range all {
+		if e.Index < from || e.Index >= to {
+			continue
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReplaceRecord implements audit.EraseTx.
+func (t *Tx) ReplaceRecord(_ context.Context, index int64, leaf []byte, r *audit.Record) error {
+	if index >= t.base || r.Index != index {
+		return fmt.Errorf("record %d isn't there, or bears the index %d", index, r.Index)
+	}
+	if t.replaced == nil {
+		t.replaced = map[int64][]byte{}
+	}
+	t.replaced[index] = slices.Clone(leaf)
+	return nil
+}
+
+// InsertErased implements audit.EraseTx.
+func (t *Tx) InsertErased(_ context.Context, e audit.Erased) error {
+	t.erased = append(t.erased, e)
 	return nil
 }
