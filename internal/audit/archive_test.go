@@ -2,8 +2,10 @@ package audit_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,6 +43,10 @@ func newArchived(t *testing.T) *archived {
 	return a
 }
 
+func section(b []byte) *io.SectionReader {
+	return io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b)))
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -57,8 +63,7 @@ func (a *archived) open(t *testing.T) *audit.Spool {
 
 func (a *archived) tryOpen(t *testing.T) (*audit.Spool, error) {
 	t.Helper()
-	archive, err := audit.OpenArchive(a.archive)
-	must(t, err)
+	archive := audit.NewArchive(audit.Dir(a.archive))
 	return audit.OpenSpool(audit.SpoolOptions{Dir: a.spool, Node: "n1", Archive: archive})
 }
 
@@ -76,7 +81,7 @@ func (a *archived) ship(t *testing.T, s *audit.Spool) int {
 	t.Helper()
 	var sealed audit.Sealed
 	must(t, sealed.Read(t.Context(), a.store))
-	n, err := s.Ship(sealed.Holds)
+	n, err := s.Ship(t.Context(), sealed.Holds)
 	must(t, err)
 	return n
 }
@@ -84,7 +89,7 @@ func (a *archived) ship(t *testing.T, s *audit.Spool) int {
 func (a *archived) verify(t *testing.T) *audit.Report {
 	t.Helper()
 	rep, err := audit.Verify(t.Context(), a.store, audit.VerifyOptions{
-		VKeys: []string{a.key.Verifier()}, HeadFile: a.headFile(), SpoolDir: a.spool, Archive: a.archive, Node: "n1",
+		VKeys: []string{a.key.Verifier()}, HeadFile: a.headFile(), SpoolDir: a.spool, Archive: audit.NewArchive(audit.Dir(a.archive)), Node: "n1",
 	})
 	must(t, err)
 	return rep
@@ -149,8 +154,7 @@ func TestUnsealedSegmentsStay(t *testing.T) {
 func TestFullSpoolGoesOnAfterShipping(t *testing.T) {
 	a := &archived{bench: newBench(t)}
 	a.spool, a.archive = filepath.Join(a.dir, "spool"), filepath.Join(a.dir, "archive")
-	archive, err := audit.OpenArchive(a.archive)
-	must(t, err)
+	archive := audit.NewArchive(audit.Dir(a.archive))
 	s, err := audit.OpenSpool(audit.SpoolOptions{Dir: a.spool, Node: "n1", Archive: archive, SegmentBytes: 4 << 10, MaxBytes: 16 << 10})
 	must(t, err)
 	rec := func() error {
@@ -175,8 +179,7 @@ func TestFullSpoolGoesOnAfterShipping(t *testing.T) {
 // The archive is asked again after a crash anywhere; it keeps one of each, and the first.
 func TestIngest(t *testing.T) {
 	a := newArchived(t)
-	archive, err := audit.OpenArchive(a.archive)
-	must(t, err)
+	archive := audit.NewArchive(audit.Dir(a.archive))
 	read := func(n int64) []byte {
 		t.Helper()
 		b, err := os.ReadFile(filepath.Join(a.archive, "node-n1", fmt.Sprintf("%08d.spool", n)))
@@ -204,7 +207,7 @@ func TestIngest(t *testing.T) {
 		"another node's number":  {elsewhere, last, "the segment before it"},
 		"the one before skipped": {skipped, last, "the segment before it"},
 	} {
-		err := archive.Ingest(c.seal, bytes.NewReader(c.b))
+		err := archive.Ingest(t.Context(), c.seal, section(c.b))
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
@@ -212,7 +215,7 @@ func TestIngest(t *testing.T) {
 			t.Errorf("%s: %v is no conflict", name, err)
 		}
 	}
-	must(t, archive.Ingest(a.seals[3], bytes.NewReader(last)))
+	must(t, archive.Ingest(t.Context(), a.seals[3], section(last)))
 	if got := names(t, filepath.Join(a.archive, "node-n1")); len(got) != 4 {
 		t.Errorf("the archive holds %v", got)
 	}
@@ -344,4 +347,97 @@ func TestEquivocationIsNotShipped(t *testing.T) {
 	if a.verify(t).OK() {
 		t.Error("nobody noticed the second seal")
 	}
+}
+
+func TestDir(t *testing.T) { audittest.Shelf(t, audit.Dir(t.TempDir())) }
+
+// A server in use asks a bucket what it has, and reads it only for assent verify.
+func TestListedOnly(t *testing.T) {
+	for name, c := range map[string]struct {
+		shelf audit.Shelf
+		gone  string
+		ok    bool
+	}{
+		"all there":     {ok: true},
+		"away":          {shelf: away{}, ok: true},
+		"newest gone":   {gone: "00000003.spool"},
+		"oldest gone":   {gone: "00000001.spool"},
+		"spool emptied": {gone: "../../spool/00000004.spool"},
+	} {
+		a := newArchived(t)
+		if c.gone != "" {
+			must(t, os.Remove(filepath.Join(a.archive, "node-n1", c.gone)))
+		}
+		if c.shelf == nil {
+			c.shelf = audit.Dir(a.archive)
+		}
+		rep, err := audit.Verify(t.Context(), a.store, audit.VerifyOptions{
+			VKeys: []string{a.key.Verifier()}, HeadFile: a.headFile(), SpoolDir: a.spool, Archive: audit.NewArchive(c.shelf), Listed: true, Node: "n1",
+		})
+		if err != nil || rep.OK() != c.ok || c.ok && rep.SpoolRecords != 3 {
+			t.Errorf("%s: %v, %d traffic records, problems %v", name, err, rep.SpoolRecords, rep.Problems)
+		}
+	}
+}
+
+// away is a shelf that nobody reaches.
+type away struct{ audit.Shelf }
+
+var errAway = errors.New("no route to host")
+
+func (away) Names(context.Context, string) ([]string, error)       { return nil, errAway }
+func (away) Open(context.Context, string) (audit.ShelfFile, error) { return nil, errAway }
+func (away) Put(context.Context, string, *io.SectionReader) error  { return errAway }
+
+// An archive that is away stops nothing but itself: a spool that goes on behind it opens, and keeps what it has.
+func TestArchiveAway(t *testing.T) {
+	a := newArchived(t)
+	s, err := audit.OpenSpool(audit.SpoolOptions{Dir: a.spool, Node: "n1", Archive: audit.NewArchive(away{})})
+	must(t, err)
+	segmentOf(t, s, 3)
+	a.seal(t, s.Seals()[1:])
+	if n, err := s.Ship(t.Context(), func(audit.Seal) bool { return true }); n != 0 || !errors.Is(err, errAway) {
+		t.Errorf("%d segments went nowhere: %v", n, err)
+	}
+	must(t, s.Close())
+	if got := names(t, a.spool); len(got) != 2 {
+		t.Errorf("the spool holds %v", got)
+	}
+	if n := a.ship(t, a.open(t)); n != 1 {
+		t.Errorf("once it is back %d segments were shipped, want 1", n)
+	}
+	if rep := a.verify(t); !rep.OK() || rep.SpoolRecords != 15 {
+		t.Errorf("%d traffic records, problems %v", rep.SpoolRecords, rep.Problems)
+	}
+	must(t, os.RemoveAll(a.spool))
+	if _, err := audit.OpenSpool(audit.SpoolOptions{Dir: a.spool, Node: "n1", Archive: audit.NewArchive(away{})}); !errors.Is(err, errAway) {
+		t.Errorf("an empty spool began anew beside an archive that nobody could ask: %v", err)
+	}
+}
+
+// What a shelf gives back is judged, whatever it said when it took it.
+func TestMangledOnTheShelf(t *testing.T) {
+	a := newArchived(t)
+	s, err := audit.OpenSpool(audit.SpoolOptions{Dir: a.spool, Node: "n1", Archive: audit.NewArchive(mangling{audit.Dir(a.archive)})})
+	must(t, err)
+	segmentOf(t, s, 1)
+	if n, err := s.Ship(t.Context(), func(audit.Seal) bool { return true }); n != 0 || err == nil {
+		t.Errorf("%d segments were shipped: %v", n, err)
+	}
+	must(t, s.Close())
+	if got := names(t, a.spool); len(got) != 2 {
+		t.Errorf("the spool holds %v", got)
+	}
+}
+
+// mangling turns a bit of each file it takes.
+type mangling struct{ audit.Shelf }
+
+func (m mangling) Put(ctx context.Context, name string, r *io.SectionReader) error {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	b[len(b)/2] ^= 1
+	return m.Shelf.Put(ctx, name, section(b))
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 )
 
@@ -14,7 +13,7 @@ import (
 type Follow struct {
 	s       *Spool
 	next    int64 // seq to read
-	file    *os.File
+	file    readerAtCloser
 	segment int64
 	at      int64  // where in file the next frame begins
 	buf     []byte // of the file from at on; its memory is that of chunk

@@ -265,33 +265,35 @@ func readSegment(path string, fn func(int64, []byte) error) (Segment, error) {
 	if filepath.Base(path) != fmt.Sprintf(segmentName, n) {
 		return Segment{}, fmt.Errorf("%s isn't named like a segment", path)
 	}
-	return readSegmentAs(path, n, fn)
-}
-
-// readSegmentAs reads a file that must hold segment n, whatever its name.
-func readSegmentAs(path string, n int64, fn func(int64, []byte) error) (Segment, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Segment{}, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	s, err := scanSegment(bufio.NewReaderSize(f, 64<<10), fn)
-	if err != nil {
-		return s, fmt.Errorf("segment %d: %w", n, err)
-	}
 	info, err := f.Stat()
 	if err != nil {
-		return s, err
+		return Segment{}, err
+	}
+	s, err := segmentAt(f, info.Size(), n, fn)
+	s.Path = path
+	return s, err
+}
+
+// segmentAt reads size bytes of r, which must hold segment n, whatever its name.
+func segmentAt(r io.ReaderAt, size, n int64, fn func(int64, []byte) error) (Segment, error) {
+	s, err := scanSegment(bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 64<<10), fn)
+	if err != nil {
+		return s, fmt.Errorf("segment %d: %w", n, err)
 	}
 	if s.Clean && s.Segment != n {
 		return s, fmt.Errorf("segment %d bears the number %d inside", n, s.Segment)
 	}
-	end, err := lastByte(f, s.Bytes, info.Size())
+	end, err := lastByte(r, s.Bytes, size)
 	if err != nil {
 		return s, err
 	}
-	s.Path, s.Segment = path, n
-	s.Lost, s.Bytes, s.room = end-s.Bytes, end, max(info.Size()-end, 0)
+	s.Segment = n
+	s.Lost, s.Bytes, s.room = end-s.Bytes, end, max(size-end, 0)
 	return s, nil
 }
 

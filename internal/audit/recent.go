@@ -3,7 +3,6 @@ package audit
 import (
 	"errors"
 	"io"
-	"os"
 )
 
 // RecentKept is how many of the newest records of a running Spool can be read back by number.
@@ -30,7 +29,7 @@ func (r *recent) add(seq int64, p place) {
 // belongs to one goroutine, which closes it in the end.
 type Recent struct {
 	s       *Spool
-	file    *os.File // of segment; nil: none is open
+	file    readerAtCloser // of segment; nil: none is open
 	segment int64
 	buf     []byte // of the file from at on; its memory is that of chunk
 	chunk   []byte

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,10 +28,13 @@ type VerifyOptions struct {
 	// are the keys whose cosignatures on it count, given from outside as well.
 	Witnessed string
 	Witnesses []string
-	Archive   string // directory of sealed segments of that spool; "": none
-	SpoolDir  string // "": no spool
-	Node      string // whose spool that is; "": the only one that the log has seals of
-	Progress  func(done, total int64)
+	Archive   *Archive // of sealed segments of that spool; nil: none
+	// Listed has the archive's segments looked for and not read: a server in use doesn't
+	// read a bucket every few minutes, nor stop when that is away.
+	Listed   bool
+	SpoolDir string // "": no spool
+	Node     string // whose spool that is; "": the only one that the log has seals of
+	Progress func(done, total int64)
 }
 
 // A Report is what Verify found.
@@ -118,7 +122,7 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	}
 	v.describeSilences()
 	v.describePasskeys()
-	if err := v.spool(); err != nil && !errors.Is(err, errEnough) {
+	if err := v.spool(ctx); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying spool: %w", err)
 	}
 	if !v.OK() {
@@ -137,6 +141,9 @@ type verifier struct {
 	atCP  tlog.Hash // root at the size of the checkpoint
 	last  time.Time
 	seals map[sealName]Seal
+
+	listed []int64 // segments that the archive says it has, where they aren't read
+	away   bool    // it couldn't be asked
 
 	passkeys *evidence.PasskeyLog
 	nodes    silences
@@ -407,16 +414,12 @@ func (v *verifier) sealsOf(node string) map[int64]Seal {
 }
 
 // spool compares the segments with their seals in the log.
-func (v *verifier) spool() error {
+func (v *verifier) spool(ctx context.Context) error {
 	if v.o.SpoolDir == "" {
 		return nil
 	}
 	last := time.Time{}
-	var archive *Archive
-	if v.o.Archive != "" {
-		archive = &Archive{dir: v.o.Archive} // looked at only: nothing is made
-	}
-	segments, err := ReadTraffic(archive, v.o.Node, v.o.SpoolDir, func(seq int64, leaf []byte) error {
+	segments, err := v.traffic(ctx, func(seq int64, leaf []byte) error {
 		own, ok := leafIndex(leaf)
 		t, timed := leafTime(leaf)
 		if !ok || !timed || own != seq || t.Before(last) {
@@ -432,7 +435,7 @@ func (v *verifier) spool() error {
 		_ = v.problem(-1, "%v", err)
 	}
 	seals := v.sealsOf(v.o.Node)
-	next, open, torn := int64(0), int64(0), false
+	next, open, torn := v.unread(segments, seals), int64(0), false
 	for _, g := range segments {
 		switch {
 		case g.First > next && torn:
@@ -458,6 +461,49 @@ func (v *verifier) spool() error {
 		v.line("%d of them are in segments that aren't sealed in the log yet", open)
 	}
 	return nil
+}
+
+// traffic reads what there is to be read, in order.
+func (v *verifier) traffic(ctx context.Context, fn func(seq int64, leaf []byte) error) ([]Segment, error) {
+	if v.o.Archive == nil || !v.o.Listed {
+		return ReadTraffic(ctx, v.o.Archive, v.o.Node, v.o.SpoolDir, fn)
+	}
+	here, err := segmentsIn(v.o.SpoolDir)
+	if err != nil {
+		return nil, fmt.Errorf("reading spool: %w", err)
+	}
+	there, err := v.o.Archive.Segments(ctx, v.o.Node)
+	if err != nil {
+		v.away = true
+		v.line("the archive of traffic can't be asked, and its segments were not looked for: %v", err)
+	}
+	v.listed = there
+	first := int64(1)
+	if len(here) > 0 && (v.away || slices.Contains(there, here[0]-1)) {
+		first = here[0]
+	}
+	return readSegments(here, first, readIn(v.o.SpoolDir, fn))
+}
+
+// unread takes from seals the archived segments that were looked for only, and is the
+// number of the first record behind them.
+func (v *verifier) unread(segments []Segment, seals map[int64]Seal) (next int64) {
+	if v.o.Archive == nil || !v.o.Listed || len(segments) == 0 {
+		return 0
+	}
+	n := 0
+	for number, seal := range seals {
+		if number >= segments[0].Segment {
+			continue
+		}
+		next = max(next, seal.First+seal.Count)
+		if v.away || slices.Contains(v.listed, number) {
+			delete(seals, number)
+			n++
+		}
+	}
+	v.line("%d archived segments of traffic were not read: assent verify reads them", n)
+	return next
 }
 
 func (v *verifier) compare(g Segment, seal Seal) {

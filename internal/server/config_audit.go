@@ -3,10 +3,12 @@ package server
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/evidence"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/audit/bucket"
 )
 
 // AuditConfig says how the audit log is shown and signed.
@@ -18,7 +20,17 @@ type AuditConfig struct {
 	Every     time.Duration   `yaml:"every" doc:"How often the newest checkpoint is sent to witnesses." default:"5s"`
 	Signer    *SignerConfig   `yaml:"signer" doc:"A program that holds the log's key elsewhere (docs/audit-log.md). None: the key is log.key in the key directory."`
 	Heartbeat time.Duration   `yaml:"heartbeat" doc:"How often each node writes a record that it is there, so that silence shows." default:"1m"`
-	Archive   string          `yaml:"archive" doc:"Directory that closed segments of harmless traffic move to, so that the spool has room again (docs/retention.md); nodes may share it. Without one they stay in the spool until limits.spool_bytes stops reads."`
+	Archive   string          `yaml:"archive" doc:"Directory, or s3://BUCKET/PREFIX, that closed segments of harmless traffic move to, so that the spool has room again (docs/retention.md); nodes may share it. Without one they stay in the spool until limits.spool_bytes stops reads."`
+	S3        *S3Config       `yaml:"s3" doc:"How the bucket that archive names is reached, and how objects in it are locked."`
+}
+
+// S3Config is about a bucket. Its credentials are those of the environment, the shared files or the machine.
+type S3Config struct {
+	Endpoint  string        `yaml:"endpoint" doc:"https://HOST[:PORT] of S3-compatible storage. Unset: Amazon's."`
+	Region    string        `yaml:"region" doc:"Its region. Unset: AWS_REGION, or what the storage says."`
+	Lock      string        `yaml:"lock" doc:"Object lock for each segment: governance or compliance. The bucket must have it; it is read back. Unset: what the bucket does by itself."`
+	Keep      time.Duration `yaml:"keep" doc:"How long each segment is locked, from its arrival. Goes with lock."`
+	LegalHold bool          `yaml:"legal_hold" doc:"Set a legal hold on each segment. It ends when somebody takes it off in the bucket." default:"false"`
 }
 
 // SignerConfig names a program that signs checkpoints.
@@ -84,7 +96,34 @@ func (k *checker) audit(c *AuditConfig) {
 			k.fail("$.audit.signer", "no key of a log, or no command", "write the log's vkey (name+id+key) and the program")
 		}
 	}
+	k.archive(c)
 	if c.Heartbeat < time.Second {
 		k.fail("$.audit.heartbeat", "less than a second", "write how often, such as 1m")
+	}
+}
+
+// archive checks where traffic is kept.
+func (k *checker) archive(c *AuditConfig) {
+	remote := strings.HasPrefix(c.Archive, bucket.Scheme)
+	if remote {
+		if _, _, err := bucket.Parse(c.Archive); err != nil {
+			k.fail("$.audit.archive", err.Error(), "for example s3://my-bucket/assent")
+		}
+	}
+	g := c.S3
+	if g == nil {
+		return
+	}
+	if !remote {
+		k.fail("$.audit.s3", "is about a bucket, and archive names none", "write archive: s3://BUCKET/PREFIX, or take s3 out")
+	}
+	if err := bucket.CheckEndpoint(g.Endpoint); err != nil {
+		k.fail("$.audit.s3.endpoint", err.Error(), "for example https://minio.example.com:9000; credentials come from the environment")
+	}
+	if g.Lock != "" && g.Lock != "governance" && g.Lock != "compliance" {
+		k.fail("$.audit.s3.lock", fmt.Sprintf("%q is no mode of object lock", g.Lock), "write governance or compliance")
+	}
+	if (g.Lock != "") != (g.Keep > 0) || g.Keep < 0 {
+		k.fail("$.audit.s3.keep", "goes with lock, and is more than nothing", "write how long a segment is locked, such as 9600h")
 	}
 }

@@ -58,6 +58,7 @@ func (s *Server) checks() []api.Check {
 		soft := g.Type == "http" && len(g.Routes) > 1
 		out = append(out, api.Check{Name: "upstream of " + g.Name, Soft: soft, Run: func(ctx context.Context) error { return s.reach(ctx, g) }})
 	}
+	out = append(out, s.trafficChecks()...)
 	out = append(out, s.streamChecks()...)
 	out = append(out, s.traceChecks()...)
 	out = append(out, s.pointChecks()...)

@@ -88,7 +88,10 @@ func (m *mover) open() (err error) {
 	if m.from, err = sqlite.Open(m.ctx, m.old); err != nil {
 		return err
 	}
-	was := &Config{Data: m.old, Audit: AuditConfig{Archive: m.cfg.archiveDir()}}
+	was := &Config{Data: m.old, Audit: m.cfg.Audit}
+	if !m.cfg.remoteArchive() {
+		was.Audit.Archive = m.cfg.path(was.Audit.Archive)
+	}
 	if m.Before, err = os.ReadFile(headFile(m.old)); err != nil {
 		return fmt.Errorf("reading the checkpoint: %w", err)
 	}
@@ -127,10 +130,8 @@ func loadLogKey(c *Config, name string) (*audit.Key, error) {
 
 // seal records the spool's segments that the log does not know yet.
 func (m *mover) seal() error {
-	archive, err := m.cfg.openArchive()
-	if err != nil {
-		return err
-	}
+	archive, done := m.cfg.openArchive()
+	defer done()
 	spool, err := audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(m.old), Node: localNode, Archive: archive})
 	if err != nil {
 		return err

@@ -67,7 +67,8 @@ func OpenReadOnly(ctx context.Context, c *Config) (store.Store, error) {
 // VerifyOptions say what a deployment's log is verified against on this node.
 func (c *Config) VerifyOptions(vkeys ...string) audit.VerifyOptions {
 	data := c.path(c.Data)
-	return audit.VerifyOptions{VKeys: vkeys, HeadFile: headFile(data), Witnessed: witnessedFile(data), Witnesses: c.Audit.witnessKeys(), SpoolDir: spoolDir(data), Archive: c.archiveDir(), Node: c.nodeName()}
+	archive, _ := c.openArchive() // its connections end by themselves
+	return audit.VerifyOptions{VKeys: vkeys, HeadFile: headFile(data), Witnessed: witnessedFile(data), Witnesses: c.Audit.witnessKeys(), SpoolDir: spoolDir(data), Archive: archive, Node: c.nodeName()}
 }
 
 // joining reports whether this node sees a log for the first time that other

@@ -85,6 +85,8 @@ type Server struct {
 	witnesses *witness.Collector // nil: nobody cosigns
 	spool     *audit.Spool
 	sealer    *sealer
+	archive   *audit.Archive // nil: there is none
+	shipped   shipping
 	minter    *grant.Minter
 	passport  *passport.Signer // of identity headers
 	dir       *people.Directory
@@ -146,13 +148,14 @@ type Server struct {
 	hooks    *hook.Gate
 	commands *command.Gates
 
-	listener net.Listener
-	http     *http.Server
-	hangUp   context.CancelFunc // ends event streams and long polls
-	conflict atomic.Bool        // two segments of traffic contradict each other, and the log says so
-	cancel   context.CancelFunc
-	work     sync.WaitGroup
-	closed   sync.Once
+	listener     net.Listener
+	http         *http.Server
+	hangUp       context.CancelFunc // ends event streams and long polls
+	closeArchive func()
+	conflict     atomic.Bool // two segments of traffic contradict each other, and the log says so
+	cancel       context.CancelFunc
+	work         sync.WaitGroup
+	closed       sync.Once
 
 	mu       sync.Mutex
 	verified console.Verified // owned by mu
@@ -282,12 +285,10 @@ func (s *Server) openData(ctx context.Context, data string) error {
 		return err
 	}
 	s.store.OnCommit(s.toSign)
-	archive, err := s.cfg.openArchive()
-	if err != nil {
-		return err
-	}
+	s.archive, s.closeArchive = s.cfg.openArchive()
+	s.registry.MustRegister(trafficMetrics{s})
 	s.sealer = &sealer{log: s.store, record: s.record}
-	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, SegmentBytes: segmentBytes(s.cfg.Limits.SpoolBytes), OnSeal: s.onSeal, Archive: archive}); err != nil {
+	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, SegmentBytes: segmentBytes(s.cfg.Limits.SpoolBytes), OnSeal: s.onSeal, Archive: s.archive}); err != nil {
 		return err
 	}
 	if s.minter, err = grant.NewMinter(s.cfg.grantFile(), s.cfg.PublicURL); err != nil {
@@ -604,6 +605,9 @@ func (s *Server) release() error {
 	}
 	if s.spool != nil {
 		errs = append(errs, s.spool.Close())
+	}
+	if s.closeArchive != nil {
+		s.closeArchive()
 	}
 	if s.store != nil {
 		if s.auditLog != nil && s.auditLog.Err() == nil {

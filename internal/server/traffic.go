@@ -4,35 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/assenthq/assent/internal/api"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/audit/bucket"
 )
 
-// archiveDir is where closed segments of traffic go; "": nowhere.
-func (c *Config) archiveDir() string {
-	if c.Audit.Archive == "" {
-		return ""
-	}
-	return c.path(c.Audit.Archive)
-}
+// remoteArchive reports whether the archive is a bucket.
+func (c *Config) remoteArchive() bool { return strings.HasPrefix(c.Audit.Archive, bucket.Scheme) }
 
-// openArchive returns nil where the configuration names none.
-func (c *Config) openArchive() (*audit.Archive, error) {
-	if c.Audit.Archive == "" {
-		return nil, nil
+// openArchive makes the archive that the configuration names, and asks nobody; nil
+// where it names none. done lets go of its connections.
+func (c *Config) openArchive() (a *audit.Archive, done func()) {
+	switch {
+	case c.Audit.Archive == "":
+		return nil, func() {}
+	case !c.remoteArchive():
+		return audit.NewArchive(audit.Dir(c.path(c.Audit.Archive))), func() {}
 	}
-	return audit.OpenArchive(c.archiveDir())
+	o := bucket.Options{URL: c.Audit.Archive}
+	if g := c.Audit.S3; g != nil {
+		o.Endpoint, o.Region, o.Lock, o.Keep, o.Hold = g.Endpoint, g.Region, g.Lock, g.Keep, g.LegalHold
+	}
+	shelf := bucket.New(o)
+	return audit.NewArchive(shelf), shelf.Close
 }
 
 // ReadTraffic reads every record of this node's harmless traffic in order, in its archive and its spool.
-func (c *Config) ReadTraffic(fn func(seq int64, leaf []byte) error) ([]audit.Segment, error) {
-	archive, err := c.openArchive()
-	if err != nil {
-		return nil, err
-	}
-	return audit.ReadTraffic(archive, c.nodeName(), spoolDir(c.path(c.Data)), fn)
+func (c *Config) ReadTraffic(ctx context.Context, fn func(seq int64, leaf []byte) error) ([]audit.Segment, error) {
+	archive, done := c.openArchive()
+	defer done()
+	return audit.ReadTraffic(ctx, archive, c.nodeName(), spoolDir(c.path(c.Data)), fn)
 }
 
 // segmentBytes lets a small spool have several segments: an open one can't move.
@@ -87,15 +94,25 @@ const shipEvery = 10 * time.Second
 func (s *Server) shipLoop(ctx context.Context) {
 	tick := time.NewTicker(shipEvery)
 	defer tick.Stop()
-	told := false
+	told, failing := false, ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if err := s.ship(ctx); err != nil && ctx.Err() == nil {
+		err := s.ship(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.shipped.note(err, time.Now())
+		switch text := fmt.Sprint(err); {
+		case err != nil && text != failing: // once, not each ten seconds of an outage
 			s.log.Error("moving traffic into the archive: the spool fills meanwhile", "err", err)
+			failing = text
+		case err == nil && failing != "":
+			s.log.Info("traffic moves into the archive again")
+			failing = ""
 		}
 		st := s.spool.Status()
 		if st.Warn && !told {
@@ -110,10 +127,10 @@ func (s *Server) ship(ctx context.Context) error {
 	if err := s.sealSpool(ctx); err != nil {
 		return err
 	}
-	if s.cfg.Audit.Archive == "" {
+	if s.archive == nil {
 		return nil
 	}
-	_, err := s.spool.Ship(s.sealer.holds)
+	_, err := s.spool.Ship(ctx, s.sealer.holds)
 	if errors.Is(err, audit.ErrConflict) {
 		alarm := &audit.Record{Type: audit.TypeAlarm, Detail: map[string]string{"what": "two segments of traffic with one number and different records", "node": s.cfg.nodeName()}}
 		if s.conflict.CompareAndSwap(false, true) {
@@ -121,4 +138,74 @@ func (s *Server) ship(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// shipping is how the last round of moving traffic went.
+type shipping struct {
+	mu    sync.Mutex
+	err   error
+	since time.Time // of the first failure of those that have not ended
+}
+
+func (s *shipping) note(err error, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil && err != nil {
+		s.since = now
+	}
+	s.err = err
+}
+
+// Err tells since when nothing moves, and why.
+func (s *shipping) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		return nil
+	}
+	return fmt.Errorf("no traffic is archived since %s: %w", s.since.UTC().Format(time.RFC3339), s.err)
+}
+
+// trafficChecks are rows of /readyz: what will stop actions when the spool is full.
+func (s *Server) trafficChecks() []api.Check {
+	out := []api.Check{{Name: "spool room", Soft: true, Run: func(context.Context) error {
+		if st := s.spool.Status(); st.Warn {
+			return fmt.Errorf("the spool holds %d of %d bytes; when it is full nothing more may run: raise limits.spool_bytes, or see that audit.archive takes what is closed", st.Bytes, st.Limit)
+		}
+		return nil
+	}}}
+	if s.archive != nil {
+		out = append(out, api.Check{Name: "archive of traffic", Soft: true, Run: func(context.Context) error { return s.shipped.Err() }})
+	}
+	return out
+}
+
+// trafficMetrics tells of the spool and its archive.
+type trafficMetrics struct{ s *Server }
+
+var (
+	spoolBytes    = prometheus.NewDesc("assent_spool_bytes", "Bytes in the spool of traffic; at assent_spool_limit_bytes nothing more may run.", nil, nil)
+	spoolLimit    = prometheus.NewDesc("assent_spool_limit_bytes", "Bytes at which the spool of traffic is full.", nil, nil)
+	spoolSegments = prometheus.NewDesc("assent_spool_segments", "Closed segments in the spool; with an archive all but the newest wait to move there.", nil, nil)
+	archiveUp     = prometheus.NewDesc("assent_archive_up", "1 while the last round of moving traffic into the archive did not fail.", nil, nil)
+)
+
+func (m trafficMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{spoolBytes, spoolLimit, spoolSegments, archiveUp} {
+		ch <- d
+	}
+}
+
+func (m trafficMetrics) Collect(ch chan<- prometheus.Metric) {
+	st := m.s.spool.Status()
+	ch <- prometheus.MustNewConstMetric(spoolBytes, prometheus.GaugeValue, float64(st.Bytes))
+	ch <- prometheus.MustNewConstMetric(spoolLimit, prometheus.GaugeValue, float64(st.Limit))
+	ch <- prometheus.MustNewConstMetric(spoolSegments, prometheus.GaugeValue, float64(len(m.s.spool.Seals())))
+	if m.s.archive != nil {
+		up := 1.0
+		if m.s.shipped.Err() != nil {
+			up = 0
+		}
+		ch <- prometheus.MustNewConstMetric(archiveUp, prometheus.GaugeValue, up)
+	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,7 +46,7 @@ func TestTrafficMovesToTheArchive(t *testing.T) {
 	if err := b.ship(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	archive := filepath.Join(b.cfg.archiveDir(), "node-"+b.cfg.nodeName())
+	archive := filepath.Join(b.cfg.path(b.cfg.Audit.Archive), "node-"+b.cfg.nodeName())
 	for _, name := range []string{"00000001.spool", "00000002.spool"} {
 		if _, err := os.Stat(filepath.Join(archive, name)); err != nil {
 			t.Error(err)
@@ -58,7 +59,7 @@ func TestTrafficMovesToTheArchive(t *testing.T) {
 		t.Error("the log does not verify")
 	}
 	seen := int64(0)
-	if _, err := b.cfg.ReadTraffic(func(seq int64, _ []byte) error { seen = seq + 1; return nil }); err != nil || seen != b.spool.Next() || seen < 6 {
+	if _, err := b.cfg.ReadTraffic(t.Context(), func(seq int64, _ []byte) error { seen = seq + 1; return nil }); err != nil || seen != b.spool.Next() || seen < 6 {
 		t.Errorf("%d records of traffic of %d, %v", seen, b.spool.Next(), err)
 	}
 
@@ -73,11 +74,13 @@ func TestTrafficMovesToTheArchive(t *testing.T) {
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
-	into, err := audit.OpenArchive(b.cfg.archiveDir())
+	into, _ := b.cfg.openArchive()
+	third := mustOpen(t, filepath.Join(dir, "00000003.spool"))
+	info, err := third.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := into.Ingest(f, mustOpen(t, filepath.Join(dir, "00000003.spool"))); err != nil {
+	if err := into.Ingest(t.Context(), f, io.NewSectionReader(third, 0, info.Size())); err != nil {
 		t.Fatal(err)
 	}
 	traffic(t, b.spool, 1)

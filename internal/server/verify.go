@@ -119,7 +119,9 @@ func (s *Server) verify(ctx context.Context) (*audit.Report, error) {
 	if s.auditLog.Signed().Size >= head.Size {
 		unsigned = nil
 	}
-	r, err := audit.Verify(ctx, s.store, s.cfg.VerifyOptions(s.logVerifiers()...))
+	o := s.cfg.VerifyOptions(s.logVerifiers()...)
+	o.Listed = s.cfg.remoteArchive()
+	r, err := audit.Verify(ctx, s.store, o)
 	if err == nil && r.OK() {
 		err = unsigned
 	}
