@@ -85,10 +85,17 @@ func (v *passage) request() *http.Request {
 	}
 	out.ContentLength = v.x.Body.Length()
 	out.Trailer = nil // nobody judged it
-	if t, is := v.permit.(gate.Traced); is && v.call.Traced {
-		trace.Onward(out.Header, t.Traceparent())
+	if v.call.Traced {
+		Traced(out.Header, v.permit)
 	}
 	return out
+}
+
+// Traced has h say where in our trace the request belongs that it goes with. What isn't traced keeps what its client said.
+func Traced(h http.Header, p gate.Permit) {
+	if t, is := p.(gate.Traced); is {
+		trace.Onward(h, t.Traceparent())
+	}
 }
 
 func (v *passage) path() string {

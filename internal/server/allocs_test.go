@@ -20,6 +20,24 @@ import (
 // makes a portal, and what people would read of the parameters.
 func TestSeenStatementAllocatesNothing(t *testing.T) {
 	x := newTarget(t, attackCluster(t), "allocs", allocsPack)
+	x.allocates(t, 0, 1, 4)
+}
+
+// Where it is traced its spans are made, and no more.
+func TestTracedStatementAllocates(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes nothing, so that nothing is encoded meanwhile
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	x := newTarget(t, attackCluster(t), "allocs", allocsPack, `trace: { otlp: { url: "http://`+silent.Addr().String()+`/v1/traces", private: true } }`)
+	x.allocates(t, 60, 60, 60)
+}
+
+// allocates says no when statements allocate more often: the same one again, one that is
+// masked, and one that was prepared.
+func (x *target) allocates(t *testing.T, same, masked, prepared float64) {
+	t.Helper()
 	_, port, _ := net.SplitHostPort(x.addr)
 	c, err := pgconn.Connect(t.Context(), fmt.Sprintf("host=127.0.0.1 port=%s user=worker password=%s dbname=allocs sslmode=disable", port, x.token))
 	if err != nil {
@@ -68,9 +86,9 @@ func TestSeenStatementAllocatesNothing(t *testing.T) {
 		message []byte
 		most    float64
 	}{
-		{"the same text", encode(&pgproto3.Query{String: "select id, item, quantity from orders where id = 7"}), 0},
-		{"masked", encode(&pgproto3.Query{String: "select id, full_name, email from customers where id = 1"}), 1}, // rows of a class are paid for in the ledger every hundred rows
-		{"a prepared statement", encode(&pgproto3.Bind{PreparedStatement: "s", Parameters: [][]byte{[]byte("7")}}, &pgproto3.Describe{ObjectType: 'P'}, &pgproto3.Execute{}, &pgproto3.Sync{}), 4},
+		{"the same text", encode(&pgproto3.Query{String: "select id, item, quantity from orders where id = 7"}), same},
+		{"masked", encode(&pgproto3.Query{String: "select id, full_name, email from customers where id = 1"}), masked}, // rows of a class are paid for in the ledger every hundred rows
+		{"a prepared statement", encode(&pgproto3.Bind{PreparedStatement: "s", Parameters: [][]byte{[]byte("7")}}, &pgproto3.Describe{ObjectType: 'P'}, &pgproto3.Execute{}, &pgproto3.Sync{}), prepared},
 	} {
 		for range warm {
 			exchange(tt.message)

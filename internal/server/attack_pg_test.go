@@ -110,8 +110,9 @@ func attackCluster(t *testing.T) *pgcluster.Cluster {
 	return c
 }
 
-// newTarget opens the gate before a database of its own. pack "" is the built-in one.
-func newTarget(t *testing.T, c *pgcluster.Cluster, database, pack string) *target {
+// newTarget opens the gate before a database of its own. pack "" is the built-in one;
+// more is further configuration.
+func newTarget(t *testing.T, c *pgcluster.Cluster, database, pack string, more ...string) *target {
 	t.Helper()
 	x := &target{t: t, cluster: c, database: database}
 	admin := x.direct("postgres")
@@ -142,7 +143,7 @@ gates:
     listen: 127.0.0.1:0
     env: prod
     upstream: { host: 127.0.0.1, port: `+strconv.Itoa(c.Port)+`, database: `+database+`, user: `+c.User+`, password: { file: pw }, tls: "off" }
-`))
+`+strings.Join(more, "\n")))
 	if err != nil {
 		t.Fatal(err)
 	}

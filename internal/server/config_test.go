@@ -57,6 +57,9 @@ func TestConfigErrorsNamePlaceAndRemedy(t *testing.T) {
 		{"detector with a backreference", "people:", "detect: { detectors: [{ class: badge, group: hr, regex: '(BADGE)\\1' }] }\npeople:", "detect.detectors[0]: regex: error parsing regexp"},
 		{"detector of no class", "people:", "detect: { detectors: [{ class: badge, regex: BADGE }] }\npeople:", "detect.detectors[0]: class \"badge\": no such class"},
 		{"column of a class nobody detects", "people:", "columns: { a.b: hr/badge }\npeople:", "columns: catalogue column"},
+		{"spans in clear", "people:", "trace: { otlp: { url: 'http://otel.example.com/v1/traces' } }\npeople:", "a.yaml:2:23: trace.otlp.url: is not https"},
+		{"spans of no parent", "people:", "trace: { otlp: { url: 'https://otel.example.com/v1/traces' }, came: agent, one_in: -1 }\npeople:", "trace.came: \"agent\" is neither link nor parent"},
+		{"spans with a plain credential", "people:", "trace: { otlp: { url: 'https://otel.example.com/v1/traces', headers: { Authorization: hunter2 } } }\npeople:", "a.yaml:2:"},
 		{"person twice", "[{ id: mira,", "[{ id: mira }, { id: mira,", "stands twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

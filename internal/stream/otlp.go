@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -55,6 +56,9 @@ func logRecord(e *Event) (*logs.LogRecord, error) {
 			attribute("assent.log", e.Log), attribute("assent.lane", e.Lane), attribute("log.record.uid", e.ID()), attribute("assent.hash", e.hash()),
 			{Key: "assent.index", Value: &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: e.Index}}},
 		},
+	}
+	if id, err := hex.DecodeString(h.Detail.Trace); err == nil && len(id) == 16 {
+		r.TraceId = id
 	}
 	for _, a := range [...][2]string{
 		{"assent.node", e.Node},

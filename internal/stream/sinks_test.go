@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -273,7 +274,7 @@ func TestOTLP(t *testing.T) {
 	}))
 	defer srv.Close()
 	out := stream.NewOTLP(stream.OTLPOptions{URL: srv.URL + "/v1/logs", Client: srv.Client(), Headers: map[string]string{"Authorization": "Bearer x"}, Node: "n", Version: "1"})
-	events := []stream.Event{{Log: "test/log", Lane: stream.Decisions, Index: 7, Leaf: leaf(7)}, {Log: "test/log", Lane: stream.Traffic, Node: "n", Index: 8, Leaf: []byte(`{"index":8,"time":"2026-11-23T10:00:00.000001Z","type":"alarm","kinds":["sql.read","data.export"],"detail":{"what":"\ud800"}}`)}}
+	events := []stream.Event{{Log: "test/log", Lane: stream.Decisions, Index: 7, Leaf: leaf(7)}, {Log: "test/log", Lane: stream.Traffic, Node: "n", Index: 8, Leaf: []byte(`{"index":8,"time":"2026-11-23T10:00:00.000001Z","type":"alarm","kinds":["sql.read","data.export"],"detail":{"what":"\ud800","trace":"0af7651916cd43dd8448eb211c80319c"}}`)}}
 	must(t, out.Send(t.Context(), events))
 	rs := got[0].GetResourceLogs()[0]
 	recs := rs.GetScopeLogs()[0].GetLogRecords()
@@ -288,7 +289,7 @@ func TestOTLP(t *testing.T) {
 		recs[0].GetTimeUnixNano() != uint64(time.Date(2026, 11, 23, 10, 0, 0, 1000, time.UTC).UnixNano()) {
 		t.Errorf("%v", recs[0])
 	}
-	if recs[1].GetSeverityNumber() != 17 {
+	if recs[1].GetSeverityNumber() != 17 || hex.EncodeToString(recs[1].GetTraceId()) != "0af7651916cd43dd8448eb211c80319c" || recs[0].GetTraceId() != nil {
 		t.Errorf("%v", recs[1])
 	}
 

@@ -330,6 +330,9 @@ type head struct {
 	Approval string    `json:"approval"`
 	Grant    string    `json:"grant"`
 	Outcome  string    `json:"outcome"`
+	Detail   struct {
+		Trace string `json:"trace"` // in hexadecimal (docs/tracing.md)
+	} `json:"detail"`
 }
 
 func (e *Event) head() (head, error) {

@@ -104,9 +104,13 @@ type sink struct {
 	hang   chan struct{} // Send waits for it; nil: it doesn't
 }
 
-func (s *sink) Send(_ context.Context, spans []*trace.Span) (int, error) {
+func (s *sink) Send(ctx context.Context, spans []*trace.Span) (int, error) {
 	if s.hang != nil {
-		<-s.hang
+		select {
+		case <-s.hang:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,6 +225,20 @@ func TestSentAgain(t *testing.T) {
 	end()
 	tr.Close() // sends what is left
 	if st := tr.State(); st.Sent != 2 || st.Error != "" {
+		t.Errorf("%+v", st)
+	}
+}
+
+// A receiver that hangs doesn't keep the process from ending: what it doesn't take is dropped.
+func TestAnEndIsNotWaitedFor(t *testing.T) {
+	s := &sink{hang: make(chan struct{})}
+	tr := tracer(s, trace.Options{})
+	tr.Start()
+	for range 1000 {
+		tr.Begin("", "gate x", time.Now()).End(time.Now())
+	}
+	tr.Close()
+	if st := tr.State(); st.Dropped != 1000 || st.Waiting != 0 {
 		t.Errorf("%+v", st)
 	}
 }

@@ -57,6 +57,8 @@ type Tracer struct {
 	stop    chan struct{}
 	ended   chan struct{}
 	once    sync.Once
+	ctx     context.Context // of what is sent; ends soon after stop
+	cancel  context.CancelFunc
 
 	mu    sync.Mutex
 	begun bool  // owned by mu
@@ -78,7 +80,9 @@ func New(o Options) *Tracer {
 	if o.OneIn < 1 {
 		o.OneIn = 1
 	}
-	return &Tracer{o: o, waiting: make(chan []*Span, maxWaiting), stop: make(chan struct{}), ended: make(chan struct{})}
+	t := &Tracer{o: o, waiting: make(chan []*Span, maxWaiting), stop: make(chan struct{}), ended: make(chan struct{})}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	return t
 }
 
 // Start begins to send, until Close.
@@ -99,12 +103,14 @@ func (t *Tracer) Close() {
 	}
 	t.once.Do(func() {
 		close(t.stop)
+		defer time.AfterFunc(lastWords, t.cancel).Stop()
 		t.mu.Lock()
 		begun := t.begun
 		t.mu.Unlock()
 		if begun {
 			<-t.ended
 		}
+		t.cancel()
 		t.o.Sink.Close()
 	})
 }
@@ -167,7 +173,7 @@ func (t *Tracer) gather(first []*Span) []*Span {
 func (t *Tracer) deliver(batch []*Span) {
 	gap := firstGap
 	for n := 1; ; n++ {
-		err := t.send(batch, attempt)
+		err := t.send(batch)
 		if err == nil {
 			return
 		}
@@ -186,7 +192,7 @@ func (t *Tracer) deliver(batch []*Span) {
 		case <-timer.C:
 		case <-t.stop:
 			timer.Stop()
-			if t.send(batch, lastWords) != nil {
+			if t.send(batch) != nil {
 				t.drop(len(batch))
 			}
 			return
@@ -196,7 +202,6 @@ func (t *Tracer) deliver(batch []*Span) {
 
 // rest sends what waits when the process ends, as far as it can in a few seconds.
 func (t *Tracer) rest() {
-	until := time.Now().Add(lastWords)
 	for {
 		batch := make([]*Span, 0, batchMost)
 		for len(batch) < batchMost && len(t.waiting) > 0 {
@@ -205,15 +210,15 @@ func (t *Tracer) rest() {
 		if len(batch) == 0 {
 			return
 		}
-		if left := time.Until(until); left <= 0 || t.send(batch, left) != nil {
+		if t.ctx.Err() != nil || t.send(batch) != nil {
 			t.drop(len(batch))
-			until = time.Time{}
+			t.cancel()
 		}
 	}
 }
 
-func (t *Tracer) send(batch []*Span, within time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+func (t *Tracer) send(batch []*Span) error {
+	ctx, cancel := context.WithTimeout(t.ctx, attempt)
 	defer cancel()
 	lost, err := t.o.Sink.Send(ctx, batch)
 	t.mu.Lock()

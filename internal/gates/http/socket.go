@@ -25,7 +25,7 @@ func (g *Gate) socket(ctx context.Context, w http.ResponseWriter, x *httpgate.Ex
 	}
 	u.open.Add(1)
 	defer u.open.Add(-1)
-	up, status, err := g.dial(ctx, x, rt, call, u)
+	up, status, err := g.dial(ctx, x, rt, call, u, p)
 	if err != nil {
 		d := &gate.Denied{Status: gate.StatusUnreachable, Reason: "the system behind the gate can't be reached", Hint: "try again later"}
 		if status != 0 {
@@ -44,8 +44,9 @@ func (g *Gate) socket(ctx context.Context, w http.ResponseWriter, x *httpgate.Ex
 
 // dial opens the upstream's side with the headers that any request of the route has. status is what the
 // upstream answered, 0 if it didn't.
-func (g *Gate) dial(ctx context.Context, x *httpgate.Exchange, rt *Route, call *httpgate.Call, u *upstream) (c *websocket.Conn, status int, err error) {
+func (g *Gate) dial(ctx context.Context, x *httpgate.Exchange, rt *Route, call *httpgate.Call, u *upstream, p gate.Permit) (c *websocket.Conn, status int, err error) {
 	req := &http.Request{Method: http.MethodGet, Header: httpgate.SocketHeader(x), Host: call.Upstream.Host}
+	httpgate.Traced(req.Header, p)
 	if err := g.out(ctx, rt, x, req); err != nil {
 		return nil, 0, err
 	}
