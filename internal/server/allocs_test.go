@@ -31,7 +31,7 @@ func TestTracedStatementAllocates(t *testing.T) {
 	}
 	defer func() { _ = silent.Close() }()
 	x := newTarget(t, attackCluster(t), "allocs", allocsPack, `trace: { otlp: { url: "http://`+silent.Addr().String()+`/v1/traces", private: true } }`)
-	x.allocates(t, 60, 60, 60)
+	x.allocates(t, 20, 20, 20)
 }
 
 // allocates says no when statements allocate more often: the same one again, one that is

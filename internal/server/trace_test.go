@@ -24,7 +24,7 @@ trace: { otlp: { url: "`+receiver.URL+`/v1/traces", private: true, headers: { Au
 		t.Fatal(err)
 	}
 	b.session = b.login()
-	for _, c := range []struct {
+	cases := []struct {
 		kind, verb, upstream string
 		outcome              gate.Outcome
 		failed               bool
@@ -34,7 +34,8 @@ trace: { otlp: { url: "`+receiver.URL+`/v1/traces", private: true, headers: { Au
 		{"llm", "chat", "llm chat", gate.Outcome{State: gate.Unknown}, true},
 		{"ssh", "4012888888881881", "ssh", gate.Outcome{State: gate.Executed}, false},
 		{"command", "rm", "command", gate.Outcome{State: gate.NotRun}, false},
-	} {
+	}
+	for _, c := range cases {
 		g := b.enforcer.Gate("of-"+c.kind, action.Resource{URN: c.kind + ":test", Type: c.kind, Env: "test"}, "")
 		v, err := g.Verifier(t.Context(), "worker")
 		if err != nil {
@@ -55,6 +56,8 @@ trace: { otlp: { url: "`+receiver.URL+`/v1/traces", private: true, headers: { Au
 		}
 		p.Done(c.outcome)
 		s.Close()
+	}
+	for _, c := range cases {
 		got := receiver.trace(t, "gate of-"+c.kind, func(*spans.Span) bool { return true })
 		root, up := got["gate of-"+c.kind], got[c.upstream]
 		expect(t, root, "assent.outcome", string(c.outcome.State))

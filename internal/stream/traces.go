@@ -63,13 +63,13 @@ func span(s *trace.Span) *spans.Span {
 	out := &spans.Span{
 		TraceId: s.Trace[:], SpanId: s.Span[:], Name: s.Name, Kind: spans.Span_SpanKind(s.Kind),
 		StartTimeUnixNano: uint64(s.Start.UnixNano()), EndTimeUnixNano: uint64(s.End.UnixNano()), Status: &spans.Status{},
-		Flags: flags(true),
+		Flags: flags(true, s.Kind == trace.Server && s.Parent != [8]byte{}),
 	}
 	if s.Parent != [8]byte{} {
 		out.ParentSpanId = s.Parent[:]
 	}
 	if !s.Link.IsZero() {
-		out.Links = []*spans.Span_Link{{TraceId: s.Link.Trace[:], SpanId: s.Link.Span[:], Flags: flags(s.Link.Sampled)}}
+		out.Links = []*spans.Span_Link{{TraceId: s.Link.Trace[:], SpanId: s.Link.Span[:], Flags: flags(s.Link.Sampled, true)}}
 	}
 	if s.Failed {
 		out.Status.Code = spans.Status_STATUS_CODE_ERROR
@@ -80,11 +80,16 @@ func span(s *trace.Span) *spans.Span {
 	return out
 }
 
-func flags(sampled bool) uint32 {
+// flags are those of W3C, and whether the other span is somebody else's.
+func flags(sampled, remote bool) uint32 {
+	out := uint32(spans.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
 	if sampled {
-		return 1
+		out |= 1
 	}
-	return 0
+	if remote {
+		out |= uint32(spans.SpanFlags_SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK)
+	}
+	return out
 }
 
 func value(a trace.Attribute) *common.AnyValue {

@@ -45,7 +45,7 @@ func clip(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText]
 	}
-	return strings.Clone(strings.ToValidUTF8(s, "\ufffd"))
+	return strings.ToValidUTF8(s, "\ufffd")
 }
 
 // Text adds an attribute whose value isn't "".
@@ -80,7 +80,14 @@ type Trace struct {
 	spans  []*Span // the gate's first
 	picked bool    // it is among those that are sent
 	over   bool
+
+	// What an action has as a rule, in one piece of memory.
+	room   [usual]Span
+	list   [usual]*Span
+	random [16 + 8*usual]byte
 }
+
+const usual = 4 // gate, decision, hold, upstream
 
 // Begin notes that an action came. claim is the traceparent that came with it, "" for
 // none. nil: nothing is traced.
@@ -88,9 +95,12 @@ func (t *Tracer) Begin(claim, name string, at time.Time) *Trace {
 	if t == nil {
 		return nil
 	}
-	root := &Span{Name: name, Kind: Server, Start: at}
-	_, _ = rand.Read(root.Trace[:])
-	_, _ = rand.Read(root.Span[:])
+	one := &Trace{tracer: t}
+	one.spans = one.list[:0]
+	_, _ = rand.Read(one.random[:]) // it never fails
+	root := one.next(16)
+	root.Name, root.Kind, root.Start = name, Server, at
+	root.Trace = [16]byte(one.random[:])
 	if c, ok := Parse(claim); ok {
 		if t.o.Join {
 			root.Trace, root.Parent = c.Trace, c.Span
@@ -99,8 +109,24 @@ func (t *Tracer) Begin(claim, name string, at time.Time) *Trace {
 		}
 	}
 	// By our own random number: not by the flag that came, nor by a trace id that somebody chose.
-	picked := binary.BigEndian.Uint64(root.Span[:])%uint64(t.o.OneIn) == 0
-	return &Trace{tracer: t, spans: []*Span{root}, picked: picked}
+	one.picked = binary.BigEndian.Uint64(root.Span[:])%uint64(t.o.OneIn) == 0
+	return one
+}
+
+// next is a new span, with room for n attributes.
+func (t *Trace) next(n int) *Span {
+	var s *Span
+	if i := len(t.spans); i < usual {
+		s = &t.room[i]
+		*s = Span{} // one may have been taken back
+		s.Span = [8]byte(t.random[16+8*i:])
+	} else {
+		s = &Span{}
+		_, _ = rand.Read(s.Span[:])
+	}
+	s.Attributes = make([]Attribute, 0, n)
+	t.spans = append(t.spans, s)
+	return s
 }
 
 // Root is the gate's span; nil of none.
@@ -113,14 +139,13 @@ func (t *Trace) Root() *Span {
 
 // Child begins a span below the gate's.
 func (t *Trace) Child(name string, kind Kind, start time.Time) *Span {
-	s := &Span{Name: name, Kind: kind, Start: start, Parent: t.spans[0].Span}
-	s.Trace = t.spans[0].Trace
-	_, _ = rand.Read(s.Span[:])
-	t.spans = append(t.spans, s)
+	s := t.next(8)
+	s.Name, s.Kind, s.Start = name, kind, start
+	s.Trace, s.Parent = t.spans[0].Trace, t.spans[0].Span
 	return s
 }
 
-// Forget takes a span back: it was the last that began.
+// Forget takes a span back, if it was the last that began. Nobody has heard of its id.
 func (t *Trace) Forget(s *Span) {
 	if n := len(t.spans) - 1; n > 0 && t.spans[n] == s {
 		t.spans = t.spans[:n]
