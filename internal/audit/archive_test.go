@@ -403,9 +403,11 @@ func TestArchiveAway(t *testing.T) {
 	if got := names(t, a.spool); len(got) != 2 {
 		t.Errorf("the spool holds %v", got)
 	}
-	if n := a.ship(t, a.open(t)); n != 1 {
+	s = a.open(t)
+	if n := a.ship(t, s); n != 1 {
 		t.Errorf("once it is back %d segments were shipped, want 1", n)
 	}
+	must(t, s.Close())
 	if rep := a.verify(t); !rep.OK() || rep.SpoolRecords != 15 {
 		t.Errorf("%d traffic records, problems %v", rep.SpoolRecords, rep.Problems)
 	}
