@@ -578,27 +578,31 @@ func (s *scan) inBrackets(i int) bool {
 
 // idLike reports whether the word [i, j) has the shape of an id. See idWord.
 func (s *scan) idLike(i, j int, or uint8) bool {
-	n := j - i
-	if n >= minRun && or&isDigit != 0 && (or&isUp != 0 || s.t[i] == '0') {
-		return true
-	}
-	if n == 32 && s.at(j) == '-' && s.at(j+1) == 'u' {
+	switch n := j - i; {
+	case n == 32 && s.at(j) == '-' && s.at(j+1) == 'u':
 		return true // of Mailchimp
-	}
-	if n == 2 {
+	case n == 2:
 		return kinds[s.t[i]]&kinds[s.t[i+1]]&isUp != 0 && s.at(j) == ' ' && s.kind(j+1)&isDigit != 0 && s.kind(j+2)&isDigit != 0
 	}
-	if n < 4 || or&isDigit == 0 || or&(isUp|isLow) == 0 {
+	return or&isDigit != 0 && idShape(s.t[i:j], or)
+}
+
+// idShape is idLike of a word with a digit, but for what stands behind it; or is what its bytes are, together.
+func idShape(w []byte, or uint8) bool {
+	if len(w) >= minRun && (or&isUp != 0 || w[0] == '0') {
+		return true
+	}
+	if len(w) < 4 || or&(isUp|isLow) == 0 {
 		return false
 	}
-	a, b, c, d := kinds[s.t[i]], kinds[s.t[i+1]], kinds[s.t[i+2]], kinds[s.t[i+3]]
-	if a&(isUp|isLow) != 0 && b&(isUp|isLow) != 0 && c&isDigit != 0 && (d&isDigit != 0 || n >= minRun) ||
+	a, b, c, d := kinds[w[0]], kinds[w[1]], kinds[w[2]], kinds[w[3]]
+	if a&(isUp|isLow) != 0 && b&(isUp|isLow) != 0 && c&isDigit != 0 && (d&isDigit != 0 || len(w) >= minRun) ||
 		a&isDigit != 0 && b&isUp != 0 && c&(isUp|isDigit) != 0 && d&isDigit != 0 {
 		return true
 	}
 	digits := 0
-	for p := i; p < j; p++ {
-		k := kinds[s.t[p]]
+	for p, x := range w {
+		k := kinds[x]
 		if k&isDigit == 0 {
 			if k&isUp != 0 && digits >= 4 {
 				return true
@@ -606,7 +610,7 @@ func (s *scan) idLike(i, j int, or uint8) bool {
 			digits = 0
 			continue
 		}
-		if digits++; digits >= 4 && p-digits >= i && kinds[s.t[p-digits]]&isUp != 0 {
+		if digits++; digits >= 4 && p >= digits && kinds[w[p-digits]]&isUp != 0 {
 			return true
 		}
 	}

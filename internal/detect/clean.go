@@ -86,17 +86,46 @@ var walks = func() (t [256]struct{ keep, add uint64 }) {
 // shape of an id.
 func leads(t []byte, digits bool) bool {
 	before := uint8(0)
-	for i, c := range t {
-		k := kinds[c]
-		if k&(isUp|isLow) != 0 && i+2 < len(t) && (before&(isUp|isLow) == 0 || k&isUp != 0) && leadGrams.has(gram(c, t[i+1], t[i+2])) {
-			digits = true // look closer
-			break
+	for i := 0; i < len(t)-2; i++ {
+		k := kinds[t[i]]
+		if k&(isUp|isLow) != 0 && (before&(isUp|isLow) == 0 || k&isUp != 0) {
+			if _, may := leadPlaces.at(t, i); may {
+				return closer(t)
+			}
 		}
 		before = k
 	}
-	if !digits {
-		return false
+	return digits && anId(t)
+}
+
+// anId reports a word in t that has the shape of an id: each has a digit, or stands before some.
+func anId(t []byte) bool {
+	for d := 0; d < len(t); d++ {
+		if kinds[t[d]]&isDigit == 0 {
+			continue
+		}
+		i, j, or := d, d, uint8(0)
+		for i > 0 && kinds[t[i-1]]&isWord != 0 {
+			i--
+			or |= kinds[t[i]]
+		}
+		for j < len(t) && kinds[t[j]]&isWord != 0 {
+			or |= kinds[t[j]]
+			j++
+		}
+		switch {
+		case idShape(t[i:j], or), j-i == 32 && j < len(t) && t[j] == '-':
+			return true
+		case i > 2 && t[i-1] == ' ' && kinds[t[i-2]]&kinds[t[i-3]]&isUp != 0:
+			return true // a country, and an IBAN's first digits
+		}
+		d = j
 	}
+	return false
+}
+
+// closer reports a word in t that leads a value or has the shape of an id.
+func closer(t []byte) bool {
 	s := scans.Get().(*scan)
 	defer scans.Put(s)
 	s.reset(nil, t, nil)
