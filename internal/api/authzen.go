@@ -206,6 +206,7 @@ func (s *server) decide(ctx context.Context, c *identity.Caller, req *Evaluation
 		}
 		ev, err = s.Enforcer.Redeem(ctx, *asker, a, req.Context.Approval.ID)
 	} else {
+		a.Claims.Trace = infoOf(ctx).trace
 		ev, err = s.Enforcer.Evaluate(ctx, *asker, a)
 	}
 	if err != nil {
@@ -223,6 +224,7 @@ func (s *server) decide(ctx context.Context, c *identity.Caller, req *Evaluation
 // again, unless policy no longer says so (ARAP section 12).
 func (s *server) askAnew(ctx context.Context, d *Decision, c *identity.Caller, asker *identity.Asker, a *action.Action) error {
 	reason := d.Context.Reason
+	a.Claims.Trace = infoOf(ctx).trace
 	ev, err := s.Enforcer.Evaluate(ctx, *asker, a)
 	if err != nil || ev.Verdict != policy.Review || (len(ev.Masks) > 0 || ev.RowLimit.Known) && c.Kind != identity.KindGate {
 		d.Context.NextAction = "none"

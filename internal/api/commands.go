@@ -114,9 +114,11 @@ func (s *server) askCommand(ctx context.Context, in *askCommandIn) (*commandOut,
 	}
 	patient(ctx)
 	b := &in.Body
+	cmd := b.command()
+	cmd.Claims.Trace = infoOf(ctx).trace
 	got, err := s.Commands.Ask(ctx, &command.Asking{
 		Actor: c.Asker.Chain[0].ID, Bearer: infoOf(ctx).bearer, Address: infoOf(ctx).remote,
-		Command: b.command(), Wait: time.Duration(b.Wait) * time.Second, More: b.More,
+		Command: cmd, Wait: time.Duration(b.Wait) * time.Second, More: b.More,
 	})
 	var pending *command.PendingError
 	switch {

@@ -25,6 +25,7 @@ type info struct {
 	caller    *identity.Caller
 	bearer    string // that the caller presented; never logged
 	remote    string // address it came from
+	trace     string // where it belongs in a trace, as it says; "" for nowhere
 	w         http.ResponseWriter
 }
 
@@ -42,7 +43,7 @@ func infoOf(ctx context.Context) *info {
 func (s *server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		in := &info{id: requestID(r), operation: "unmatched", remote: r.RemoteAddr, w: w}
+		in := &info{id: requestID(r), operation: "unmatched", remote: r.RemoteAddr, trace: r.Header.Get("Traceparent"), w: w}
 		r = r.WithContext(context.WithValue(withCertificates(r), infoKey{}, in))
 		rec := &recorder{ResponseWriter: w}
 		secure(rec.Header(), r)

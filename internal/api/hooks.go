@@ -53,7 +53,7 @@ func (s *server) answerHook(ctx context.Context, in *hookIn) (*huma.StreamRespon
 		}
 		res, err := s.Hooks.Answer(r.Context(), in.Agent, hook.Request{
 			Actor: actor, Bearer: infoOf(ctx).bearer, From: gate.Peer{Address: r.RemoteAddr, Client: in.Agent}, Body: body,
-			Wait: time.Duration(in.Wait) * time.Second, Defer: in.Pending == "defer",
+			Wait: time.Duration(in.Wait) * time.Second, Defer: in.Pending == "defer", Trace: infoOf(ctx).trace,
 		})
 		switch {
 		case errors.Is(err, hook.ErrNoAgent):

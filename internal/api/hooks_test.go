@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -39,11 +40,12 @@ func TestHooks(t *testing.T) {
 	h := &hooks{res: hook.Result{Body: []byte("{}\n"), Status: "pending", Approval: "apr_1"}}
 	w := newWorld(t, func(o *api.Options) { o.Hooks = h })
 	const path = "/v1/hooks/claude-code"
-	a := w.call("POST", path+"?wait=7&pending=defer", w.agent, hookDocument)
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	a := w.call("POST", path+"?wait=7&pending=defer", w.agent, hookDocument, func(r *http.Request) { r.Header.Set("Traceparent", parent) })
 	switch {
 	case a.status != 200 || string(a.body) != "{}\n" || a.header.Get("Assent-Status") != "pending" || a.header.Get("Assent-Approval") != "apr_1":
 		t.Errorf("%d %q %v", a.status, a.body, a.header)
-	case h.last.Wait != 7*time.Second || !h.last.Defer || h.last.Bearer != w.agent || !strings.Contains(h.last.Actor, "nightly") || string(h.last.Body) != hookDocument:
+	case h.last.Wait != 7*time.Second || !h.last.Defer || h.last.Bearer != w.agent || !strings.Contains(h.last.Actor, "nightly") || string(h.last.Body) != hookDocument || h.last.Trace != parent:
 		t.Errorf("asked %+v", h.last)
 	}
 	if a := w.call("POST", path, w.agent, hookDocument); a.status != 200 || h.last.Wait != hook.MaxWait || h.last.Defer {

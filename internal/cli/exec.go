@@ -172,7 +172,7 @@ func (a *app) actorClient(tokenFile string) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(a.server(), token, nil)
+	c, err := client.New(a.server(), token, traced{})
 	if err != nil {
 		return nil, &exitError{exitConfig, err}
 	}

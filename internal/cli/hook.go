@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/internal/gates/hook"
+	"github.com/assenthq/assent/internal/trace"
 	"github.com/spf13/cobra"
 )
 
@@ -176,6 +177,7 @@ func (h *hooking) post(ctx context.Context, wait time.Duration, more bool) (answ
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+h.token)
+	trace.Onward(req.Header, os.Getenv(traceEnv))
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return nil, "", fmt.Errorf("the server at %s does not answer: is assent serve running? (ASSENT_URL or --url names another)", h.server())

@@ -39,6 +39,8 @@ func (e *Enforcer) Evaluate(ctx context.Context, asker identity.Asker, a *action
 	}
 	e.consult(ctx, j)
 	e.note(j, facts.Facts{Outcome: facts.Evaluated})
+	e.evaluated(j)
+	defer func() { j.trace.End(e.o.Now()) }()
 	rec := e.request(j)
 	rec.Detail["asked"] = "evaluation"
 	if err := e.o.Record.Record(ctx, rec); err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/approval"
@@ -26,30 +27,47 @@ func (s *session) traced(j *judgement) *trace.Trace {
 	if s.e.o.Tracer == nil {
 		return nil
 	}
-	a := j.action
-	claim := a.Claims.Trace
+	claim := j.action.Claims.Trace
 	if claim == "" && s.res.Type == "postgres" {
-		claim = trace.InComment(a.Statement)
+		claim = trace.InComment(j.action.Statement)
 	}
-	j.trace = s.e.o.Tracer.Begin(claim, "gate "+s.gate, s.e.o.Now())
-	root := j.trace.Root()
-	root.Text("assent.gate", s.gate)
-	if actor := &s.asker.Chain[0]; actor.Type != "human" { // who that is stands in the log, where it can be erased
-		root.Text("assent.actor", actor.ID)
-	}
+	root := s.e.beginTrace(j, claim, s.e.o.Now())
 	root.Text("session.id", s.id)
 	root.Text("assent.resource", s.res.URN)
 	root.Text("deployment.environment.name", s.res.Env)
 	return j.trace
 }
 
-// decided counts a decision, and notes it.
-func (e *Enforcer) decided(j *judgement) {
-	now := e.o.Now()
-	e.o.Metrics.Decided(j.where.Gate, j.decision.Verdict.String(), now.Sub(j.now))
-	if j.trace == nil {
+// beginTrace begins the trace of j, where there is a tracer.
+func (e *Enforcer) beginTrace(j *judgement, claim string, at time.Time) *trace.Span {
+	j.trace = e.o.Tracer.Begin(claim, "gate "+j.where.Gate, at)
+	root := j.trace.Root()
+	root.Text("assent.gate", j.where.Gate)
+	if actor := &j.asker.Chain[0]; actor.Type != "human" { // who that is stands in the log, where it can be erased
+		root.Text("assent.actor", actor.ID)
+	}
+	return root
+}
+
+// evaluated is the trace of what was only asked about: whoever asked does as it says, and tells nobody here.
+func (e *Enforcer) evaluated(j *judgement) {
+	if e.o.Tracer == nil {
 		return
 	}
+	e.beginTrace(j, j.action.Claims.Trace, j.now)
+	e.noteDecision(j)
+	j.trace.Root().Text("assent.outcome", "evaluated")
+}
+
+// decided counts a decision, and notes it.
+func (e *Enforcer) decided(j *judgement) {
+	e.o.Metrics.Decided(j.where.Gate, j.decision.Verdict.String(), e.o.Now().Sub(j.now))
+	if j.trace != nil {
+		e.noteDecision(j)
+	}
+}
+
+func (e *Enforcer) noteDecision(j *judgement) {
 	if j.decision.Verdict != policy.Allow {
 		j.trace.Pick()
 	}
@@ -59,7 +77,7 @@ func (e *Enforcer) decided(j *judgement) {
 	}
 	j.trace.Root().Texts("assent.kinds", kinds)
 	d := j.trace.Child("decide", trace.Internal, j.trace.Root().Start)
-	d.End = now
+	d.End = e.o.Now()
 	d.Text("assent.decision", j.decision.Verdict.String())
 	d.Text("assent.policy", j.decision.Bundle)
 	rules := make([]string, len(j.decision.Rules))

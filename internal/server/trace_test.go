@@ -2,12 +2,15 @@ package server
 
 import (
 	"context"
+	"encoding/hex"
+	"net/http"
 	"testing"
 	"time"
 
 	spans "go.opentelemetry.io/proto/slim/otlp/trace/v1"
 
 	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/client"
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/identity"
 )
@@ -78,4 +81,53 @@ trace: { otlp: { url: "`+receiver.URL+`/v1/traces", private: true, headers: { Au
 	if len(got) != 3 {
 		t.Errorf("spans %v", got)
 	}
+}
+
+type withTraceparent string
+
+func (v withTraceparent) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Traceparent", string(v))
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// A command that a machine asks about, and a question of a policy enforcement point elsewhere, link to the trace they come from.
+func TestTracesOfTheAPI(t *testing.T) {
+	const claim = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	receiver := newSpanReceiver(t)
+	s := testServer(t, tracedPack, `
+people: [{ id: dana }]
+actors: [{ id: worker, owner: dana }]
+trace: { otlp: { url: "`+receiver.URL+`/v1/traces", private: true, headers: { Authorization: { file: spans } } } }
+gates: [{ name: lab, type: command, env: lab }]
+`, map[string]string{"spans": "Bearer spans\n"})
+	token, err := s.Mint(t.Context(), identity.MintRequest{Kind: identity.KindActor, Actors: []string{"agent:worker"}, TTL: time.Hour, By: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(s.URL(), token, withTraceparent(claim))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.AskCommand(t.Context(), argv("cat", "README.md"), 0, false)
+	if err != nil || a.Run == "" {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if err := c.EndRun(t.Context(), a.Run, client.RunOutcome{Ran: true, Exit: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Evaluate(t.Context(), client.Question{Subject: client.Subject{Type: "agent", ID: "agent:worker"}, Action: client.Action{Name: "read", Properties: client.ActionProperties{Kinds: []string{"data.read"}, Payload: "get"}}, Resource: client.Resource{Type: "s3", ID: "bucket/4012888888881881"}}); err != nil {
+		t.Fatal(err)
+	}
+	run := receiver.trace(t, "command", func(*spans.Span) bool { return true })
+	asked := receiver.trace(t, "gate api", func(*spans.Span) bool { return true })
+	for _, root := range []*spans.Span{run["gate lab"], asked["gate api"]} {
+		if l := root.GetLinks(); len(l) != 1 || hex.EncodeToString(l[0].GetSpanId()) != claim[36:52] {
+			t.Errorf("%s links to %v", root.GetName(), l)
+		}
+	}
+	expect(t, run["gate lab"], "assent.outcome", "failed")
+	expect(t, run["command"], "error.type", "exit 1")
+	expect(t, asked["gate api"], "assent.outcome", "evaluated", "assent.actor", "agent:worker")
+	expect(t, asked["decide"], "assent.decision", "allow")
 }

@@ -101,6 +101,7 @@ func (g *Gate) once(ctx context.Context, e *Event, credential string, ask func()
 func (g *Gate) ask(ctx context.Context, e *Event, r Request, s gate.Session, credential string, j judged, say func(string, Answer) Result) Result {
 	a := j.action
 	s.Describe(a)
+	a.Claims.Trace = r.Trace
 	a.Wait = max(min(r.Wait, MaxWait), time.Millisecond)
 	permit, err := s.Enforce(ctx, a, gate.Hooks{})
 	var denied *gate.Denied

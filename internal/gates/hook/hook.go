@@ -164,6 +164,7 @@ type Request struct {
 	Body   []byte
 	Wait   time.Duration // longest hold; 0: none
 	Defer  bool          // what waits for people is deferred, where the agent knows that
+	Trace  string        // where the call belongs in a trace (W3C traceparent): a claim
 }
 
 // A Result is the document for the agent, and in one word what it says.
