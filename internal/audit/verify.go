@@ -103,13 +103,19 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	if v.erased, err = newErasures(ctx, r, head.Size); err != nil {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	columns := v.columns(ctx)
+	defer func() {
+		cancel()
+		_, _ = columns() // nothing reads the store any more
+	}()
 	if err := v.scan(ctx); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
 	if err := v.erasures(ctx); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
-	if err := v.columns(ctx); err != nil && !errors.Is(err, errEnough) {
+	if err := v.misfiled(columns()); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
 	v.line("%d records, indexes without a gap, root %s", head.Size, v.Root)
@@ -230,24 +236,35 @@ func (v *verifier) scan(ctx context.Context) error {
 	return v.beyond(ctx)
 }
 
-// columns has a store that keeps columns beside the records compare the two.
-func (v *verifier) columns(ctx context.Context) error {
+// columns has a store that keeps columns beside the records compare the two, while the
+// records are read here. What it found is what the function it returns returns.
+func (v *verifier) columns(ctx context.Context) func() ([]int64, error) {
 	store, ok := v.r.(interface {
 		Misfiled(ctx context.Context, to int64) ([]int64, error)
 	})
 	if !ok {
-		return nil
+		return func() ([]int64, error) { return nil, nil }
 	}
-	found, err := store.Misfiled(ctx, v.head.Size)
-	if err != nil {
-		return err
+	var found []int64
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		found, err = store.Misfiled(ctx, v.head.Size)
+	}()
+	return func() ([]int64, error) {
+		<-done
+		return found, err
 	}
+}
+
+func (v *verifier) misfiled(found []int64, err error) error {
 	for _, index := range found {
 		if err := v.problem(index, "the record is filed under other words than its own"); err != nil {
 			return err
 		}
 	}
-	return nil
+	return err
 }
 
 // differs is the number of the first hash in which two tiles differ.
