@@ -217,6 +217,8 @@ func exceptionProblem(err error) *Problem {
 		return problem(http.StatusForbidden, "frozen", "You are frozen, so you change nothing.")
 	case errors.Is(err, change.ErrNobody):
 		return problem(http.StatusForbidden, "no-administrator", "There is no administrator to ask. The configuration names them under admins.")
+	case errors.Is(err, change.ErrTogether):
+		return problem(http.StatusForbidden, "together", "This takes two administrators, and there is none beside you to ask. The configuration names them under admins.")
 	case errors.Is(err, change.ErrUnbelieved):
 		return problem(http.StatusServiceUnavailable, "unbelieved", "Rows about people can't be believed, so nobody can tell who administers, and nothing is changed. The server's log names them; they are put right while it is stopped.")
 	case errors.Is(err, change.ErrStale):

@@ -211,5 +211,5 @@ func unsealReview(key []byte, row ReviewRow) (*Review, error) {
 }
 
 func (e *Engine) sealRelation(r RelationRow) []byte {
-	return e.mac(sealRelation, fmt.Appendf(nil, "%q %q %q %d", r.Actor, r.Person, r.Why, r.Seen.UnixMicro()))
+	return RelationMAC(e.o.SealKey, r.Actor, r.Person, r.Why, r.Seen.UnixMicro())
 }

@@ -42,6 +42,8 @@ var (
 	ErrFrozen = errors.New("you are frozen, so you change nothing")
 	// ErrNobody refuses somebody who isn't an administrator where there is none to ask.
 	ErrNobody = errors.New("there is no administrator to ask: the configuration names none (admins:)")
+	// ErrTogether refuses what takes two administrators where there aren't two.
+	ErrTogether = errors.New("this takes two administrators, and there is none beside you to ask")
 	// ErrUnbelieved refuses everybody while rows about people can't be believed.
 	ErrUnbelieved = errors.New("the directory can't be believed, so nobody can tell who else administers: nothing is changed until this server was started on rows that can be (its log names them)")
 )
@@ -85,6 +87,8 @@ type Applier struct {
 	// Tightens reports whether body, applied in this transaction, permits nothing
 	// that isn't permitted now: then an administrator needs nobody else for it. nil: never.
 	Tightens func(ctx context.Context, r *sealed.Reader, body []byte) (bool, error)
+	// Together says that it takes two administrators, whoever asks and however few there are.
+	Together bool
 	// Done is told once that is durable; nil: nobody needs to know.
 	Done func(ctx context.Context)
 }

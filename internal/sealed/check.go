@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Check calls found for each row of a kind that does not count under key: edited,
@@ -32,4 +33,14 @@ func Check(ctx context.Context, tx Rows, key []byte, kind string, found func(abo
 		found(kind+"/"+id, fmt.Errorf("gone: %w", ErrTampered))
 	}
 	return len(list), nil
+}
+
+// Reseal is the MAC of a row whose columns were changed with the key that seals them; due is in
+// microseconds since 1970, 0 for none.
+func Reseal(key []byte, kind, id string, revision int64, by string, due int64, body []byte) []byte {
+	r := &Row{Kind: kind, ID: id, Revision: revision, Key: by, Body: body}
+	if due != 0 {
+		r.Due = time.UnixMicro(due)
+	}
+	return rowMAC(key, r)
 }

@@ -47,6 +47,7 @@ const (
 
 // A Store is an open data directory. It is safe for concurrent use.
 type Store struct {
+	path    string // of the database
 	lock    *os.File
 	writeDB *sql.DB
 	readDB  *sql.DB
@@ -108,6 +109,7 @@ func open(ctx context.Context, dir string) (_ *Store, err error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, fileName)
+	s.path = path
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite would make it readable for all
 	if err != nil {
 		return nil, err
