@@ -41,6 +41,11 @@ func (c *Client) ChangeGroup(ctx context.Context, group string, add, remove []st
 	return c.change(ctx, "/v1/groups", in)
 }
 
+// ErasePerson asks to erase whom names name. It waits for another administrator.
+func (c *Client) ErasePerson(ctx context.Context, names []string, reason string) (*Change, error) {
+	return c.change(ctx, "/v1/erasures", map[string]any{"names": names, "reason": reason})
+}
+
 // A Turn is who is on call.
 type Turn struct {
 	Group  string    `json:"group"`

@@ -110,6 +110,7 @@ func operations() map[string]*operation {
 		{id: "createSwap", method: "POST", path: "/v1/oncall/swaps", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to put another of a rotation's people on call for a while: another administrator must allow it"},
 		{id: "endSwap", method: "DELETE", path: "/v1/oncall/swaps/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End that at once"},
 
+		{id: "erasePerson", method: "POST", path: "/v1/erasures", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to erase a person: another administrator, who isn't that person, must allow it"},
 		{id: "listGroups", method: "GET", path: "/v1/groups", scopes: []string{review, read, admin}, tag: forPeople, summary: "Groups, and who is in them"},
 		{id: "changeGroup", method: "POST", path: "/v1/groups", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to add members to a group, or remove some: another administrator must allow what permits more"},
 		{id: "listSettings", method: "GET", path: "/v1/settings", scopes: []string{review, read, admin}, tag: forPeople, summary: "Limits that may be changed while the server runs"},
@@ -221,6 +222,7 @@ func (s *server) register() {
 	add(s, ops["listOnCall"], s.listOnCall)
 	add(s, ops["createSwap"], s.createSwap)
 	add(s, ops["endSwap"], s.endSwap)
+	add(s, ops["erasePerson"], s.erasePerson)
 	add(s, ops["listGroups"], s.listGroups)
 	add(s, ops["changeGroup"], s.changeGroup)
 	add(s, ops["listSettings"], s.listSettings)

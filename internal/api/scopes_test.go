@@ -51,6 +51,7 @@ var mayCall = map[string]string{
 	"GET /v1/oncall":                                      "reviewer reader admin",
 	"POST /v1/oncall/swaps":                               "admin",
 	"DELETE /v1/oncall/swaps/{id}":                        "admin",
+	"POST /v1/erasures":                                   "admin",
 	"GET /v1/groups":                                      "reviewer reader admin",
 	"POST /v1/groups":                                     "admin",
 	"GET /v1/settings":                                    "reviewer reader admin",

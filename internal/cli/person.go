@@ -51,8 +51,86 @@ through them before you hand them out.`,
 		},
 	}
 	export.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment; none: what --data names")
-	c.AddCommand(export)
+	c.AddCommand(export, a.personEraseCmd())
 	return c
+}
+
+func (a *app) personEraseCmd() *cobra.Command {
+	var file, reason string
+	var run bool
+	c := &cobra.Command{
+		Use: "erase NAME… --reason TEXT | erase --run", Short: "Ask to erase a person, or carry out what was decided",
+		Long: `Ask to erase whoever goes by these names. Give the person's id (person:mira) and every other
+name that texts may use; what the configuration and accounts tell is added. Another
+administrator decides in the console, and sees how much will go and what won't. Neither may be
+that person.
+
+What was decided is carried out by --run on the server's machine, while the server is stopped:
+in the log and the tables, names are replaced by a pseudonym and texts that may tell of them
+are cut, in one transaction, and the database file is written anew without what was there.
+Cut off, it is run again. Open approvals that name the person stop it; so does a log that
+doesn't verify.
+
+Not erased: the traffic lane, facts, recordings, bodies, the configuration, backups, and what
+went out. docs/privacy.md says what to do about each. It can't be undone.`,
+		Example: `  assent person erase person:mira "Mira Novak" --reason "she asked us to"
+  assent person erase --run --config assent.yaml`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if run {
+				if len(args) > 0 || reason != "" {
+					return usage(cmd, "--run carries out what was decided: it takes no names")
+				}
+				return a.personErase(cmd, file)
+			}
+			if len(args) == 0 || reason == "" || file != "" {
+				return usage(cmd, "erasing takes the person's names and --reason: who allows it reads it")
+			}
+			cl, err := a.client(true)
+			if err != nil {
+				return err
+			}
+			ch, err := cl.ErasePerson(cmd.Context(), args, reason)
+			if err != nil {
+				return err
+			}
+			return a.printChange(ch)
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why")
+	c.Flags().BoolVar(&run, "run", false, "carry out what was decided; the server is stopped")
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment; none: what --data names")
+	return c
+}
+
+func (a *app) personErase(cmd *cobra.Command, file string) error {
+	cfg := &server.Config{Data: a.data}
+	if file != "" {
+		var err error
+		if cfg, err = server.ReadConfig(file); err != nil {
+			return &exitError{exitUsage, err}
+		}
+	}
+	if _, err := os.Stat(cfg.DataDir()); err != nil {
+		return failf(exitUsage, "%s is no data directory (--data names one)", cfg.DataDir())
+	}
+	done, err := server.ErasePeople(cmd.Context(), cfg)
+	if a.json && err == nil {
+		return a.printJSON(done)
+	}
+	for _, e := range done {
+		a.printf("%s: erased, now %s\n  log: %s\n", e.Order, e.Pseudonym, count(e.Records, "record", "records"))
+		for _, t := range slices.Sorted(maps.Keys(e.Rows)) {
+			a.printf("  %s: %s\n", t, count(int(e.Rows[t]), "row", "rows"))
+		}
+		for _, l := range e.Left {
+			a.printf("  not erased: %s\n", inline(l))
+		}
+	}
+	if err == nil && len(done) == 0 {
+		a.printf("nothing waits to be erased\n")
+	}
+	return err
 }
 
 func (a *app) personExport(cmd *cobra.Command, cfg *server.Config, names []string) error {

@@ -76,8 +76,8 @@ func (p *Person) Encoded(text string) bool {
 // InText reports whether a text names the person.
 func (p *Person) InText(text string) bool { return p.c.inText(text) }
 
-// Replace puts with in the place of each name in a text; a text that can't be taken apart is
-// replaced whole.
+// Replace puts with in the place of each name in a text, behind the word "person:" where the
+// name has it; a text that can't be taken apart is replaced whole.
 func (p *Person) Replace(text, with string) string {
 	low := strings.ToLower(text)
 	if len(low) != len(text) {
@@ -87,7 +87,13 @@ func (p *Person) Replace(text, with string) string {
 	from := 0
 	for at := 0; at < len(text); {
 		if n := p.nameAt(low, at); n > 0 {
-			out.WriteString(text[from:at])
+			keep := 0
+			for _, prefix := range []string{"person:", "person%3a"} {
+				if strings.HasPrefix(low[at:at+n], prefix) {
+					keep = len(prefix)
+				}
+			}
+			out.WriteString(text[from : at+keep])
 			out.WriteString(with)
 			at += n
 			from = at

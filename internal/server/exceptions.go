@@ -90,6 +90,7 @@ func (s *Server) makeChanges() error {
 	}
 	s.changes.HandleThaw(s.freezes)
 	s.handlePolicy()
+	s.handleErasure()
 	s.freezes.OnChange(s.stopFrozen)
 	if err := s.makePins(); err != nil {
 		return err

@@ -1,0 +1,244 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/change"
+	"github.com/assenthq/assent/internal/erase"
+	"github.com/assenthq/assent/internal/known"
+	"github.com/assenthq/assent/internal/sealed"
+	"github.com/assenthq/assent/internal/store"
+	"github.com/assenthq/assent/internal/store/sqlite"
+)
+
+// errSharedErase refuses what can't be done whole.
+var errSharedErase = errors.New("this edition erases people only where the store is the data directory's own, not a database that nodes share")
+
+// notErased is what an erasure doesn't reach, said before it is approved and when it is done.
+func notErased() []string {
+	return []string{
+		"the traffic lane: records of harmless reads, in the spool and its archive",
+		"facts/ and what habits keep: counts and shapes by actor and person",
+		"recordings/ and bodies/: what terminals showed and requests carried",
+		"the configuration: people, actors and routes that it names",
+		"backups, what went out to channels and a SIEM, and free blocks of the disk",
+	}
+}
+
+// handleErasure teaches the changes to order an erasure.
+func (s *Server) handleErasure() { s.changes.Handle(erase.What, erase.Applier(s.mayErase)) }
+
+func (s *Server) mayErase(names []string) error {
+	if s.cfg.Store != nil {
+		return &change.BodyError{Problem: errSharedErase.Error()}
+	}
+	for _, n := range names {
+		if utf8.RuneCountInString(n) < 3 || strings.TrimSpace(n) != n {
+			return &change.BodyError{Problem: fmt.Sprintf("%q is no name to erase: three letters at least, and no space around it", n)}
+		}
+	}
+	return nil
+}
+
+// configured adds the names that the configuration gives whom an id names.
+func (c *Config) configured(names []string) []string {
+	out := slices.Clone(names)
+	add := func(n string) {
+		if n != "" && !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	for _, p := range c.People {
+		if slices.Contains(names, "person:"+p.ID) {
+			add(p.Name)
+			add(p.Email)
+			for _, a := range p.Accounts {
+				add(a)
+			}
+		}
+	}
+	return out
+}
+
+// ErasePerson asks to erase whom names name: two administrators decide, and none of them is that person.
+func (s *Server) ErasePerson(ctx context.Context, names []string, reason string, p change.Proposal) (change.Entry, error) {
+	if err := s.mayErase(names); err != nil {
+		return change.Entry{}, err
+	}
+	names = s.cfg.configured(names)
+	rows, ok := s.store.(interface {
+		Rows(ctx context.Context, t store.Table, fn func(row []any) error) error
+	})
+	if !ok {
+		return change.Entry{}, errSharedErase
+	}
+	src := known.Sources{Log: s.store, Rows: rows.Rows, Traffic: func(fn func(int64, []byte) error) error {
+		_, err := s.cfg.ReadTraffic(fn)
+		return err
+	}}
+	sum, err := known.Collect(ctx, src, names, func(*known.Item) error { return nil })
+	if err != nil {
+		return change.Entry{}, fmt.Errorf("counting what names them: %w", err)
+	}
+	p.Related = map[string]string{}
+	for _, n := range sum.Names {
+		who, known := s.dir.Person(n)
+		if !known {
+			continue
+		}
+		if who.ID == p.Author.ID {
+			return change.Entry{}, &change.BodyError{Problem: "you are the person whom these names name: two other administrators decide that"}
+		}
+		p.Related[who.ID] = "it is about them"
+	}
+	if p.Body, err = json.Marshal(erase.Request{Names: names}); err != nil {
+		return change.Entry{}, err
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s\n\nNames: %s\n\nErased, for good:\n", reason, strings.Join(sum.Names, ", "))
+	for _, t := range slices.Sorted(maps.Keys(sum.Found)) {
+		if n := sum.Found[t]; n > 0 && t != "traffic" {
+			fmt.Fprintf(&text, "  %s: %d\n", t, n)
+		}
+	}
+	fmt.Fprintf(&text, "\nNot erased by this:\n  records of the traffic lane: %d\n", sum.Found["traffic"])
+	for _, n := range notErased()[1:] {
+		fmt.Fprintf(&text, "  %s\n", n)
+	}
+	text.WriteString("\nOnce it is allowed, whoever runs the server stops it and runs assent person erase --run.")
+	p.What, p.Title, p.Text = erase.What, "Erase a person", text.String()
+	return s.changes.Propose(ctx, p)
+}
+
+// An Erasure is one that was carried out.
+type Erasure struct {
+	Order string `json:"order"`
+	*erase.Done
+	Left []string `json:"left"` // what still names them, or wasn't looked into
+}
+
+// ErasePeople carries out the erasures that were ordered, in a deployment that isn't running,
+// and rewrites its database without what was erased. One that was cut off is carried out again.
+func ErasePeople(ctx context.Context, c *Config) (done []Erasure, err error) {
+	if c.Store != nil {
+		return nil, errSharedErase
+	}
+	data := c.DataDir()
+	key, stop, err := LogKey(c)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	k, err := loadKeys(c.keysDir(), false)
+	if err != nil {
+		return nil, err
+	}
+	st, err := sqlite.Open(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	// What isn't as it was written is evidence, and nothing is taken from it.
+	if err := verified(ctx, st, c.VerifyOptions(key.Verifier())); err != nil {
+		return nil, fmt.Errorf("nothing was erased: %w", err)
+	}
+	former, err := c.retiredKeys()
+	if err != nil {
+		return nil, err
+	}
+	o := audit.Options{Origin: key.Name(), Keys: []*audit.Key{key}, HeadFile: headFile(data)}
+	for _, f := range former {
+		o.Retired = append(o.Retired, f.vkey)
+	}
+	log, err := audit.New(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := log.Open(ctx, st); err != nil {
+		return nil, err
+	}
+	box, err := sealed.NewBox(st, log, k.seal)
+	if err != nil {
+		return nil, err
+	}
+	var orders []*sealed.Entry[erase.Order]
+	err = box.View(ctx, func(r *sealed.Reader) (err error) {
+		orders, err = erase.Orders.All(ctx, r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, order := range orders {
+		if order.Key != erase.Ordered {
+			continue
+		}
+		names := order.Value.Names
+		d, err := erase.Run(ctx, erase.Options{Store: st, Log: log, Box: box, Seal: k.seal, Names: names, ID: order.ID})
+		if err != nil {
+			return done, err
+		}
+		done = append(done, Erasure{order.ID, d, c.leftOf(names)})
+	}
+	if len(orders) > 0 && len(done) == 0 { // perhaps it was cut off behind its transaction
+		if err := st.Scour(ctx); err != nil {
+			return nil, err
+		}
+	}
+	head, err := st.Head(ctx)
+	if err != nil {
+		return done, err
+	}
+	_, err = log.Sign(ctx, head)
+	return done, err
+}
+
+// leftOf says what still names somebody, or may.
+func (c *Config) leftOf(names []string) (left []string) {
+	none := known.Sources{Rows: func(context.Context, store.Table, func([]any) error) error { return nil }}
+	who, err := known.Look(context.Background(), none, names)
+	if err != nil {
+		return notErased()
+	}
+	n, other := 0, ""
+	if _, err := c.ReadTraffic(func(_ int64, leaf []byte) error {
+		if who.InText(string(leaf)) {
+			n++
+		}
+		return nil
+	}); err != nil {
+		other = fmt.Sprintf(" (and not all could be read: %v)", err)
+	}
+	left = append(left, fmt.Sprintf("records of the traffic lane that name them: %d%s", n, other))
+	left = append(left, notErased()[1:]...)
+	if c.file == "" {
+		return left
+	}
+	f, err := os.Open(c.file)
+	if err != nil {
+		return left
+	}
+	defer func() { _ = f.Close() }()
+	lines := bufio.NewScanner(f)
+	for at := 1; lines.Scan(); at++ {
+		text := lines.Text()
+		if who.InText(text) || slices.ContainsFunc(names, func(n string) bool {
+			id, is := strings.CutPrefix(n, "person:")
+			return is && slices.Contains(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t,:[]{}\"'", r) }), id)
+		}) {
+			left = append(left, fmt.Sprintf("%s, line %d", filepath.Base(c.file), at))
+		}
+	}
+	return left
+}
