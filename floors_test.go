@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"internal/scan", "internal/replay", "internal/accuracy", "internal/classify/mcp", "internal/classify/llm", "internal/classify/aws/...", "internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze", "internal/habit", "internal/actors"},
 	{"gate", "internal/change", "internal/trail", "internal/emergency", "internal/store", "internal/card", "internal/calm", "internal/suggest"},
 	{"internal/veil", "internal/stream", "internal/known"},
-	{"internal/enforce", "gate/httpgate", "internal/rules", "internal/pins", "gate/gatetest", "internal/store/storetest", "internal/notify"},
+	{"internal/erase", "internal/enforce", "gate/httpgate", "internal/rules", "internal/pins", "gate/gatetest", "internal/store/storetest", "internal/notify"},
 	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres", "internal/channels/...", "client"},
 	{"internal/api", "internal/console", "internal/scim", "internal/asktools", "internal/notify/notifytest"},
 	{"internal/server", "internal/launch"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,8 +15,10 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/assenthq/assent/evidence"
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/audit/audittest"
+	"github.com/assenthq/assent/internal/passkey/passkeytest"
 )
 
 // withErasure is a log in which mira asked, reviewed and was erased: records 3, 5, and 300 to 309.
@@ -242,5 +245,55 @@ func TestRecordsThatNameSomebodyAreSalted(t *testing.T) {
 			t.Errorf("record %d has salt %q", i, r.Salt)
 		}
 		salts[r.Salt] = true
+	}
+}
+
+// Signatures on erased records can't be checked any more; what rests on them still counts.
+func TestErasedReviewsWithPasskeysCount(t *testing.T) {
+	e64 := base64.RawURLEncoding.EncodeToString
+	nonce := e64(make([]byte, 32))
+	key := passkeytest.New("assent.example", "https://assent.example")
+	b := newBench(t)
+	b.append(t, 1)
+	b.put(t, &audit.Record{
+		Type: audit.TypePasskey, Person: "person:mira", Decision: evidence.PasskeyRegistered, About: "passkey/" + evidence.PasskeyID(key.Credential), Revision: 1,
+		Detail: map[string]string{
+			"credential": e64(key.Credential), "key": e64(key.PKIX()), "rp_id": key.RPID, "nonce": nonce,
+			"bound_by": evidence.ByFirst, "counts_from": b.now.Add(time.Second).UTC().Format(time.RFC3339Nano),
+		},
+	})
+	b.now = b.now.Add(time.Minute)
+	v := evidence.Review{Approval: "apr_1", Digest: "sha256:aa", Person: "person:mira", Decision: "approve", Version: 1, Scope: "{}", Card: "sha256:bb", Nonce: nonce}
+	c := v.Challenge()
+	d := map[string]string{"assurance": "passkey", "version": "1", "scope": v.Scope, "card": v.Card, "nonce": nonce}
+	key.Sign(c[:]).AssertionDetail(d)
+	b.put(t, &audit.Record{Type: audit.TypeReview, Person: v.Person, Approval: v.Approval, Digest: v.Digest, Decision: v.Decision, Detail: d})
+	b.put(t, &audit.Record{Type: audit.TypeApproval, Approval: v.Approval, Digest: v.Digest, Decision: "approved", Detail: map[string]string{"assurance": "passkey", "seats": "1"}})
+	b.put(t, &audit.Record{Type: audit.TypeStarted, Approval: v.Approval, Digest: v.Digest})
+	b.decide(t, "apr_erase", "person:ana", "person:ben")
+	b.sign(t)
+	if rep := verifyAll(t, b, ""); !rep.OK() || rep.Passkeys.Signatures != 1 {
+		t.Fatal(rep.Problems, rep.Passkeys)
+	}
+	copies := b.copies(t, "mira", "erased-1")
+	for _, c := range copies {
+		delete(c.Detail, "signature")
+	}
+	if err := b.tryErase("apr_erase", copies); err != nil {
+		t.Fatal(err)
+	}
+	b.sign(t)
+	if rep := verifyAll(t, b, ""); !rep.OK() || rep.Passkeys.Erased != 2 || rep.Passkeys.Signatures != 0 {
+		t.Fatal(rep.Problems, rep.Passkeys)
+	}
+	// Without the review's record, the approval has too few.
+	all := b.store.State.Erased
+	b.store.State.Erased = all[:1]
+	if rep := verifyAll(t, b, ""); rep.OK() {
+		t.Error("nobody noticed")
+	}
+	b.store.State.Erased = all
+	if r, _ := b.export(t, audit.Query{}); r.Manifest.Hidden != 4 {
+		t.Errorf("%+v", r.Manifest)
 	}
 }

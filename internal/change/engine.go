@@ -159,11 +159,11 @@ func (e *Engine) propose(ctx context.Context, p Proposal) (Entry, error) {
 		}
 	}
 	needs := e.Needs(p.Author.ID)
-	if kind.Together && !e.IsAdmin(&p.Author) {
-		needs = 2
-	}
 	if kind.Together && needs == 0 {
 		return Entry{}, ErrTogether
+	}
+	if kind.Together && !e.IsAdmin(&p.Author) {
+		needs = 2
 	}
 	if needs == 0 {
 		if !p.Admin && !e.IsAdmin(&p.Author) {

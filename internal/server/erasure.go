@@ -29,7 +29,7 @@ var errSharedErase = errors.New("this edition erases people only where the store
 func notErased() []string {
 	return []string{
 		"the traffic lane: records of harmless reads, in the spool and its archive",
-		"facts/ and what habits keep: counts and shapes by actor and person",
+		"facts/: counts and shapes by actor and person, without text",
 		"recordings/ and bodies/: what terminals showed and requests carried",
 		"the configuration: people, actors and routes that it names",
 		"backups, what went out to channels and a SIEM, and free blocks of the disk",

@@ -32,7 +32,7 @@ const (
 // needles are what must be in no file, as it may be written.
 func needles() map[string][]byte {
 	out := map[string][]byte{}
-	for _, n := range []string{"zebulon", "Zebulon", "quagga", "Quagga", "zq-00u1"} {
+	for _, n := range []string{"zebulon", "Zebulon", "quagga", "Quagga", "zq-00u1", "hash-of-zq"} {
 		out[n] = []byte(n)
 		out[n+" in hexadecimal"] = []byte(hex.EncodeToString([]byte(n)))
 		wide := utf16.Encode([]rune(n))
