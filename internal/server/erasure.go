@@ -84,7 +84,7 @@ func (s *Server) ErasePerson(ctx context.Context, names []string, reason string,
 		return change.Entry{}, errSharedErase
 	}
 	src := known.Sources{Log: s.store, Rows: rows.Rows, Traffic: func(fn func(int64, []byte) error) error {
-		_, err := s.cfg.ReadTraffic(fn)
+		_, err := s.cfg.ReadTraffic(ctx, fn)
 		return err
 	}}
 	sum, err := known.Collect(ctx, src, names, func(*known.Item) error { return nil })
@@ -189,7 +189,7 @@ func ErasePeople(ctx context.Context, c *Config) (done []Erasure, err error) {
 		if err != nil {
 			return done, err
 		}
-		done = append(done, Erasure{order.ID, d, c.leftOf(names)})
+		done = append(done, Erasure{order.ID, d, c.leftOf(ctx, names)})
 	}
 	if len(orders) > 0 && len(done) == 0 { // perhaps it was cut off behind its transaction
 		if err := st.Scour(ctx); err != nil {
@@ -205,14 +205,14 @@ func ErasePeople(ctx context.Context, c *Config) (done []Erasure, err error) {
 }
 
 // leftOf says what still names somebody, or may.
-func (c *Config) leftOf(names []string) (left []string) {
+func (c *Config) leftOf(ctx context.Context, names []string) (left []string) {
 	none := known.Sources{Rows: func(context.Context, store.Table, func([]any) error) error { return nil }}
-	who, err := known.Look(context.Background(), none, names)
+	who, err := known.Look(ctx, none, names)
 	if err != nil {
 		return notErased()
 	}
 	n, other := 0, ""
-	if _, err := c.ReadTraffic(func(_ int64, leaf []byte) error {
+	if _, err := c.ReadTraffic(ctx, func(_ int64, leaf []byte) error {
 		if who.InText(string(leaf)) {
 			n++
 		}
