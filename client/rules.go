@@ -46,6 +46,47 @@ func (c *Client) ErasePerson(ctx context.Context, names []string, reason string)
 	return c.change(ctx, "/v1/erasures", map[string]any{"names": names, "reason": reason})
 }
 
+// A Hold is a legal hold: it keeps a person or a time from erasure.
+type Hold struct {
+	ID    string    `json:"id"`
+	State string    `json:"state"` // "held" or "released"
+	Names []string  `json:"names,omitempty"`
+	From  time.Time `json:"from,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+	At    time.Time `json:"at"`
+}
+
+// Holds lists every legal hold.
+func (c *Client) Holds(ctx context.Context) ([]Hold, error) {
+	var out struct {
+		Holds []Hold `json:"holds"`
+	}
+	if err := c.do(ctx, http.MethodGet, "/v1/holds", nil, nil, &out); err != nil {
+		return nil, err
+	}
+	return out.Holds, nil
+}
+
+// PlaceHold asks to keep a person, a time, or a person in a time from erasure. It waits for
+// another administrator.
+func (c *Client) PlaceHold(ctx context.Context, names []string, from, until time.Time, reason string) (*Change, error) {
+	in := map[string]any{"reason": reason}
+	if len(names) > 0 {
+		in["names"] = names
+	}
+	for name, t := range map[string]time.Time{"from": from, "until": until} {
+		if !t.IsZero() {
+			in[name] = t.UTC()
+		}
+	}
+	return c.change(ctx, "/v1/holds", in)
+}
+
+// ReleaseHold asks to end a hold. It waits for another administrator.
+func (c *Client) ReleaseHold(ctx context.Context, id, reason string) (*Change, error) {
+	return c.change(ctx, "/v1/holds/"+url.PathEscape(id)+"/release", map[string]any{"reason": reason})
+}
+
 // A Turn is who is on call.
 type Turn struct {
 	Group  string    `json:"group"`

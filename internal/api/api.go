@@ -66,8 +66,7 @@ type Options struct {
 	Channels    Channels   // nil: nobody is told but in the console
 	Hooks       Hooks      // nil: coding agents' hooks are not answered
 	Looker      *Looker    // nil: nothing is looked into for callers
-	// ErasePerson asks to erase whom names name; nil: this server erases nobody.
-	ErasePerson func(ctx context.Context, names []string, reason string, p change.Proposal) (change.Entry, error)
+	Privacy     Privacy    // nil: this server erases nobody
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.
 	ApplyPolicy func(ctx context.Context, files map[string]string, unlock []string, p change.Proposal) (change.Entry, error)
 	Evidence    Exporter // nil: this server makes no bundles

@@ -2,8 +2,18 @@ package api
 
 import (
 	"context"
-	"net/http"
+
+	"github.com/assenthq/assent/internal/change"
+	"github.com/assenthq/assent/internal/erase"
+	rows "github.com/assenthq/assent/internal/sealed"
 )
+
+// Privacy erases people, and keeps from erasure what must be kept. Each takes two administrators.
+type Privacy interface {
+	ErasePerson(ctx context.Context, names []string, reason string, p change.Proposal) (change.Entry, error)
+	Hold(ctx context.Context, h erase.HoldRequest, reason string, p change.Proposal) (change.Entry, error)
+	Holds(ctx context.Context) ([]*rows.Entry[erase.Hold], error)
+}
 
 // An ErasureRequest names one person by every name that records may use.
 type ErasureRequest struct {
@@ -18,10 +28,10 @@ func (s *server) erasePerson(ctx context.Context, in *erasePersonIn) (*changeOut
 	if err != nil {
 		return nil, err
 	}
-	if s.ErasePerson == nil {
-		return nil, problem(http.StatusNotFound, "no-erasure", "This server erases nobody.")
+	if s.Privacy == nil {
+		return nil, errNoErasure
 	}
-	e, err := s.ErasePerson(ctx, in.Body.Names, in.Body.Reason, *p)
+	e, err := s.Privacy.ErasePerson(ctx, in.Body.Names, in.Body.Reason, *p)
 	if err != nil {
 		return nil, err
 	}

@@ -111,6 +111,9 @@ func operations() map[string]*operation {
 		{id: "endSwap", method: "DELETE", path: "/v1/oncall/swaps/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End that at once"},
 
 		{id: "erasePerson", method: "POST", path: "/v1/erasures", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to erase a person: another administrator, who isn't that person, must allow it"},
+		{id: "listHolds", method: "GET", path: "/v1/holds", scopes: []string{admin}, tag: forAdmins, summary: "Legal holds: what isn't erased"},
+		{id: "placeHold", method: "POST", path: "/v1/holds", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to keep a person or a time from erasure: another administrator must allow it"},
+		{id: "releaseHold", method: "POST", path: "/v1/holds/{id}/release", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to end that: another administrator must allow it"},
 		{id: "listGroups", method: "GET", path: "/v1/groups", scopes: []string{review, read, admin}, tag: forPeople, summary: "Groups, and who is in them"},
 		{id: "changeGroup", method: "POST", path: "/v1/groups", scopes: []string{admin}, status: 202, tag: forAdmins, summary: "Ask to add members to a group, or remove some: another administrator must allow what permits more"},
 		{id: "listSettings", method: "GET", path: "/v1/settings", scopes: []string{review, read, admin}, tag: forPeople, summary: "Limits that may be changed while the server runs"},
@@ -223,6 +226,9 @@ func (s *server) register() {
 	add(s, ops["createSwap"], s.createSwap)
 	add(s, ops["endSwap"], s.endSwap)
 	add(s, ops["erasePerson"], s.erasePerson)
+	add(s, ops["listHolds"], s.listHolds)
+	add(s, ops["placeHold"], s.placeHold)
+	add(s, ops["releaseHold"], s.releaseHold)
 	add(s, ops["listGroups"], s.listGroups)
 	add(s, ops["changeGroup"], s.changeGroup)
 	add(s, ops["listSettings"], s.listSettings)

@@ -81,5 +81,6 @@ const (
 	TypeStop      = "node.stopped"
 	TypeBeat      = "node.heartbeat" // a node was there
 	TypeErase     = "privacy.erase"  // records were erased, so that they name a person no more
+	TypeHold      = "privacy.hold"   // something is kept from erasure, or is no more
 	TypeSpoolSeal = "spool.sealed"   // a traffic spool segment was closed: its root is in Detail
 )

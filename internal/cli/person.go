@@ -51,7 +51,7 @@ through them before you hand them out.`,
 		},
 	}
 	export.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment; none: what --data names")
-	c.AddCommand(export, a.personEraseCmd())
+	c.AddCommand(export, a.personEraseCmd(), a.personHoldCmd(), a.personReleaseCmd(), a.personHoldsCmd())
 	return c
 }
 

@@ -77,6 +77,10 @@ func Run(ctx context.Context, o Options) (*Done, error) {
 	if err := e.find(ctx); err != nil {
 		return nil, fmt.Errorf("erasing a person: %w", err)
 	}
+	err = o.Box.View(ctx, func(r *sealed.Reader) error { return keeps(ctx, r, known.Sources{Rows: o.Store.Rows}, p, e.copies) })
+	if err != nil {
+		return nil, fmt.Errorf("erasing a person: %w", err)
+	}
 	if err := o.Store.EraseIn(ctx, func(tx Tx) error { return e.write(ctx, tx) }); err != nil {
 		return nil, fmt.Errorf("erasing a person: %w", err)
 	}

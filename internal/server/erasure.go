@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/assenthq/assent/internal/audit"
@@ -37,7 +39,39 @@ func notErased() []string {
 }
 
 // handleErasure teaches the changes to order an erasure.
-func (s *Server) handleErasure() { s.changes.Handle(erase.What, erase.Applier(s.mayErase)) }
+func (s *Server) handleErasure() {
+	s.changes.Handle(erase.What, erase.Applier(s.mayErase))
+	s.changes.Handle(erase.WhatHold, erase.HoldApplier())
+}
+
+// Hold asks to keep something from erasure, or to end that: two administrators decide either.
+func (s *Server) Hold(ctx context.Context, h erase.HoldRequest, reason string, p change.Proposal) (change.Entry, error) {
+	h.Names = s.cfg.configured(h.Names)
+	var err error
+	if p.Body, err = json.Marshal(h); err != nil {
+		return change.Entry{}, err
+	}
+	p.What, p.Title = erase.WhatHold, "Place a legal hold"
+	p.Text = fmt.Sprintf("%s\n\nNothing is erased of: %s", reason, cmp.Or(strings.Join(h.Names, ", "), "anybody"))
+	for word, t := range map[string]time.Time{"from": h.From, "until": h.Until} {
+		if !t.IsZero() {
+			p.Text += fmt.Sprintf("\nRecords %s %s", word, t.UTC().Format(time.RFC3339))
+		}
+	}
+	if h.Release != "" {
+		p.Title, p.Text = "Release a legal hold", fmt.Sprintf("%s\n\nWhat hold %s keeps may be erased again.", reason, h.Release)
+	}
+	return s.changes.Propose(ctx, p)
+}
+
+// Holds lists every hold, by id.
+func (s *Server) Holds(ctx context.Context) (out []*sealed.Entry[erase.Hold], err error) {
+	err = s.box.View(ctx, func(r *sealed.Reader) error {
+		out, err = erase.Holds.All(ctx, r)
+		return err
+	})
+	return out, err
+}
 
 func (s *Server) mayErase(names []string) error {
 	if s.cfg.Store != nil {

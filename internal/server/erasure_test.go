@@ -316,3 +316,89 @@ func TestErasuresThatAreRefused(t *testing.T) {
 		t.Error("something was erased")
 	}
 }
+
+// held places a hold, which two administrators want.
+func (b *bench) held(h erase.HoldRequest) string {
+	b.t.Helper()
+	e, err := b.Hold(b.t.Context(), h, "a case", b.proposal("mira"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if e.State != change.Proposed {
+		b.t.Fatalf("one administrator does it alone: %+v", e)
+	}
+	if err := b.allow(e.Approval, "omar"); err != nil {
+		b.t.Fatal(err)
+	}
+	if e = b.settled(e.ID); e.State != change.Applied {
+		b.t.Fatalf("%+v", e)
+	}
+	return e.ID
+}
+
+func TestALegalHoldKeepsFromErasure(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		hold erase.HoldRequest
+		kept bool
+	}{
+		"the person":               {erase.HoldRequest{Names: []string{"person:zebulon"}}, true},
+		"by an account":            {erase.HoldRequest{Names: []string{"corp|zq-00u1"}}, true},
+		"a time":                   {erase.HoldRequest{From: now.Add(-time.Hour)}, true},
+		"the person in a time":     {erase.HoldRequest{Names: []string{"person:zebulon"}, Until: now.Add(time.Hour)}, true},
+		"another person":           {erase.HoldRequest{Names: []string{"person:omar"}}, false},
+		"a time before":            {erase.HoldRequest{Until: now.Add(-time.Hour)}, false},
+		"released, of this person": {erase.HoldRequest{Names: []string{"person:zebulon"}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, e := planted(t)
+			id := b.held(c.hold)
+			if strings.HasPrefix(name, "released") {
+				b.held(erase.HoldRequest{Release: id})
+			}
+			if err := b.allow(e.Approval, "omar"); err != nil {
+				t.Fatal(err)
+			}
+			b.settled(e.ID)
+			if list, err := b.Holds(t.Context()); err != nil || len(list) != 1 || list[0].ID != id || (list[0].Key == erase.Released) != strings.HasPrefix(name, "released") {
+				t.Errorf("%+v, %v", list, err)
+			}
+			if err := b.Close(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			before := content(t, b.cfg.DataDir())
+			done, err := ErasePeople(t.Context(), b.cfg)
+			if c.kept {
+				if !errors.Is(err, erase.ErrHeld) || !strings.Contains(err.Error(), id) || content(t, b.cfg.DataDir()) != before {
+					t.Errorf("%v, %v", done, err)
+				}
+				return
+			}
+			if err != nil || len(done) != 1 {
+				t.Fatalf("%v, %v", done, err)
+			}
+			if found := named(t, b.cfg.DataDir(), "facts"); len(found) > 0 {
+				t.Errorf("still there: %s", strings.Join(found, "\n"))
+			}
+		})
+	}
+}
+
+func TestHoldsThatAreNone(t *testing.T) {
+	b := ruled(t, withZebulon)
+	now := time.Now()
+	for name, h := range map[string]erase.HoldRequest{
+		"of nothing":        {},
+		"that ends first":   {From: now, Until: now.Add(-time.Hour)},
+		"released and more": {Release: "chg_1", Names: []string{"person:mira"}},
+		"with too many":     {Names: slices.Repeat([]string{"person:mira"}, 51)},
+	} {
+		if _, err := b.Hold(t.Context(), h, "because", b.proposal("mira")); err == nil {
+			t.Errorf("a hold %s: nobody objects", name)
+		}
+	}
+	one := ruled(t, oneAdmin)
+	if _, err := one.Hold(t.Context(), erase.HoldRequest{Names: []string{"person:dana"}}, "because", one.proposal("mira")); !errors.Is(err, change.ErrTogether) {
+		t.Errorf("one administrator alone: %v", err)
+	}
+}

@@ -402,7 +402,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	rest, err := api.New(api.Options{
 		Hooks:    s.hooks,
 		Commands: s.commands, Environment: s.environment, AWSKeys: awsKeys(s),
-		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, ErasePerson: s.ErasePerson, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins, Vault: vault{s}, Recordings: s.recordings, Evidence: newExporter(s),
+		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Privacy: s, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins, Vault: vault{s}, Recordings: s.recordings, Evidence: newExporter(s),
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
