@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -314,6 +315,19 @@ func TestErasuresThatAreRefused(t *testing.T) {
 	}
 	if content(t, cfg.DataDir()) != before {
 		t.Error("something was erased")
+	}
+
+	// Nor from a log that isn't as it was written: that is evidence.
+	db, err := sql.Open("sqlite", filepath.Join(cfg.DataDir(), "assent.db")+"?_pragma=busy_timeout(10000)")
+	if err == nil {
+		_, err = db.ExecContext(t.Context(), "UPDATE log_record SET leaf = CAST(replace(CAST(leaf AS TEXT), 'person:omar', 'person:dana') AS BLOB) WHERE type = 'review'")
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ErasePeople(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "nothing was erased") {
+		t.Errorf("from a log that doesn't verify: %v", err)
 	}
 }
 
