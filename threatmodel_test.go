@@ -48,6 +48,23 @@ func TestThreatModelNamesRealTests(t *testing.T) {
 	}
 }
 
+// The table of faults in docs/audit-log.md names real tests too.
+func TestFaultsNameRealTests(t *testing.T) {
+	text, err := os.ReadFile("docs/audit-log.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := proof.FindAllStringSubmatch(string(text), -1)
+	for _, m := range named {
+		if !hasTest(t, m[1], m[2]) {
+			t.Errorf("package %s has no %s", m[1], m[2])
+		}
+	}
+	if len(named) < 30 {
+		t.Errorf("%d tests were read; the page's form changed", len(named))
+	}
+}
+
 // hasTest parses the test files of dir and looks for a top-level function name.
 func hasTest(t *testing.T, dir, name string) bool {
 	t.Helper()

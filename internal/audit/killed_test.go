@@ -30,11 +30,25 @@ func writeUntilKilled(dir string) error {
 	}
 }
 
+// kills is how often a process is killed: ASSENT_KILLS times, in CI a few.
+func kills(t *testing.T, few int) int {
+	t.Helper()
+	text := os.Getenv("ASSENT_KILLS")
+	if text == "" {
+		return few
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("ASSENT_KILLS=%q is no number of kills", text)
+	}
+	return n
+}
+
 // What Append has returned for is there after kill -9, whether it was synced or not.
 func TestKilledProcess(t *testing.T) {
 	dir := t.TempDir()
 	next := int64(0)
-	for round := range 4 {
+	for round := range kills(t, 4) {
 		c := exec.Command(os.Args[0])
 		c.Env = append(os.Environ(), spoolVar+"="+dir)
 		c.Stderr = os.Stderr

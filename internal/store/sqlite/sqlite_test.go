@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -332,7 +333,14 @@ func openLog(s *sqlite.Store, dir string) (*audit.Log, error) {
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	acked := map[int64]bool{}
-	for round := range 8 {
+	rounds := 8
+	if text := os.Getenv("ASSENT_KILLS"); text != "" {
+		var err error
+		if rounds, err = strconv.Atoi(text); err != nil || rounds < 1 {
+			t.Fatalf("ASSENT_KILLS=%q is no number of kills", text)
+		}
+	}
+	for round := range rounds {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), crashDir+"="+dir)
 		out, err := cmd.StdoutPipe()
@@ -348,7 +356,7 @@ func TestKill(t *testing.T) {
 				t.Fatalf("record %d was acknowledged twice", index)
 			}
 			acked[index] = true
-			if n == 20+round*13 {
+			if n == 20+round%24*13 {
 				must(t, cmd.Process.Kill())
 			}
 		}
@@ -370,7 +378,7 @@ func TestKill(t *testing.T) {
 		}
 		must(t, s.Close())
 	}
-	t.Logf("%d acknowledged", len(acked))
+	t.Logf("%d kills, %d records acknowledged before one, none of them lost", rounds, len(acked))
 }
 
 // BenchmarkAppend appends records with their tiles, and compares with the raw
