@@ -24,7 +24,8 @@ import (
 //
 // Where several processes decide, each pays one by one at first, and hears at each
 // payment, and every refreshEvery, what the others paid. So together they allow what
-// one would, and at most the last blocks more.
+// one would, and at most the last blocks more: what uses a block that was paid for earlier
+// in its hour is as old to the others as the payment.
 type rates struct {
 	now    func() time.Time
 	since  atomic.Int64 // Unix seconds; before, nobody counted
