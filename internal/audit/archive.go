@@ -192,8 +192,8 @@ func segmentsAmong(dir string, names []string) ([]int64, error) {
 }
 
 // ReadTraffic is ReadSpool of all that a node has recorded: of the segments in
-// archive, and of those that are still in dir.
-func ReadTraffic(ctx context.Context, archive *Archive, node, dir string, fn func(seq int64, leaf []byte) error) ([]Segment, error) {
+// archive, and of those that are still in dir. A segment that is gone may be missing.
+func ReadTraffic(ctx context.Context, archive *Archive, node, dir string, gone func(segment int64) bool, fn func(seq int64, leaf []byte) error) ([]Segment, error) {
 	if archive == nil {
 		return ReadSpool(dir, fn)
 	}
@@ -207,7 +207,7 @@ func ReadTraffic(ctx context.Context, archive *Archive, node, dir string, fn fun
 		return nil, err
 	}
 	all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(here, there))))
-	return readSegments(all, 1, func(n int64) (Segment, error) {
+	return readSegments(all, 1, gone, func(n int64) (Segment, error) {
 		s, err := readSegment(filepath.Join(dir, fmt.Sprintf(segmentName, n)), fn)
 		if errors.Is(err, fs.ErrNotExist) {
 			return archive.read(ctx, node, n, fn)

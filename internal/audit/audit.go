@@ -82,5 +82,6 @@ const (
 	TypeBeat      = "node.heartbeat" // a node was there
 	TypeErase     = "privacy.erase"  // records were erased, so that they name a person no more
 	TypeHold      = "privacy.hold"   // something is kept from erasure, or is no more
+	TypePrune     = "audit.prune"    // archived segments of traffic are past their term, and are deleted
 	TypeSpoolSeal = "spool.sealed"   // a traffic spool segment was closed: its root is in Detail
 )

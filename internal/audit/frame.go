@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -223,7 +224,7 @@ func ReadSpool(dir string, fn func(seq int64, leaf []byte) error) ([]Segment, er
 	if err != nil {
 		return nil, fmt.Errorf("reading spool: %w", err)
 	}
-	return readSegments(numbers, 1, readIn(dir, fn))
+	return readSegments(numbers, 1, nobody, readIn(dir, fn))
 }
 
 // readIn reads segments by their number in dir.
@@ -233,15 +234,25 @@ func readIn(dir string, fn func(seq int64, leaf []byte) error) func(int64) (Segm
 	}
 }
 
-// readSegments reads numbers, which must go from first on without a hole.
-func readSegments(numbers []int64, first int64, read func(int64) (Segment, error)) ([]Segment, error) {
+// nobody is for readSegments where no segment may be missing.
+func nobody(int64) bool { return false }
+
+// readSegments reads numbers, which must go from first on without a hole but for those that are gone.
+func readSegments(numbers []int64, first int64, gone func(int64) bool, read func(int64) (Segment, error)) ([]Segment, error) {
 	var out []Segment
 	next := int64(0)
+	want := first
 	for i, n := range numbers {
-		if want := first + int64(i); n != want {
-			return out, fmt.Errorf("reading spool: segment %d is missing; if it was archived, audit.archive must say where", want)
+		for ; want < n; want++ {
+			if !gone(want) {
+				return out, fmt.Errorf("reading spool: segment %d is missing; if it was archived, audit.archive must say where", want)
+			}
 		}
+		want = n + 1
 		s, err := read(n)
+		if errors.Is(err, fs.ErrNotExist) && gone(n) {
+			continue // since it was listed
+		}
 		if err != nil {
 			return out, fmt.Errorf("reading spool: %w", err)
 		}

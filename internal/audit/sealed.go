@@ -19,39 +19,34 @@ type sealedAt struct {
 	at time.Time // of the seal's record
 }
 
-// Read reads the seals that came to the log since the last Read. Of two of one
-// name the older counts.
+// Read reads the seals that came to the log since the last Read.
 func (s *Sealed) Read(ctx context.Context, r Reader) error {
-	var found []sealedAt
-	for before := int64(0); ; {
-		// The log's times never go back, so what is newer comes with the newest again.
-		recs, err := r.Search(ctx, Query{Types: []string{TypeSpoolSeal}, Since: s.since, Before: before, Limit: 1000})
-		if err != nil {
-			return fmt.Errorf("looking for spool seals: %w", err)
-		}
-		for i := range recs {
-			seal, err := sealOf(&recs[i])
-			if err != nil {
-				return err
-			}
-			found = append(found, sealedAt{seal, recs[i].Time})
-			before = recs[i].Index
-		}
-		if len(recs) == 0 || before == 0 { // Before 0 would mean no bound
-			break
-		}
+	found, err := since(ctx, r, TypeSpoolSeal, s.since)
+	if err != nil {
+		return fmt.Errorf("looking for spool seals: %w", err)
 	}
+	for i := range found {
+		seal, err := sealOf(&found[i])
+		if err != nil {
+			return err
+		}
+		s.add(seal, found[i].Time)
+		s.since = found[i].Time
+	}
+	return nil
+}
+
+// add notes a seal; of two of one name the older counts. It reports whether they say the same.
+func (s *Sealed) add(seal Seal, at time.Time) bool {
 	if s.known == nil {
 		s.known = map[sealName]sealedAt{}
 	}
-	for _, f := range slices.Backward(found) {
-		name := sealName{f.Node, f.Segment}
-		if _, known := s.known[name]; !known {
-			s.known[name] = f
-		}
-		s.since = f.at
+	name := sealName{seal.Node, seal.Segment}
+	old, known := s.known[name]
+	if !known {
+		s.known[name] = sealedAt{seal, at}
 	}
-	return nil
+	return !known || old.Seal == seal
 }
 
 // Holds reports whether the log holds just that seal.

@@ -167,7 +167,7 @@ func (s *Spool) recover() error {
 	if err != nil {
 		return err
 	}
-	segments, err := readSegments(numbers, first, readIn(s.o.Dir, func(_ int64, leaf []byte) error {
+	segments, err := readSegments(numbers, first, nobody, readIn(s.o.Dir, func(_ int64, leaf []byte) error {
 		if t, ok := leafTime(leaf); ok && t.After(s.last) {
 			s.last = t
 		}

@@ -95,7 +95,7 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	rotations, _ := Rotations(ctx, r) // records that can't be read are found below
 	given := len(o.VKeys)
 	o.VKeys = evidence.FollowKeys(o.VKeys, rotations...)
-	v := &verifier{r: r, o: o, head: head, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, seals: map[sealName]Seal{}, passkeys: evidence.NewPasskeyLog()}
+	v := &verifier{r: r, o: o, head: head, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, passkeys: evidence.NewPasskeyLog()}
 	if head.Size == 0 {
 		v.Root = emptyRoot()
 	}
@@ -143,10 +143,11 @@ type verifier struct {
 	o    VerifyOptions
 	head Head
 
-	tree  edge
-	atCP  tlog.Hash // root at the size of the checkpoint
-	last  time.Time
-	seals map[sealName]Seal
+	tree   edge
+	atCP   tlog.Hash // root at the size of the checkpoint
+	last   time.Time
+	seals  Sealed
+	pruned Pruned
 
 	listed []int64 // segments that the archive says it has, where they aren't read
 	away   bool    // it couldn't be asked
@@ -387,26 +388,60 @@ func (v *verifier) describePasskeys() {
 
 func (v *verifier) noteSeal(index int64, leaf []byte) error {
 	// The type is the third field, and near; a text further on may hold anything.
-	if !bytes.Contains(leaf[:min(len(leaf), 128)], []byte(`"type":"`+TypeSpoolSeal+`"`)) {
+	near := leaf[:min(len(leaf), 128)]
+	if !bytes.Contains(near, []byte(`"type":"`+TypeSpoolSeal+`"`)) && !bytes.Contains(near, []byte(`"type":"`+TypePrune+`"`)) {
 		return nil
 	}
 	var rec Record
 	if err := json.Unmarshal(leaf, &rec); err != nil {
 		return v.problem(index, "the record isn't JSON")
 	}
-	if rec.Type != TypeSpoolSeal {
+	switch rec.Type {
+	case TypePrune:
+		return v.notePrune(&rec)
+	case TypeSpoolSeal:
+	default:
 		return nil // the words stood in a text
 	}
 	seal, err := sealOf(&rec)
 	if err != nil {
 		return v.problem(index, "%v", err)
 	}
-	name := sealName{seal.Node, seal.Segment}
-	if old, ok := v.seals[name]; ok && old != seal {
+	if !v.seals.add(seal, rec.Time) {
 		return v.problem(index, "spool segment %d was sealed twice, with different content", seal.Segment)
 	}
-	v.seals[name] = seal
 	return nil
+}
+
+// notePrune holds a deletion against the seals before it.
+func (v *verifier) notePrune(rec *Record) error {
+	p, err := pruneOf(rec)
+	if err == nil {
+		err = p.check(&v.seals, rec.Time)
+	}
+	if err != nil {
+		return v.problem(rec.Index, "archived traffic was deleted without reason: %v", err)
+	}
+	v.pruned.add(p)
+	return nil
+}
+
+// isPruned reports whether the log says that a segment was deleted. What was deleted
+// since the log was read is looked up: a log in use goes on.
+func (v *verifier) isPruned(ctx context.Context, node string, segment int64) bool {
+	if v.pruned.Holds(node, segment) {
+		return true
+	}
+	late, err := since(ctx, v.r, TypePrune, v.head.Last)
+	if err != nil {
+		return false
+	}
+	for i := range late {
+		if late[i].Index >= v.head.Size {
+			_ = v.notePrune(&late[i])
+		}
+	}
+	return v.pruned.Holds(node, segment)
 }
 
 // sealName is what no two seals have in common.
@@ -418,10 +453,10 @@ type sealName struct {
 // sealsOf are the seals of the node whose spool is looked at, by segment.
 func (v *verifier) sealsOf(node string) map[int64]Seal {
 	out, nodes := map[int64]Seal{}, map[string]bool{}
-	for name, s := range v.seals {
+	for name, s := range v.seals.known {
 		nodes[name.node] = true
 		if node == "" || name.node == node {
-			out[name.segment] = s
+			out[name.segment] = s.Seal
 		}
 	}
 	if node == "" && len(nodes) > 1 {
@@ -435,14 +470,14 @@ func (v *verifier) spool(ctx context.Context) error {
 	if v.o.SpoolDir == "" {
 		return nil
 	}
-	last := time.Time{}
+	newest := time.Time{}
 	segments, err := v.traffic(ctx, func(seq int64, leaf []byte) error {
 		own, ok := leafIndex(leaf)
 		t, timed := leafTime(leaf)
-		if !ok || !timed || own != seq || t.Before(last) {
+		if !ok || !timed || own != seq || t.Before(newest) {
 			return v.problem(-1, "spool record %d bears another number or an earlier time inside", seq)
 		}
-		last = t
+		newest = t
 		return nil
 	})
 	if errors.Is(err, errEnough) {
@@ -453,7 +488,20 @@ func (v *verifier) spool(ctx context.Context) error {
 	}
 	seals := v.sealsOf(v.o.Node)
 	next, open, torn := v.unread(segments, seals), int64(0), false
+	deleted, records := int64(0), int64(0)
+	skip := func(seal Seal) {
+		next, torn = max(next, seal.First+seal.Count), !seal.Clean
+		deleted, records = deleted+1, records+seal.Count
+		delete(seals, seal.Segment)
+	}
+	last := int64(0)
 	for _, g := range segments {
+		for n := last + 1; n < g.Segment; n++ {
+			if seal, sealed := seals[n]; sealed && v.isPruned(ctx, seal.Node, n) {
+				skip(seal)
+			}
+		}
+		last = g.Segment
 		switch {
 		case g.First > next && torn:
 			v.line("gap: traffic records %d to %d were lost in a crash", next, g.First-1)
@@ -471,7 +519,14 @@ func (v *verifier) spool(ctx context.Context) error {
 		}
 	}
 	for n, s := range seals {
-		_ = v.problem(-1, "spool segment %d with %d records was sealed in the log and is gone", n, s.Count)
+		if v.isPruned(ctx, s.Node, n) {
+			skip(s)
+		} else {
+			_ = v.problem(-1, "spool segment %d with %d records was sealed in the log and is gone", n, s.Count)
+		}
+	}
+	if deleted > 0 {
+		v.line("%d segments with %d traffic records were past their term and are deleted, as the log says", deleted, records)
 	}
 	v.line("%d traffic records in %d spool segments", v.SpoolRecords, len(segments))
 	if open > 0 {
@@ -480,10 +535,22 @@ func (v *verifier) spool(ctx context.Context) error {
 	return nil
 }
 
+// node is whose spool is looked at.
+func (v *verifier) node() string {
+	if v.o.Node != "" {
+		return v.o.Node
+	}
+	for name := range v.seals.known {
+		return name.node // the only one, or sealsOf says so
+	}
+	return ""
+}
+
 // traffic reads what there is to be read, in order.
 func (v *verifier) traffic(ctx context.Context, fn func(seq int64, leaf []byte) error) ([]Segment, error) {
+	gone := func(n int64) bool { return v.isPruned(ctx, v.node(), n) }
 	if v.o.Archive == nil || !v.o.Listed {
-		return ReadTraffic(ctx, v.o.Archive, v.o.Node, v.o.SpoolDir, fn)
+		return ReadTraffic(ctx, v.o.Archive, v.o.Node, v.o.SpoolDir, gone, fn)
 	}
 	here, err := segmentsIn(v.o.SpoolDir)
 	if err != nil {
@@ -499,7 +566,7 @@ func (v *verifier) traffic(ctx context.Context, fn func(seq int64, leaf []byte) 
 	if len(here) > 0 && (v.away || slices.Contains(there, here[0]-1)) {
 		first = here[0]
 	}
-	return readSegments(here, first, readIn(v.o.SpoolDir, fn))
+	return readSegments(here, first, gone, readIn(v.o.SpoolDir, fn))
 }
 
 // unread takes from seals the archived segments that were looked for only, and is the

@@ -224,7 +224,7 @@ func (a *app) offlineRecords(ctx context.Context, f *logFlags, take func(string,
 	if !f.traffic {
 		return nil
 	}
-	_, err = cfg.ReadTraffic(ctx, func(seq int64, leaf []byte) error {
+	_, err = cfg.ReadTraffic(ctx, store, func(seq int64, leaf []byte) error {
 		var r client.Record
 		if err := json.Unmarshal(leaf, &r); err != nil {
 			return fmt.Errorf("record %d of the traffic isn't JSON: run assent verify", seq)

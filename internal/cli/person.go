@@ -143,7 +143,7 @@ func (a *app) personExport(cmd *cobra.Command, cfg *server.Config, names []strin
 	}
 	defer func() { _ = st.Close() }()
 	src := known.Sources{Log: st, Traffic: func(fn func(int64, []byte) error) error {
-		_, err := cfg.ReadTraffic(cmd.Context(), fn) // what is missing of it is for assent verify to say
+		_, err := cfg.ReadTraffic(cmd.Context(), st, fn) // what is missing of it is for assent verify to say
 		return err
 	}}
 	if s, ok := st.(tables); ok {

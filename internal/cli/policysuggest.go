@@ -133,7 +133,7 @@ func history(ctx context.Context, cfg *server.Config, since time.Time) ([]audit.
 		}
 		before = recs[len(recs)-1].Index
 	}
-	_, err = cfg.ReadTraffic(ctx, func(_ int64, leaf []byte) error {
+	_, err = cfg.ReadTraffic(ctx, store, func(_ int64, leaf []byte) error {
 		var r audit.Record
 		if err := json.Unmarshal(leaf, &r); err != nil {
 			return fmt.Errorf("a record of the spool: %w", err)

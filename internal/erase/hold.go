@@ -88,6 +88,22 @@ func HoldApplier() change.Applier {
 	}
 }
 
+// KeepsTraffic says which hold in force keeps harmless traffic of a time; "": none. A hold
+// of a person keeps everybody's, since traffic isn't searched before it goes.
+func KeepsTraffic(ctx context.Context, r *sealed.Reader, from, to time.Time) (why string, err error) {
+	all, err := Holds.All(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	for _, h := range all {
+		v := h.Value
+		if h.Key == Held && !to.Before(v.From) && (v.Until.IsZero() || from.Before(v.Until)) {
+			return "hold " + h.ID, nil
+		}
+	}
+	return "", nil
+}
+
 // keeps errs where a hold is in force for any name or record that is to be erased.
 func keeps(ctx context.Context, r *sealed.Reader, src known.Sources, person *known.Person, copies []*audit.Record) error {
 	all, err := Holds.All(ctx, r)

@@ -21,6 +21,7 @@ type AuditConfig struct {
 	Signer    *SignerConfig   `yaml:"signer" doc:"A program that holds the log's key elsewhere (docs/audit-log.md). None: the key is log.key in the key directory."`
 	Heartbeat time.Duration   `yaml:"heartbeat" doc:"How often each node writes a record that it is there, so that silence shows." default:"1m"`
 	Archive   string          `yaml:"archive" doc:"Directory, or s3://BUCKET/PREFIX, that closed segments of harmless traffic move to, so that the spool has room again (docs/retention.md); nodes may share it. Without one they stay in the spool until limits.spool_bytes stops reads."`
+	Retention time.Duration   `yaml:"retention" doc:"How long archived traffic is kept, from the record of its seal on; 24h or more. Then it is deleted, and the log says so. Unset: for ever. Everything else in the log stays."`
 	S3        *S3Config       `yaml:"s3" doc:"How the bucket that archive names is reached, and how objects in it are locked."`
 }
 
@@ -109,6 +110,9 @@ func (k *checker) archive(c *AuditConfig) {
 		if _, _, err := bucket.Parse(c.Archive); err != nil {
 			k.fail("$.audit.archive", err.Error(), "for example s3://my-bucket/assent")
 		}
+	}
+	if c.Retention != 0 && (c.Retention < audit.MinTerm || c.Archive == "") {
+		k.fail("$.audit.retention", "shorter than a day, or of traffic that goes to no archive", "write how long, such as 9600h, and name audit.archive")
 	}
 	g := c.S3
 	if g == nil {

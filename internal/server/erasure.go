@@ -73,6 +73,15 @@ func (s *Server) Holds(ctx context.Context) (out []*sealed.Entry[erase.Hold], er
 	return out, err
 }
 
+// heldTraffic says which hold keeps archived traffic of a time; "": none.
+func (s *Server) heldTraffic(ctx context.Context, from, to time.Time) (why string, err error) {
+	err = s.box.View(ctx, func(r *sealed.Reader) error {
+		why, err = erase.KeepsTraffic(ctx, r, from, to)
+		return err
+	})
+	return why, err
+}
+
 func (s *Server) mayErase(names []string) error {
 	if s.cfg.Store != nil {
 		return &change.BodyError{Problem: errSharedErase.Error()}
@@ -118,7 +127,7 @@ func (s *Server) ErasePerson(ctx context.Context, names []string, reason string,
 		return change.Entry{}, errSharedErase
 	}
 	src := known.Sources{Log: s.store, Rows: rows.Rows, Traffic: func(fn func(int64, []byte) error) error {
-		_, err := s.cfg.ReadTraffic(ctx, fn)
+		_, err := s.cfg.ReadTraffic(ctx, s.store, fn)
 		return err
 	}}
 	sum, err := known.Collect(ctx, src, names, func(*known.Item) error { return nil })
@@ -223,7 +232,7 @@ func ErasePeople(ctx context.Context, c *Config) (done []Erasure, err error) {
 		if err != nil {
 			return done, err
 		}
-		done = append(done, Erasure{order.ID, d, c.leftOf(ctx, names)})
+		done = append(done, Erasure{order.ID, d, c.leftOf(ctx, st, names)})
 	}
 	if len(orders) > 0 && len(done) == 0 { // perhaps it was cut off behind its transaction
 		if err := st.Scour(ctx); err != nil {
@@ -239,14 +248,14 @@ func ErasePeople(ctx context.Context, c *Config) (done []Erasure, err error) {
 }
 
 // leftOf says what still names somebody, or may.
-func (c *Config) leftOf(ctx context.Context, names []string) (left []string) {
+func (c *Config) leftOf(ctx context.Context, log audit.Reader, names []string) (left []string) {
 	none := known.Sources{Rows: func(context.Context, store.Table, func([]any) error) error { return nil }}
 	who, err := known.Look(ctx, none, names)
 	if err != nil {
 		return notErased()
 	}
 	n, other := 0, ""
-	if _, err := c.ReadTraffic(ctx, func(_ int64, leaf []byte) error {
+	if _, err := c.ReadTraffic(ctx, log, func(_ int64, leaf []byte) error {
 		if who.InText(string(leaf)) {
 			n++
 		}

@@ -498,6 +498,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.work.Go(func() { s.heartbeatLoop(run) })
 	s.work.Go(func() { s.shipLoop(run) })
+	if s.archive != nil && s.cfg.Audit.Retention > 0 {
+		s.work.Go(func() { s.pruneLoop(run) })
+	}
 	s.work.Go(func() { s.verifyLoop(run) })
 	s.work.Go(func() { s.qualityLoop(run) })
 	s.work.Go(func() { s.canaryLoop(run) })

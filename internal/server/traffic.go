@@ -35,11 +35,17 @@ func (c *Config) openArchive() (a *audit.Archive, done func()) {
 	return audit.NewArchive(shelf), shelf.Close
 }
 
-// ReadTraffic reads every record of this node's harmless traffic in order, in its archive and its spool.
-func (c *Config) ReadTraffic(ctx context.Context, fn func(seq int64, leaf []byte) error) ([]audit.Segment, error) {
+// ReadTraffic reads every record of this node's harmless traffic in order, in its archive
+// and its spool, but for what the log says is deleted.
+func (c *Config) ReadTraffic(ctx context.Context, log audit.Reader, fn func(seq int64, leaf []byte) error) ([]audit.Segment, error) {
 	archive, done := c.openArchive()
 	defer done()
-	return audit.ReadTraffic(ctx, archive, c.nodeName(), spoolDir(c.path(c.Data)), fn)
+	var pruned audit.Pruned
+	if err := pruned.Read(ctx, log); err != nil {
+		return nil, err
+	}
+	gone := func(segment int64) bool { return pruned.Holds(c.nodeName(), segment) }
+	return audit.ReadTraffic(ctx, archive, c.nodeName(), spoolDir(c.path(c.Data)), gone, fn)
 }
 
 // segmentBytes lets a small spool have several segments: an open one can't move.
@@ -138,6 +144,51 @@ func (s *Server) ship(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+const pruneEvery = time.Hour
+
+// pruneLoop deletes archived traffic that is past its term.
+func (s *Server) pruneLoop(ctx context.Context) {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		if err := s.prune(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			s.log.Error("deleting archived traffic that is past its term: it is tried again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// prune records what goes, and deletes it then: what is found missing always has its
+// record. Nodes that share a log do it for each other, so a node that is gone leaves nothing behind.
+func (s *Server) prune(ctx context.Context, now time.Time) error {
+	var sealed audit.Sealed
+	var pruned audit.Pruned
+	if err := errors.Join(sealed.Read(ctx, s.store), pruned.Read(ctx, s.store)); err != nil {
+		return err
+	}
+	due, again, err := s.archive.Due(ctx, &sealed, &pruned, audit.Retention{Term: s.cfg.Audit.Retention, Now: now, Held: s.heldTraffic})
+	if err != nil {
+		return err
+	}
+	for _, p := range due {
+		if err := s.record(ctx, p.Record()); err != nil {
+			return err
+		}
+	}
+	for _, p := range append(again, due...) {
+		n, err := s.archive.Delete(ctx, p)
+		if err != nil {
+			return err
+		}
+		s.log.Info("archived traffic is past its term and was deleted", "node", p.Node, "from", p.From, "segments", n)
+	}
+	return nil
 }
 
 // shipping is how the last round of moving traffic went.

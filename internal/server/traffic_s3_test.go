@@ -66,7 +66,7 @@ func TestTrafficMovesToABucket(t *testing.T) {
 		t.Error(err)
 	}
 	seen := int64(0)
-	if _, err := b.cfg.ReadTraffic(t.Context(), func(seq int64, _ []byte) error { seen = seq + 1; return nil }); err != nil || seen != b.spool.Next() || seen < 10 {
+	if _, err := b.cfg.ReadTraffic(t.Context(), b.store, func(seq int64, _ []byte) error { seen = seq + 1; return nil }); err != nil || seen != b.spool.Next() || seen < 10 {
 		t.Errorf("%d records of traffic of %d, %v", seen, b.spool.Next(), err)
 	}
 	verify := func() *audit.Report {

@@ -6,10 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/erase"
 )
 
 // traffic writes segments of two records each into a spool.
@@ -59,7 +61,7 @@ func TestTrafficMovesToTheArchive(t *testing.T) {
 		t.Error("the log does not verify")
 	}
 	seen := int64(0)
-	if _, err := b.cfg.ReadTraffic(t.Context(), func(seq int64, _ []byte) error { seen = seq + 1; return nil }); err != nil || seen != b.spool.Next() || seen < 6 {
+	if _, err := b.cfg.ReadTraffic(t.Context(), b.store, func(seq int64, _ []byte) error { seen = seq + 1; return nil }); err != nil || seen != b.spool.Next() || seen < 6 {
 		t.Errorf("%d records of traffic of %d, %v", seen, b.spool.Next(), err)
 	}
 
@@ -141,5 +143,49 @@ func TestFailedSealIsRecordedLater(t *testing.T) {
 	}
 	if last := log.asked[len(log.asked)-1]; last.Since.IsZero() {
 		t.Error("each round reads every seal of the log anew")
+	}
+}
+
+// Archived traffic goes when its term is over and nothing holds it; a clock that ran ahead is found out.
+func TestArchivedTrafficEnds(t *testing.T) {
+	b := ruled(t, zebulonGone+"\naudit: { archive: archive, retention: 9600h }\n")
+	traffic(t, b.spool, 4)
+	b.sealed(4)
+	if err := b.ship(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left := func() int {
+		t.Helper()
+		there, err := os.ReadDir(filepath.Join(b.cfg.path(b.cfg.Audit.Archive), "node-"+b.cfg.nodeName()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(there)
+	}
+	before := left()
+	prune := func(at time.Time) {
+		t.Helper()
+		if err := b.prune(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prune(time.Now())
+	b.held(erase.HoldRequest{Until: time.Now().Add(-time.Hour)}) // of another time
+	held := b.held(erase.HoldRequest{Names: []string{"person:omar"}})
+	prune(time.Now().Add(10000 * time.Hour))
+	if n := left(); n != before || len(b.records(audit.TypePrune)) != 0 {
+		t.Fatalf("%d segments of %d are left before their term and under a hold", n, before)
+	}
+	if ok, _ := b.verifyNow(t.Context(), time.Now()); !ok {
+		t.Error("the log does not verify")
+	}
+	b.held(erase.HoldRequest{Release: held})
+	prune(time.Now().Add(10000 * time.Hour))
+	recs := b.records(audit.TypePrune)
+	if n := left(); n != 1 || len(recs) != 1 || recs[0].Detail["term"] != "9600h0m0s" {
+		t.Errorf("%d segments are left, want the newest; on record is %v", n, recs)
+	}
+	if r, err := b.verify(t.Context()); err != nil || r.OK() || !strings.Contains(about(r.Problems[0]), "its term is 9600h") {
+		t.Errorf("a record that was written before the term: %v %v", err, r)
 	}
 }
