@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/audit/audittest"
@@ -69,12 +70,17 @@ func (a *archived) tryOpen(t *testing.T) (*audit.Spool, error) {
 
 func segmentOf(t *testing.T, s *audit.Spool, n int) {
 	t.Helper()
+	before := len(s.Seals())
 	for range n {
 		_, err := s.Append(&audit.Record{Type: audit.TypeRequest, Verb: "select"})
 		must(t, err)
 	}
 	must(t, s.Rotate())
 	must(t, s.Sync(t.Context()))
+	for len(s.Seals()) == before { // its records may have been synced before it was closed
+		must(t, t.Context().Err())
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (a *archived) ship(t *testing.T, s *audit.Spool) int {
