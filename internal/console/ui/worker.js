@@ -3,7 +3,7 @@
 
 addEventListener('push', e => {
   let m = {};
-  try { m = e.data.json(); } catch { /* shown without words */ }
+  try { m = e.data.json() || {}; } catch { /* shown without words */ }
   const path = typeof m.path === 'string' && /^\/[a-z]/.test(m.path) ? m.path : '/approvals';
   e.waitUntil(registration.showNotification(String(m.title || 'Something waits in Assent').slice(0, 200), {
     body: String(m.body || '').slice(0, 700), tag: String(m.tag || 'assent').slice(0, 64), renotify: !m.silent, silent: !!m.silent,
