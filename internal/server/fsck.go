@@ -154,6 +154,9 @@ func (f *fsck) database() error {
 	if err := st.Integrity(f.ctx, func(what string) { f.found(path, diskRemedy, "%s", what) }); err != nil {
 		f.found(path, diskRemedy, "%v", err)
 	}
+	if err := st.Schema(f.ctx, func(what string) { f.found(path, evidenceRemedy, "%s", what) }); err != nil {
+		f.found(path, diskRemedy, "%v", err)
+	}
 	f.log(st)
 	for _, t := range store.Tables {
 		if strings.HasPrefix(t.Name, "log_") {

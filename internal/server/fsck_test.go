@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -184,5 +186,48 @@ func TestFsckFlips(t *testing.T) {
 	t.Logf("found: %d; not found and harmless: %d; in files whose content nothing vouches for: %d", seen, harmless, notTold)
 	if f := findings(t, cfg); len(f) > 0 {
 		t.Errorf("after all was put back: %v", f)
+	}
+}
+
+// What was planted in the schema is found, and no server writes beside code that isn't its own.
+func TestFsckSchema(t *testing.T) {
+	for name, c := range map[string]struct {
+		plant string
+		place string // in the finding
+		opens bool
+	}{
+		"a trigger":          {"CREATE TRIGGER quiet AFTER INSERT ON ledger BEGIN DELETE FROM ledger; END", `trigger "quiet" of "ledger" is not made`, false},
+		"a view":             {"CREATE VIEW approvals AS SELECT * FROM approval", `view "approvals" of "approvals" is not made`, false},
+		"a table as a view":  {"ALTER TABLE ledger RENAME TO hidden; CREATE VIEW ledger AS SELECT * FROM hidden WHERE 0", `table "ledger" of "ledger" is missing`, false},
+		"a table":            {"CREATE TABLE more (x TEXT) STRICT", `table "more" of "more" is not made`, true},
+		"an index":           {"CREATE UNIQUE INDEX one ON ledger (class)", `index "one" of "ledger" is not made`, true},
+		"a column":           {"ALTER TABLE ledger ADD COLUMN more TEXT", `table "ledger" of "ledger" is not as`, true},
+		"nothing but counts": {"ANALYZE", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, cfg := left(t)
+			db, err := sql.Open("sqlite", filepath.Join(dir, store.FileName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = db.ExecContext(t.Context(), c.plant)
+			if err := errors.Join(err, db.Close()); err != nil {
+				t.Fatal(err)
+			}
+			about := findings(t, cfg)
+			told := slices.ContainsFunc(about, func(f Finding) bool { return strings.Contains(f.What, c.place) })
+			if c.place != "" && !told || c.place == "" && len(about) > 0 {
+				t.Errorf("found %+v", about)
+			}
+			st, err := sqlite.Open(t.Context(), dir)
+			if c.opens != (err == nil) || !c.opens && !errors.Is(err, sqlite.ErrForeign) {
+				t.Errorf("opening it: %v", err)
+			}
+			if err == nil {
+				if err := st.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
 }

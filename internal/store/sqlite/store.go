@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -121,6 +122,9 @@ func open(ctx context.Context, dir string) (_ *Store, err error) {
 		return nil, err
 	}
 	s.writeDB.SetMaxOpenConns(1)
+	if err := quiet(ctx, s.writeDB); err != nil {
+		return nil, err
+	}
 	if err := migrate(ctx, s.writeDB); err != nil {
 		return nil, err
 	}
@@ -200,7 +204,10 @@ func openDB(path, mode string, pragmas ...string) (*sql.DB, error) {
 	return sql.Open("sqlite", dsn)
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
+func migrate(ctx context.Context, db *sql.DB) error { return migrateTo(ctx, db, math.MaxInt64) }
+
+// migrateTo brings the tables to a version, or to the newest where that is older.
+func migrateTo(ctx context.Context, db *sql.DB, version int64) error {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -209,7 +216,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("reading migrations: %w", err)
 	}
-	if _, err := p.Up(ctx); err != nil {
+	if _, err := p.UpTo(ctx, version); err != nil {
 		return fmt.Errorf("migrating tables: %w", err)
 	}
 	return nil
