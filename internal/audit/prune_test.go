@@ -105,13 +105,19 @@ func TestTrafficIsDeletedPastItsTerm(t *testing.T) {
 // A gap has the reason that the log gives, or none.
 func TestOnlyExplainedGapsVerify(t *testing.T) {
 	for name, lie := range map[string]func(a *archived, p *audit.Prune){
-		"no record":               func(_ *archived, p *audit.Prune) { *p = audit.Prune{} },
-		"before its term":         func(a *archived, _ *audit.Prune) { a.now = a.now.Add(-2 * time.Minute) },
-		"another term":            func(_ *archived, p *audit.Prune) { p.Term = time.Hour },
-		"other records":           func(_ *archived, p *audit.Prune) { p.Root[0] ^= 1 },
-		"another count":           func(_ *archived, p *audit.Prune) { p.Records-- },
-		"another node's":          func(_ *archived, p *audit.Prune) { p.Node = "n2" },
-		"less than is gone":       func(_ *archived, p *audit.Prune) { p.To = 1 },
+		"no record":         func(_ *archived, p *audit.Prune) { *p = audit.Prune{} },
+		"before its term":   func(a *archived, _ *audit.Prune) { a.now = a.now.Add(-2 * time.Minute) },
+		"another term":      func(_ *archived, p *audit.Prune) { p.Term = time.Hour },
+		"other records":     func(_ *archived, p *audit.Prune) { p.Root[0] ^= 1 },
+		"another count":     func(_ *archived, p *audit.Prune) { p.Records-- },
+		"another node's":    func(_ *archived, p *audit.Prune) { p.Node = "n2" },
+		"less than is gone": func(_ *archived, p *audit.Prune) { p.To = 1 },
+		"behind the head": func(a *archived, p *audit.Prune) {
+			before := a.store.Clone()
+			a.record(t, p.Record())
+			a.store.State.Head, a.store.State.Tiles = before.State.Head, before.State.Tiles
+			*p = audit.Prune{}
+		},
 		"never sealed":            func(_ *archived, p *audit.Prune) { p.To = 9 },
 		"all there could ever be": func(_ *archived, p *audit.Prune) { p.To = 99999999 },
 	} {

@@ -83,6 +83,7 @@ func (r *Report) problem(index int64, format string, args ...any) error {
 // indexes and times, tiles, head, checkpoint, and the spool against its seals.
 // What it finds is in the report; an error means that it couldn't look.
 func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
+	there := o.segments(ctx) // before the log: what is missing then has its record in it
 	// First what was signed, then what is stored: a log in use grows in between.
 	note, err := readHeadFile(o.HeadFile)
 	if err != nil {
@@ -95,7 +96,7 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	rotations, _ := Rotations(ctx, r) // records that can't be read are found below
 	given := len(o.VKeys)
 	o.VKeys = evidence.FollowKeys(o.VKeys, rotations...)
-	v := &verifier{r: r, o: o, head: head, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, passkeys: evidence.NewPasskeyLog()}
+	v := &verifier{r: r, o: o, head: head, there: there, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, passkeys: evidence.NewPasskeyLog()}
 	if head.Size == 0 {
 		v.Root = emptyRoot()
 	}
@@ -148,6 +149,7 @@ type verifier struct {
 	last   time.Time
 	seals  Sealed
 	pruned Pruned
+	there  map[int64]bool // segments that were there before the log was read
 
 	listed []int64 // segments that the archive says it has, where they aren't read
 	away   bool    // it couldn't be asked
@@ -426,11 +428,30 @@ func (v *verifier) notePrune(rec *Record) error {
 	return nil
 }
 
-// isPruned reports whether the log says that a segment was deleted. What was deleted
-// since the log was read is looked up: a log in use goes on.
+// segments are the numbers of those that the spool and its archive have now; fewer,
+// where one of them can't be asked.
+func (o *VerifyOptions) segments(ctx context.Context) map[int64]bool {
+	out := map[int64]bool{}
+	if o.SpoolDir == "" || o.Archive == nil {
+		return out
+	}
+	here, _ := segmentsIn(o.SpoolDir) // first: what moves is in the archive before it leaves the spool
+	there, _ := o.Archive.Segments(ctx, o.Node)
+	for _, n := range slices.Concat(here, there) {
+		out[n] = true
+	}
+	return out
+}
+
+// isPruned reports whether the log says that a segment was deleted. What was there before
+// the log was read, and is gone, is looked up among what came since: a log in use goes on.
+// Nothing else is: what lies behind the head that was verified, anybody may have put there.
 func (v *verifier) isPruned(ctx context.Context, node string, segment int64) bool {
 	if v.pruned.Holds(node, segment) {
 		return true
+	}
+	if !v.there[segment] {
+		return false
 	}
 	late, err := since(ctx, v.r, TypePrune, v.head.Last)
 	if err != nil {
