@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +21,8 @@ import (
 	"github.com/assenthq/assent/internal/pgcluster"
 	"github.com/assenthq/assent/internal/server"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/assenthq/assent/internal/freeport"
 )
 
 // binary builds assent once for all tests of the package.
@@ -133,12 +134,11 @@ func (h *house) write(name, text string) {
 }
 
 func free(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // direct is a connection past the gate, to see what really happened.

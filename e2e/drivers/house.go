@@ -16,6 +16,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/client"
+	"github.com/assenthq/assent/internal/freeport"
 	"github.com/assenthq/assent/internal/pgcluster"
 	"github.com/assenthq/assent/internal/server"
 )
@@ -249,10 +250,9 @@ func (h *house) summary() string {
 }
 
 func free() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		return "127.0.0.1:0"
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assenthq/assent/internal/freeport"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/server"
 )
@@ -91,12 +92,10 @@ func everything(t testing.TB, stateless bool) string {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "github.com/modelcontextprotocol/go-sdk/conformance/everything-server").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	_ = l.Close()
 	cmd := exec.CommandContext(t.Context(), bin, "-http", addr, "-stateless="+strconv.FormatBool(stateless))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -8,10 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +20,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/approval"
+	"github.com/assenthq/assent/internal/freeport"
 	"github.com/assenthq/assent/internal/identity"
 	"github.com/assenthq/assent/internal/oidc/oidctest"
 	"github.com/assenthq/assent/internal/policy"
@@ -36,13 +37,11 @@ type issuer struct {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Port()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	return strconv.Itoa(port)
 }
 
 // ours is the provider of our own tests.

@@ -67,10 +67,17 @@ func (b *bench) tryErase(approval string, copies []*audit.Record) error {
 	})
 }
 
+// isNamed reports whether somebody is named: with what is before a name, since four letters
+// alone stand in a random salt, too.
+func isNamed(text []byte, name string) bool {
+	text = bytes.ToLower(text)
+	return bytes.Contains(text, []byte(":"+name)) || bytes.Contains(text, []byte(" "+name))
+}
+
 func (b *bench) copies(t *testing.T, name, pseudonym string) (copies []*audit.Record) {
 	t.Helper()
 	for _, leaf := range b.store.State.Leaves {
-		if !bytes.Contains(bytes.ToLower(leaf), []byte(name)) {
+		if !isNamed(leaf, name) {
 			continue
 		}
 		r := &audit.Record{}
@@ -95,7 +102,7 @@ func TestErasedRecordsVerify(t *testing.T) {
 		t.Error(text)
 	}
 	for i, leaf := range b.store.State.Leaves {
-		if bytes.Contains(bytes.ToLower(leaf), []byte("mira")) {
+		if isNamed(leaf, "mira") {
 			t.Errorf("record %d: %s", i, leaf)
 		}
 	}
@@ -195,7 +202,7 @@ func TestABundleHoldsErasedRecordsAsHashes(t *testing.T) {
 	if m := rep.Manifest; m.Hidden != 12 || !strings.HasPrefix(m.Query["erased"], "12 records are there as hashes") {
 		t.Errorf("%+v", m)
 	}
-	if bytes.Contains(bytes.ToLower(text), []byte("mira")) {
+	if isNamed(text, "mira") {
 		t.Error("the bundle names who was erased")
 	}
 	// A period that begins and ends among erased records is widened to records on each side that can be shown.

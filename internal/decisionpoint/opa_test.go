@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/freeport"
 	"github.com/assenthq/assent/internal/policy"
 )
 
@@ -21,12 +22,10 @@ func opa(t *testing.T, rego string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	_ = l.Close()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	cmd := exec.CommandContext(ctx, program, "run", "--server", "--addr", addr, "--skip-version-check", "--log-level", "error", rego)
 	var out strings.Builder

@@ -25,6 +25,8 @@ import (
 	"github.com/assenthq/assent/internal/pgcluster"
 	"github.com/assenthq/assent/internal/server"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/assenthq/assent/internal/freeport"
 )
 
 // Options of the demo.
@@ -204,16 +206,16 @@ log: { level: error, format: text }
 	return err
 }
 
-// freeAddress is want, or a free port where that is taken.
+// freeAddress is want, or a free one where that is taken.
 func freeAddress(want string) string {
-	l, err := net.Listen("tcp", want)
-	if err != nil {
-		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			return want
-		}
+	if l, err := net.Listen("tcp", want); err == nil {
+		_ = l.Close()
+		return want
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	if other, err := freeport.Address(); err == nil {
+		return other
+	}
+	return want
 }
 
 func (s *story) tearDown(ctx context.Context) {

@@ -23,6 +23,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/assenthq/assent/internal/freeport"
 )
 
 // ErrNotFound means that this machine has no PostgreSQL server binaries.
@@ -164,7 +166,7 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 	c.attr, c.server = attr, settings
 	// Between finding a free port and using it another process may take it.
 	for range 3 {
-		if c.Port, err = freePort(); err != nil {
+		if c.Port, err = freeport.Port(); err != nil {
 			return err
 		}
 		if err = c.launch(ctx); err == nil || ctx.Err() != nil {
@@ -343,15 +345,6 @@ func (c *Cluster) shutdown() error {
 	_ = c.cmd.Process.Kill()
 	<-c.exited
 	return errors.New("the PostgreSQL server had to be killed")
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("looking for a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 func tail(b []byte) string {

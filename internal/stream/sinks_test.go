@@ -30,6 +30,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/assenthq/assent/evidence"
+	"github.com/assenthq/assent/internal/freeport"
 	"github.com/assenthq/assent/internal/stream"
 )
 
@@ -135,10 +136,9 @@ func (r *receiver) messages(t *testing.T) (out []received) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	must(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 func TestSyslogIsReadByRsyslogOverTLS(t *testing.T) {

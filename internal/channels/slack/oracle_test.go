@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +16,7 @@ import (
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/approval"
 	"github.com/assenthq/assent/internal/channels/slack/slacktest"
+	"github.com/assenthq/assent/internal/freeport"
 	"github.com/assenthq/assent/internal/notify"
 	"github.com/assenthq/assent/internal/policy"
 )
@@ -84,10 +85,9 @@ func TestBolt(t *testing.T) {
 	p := open(t, rooms)
 	a := p.Ask("select 1")
 	c := p.card("C0OPS", a)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := freeport.Port()
 	p.must(err)
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	p.must(l.Close())
+	port := strconv.Itoa(free)
 	cmd := exec.CommandContext(t.Context(), "node", "oracle/bolt.mjs")
 	cmd.Env = append(os.Environ(), "PORT="+port, "SIGNING="+slacktest.Signing, "TOKEN="+slacktest.Token, "API="+p.URL)
 	cmd.Stderr = os.Stderr

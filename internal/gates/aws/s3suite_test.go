@@ -20,6 +20,7 @@ import (
 
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/gate/httpgate"
+	"github.com/assenthq/assent/internal/freeport"
 	"github.com/assenthq/assent/internal/sigv4"
 )
 
@@ -99,12 +100,11 @@ func forwardTo(t *testing.T, to string) http.Handler {
 // moto starts moto's server, which knows more of S3 than gofakes3 does.
 func moto(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := freeport.Port()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
+	port := strconv.Itoa(free)
 	cmd := exec.Command(python(t, "moto_server"), "-H", "127.0.0.1", "-p", port)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/assenthq/assent/internal/freeport"
 )
 
 // Token is the cluster's own credential, of a member of system:masters.
@@ -186,10 +188,9 @@ func (c *Cluster) Close() {
 }
 
 func free() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		return "127.0.0.1:0"
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
