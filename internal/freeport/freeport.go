@@ -15,7 +15,7 @@ import (
 func Address() (string, error) {
 	const first, end = 12000, 32000
 	for range 100 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(end-first)))
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(end-first))) //nolint:gosec // who could guess it could as well look
 		if l, err := net.Listen("tcp", address); err == nil {
 			return address, l.Close()
 		}
