@@ -208,18 +208,10 @@ func (x *erasures) leaf(index int64, leaf []byte, was, copied tlog.Hash) error {
 }
 
 // note takes in the record of an erasure.
-func (x *erasures) note(index int64, leaf []byte) error {
-	if kind, ok := typeIn(leaf); !ok || kind != TypeErase {
-		return nil
-	}
-	var r Record
-	if err := json.Unmarshal(leaf, &r); err != nil {
-		return errors.New("the record isn't JSON")
-	}
+func (x *erasures) note(index int64, r *Record) {
 	if r.Detail[erasedRoot] != "" {
-		x.told[index] = &r
+		x.told[index] = r
 	}
-	return nil
 }
 
 // check tells, of each erasure, whether a record of the log binds just what is stored of it,

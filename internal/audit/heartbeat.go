@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"bytes"
-	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -37,30 +35,19 @@ type pulse struct {
 	every time.Duration // 0: it stopped in good order
 }
 
-// note takes in one leaf.
-func (s *silences) note(index int64, leaf []byte, t time.Time) {
-	s.last = t
-	// The type is the third field, and near; a text further on may hold anything.
-	if !bytes.Contains(leaf[:min(len(leaf), 128)], []byte(`"type":"node.`)) {
-		return
-	}
-	var r Record
-	if json.Unmarshal(leaf, &r) != nil || r.Detail["node"] == "" {
+// note takes in what a node says of itself.
+func (s *silences) note(index int64, r *Record, t time.Time) {
+	node := r.Detail["node"]
+	if node == "" {
 		return
 	}
 	every, err := time.ParseDuration(r.Detail["every"])
 	if err != nil || every < 0 || r.Type == TypeStop {
 		every = 0
 	}
-	switch r.Type {
-	case TypeStart, TypeBeat, TypeStop:
-	default:
-		return
-	}
 	if s.nodes == nil {
 		s.nodes = map[string]*pulse{}
 	}
-	node := r.Detail["node"]
 	if p := s.nodes[node]; p != nil && p.every > 0 && t.Sub(p.at) > silentAfter*p.every {
 		s.found = append(s.found, Silence{Node: node, From: p.at, Until: t, After: p.index})
 	}

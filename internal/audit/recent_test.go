@@ -88,7 +88,7 @@ func TestRecentBesideWriters(t *testing.T) {
 				continue
 			}
 			read++
-			if own, is := leafIndex(leaf); !is || own != seq {
+			if own, is := LeafIndex(leaf); !is || own != seq {
 				t.Fatalf("record %d reads %s", seq, leaf)
 			}
 		}

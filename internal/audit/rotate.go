@@ -34,10 +34,16 @@ func Rotations(ctx context.Context, r Reader) ([][]byte, error) {
 		return nil, fmt.Errorf("reading key rotations: %w", err)
 	}
 	var out [][]byte
-	for _, rec := range recs {
-		if signed := rec.Detail[rotationDetail]; signed != "" {
-			out = append(out, []byte(signed))
-		}
+	for i := range recs {
+		out = append(out, rotationsIn(&recs[i])...)
 	}
 	return out, nil
+}
+
+// rotationsIn is what the old key signed, in a record that the key was rotated.
+func rotationsIn(r *Record) [][]byte {
+	if signed := r.Detail[rotationDetail]; signed != "" {
+		return [][]byte{[]byte(signed)}
+	}
+	return nil
 }

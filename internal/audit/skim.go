@@ -88,7 +88,7 @@ func (s *Skim) note(h *head, at int) {
 // with is the record of a leaf that begins with h and ends with rest.
 func (h *head) with(leaf, rest []byte) (r Record, ok bool) {
 	r = h.record
-	if r.Index, ok = leafIndex(leaf); ok {
+	if r.Index, ok = LeafIndex(leaf); ok {
 		r.Time, ok = leafTime(leaf)
 	}
 	if !ok {

@@ -586,7 +586,7 @@ func FuzzLeafFields(f *testing.F) {
 	f.Add(leaf)
 	f.Add([]byte(`{"index":,"time":"`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		n, ok := leafIndex(b)
+		n, ok := LeafIndex(b)
 		var r Record
 		if ok && json.Unmarshal(b, &r) == nil && bytes.Count(b, []byte("ndex")) == 1 && r.Index != n {
 			t.Fatalf("index %d, JSON says %d", n, r.Index)

@@ -93,35 +93,26 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
-	rotations, _ := Rotations(ctx, r) // records that can't be read are found below
-	given := len(o.VKeys)
-	o.VKeys = evidence.FollowKeys(o.VKeys, rotations...)
-	v := &verifier{r: r, o: o, head: head, there: there, Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, passkeys: evidence.NewPasskeyLog()}
+	v := &verifier{
+		r: r, o: o, head: head, note: note, signed: sizeIn(note), there: there,
+		Report: &Report{Records: head.Size, Root: head.Root, Problems: []Problem{}}, passkeys: evidence.NewPasskeyLog(),
+	}
 	if head.Size == 0 {
 		v.Root = emptyRoot()
 	}
-	v.checkpoint(note)
 	if v.erased, err = newErasures(ctx, r, head.Size); err != nil {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	columns := v.columns(ctx)
-	defer func() {
-		cancel()
-		_, _ = columns() // nothing reads the store any more
-	}()
 	if err := v.scan(ctx); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
+	v.checkpoint(ctx)
 	if err := v.erasures(ctx); err != nil && !errors.Is(err, errEnough) {
-		return nil, fmt.Errorf("verifying audit log: %w", err)
-	}
-	if err := v.misfiled(columns()); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
 	v.line("%d records, indexes without a gap, root %s", head.Size, v.Root)
 	v.describeCheckpoint()
-	if n := len(o.VKeys) - given; n > 0 {
+	if n := len(v.o.VKeys) - len(o.VKeys); n > 0 {
 		v.line("the log's key was rotated %d times since the one given, each time signed by the key before", n)
 	}
 	if err := v.witnessed(ctx); err != nil {
@@ -145,11 +136,15 @@ type verifier struct {
 	head Head
 
 	tree   edge
-	atCP   tlog.Hash // root at the size of the checkpoint
+	note   []byte    // the checkpoint, as it is kept outside
+	signed int64     // its size
+	atCP   tlog.Hash // root at that size
 	last   time.Time
 	seals  Sealed
 	pruned Pruned
-	there  map[int64]bool // segments that were there before the log was read
+
+	rotations [][]byte       // of the log's key, signed
+	there     map[int64]bool // segments that were there before the log was read
 
 	listed []int64 // segments that the archive says it has, where they aren't read
 	away   bool    // it couldn't be asked
@@ -171,21 +166,41 @@ func readHeadFile(path string) ([]byte, error) {
 	return b, err
 }
 
-func (v *verifier) checkpoint(note []byte) {
-	if note == nil {
+// sizeIn is how many records a checkpoint says it is of, before it is verified; -1 for none.
+func sizeIn(note []byte) int64 {
+	_, rest, _ := bytes.Cut(note, []byte("\n"))
+	size, _, _ := bytes.Cut(rest, []byte("\n"))
+	n, err := strconv.ParseInt(string(size), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// checkpoint holds the records against what was signed, by the keys that were given or that
+// the records lead to from them.
+func (v *verifier) checkpoint(ctx context.Context) {
+	if v.tree.size != v.head.Size { // the rest wasn't read: that it is missing is told
+		v.rotations, _ = Rotations(ctx, v.r)
+	}
+	v.o.VKeys = evidence.FollowKeys(v.o.VKeys, v.rotations...)
+	if v.note == nil {
 		if v.o.HeadFile != "" && v.head.Size > 0 {
 			_ = v.problem(-1, "the head file %s is gone", v.o.HeadFile)
 		}
 		return
 	}
-	cp, err := evidence.VerifyCheckpoint(note, v.o.VKeys...)
+	cp, err := evidence.VerifyCheckpoint(v.note, v.o.VKeys...)
 	if err != nil {
 		_ = v.problem(-1, "head file: %v", err)
 		return
 	}
 	v.Checkpoint = cp
-	if cp.Size > v.head.Size {
+	switch {
+	case cp.Size > v.head.Size:
 		_ = v.problem(-1, "the log was cut: %d records are stored, %d were signed", v.head.Size, cp.Size)
+	case cp.Size <= v.tree.size && (cp.Size != v.signed || v.atCP != cp.Root):
+		_ = v.problem(-1, "the first %d records aren't those that were signed", cp.Size)
 	}
 }
 
@@ -217,11 +232,11 @@ func (v *verifier) scan(ctx context.Context) error {
 		return v.problem(-1, "tile %d/%d isn't made from the stored records", level, n)
 	}
 	if v.head.Size > 0 {
-		if err := v.r.Leaves(ctx, 0, v.head.Size, func(index int64, leaf []byte) error { return v.leaf(ctx, index, leaf, put) }); err != nil {
+		if err := v.leaves(ctx, func(index int64, leaf []byte, filed bool) error { return v.leaf(ctx, index, leaf, filed, put) }); err != nil {
 			return err
 		}
 	}
-	v.checkpointRoot()
+	v.signedRoot()
 	if err := v.tree.flush(0, put); err != nil {
 		return err
 	}
@@ -233,41 +248,18 @@ func (v *verifier) scan(ctx context.Context) error {
 	case v.head.Size > 0 && !v.last.Equal(v.head.Last):
 		_ = v.problem(-1, "the stored head tells another time than the last record")
 	}
-	if v.Checkpoint != nil && v.Checkpoint.Size <= v.tree.size && v.atCP != v.Checkpoint.Root {
-		_ = v.problem(-1, "the first %d records aren't those that were signed", v.Checkpoint.Size)
-	}
 	return v.beyond(ctx)
 }
 
-// columns has a store that keeps columns beside the records compare the two, while the
-// records are read here. What it found is what the function it returns returns.
-func (v *verifier) columns(ctx context.Context) func() ([]int64, error) {
-	store, ok := v.r.(interface {
-		Misfiled(ctx context.Context, to int64) ([]int64, error)
-	})
-	if !ok {
-		return func() ([]int64, error) { return nil, nil }
+// leaves calls fn with each record that the head covers. A store that keeps columns beside
+// the records compares the two.
+func (v *verifier) leaves(ctx context.Context, fn func(index int64, leaf []byte, filed bool) error) error {
+	if store, ok := v.r.(interface {
+		Filed(ctx context.Context, from, to int64, fn func(index int64, leaf []byte, filed bool) error) error
+	}); ok {
+		return store.Filed(ctx, 0, v.head.Size, fn)
 	}
-	var found []int64
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		found, err = store.Misfiled(ctx, v.head.Size)
-	}()
-	return func() ([]int64, error) {
-		<-done
-		return found, err
-	}
-}
-
-func (v *verifier) misfiled(found []int64, err error) error {
-	for _, index := range found {
-		if err := v.problem(index, "the record is filed under other words than its own"); err != nil {
-			return err
-		}
-	}
-	return err
+	return v.r.Leaves(ctx, 0, v.head.Size, func(index int64, leaf []byte) error { return fn(index, leaf, true) })
 }
 
 // differs is the number of the first hash in which two tiles differ.
@@ -294,8 +286,8 @@ func (v *verifier) beyond(ctx context.Context) error {
 	return err
 }
 
-func (v *verifier) checkpointRoot() {
-	if v.Checkpoint != nil && v.tree.size == v.Checkpoint.Size {
+func (v *verifier) signedRoot() {
+	if v.tree.size == v.signed {
 		v.atCP = v.tree.root()
 	}
 }
@@ -328,13 +320,13 @@ func (v *verifier) hash(ctx context.Context, index int64, leaf []byte) (tlog.Has
 	return was, nil
 }
 
-func (v *verifier) leaf(ctx context.Context, index int64, leaf []byte, put putTile) error {
-	v.checkpointRoot()
+func (v *verifier) leaf(ctx context.Context, index int64, leaf []byte, filed bool, put putTile) error {
+	v.signedRoot()
 	if index != v.tree.size {
 		_ = v.problem(v.tree.size, "record %d is followed by record %d", v.tree.size-1, index)
 		return errEnough // the tree can't be rebuilt around a hole
 	}
-	if own, ok := leafIndex(leaf); !ok || own != index {
+	if own, ok := LeafIndex(leaf); !ok || own != index {
 		if err := v.problem(index, "the record bears another index inside, or isn't a record"); err != nil {
 			return err
 		}
@@ -347,8 +339,12 @@ func (v *verifier) leaf(ctx context.Context, index int64, leaf []byte, put putTi
 	} else {
 		v.last = t
 	}
-	v.nodes.note(index, leaf, t)
-	if err := v.noteSeal(index, leaf); err != nil {
+	if !filed {
+		if err := v.problem(index, "the record is filed under other words than its own"); err != nil {
+			return err
+		}
+	}
+	if err := v.noteKind(index, leaf, t); err != nil {
 		return err
 	}
 	hash, err := v.hash(ctx, index, leaf)
@@ -359,10 +355,7 @@ func (v *verifier) leaf(ctx context.Context, index int64, leaf []byte, put putTi
 	if len(v.erased.of[index]) > 0 {
 		add = v.passkeys.AddErased
 	}
-	for _, err := range []error{v.erased.note(index, leaf), add(leaf)} {
-		if err == nil {
-			continue
-		}
+	if err := add(leaf); err != nil {
 		if err := v.problem(index, "%v", err); err != nil {
 			return err
 		}
@@ -388,10 +381,12 @@ func (v *verifier) describePasskeys() {
 	}
 }
 
-func (v *verifier) noteSeal(index int64, leaf []byte) error {
-	// The type is the third field, and near; a text further on may hold anything.
-	near := leaf[:min(len(leaf), 128)]
-	if !bytes.Contains(near, []byte(`"type":"`+TypeSpoolSeal+`"`)) && !bytes.Contains(near, []byte(`"type":"`+TypePrune+`"`)) {
+// noteKind takes in the records that say something of the log itself.
+func (v *verifier) noteKind(index int64, leaf []byte, t time.Time) error {
+	v.nodes.last = t
+	switch string(typeIn(leaf)) {
+	case TypeStart, TypeBeat, TypeStop, TypeSpoolSeal, TypePrune, TypeErase, TypeKey:
+	default:
 		return nil
 	}
 	var rec Record
@@ -399,18 +394,22 @@ func (v *verifier) noteSeal(index int64, leaf []byte) error {
 		return v.problem(index, "the record isn't JSON")
 	}
 	switch rec.Type {
+	case TypeStart, TypeBeat, TypeStop:
+		v.nodes.note(index, &rec, t)
 	case TypePrune:
 		return v.notePrune(&rec)
+	case TypeErase:
+		v.erased.note(index, &rec)
+	case TypeKey:
+		v.rotations = append(v.rotations, rotationsIn(&rec)...)
 	case TypeSpoolSeal:
-	default:
-		return nil // the words stood in a text
-	}
-	seal, err := sealOf(&rec)
-	if err != nil {
-		return v.problem(index, "%v", err)
-	}
-	if !v.seals.add(seal, rec.Time) {
-		return v.problem(index, "spool segment %d was sealed twice, with different content", seal.Segment)
+		seal, err := sealOf(&rec)
+		if err != nil {
+			return v.problem(index, "%v", err)
+		}
+		if !v.seals.add(seal, rec.Time) {
+			return v.problem(index, "spool segment %d was sealed twice, with different content", seal.Segment)
+		}
 	}
 	return nil
 }
@@ -493,7 +492,7 @@ func (v *verifier) spool(ctx context.Context) error {
 	}
 	newest := time.Time{}
 	segments, err := v.traffic(ctx, func(seq int64, leaf []byte) error {
-		own, ok := leafIndex(leaf)
+		own, ok := LeafIndex(leaf)
 		t, timed := leafTime(leaf)
 		if !ok || !timed || own != seq || t.Before(newest) {
 			return v.problem(-1, "spool record %d bears another number or an earlier time inside", seq)
@@ -622,9 +621,9 @@ func (v *verifier) compare(g Segment, seal Seal) {
 	}
 }
 
-// leafIndex and leafTime read the first two fields, which leafOf always writes
+// LeafIndex and leafTime read the first two fields, which leafOf always writes
 // first, without parsing the rest: 10 million leaves are many.
-func leafIndex(leaf []byte) (int64, bool) {
+func LeafIndex(leaf []byte) (int64, bool) {
 	rest, ok := bytes.CutPrefix(leaf, []byte(`{"index":`))
 	digits, _, found := bytes.Cut(rest, []byte(`,"time":"`))
 	if !ok || !found || len(digits) > 19 {
@@ -645,8 +644,11 @@ func leafTime(leaf []byte) (time.Time, bool) {
 }
 
 // typeIn reads the type of a record, which leafOf writes behind index, time and salt.
-func typeIn(leaf []byte) (kind string, ok bool) {
-	_, after, found := bytes.Cut(leaf[:min(len(leaf), 160)], []byte(`,"type":"`))
-	name, _, ended := bytes.Cut(after, []byte(`"`))
-	return string(name), found && ended
+func typeIn(leaf []byte) []byte {
+	_, after, _ := bytes.Cut(leaf[:min(len(leaf), 160)], []byte(`,"type":"`))
+	kind, _, ended := bytes.Cut(after, []byte(`"`))
+	if !ended {
+		return nil
+	}
+	return kind
 }

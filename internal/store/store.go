@@ -40,9 +40,10 @@ type Store interface {
 	Settings
 	Vault
 
-	// Misfiled lists records, 100 at most, that searches can't be trusted to
-	// find: a column beside the leaf says another than the leaf.
-	Misfiled(ctx context.Context, to int64) ([]int64, error)
+	// Filed is Leaves, and tells of each record whether searches find it: filed is
+	// false where a column beside the leaf says another than the leaf. The leaf is
+	// fn's until it returns.
+	Filed(ctx context.Context, from, to int64, fn func(index int64, leaf []byte, filed bool) error) error
 	// OnCommit calls fn with the log's head after each commit that moved it, in
 	// order: fn must be quick and must not use Update. Of other nodes' commits it
 	// may hear late, and of several at once.

@@ -105,17 +105,13 @@ const insertRecords = `INSERT INTO log_record (idx, time, type, actor, person, a
 // files are the texts that a record is filed under, in the order of the table. What is
 // too long for an index is cut: columns only find a record.
 func files(r *audit.Record) [9][]byte {
-	kinds := ""
-	if len(r.Kinds) > 0 {
-		kinds = "," + strings.Join(r.Kinds, ",") + ","
-	}
 	token := ""
 	if r.Type == audit.TypeToken {
 		token = r.Detail["token"]
 	}
 	return [9][]byte{
 		[]byte(r.Type), column(r.Actor), column(r.Person), column(r.Approval), column(r.Resource), column(r.Session),
-		[]byte(kinds), column(r.About), column(token),
+		[]byte(audit.KindsColumn(r.Kinds)), column(r.About), column(token),
 	}
 }
 
@@ -304,46 +300,30 @@ func decodeRecord(leaf []byte) (r audit.Record, err error) {
 	return r, nil
 }
 
-// maxMisfiled is how many are listed.
-const maxMisfiled = 100
-
-var errEnough = errors.New("enough were found")
-
-// Misfiled implements store.Store. What an approval or a credential came to is looked up by columns.
-func (s *Store) Misfiled(ctx context.Context, to int64) (found []int64, err error) {
-	err = s.pages(ctx, 0, to, "idx, time, type, actor, person, approval, resource, session, kinds, about, token, revision, leaf",
+// Filed implements store.Store. What an approval or a credential came to is looked up by columns.
+func (s *Store) Filed(ctx context.Context, from, to int64, fn func(index int64, leaf []byte, filed bool) error) error {
+	return s.pages(ctx, from, to, "idx, time, type, actor, person, approval, resource, session, kinds, about, token, revision, leaf",
 		func(rows pgx.Row) (func() error, int64, error) {
-			var index, time, revision int64
-			var text [9][]byte
-			var leaf []byte
-			err := rows.Scan(&index, &time, &text[0], &text[1], &text[2], &text[3], &text[4], &text[5], &text[6], &text[7], &text[8], &revision, &leaf)
+			var index int64
+			var c audit.Columns
+			var token, leaf []byte
+			err := rows.Scan(&index, &c.Time, &c.Type, &c.Actor, &c.Person, &c.Approval, &c.Resource, &c.Session, &c.Kinds, &c.About, &token, &c.Revision, &leaf)
 			return func() error {
-				if !isFiled(leaf, text, time, revision) {
-					found = append(found, index)
-				}
-				if len(found) >= maxMisfiled {
-					return errEnough
-				}
-				return nil
+				return fn(index, leaf, audit.FiledAs(leaf, &c, maxKey) && bytes.Equal(token, tokenIn(leaf, c.Type)))
 			}, index, err
 		})
-	if err != nil && !errors.Is(err, errEnough) {
-		return nil, fmt.Errorf("comparing columns with records: %w", err)
-	}
-	return found, nil
 }
 
-func isFiled(leaf []byte, text [9][]byte, time, revision int64) bool {
+// tokenIn is which credential a record is about.
+func tokenIn(leaf, kind []byte) []byte {
+	if string(kind) != audit.TypeToken {
+		return nil
+	}
 	r, err := decodeRecord(leaf)
-	if err != nil || revision != r.Revision || time != micros(r.Time) {
-		return false
+	if err != nil {
+		return nil
 	}
-	for i, want := range files(&r) {
-		if !bytes.Equal(text[i], want) {
-			return false
-		}
-	}
-	return true
+	return column(r.Detail["token"])
 }
 
 // A where collects conditions with their arguments; $? is the next one.

@@ -112,13 +112,9 @@ func (tx *Tx) SwapHead(ctx context.Context, old, next audit.Head) error {
 
 // InsertRecord implements audit.Tx.
 func (tx *Tx) InsertRecord(ctx context.Context, index int64, leaf []byte, r *audit.Record) error {
-	kinds := ""
-	if len(r.Kinds) > 0 {
-		kinds = "," + strings.Join(r.Kinds, ",") + ","
-	}
 	_, err := tx.exec(ctx, `INSERT INTO log_record (idx, time, type, actor, person, approval, resource, session, kinds, about, revision, leaf)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		index, micros(r.Time), r.Type, r.Actor, r.Person, r.Approval, r.Resource, r.Session, kinds, r.About, r.Revision, leaf)
+		index, micros(r.Time), r.Type, r.Actor, r.Person, r.Approval, r.Resource, r.Session, audit.KindsColumn(r.Kinds), r.About, r.Revision, leaf)
 	if err != nil {
 		return fmt.Errorf("storing record %d: %w", index, err)
 	}

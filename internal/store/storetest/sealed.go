@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"testing"
@@ -122,7 +123,18 @@ func (s *suite) revisions(t *testing.T, st Store) {
 	if len(recs) != 2 || recs[0].Revision != 3 || recs[1].Revision != 1 {
 		t.Errorf("searched: %+v", recs)
 	}
-	if found, err := st.Misfiled(ctx, 100); len(found) > 0 || err != nil {
-		t.Errorf("misfiled: %v, %v", found, err)
+	head, err := st.Head(ctx)
+	must(t, err)
+	var leaves, filed [][]byte
+	must(t, st.Leaves(ctx, 1, head.Size, func(_ int64, leaf []byte) error { leaves = append(leaves, bytes.Clone(leaf)); return nil }))
+	must(t, st.Filed(ctx, 1, head.Size, func(index int64, leaf []byte, ok bool) error {
+		if !ok || index != int64(len(filed)+1) {
+			t.Errorf("record %d comes as %d, filed: %v", len(filed)+1, index, ok)
+		}
+		filed = append(filed, bytes.Clone(leaf))
+		return nil
+	}))
+	if d := cmp.Diff(leaves, filed); d != "" {
+		t.Error(d)
 	}
 }
