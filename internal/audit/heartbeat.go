@@ -64,3 +64,13 @@ func (s *silences) all() []Silence {
 	}
 	return out
 }
+
+// Silences finds the silences of nodes in records that it is given in their order, for
+// who reads them otherwise than by verifying them. The zero value is ready.
+type Silences struct{ s silences }
+
+// Note takes in one leaf of the log.
+func (s *Silences) Note(index int64, leaf []byte, t time.Time) { s.s.note(index, leaf, t) }
+
+// All are the silences found, and those that last until the newest record.
+func (s *Silences) All() []Silence { return s.s.all() }

@@ -48,7 +48,7 @@ checkpoint and the same question give the same bytes.`,
   assent verify q3.zip --key "$(cat log.vkey)"`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.evidence(cmd, &f) },
 	}
-	c.AddCommand(a.sampleCmd())
+	c.AddCommand(a.sampleCmd(), a.controlsCmd())
 	s := c.Flags()
 	s.StringVarP(&f.out, "out", "o", "", "file to write; it must not be there yet")
 	s.StringVarP(&f.config, "config", "c", "", "configuration of the deployment; none: what --data names")

@@ -128,11 +128,13 @@ type laneRecord struct {
 	client.Record
 }
 
-func (l *laneRecord) name() string {
-	if l.Lane != "" {
-		return fmt.Sprintf("~%d", l.Index) // numbers of traffic are not the log's
+func (l *laneRecord) name() string { return recordName(l.Lane, l.Index) }
+
+func recordName(lane string, index int64) string {
+	if lane != "" {
+		return fmt.Sprintf("~%d", index) // numbers of traffic are not the log's
 	}
-	return fmt.Sprintf("#%d", l.Index)
+	return fmt.Sprintf("#%d", index)
 }
 
 // found are the records that match, newest first, and whether there are more than the limit.

@@ -72,6 +72,14 @@ type Entry struct {
 	Emergency
 }
 
+// What the alarms of an emergency say. Reports read the log by them: they stay as they are.
+const (
+	SaysBroken   = "the glass was broken"
+	SaysRan      = "ran without waiting for people"
+	SaysReviewed = "the emergency was reviewed: " // and the verdict
+	SaysLate     = "nobody reviewed the emergency in time"
+)
+
 const rows = sealed.Kind[Emergency]("emergency")
 
 // Options says what a Glass works with; Clock and Logger may be left out.
@@ -156,7 +164,7 @@ func (g *Glass) Break(ctx context.Context, by identity.Person, assurance, actor,
 	entry := &sealed.Entry[Emergency]{ID: newID(), Key: Open, Due: e.ReviewBy, Value: e}
 	err := g.o.Box.Update(ctx, func(w *sealed.Writer) error {
 		entry.Revision = 0
-		return rows.Put(ctx, w, entry, record(entry, "the glass was broken", p.ID, map[string]string{"why": reason, "until": e.Until.Format(time.RFC3339)}))
+		return rows.Put(ctx, w, entry, record(entry, SaysBroken, p.ID, map[string]string{"why": reason, "until": e.Until.Format(time.RFC3339)}))
 	})
 	if err != nil {
 		return Entry{}, fmt.Errorf("breaking the glass: %w", err)
@@ -191,7 +199,7 @@ func (g *Glass) Allow(ctx context.Context, tx approval.Tx, a *approval.Approval)
 			continue
 		}
 		v.Ran++
-		return e.ID, rows.Put(ctx, w, e, record(e, "ran without waiting for people", v.Person, map[string]string{"approval": a.ID}))
+		return e.ID, rows.Put(ctx, w, e, record(e, SaysRan, v.Person, map[string]string{"approval": a.ID}))
 	}
 	return "", nil
 }
@@ -242,7 +250,7 @@ func (g *Glass) Review(ctx context.Context, id string, by identity.Person, assur
 			}
 		}
 		out = Entry{id, *v}
-		return rows.Put(ctx, w, e, record(e, "the emergency was reviewed: "+verdict, by.ID, map[string]string{"note": note}))
+		return rows.Put(ctx, w, e, record(e, SaysReviewed+verdict, by.ID, map[string]string{"note": note}))
 	})
 	if err != nil {
 		return out, fmt.Errorf("reviewing emergency %s: %w", id, err)
@@ -340,7 +348,7 @@ func (g *Glass) Sweep(ctx context.Context) error {
 			if err := g.freeze(ctx, w, &e.Value, "nobody reviewed an emergency of theirs in time: "+e.ID); err != nil {
 				return err
 			}
-			return rows.Put(ctx, w, e, record(e, "nobody reviewed the emergency in time", "", nil))
+			return rows.Put(ctx, w, e, record(e, SaysLate, "", nil))
 		})
 		errs = append(errs, err)
 	}
