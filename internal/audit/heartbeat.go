@@ -69,8 +69,14 @@ func (s *silences) all() []Silence {
 // who reads them otherwise than by verifying them. The zero value is ready.
 type Silences struct{ s silences }
 
-// Note takes in one leaf of the log.
-func (s *Silences) Note(index int64, leaf []byte, t time.Time) { s.s.note(index, leaf, t) }
+// Note takes in one record of the log.
+func (s *Silences) Note(r *Record) {
+	s.s.last = r.Time
+	switch r.Type {
+	case TypeStart, TypeBeat, TypeStop:
+		s.s.note(r.Index, r, r.Time)
+	}
+}
 
 // All are the silences found, and those that last until the newest record.
 func (s *Silences) All() []Silence { return s.s.all() }

@@ -116,7 +116,7 @@ func (c *Checker) Add(lane string, index int64, leaf []byte) {
 		c.session(lane, &r)
 		return
 	}
-	c.nodes.Note(index, leaf, r.Time)
+	c.nodes.Note(&r)
 	c.waited(&r)
 	c.people(&r)
 	c.rules(&r)
