@@ -22,6 +22,7 @@ type controlsFlags struct {
 	from, to     time.Time
 	config       string
 	key, keys    string
+	html         string
 	traffic      bool
 	reference    bool
 }
@@ -38,7 +39,7 @@ beside a running server, and assent verify is what proves them.
 
 The status is 1 when there is an exception. Whether a control is met is for the auditor to say.`,
 		Example: `  assent evidence controls q3.zip --key "$(cat log.vkey)"
-  assent evidence controls --since 90d --traffic
+  assent evidence controls --since 90d --traffic --html controls.html
   assent evidence controls q3.zip --control CC6.1,AC-5`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.controls(cmd, args, &f) },
 	}
@@ -50,6 +51,7 @@ The status is 1 when there is an exception. Whether a control is met is for the 
 	s.StringVar(&f.key, "key", "", "with a bundle: the log's verifier key, from elsewhere than the bundle")
 	s.StringVar(&f.keys, "keys", "", "with a bundle: file of verifier keys, one a line")
 	s.BoolVar(&f.traffic, "traffic", false, "with a data directory: also what flowed, from this node's spool")
+	s.StringVar(&f.html, "html", "", "write a report with plots to this file")
 	s.BoolVar(&f.reference, "reference", false, "print the table of controls as a page, and read nothing")
 	return c
 }
@@ -92,6 +94,11 @@ func (a *app) controls(cmd *cobra.Command, args []string, f *controlsFlags) erro
 	}
 	if err != nil {
 		return err
+	}
+	if f.html != "" {
+		if err := os.WriteFile(f.html, []byte(r.HTML()), 0o600); err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
 	}
 	if a.json {
 		err = a.printJSON(r)
@@ -254,7 +261,7 @@ func (a *app) printControls(r *controls.Result, full bool) {
 			framework = c.Framework
 			a.printf("\n%s\n", framework)
 		}
-		a.printf("  %-6s %s: %s\n", c.ID, c.Name, exceptionsOf(c))
+		a.printf("  %-6s %s: %s\n", c.ID, c.Name, c.Verdict())
 		if full {
 			a.printControl(c)
 		}
@@ -267,22 +274,6 @@ func (a *app) printControls(r *controls.Result, full bool) {
 		whom := strings.TrimSpace(e.Actor + " " + e.Person)
 		a.printf("  %-7s %s  %-17s %s: %s\n", recordName(e.Lane, e.Index), e.Time.Local().Format(time.DateTime), e.Test, inline(whom), inline(e.What))
 	}
-}
-
-func exceptionsOf(c *controls.Checked) string {
-	switch {
-	case len(c.Tests) == 0:
-		return "none is looked for"
-	case c.Exceptions == 0:
-		return "no exception"
-	}
-	var parts []string
-	for i, t := range c.Tests {
-		if c.Found[i] > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", t, c.Found[i]))
-		}
-	}
-	return strings.Join(parts, ", ")
 }
 
 func (a *app) printControl(c *controls.Checked) {

@@ -2,12 +2,13 @@ package replay
 
 import (
 	"fmt"
-	"html"
 	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/assenthq/assent/internal/page"
 )
 
 const mostShapes = 20
@@ -127,8 +128,8 @@ func day(t time.Time) string {
 // HTML is the result as one page that needs nothing else, not even a script.
 func (r *Result) HTML() string {
 	var b strings.Builder
-	esc := html.EscapeString
-	b.WriteString(`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Policy replay</title><style>` + css + `</style></head><body><main><h1>What this policy would have decided</h1>`)
+	esc := page.Esc
+	page.Begin(&b, "Policy replay", "What this policy would have decided")
 	fmt.Fprintf(&b, "<p>%d actions%s, from %s to %s. %d change.<br><small>%s</small></p>", r.Actions, r.after(), day(r.From), day(r.To), r.Changed, esc(r.Bundle))
 	b.WriteString("<h2>Verdicts</h2>")
 	r.plotMatrix(&b)
@@ -162,7 +163,7 @@ func (r *Result) HTML() string {
 		}
 		b.WriteString("</ul>")
 	}
-	b.WriteString("</main></body></html>\n")
+	page.End(&b)
 	return b.String()
 }
 
@@ -181,7 +182,8 @@ func (r *Result) plotMatrix(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, `<text x="530" y="%d">%d</text>`, 28+40*i, total)
 	}
-	b.WriteString(`</svg><p class="key"><i class="deny"></i> deny <i class="review"></i> review <i class="allow"></i> allow</p>`)
+	b.WriteString(`</svg>`)
+	page.Key(b, "deny", "review", "allow")
 	b.WriteString("<table><tr><th>was \\ would be<th>deny<th>review<th>allow</tr>")
 	for i, v := range verdicts() {
 		fmt.Fprintf(b, "<tr><td>%s<td class=n>%d<td class=n>%d<td class=n>%d</tr>", v, r.Matrix[i][0], r.Matrix[i][1], r.Matrix[i][2])
@@ -207,14 +209,6 @@ func (r *Result) plotDays(b *strings.Builder) {
 				[]string{"before", "after"}[k], float64(i)*step+float64(k)*step*.42, 160-h, step*.4, h, d.Date, []string{"before", "after"}[k], n)
 		}
 	}
-	fmt.Fprintf(b, `<text x="0" y="176">%s</text><text x="640" y="176" text-anchor="end">%s</text></svg><p class="key"><i class="before"></i> before <i class="after"></i> after</p>`, r.PerDay[0].Date, r.PerDay[len(r.PerDay)-1].Date)
+	fmt.Fprintf(b, `<text x="0" y="176">%s</text><text x="640" y="176" text-anchor="end">%s</text></svg>`, r.PerDay[0].Date, r.PerDay[len(r.PerDay)-1].Date)
+	page.Key(b, "before", "after")
 }
-
-const css = `:root{color-scheme:light dark;--deny:#c0392b;--review:#d99000;--allow:#2e8b57;--before:#8a94a6;--after:#3b6fd4}
-body{font:15px/1.5 system-ui,sans-serif;margin:0}main{max-width:60rem;margin:0 auto;padding:1.5rem}
-svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}svg line{stroke:currentColor;opacity:.4}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);overflow-wrap:anywhere}.n{text-align:right;font-variant-numeric:tabular-nums}
-.deny{fill:var(--deny)}.review{fill:var(--review)}.allow{fill:var(--allow)}.before{fill:var(--before)}.after{fill:var(--after)}
-td.deny{color:var(--deny)}td.review{color:var(--review)}td.allow{color:var(--allow)}
-.key i{display:inline-block;width:.8em;height:.8em;margin-left:1em}.key .deny{background:var(--deny)}.key .review{background:var(--review)}.key .allow{background:var(--allow)}.key .before{background:var(--before)}.key .after{background:var(--after)}
-@media(prefers-color-scheme:dark){:root{--deny:#ff7b6b;--review:#ffc14d;--allow:#5fd08f;--before:#9aa4b6;--after:#7aa7ff}}`
