@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 	"time"
@@ -12,7 +14,9 @@ import (
 
 	"github.com/assenthq/assent/client"
 	"github.com/assenthq/assent/internal/audit"
+	"github.com/assenthq/assent/internal/ocsf"
 	"github.com/assenthq/assent/internal/server"
+	"github.com/assenthq/assent/internal/store"
 )
 
 // logFlags are what a search of the log goes by.
@@ -25,7 +29,7 @@ type logFlags struct {
 	offline      bool
 	config       string
 	traffic      bool
-	csv          bool
+	csv, ocsf    bool
 }
 
 func (a *app) logCmd() *cobra.Command {
@@ -58,6 +62,7 @@ node's spool, in the order of time.`,
 	s.StringVar(&f.until, "until", "", "up to then")
 	s.IntVar(&f.limit, "limit", 100, "how many of the newest; 0: all")
 	s.BoolVar(&f.csv, "csv", false, "print a table for a spreadsheet (RFC 4180); no cell of it is a formula")
+	s.BoolVar(&f.ocsf, "ocsf", false, "print OCSF events (schema "+ocsf.Version+"), one a line")
 	s.BoolVar(&f.offline, "offline", false, "read the data directory, not the server")
 	s.StringVarP(&f.config, "config", "c", "", "with --offline: configuration of the deployment; none: what --data names")
 	s.BoolVar(&f.traffic, "traffic", false, "with --offline: also what flowed, from this node's spool")
@@ -70,8 +75,8 @@ func (a *app) log(cmd *cobra.Command, f *logFlags) error {
 		return usage(cmd, "--limit %d: 0 or more", f.limit)
 	case !f.offline && (f.config != "" || f.traffic):
 		return usage(cmd, "--config and --traffic go with --offline")
-	case f.csv && a.json:
-		return usage(cmd, "--csv and --json: one of the two")
+	case f.csv && a.json || f.ocsf && (f.csv || a.json):
+		return usage(cmd, "--csv, --ocsf and --json: one of them")
 	}
 	now := time.Now()
 	for _, t := range []struct {
@@ -87,11 +92,14 @@ func (a *app) log(cmd *cobra.Command, f *logFlags) error {
 		}
 		*t.to = at
 	}
+	if f.offline && f.limit == 0 && !f.traffic && (f.csv || f.ocsf || a.json) {
+		return a.printAll(cmd.Context(), f)
+	}
 	found, more, err := a.found(cmd.Context(), f)
 	if err != nil {
 		return err
 	}
-	if err := a.printFound(f, found); err != nil {
+	if err := a.printFound(f, slices.Backward(found)); err != nil {
 		return err
 	}
 	switch {
@@ -103,16 +111,19 @@ func (a *app) log(cmd *cobra.Command, f *logFlags) error {
 	return nil
 }
 
-// printFound prints records, which come newest first, oldest first.
-func (a *app) printFound(f *logFlags, found []*laneRecord) error {
+// printFound prints records, which come oldest first.
+func (a *app) printFound(f *logFlags, found iter.Seq2[int, *laneRecord]) error {
 	if f.csv {
-		return writeCSV(a.out, slices.Backward(found))
+		return writeCSV(a.out, found)
 	}
-	for _, l := range slices.Backward(found) {
+	for _, l := range found {
 		var err error
-		if a.json {
+		switch {
+		case f.ocsf:
+			err = a.printEvent(l)
+		case a.json:
 			err = a.printLine(l)
-		} else {
+		default:
 			a.printf("%s\n", recordLine(l.name(), &l.Record, time.DateTime, isTerminal(a.out)))
 		}
 		if err != nil {
@@ -120,6 +131,48 @@ func (a *app) printFound(f *logFlags, found []*laneRecord) error {
 		}
 	}
 	return nil
+}
+
+// printAll prints all records of the log that match as they are read: none is kept.
+func (a *app) printAll(ctx context.Context, f *logFlags) error {
+	_, store, err := a.offlineLog(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	head, err := store.Head(ctx)
+	if err != nil {
+		return err
+	}
+	var reading error
+	n := 0
+	printing := a.printFound(f, func(yield func(int, *laneRecord) bool) {
+		reading = store.Leaves(ctx, 0, head.Size, func(index int64, leaf []byte) error {
+			var l laneRecord
+			if err := json.Unmarshal(leaf, &l.Record); err != nil {
+				return fmt.Errorf("record %d isn't JSON: run assent verify", index)
+			}
+			if !f.takes(&l.Record) || !matches(&f.q, &l.Record) {
+				return nil
+			}
+			if n++; !yield(n, &l) {
+				return errStopped
+			}
+			return nil
+		})
+	})
+	if printing == nil && n == 0 && reading == nil {
+		fmt.Fprintln(a.err, "no record matches")
+	}
+	return errors.Join(printing, reading)
+}
+
+// errStopped ends the reading of what nobody takes any more.
+var errStopped = errors.New("printing stopped")
+
+// takes is what a store's search doesn't know.
+func (f *logFlags) takes(r *client.Record) bool {
+	return (f.decision == "" || r.Decision == f.decision || r.Outcome == f.decision) && (&picks{text: f.text}).takes(r)
 }
 
 // laneRecord is a record and the lane it is in: "" is the log.
@@ -140,7 +193,7 @@ func recordName(lane string, index int64) string {
 // found are the records that match, newest first, and whether there are more than the limit.
 func (a *app) found(ctx context.Context, f *logFlags) (out []*laneRecord, more bool, err error) {
 	take := func(lane string, r *client.Record) bool {
-		if f.decision != "" && r.Decision != f.decision && r.Outcome != f.decision || !(&picks{text: f.text}).takes(r) {
+		if !f.takes(r) {
 			return true
 		}
 		out = append(out, &laneRecord{lane, *r})
@@ -184,18 +237,24 @@ func (a *app) onlineRecords(ctx context.Context, f *logFlags, take func(string, 
 	}
 }
 
-func (a *app) offlineRecords(ctx context.Context, f *logFlags, take func(string, *client.Record) bool) error {
+// offlineLog opens what --config or --data names, for reading.
+func (a *app) offlineLog(ctx context.Context, f *logFlags) (*server.Config, store.Store, error) {
 	cfg := &server.Config{Data: a.data}
 	if f.config != "" {
 		var err error
 		if cfg, err = server.ReadConfig(f.config); err != nil {
-			return &exitError{exitUsage, err}
+			return nil, nil, &exitError{exitUsage, err}
 		}
 	}
 	if _, err := os.Stat(cfg.DataDir()); err != nil {
-		return failf(exitUsage, "%s is no data directory (--data names one)", cfg.DataDir())
+		return nil, nil, failf(exitUsage, "%s is no data directory (--data names one)", cfg.DataDir())
 	}
-	store, err := server.OpenReadOnly(ctx, cfg)
+	opened, err := server.OpenReadOnly(ctx, cfg)
+	return cfg, opened, err
+}
+
+func (a *app) offlineRecords(ctx context.Context, f *logFlags, take func(string, *client.Record) bool) error {
+	cfg, store, err := a.offlineLog(ctx, f)
 	if err != nil {
 		return err
 	}
