@@ -389,15 +389,17 @@ type BundleOptions struct {
 
 // A BundleReport tells what was verified.
 type BundleReport struct {
-	Manifest   Manifest      `json:"manifest"`
-	Checkpoint *Checkpoint   `json:"checkpoint"`
-	Size       int64         `json:"size"`    // of the bundle, in bytes
-	OwnKey     bool          `json:"own_key"` // no key was given: it proves only that the bundle agrees with itself
-	Rotations  int           `json:"rotations"`
-	Witnesses  []Cosignature `json:"witnesses"`
-	From       time.Time     `json:"from"` // of the first and the last record that is shown
-	To         time.Time     `json:"to"`
-	Passkeys   PasskeyReport `json:"passkeys"`
+	Manifest   Manifest    `json:"manifest"`
+	Checkpoint *Checkpoint `json:"checkpoint"`
+	Size       int64       `json:"size"`    // of the bundle, in bytes
+	OwnKey     bool        `json:"own_key"` // no key was given: it proves only that the bundle agrees with itself
+	Rotations  int         `json:"rotations"`
+	// Forks are the places where the log was put back to fewer records, and went on under another name.
+	Forks     []Fork        `json:"forks,omitempty"`
+	Witnesses []Cosignature `json:"witnesses"`
+	From      time.Time     `json:"from"` // of the first and the last record that is shown
+	To        time.Time     `json:"to"`
+	Passkeys  PasskeyReport `json:"passkeys"`
 	// Problems are records that a person's signature contradicts. Their bytes are those that were logged.
 	Problems []string `json:"problems"`
 }
@@ -410,13 +412,18 @@ func (b *Bundle) Verify(o BundleOptions) (*BundleReport, error) {
 	if r.OwnKey {
 		keys = []string{b.m.Key}
 	}
-	rotations, err := b.rotations()
+	handovers, err := b.handovers(r)
 	if err != nil {
 		return nil, err
 	}
 	given := len(keys)
-	keys = FollowKeys(keys, rotations...)
+	keys = FollowKeys(keys, handovers...)
 	r.Rotations = len(keys) - given
+	for _, f := range r.Forks {
+		if slices.Contains(keys[given:], f.To) {
+			r.Rotations--
+		}
+	}
 	if err := b.signed(keys); err != nil {
 		return nil, err
 	}
@@ -439,19 +446,31 @@ func (b *Bundle) Verify(o BundleOptions) (*BundleReport, error) {
 	return r, b.proven(r, o.Progress)
 }
 
-// rotations are those among the records. Each bears its own signatures.
-func (b *Bundle) rotations() (out [][]byte, err error) {
-	err = b.Records(func(_ int64, leaf []byte) error {
-		if typeOf(leaf) != "key.rotate" {
+// handovers are the rotations and forks among the records. Each bears its own signatures.
+func (b *Bundle) handovers(r *BundleReport) (out [][]byte, err error) {
+	err = b.Records(func(index int64, leaf []byte) error {
+		kind := typeOf(leaf)
+		if kind != "key.rotate" && kind != "log.fork" {
 			return nil
 		}
-		var r struct {
+		var rec struct {
 			Type   string
-			Detail struct{ Rotation string }
+			Detail struct{ Rotation, Fork string }
 		}
-		if json.Unmarshal(leaf, &r) == nil && r.Type == "key.rotate" {
-			out = append(out, []byte(r.Detail.Rotation))
+		if json.Unmarshal(leaf, &rec) != nil || rec.Type != kind {
+			return nil
 		}
+		if kind == "key.rotate" {
+			out = append(out, []byte(rec.Detail.Rotation))
+			return nil
+		}
+		f, err := VerifyFork([]byte(rec.Detail.Fork))
+		if err != nil || f.Size != index {
+			r.Problems = append(r.Problems, fmt.Sprintf("record %d: it isn't the fork that it says", index))
+			return nil
+		}
+		r.Forks = append(r.Forks, *f)
+		out = append(out, []byte(rec.Detail.Fork))
 		return nil
 	})
 	return out, err
@@ -613,6 +632,9 @@ func (r *BundleReport) Lines() []string {
 	line("checkpoint of %d records signed by %s", r.Checkpoint.Size, r.Checkpoint.Origin)
 	if r.Rotations > 0 {
 		line("the log's key was rotated %d times since the one given, each time signed by the key before", r.Rotations)
+	}
+	for _, f := range r.Forks {
+		line("FORK at record %d, %s: the log had been put back to %d records, and what it said behind them is lost; it goes on under another name by its former key's signature", f.Size, f.At.Format(time.RFC3339), f.Size)
 	}
 	if len(r.Witnesses) == 0 {
 		line("not witnessed, as far as the keys given tell: whoever has the log's key could have signed another log")

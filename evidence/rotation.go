@@ -58,9 +58,9 @@ func VerifyRotation(signed []byte) (*Rotation, error) {
 	return r, nil
 }
 
-// FollowKeys returns vkeys and every key that rotations, in any order, lead to
+// FollowKeys returns vkeys and every key that rotations and forks, in any order, lead to
 // from one of them. One that doesn't verify, or begins at no such key, leads nowhere.
-func FollowKeys(vkeys []string, rotations ...[]byte) []string {
+func FollowKeys(vkeys []string, handovers ...[]byte) []string {
 	out := append([]string(nil), vkeys...)
 	known := map[string]bool{}
 	for _, k := range out {
@@ -68,10 +68,15 @@ func FollowKeys(vkeys []string, rotations ...[]byte) []string {
 	}
 	for grown := true; grown; {
 		grown = false
-		for _, signed := range rotations {
-			r, err := VerifyRotation(signed)
-			if err == nil && known[r.From] && !known[r.To] {
-				out, known[r.To], grown = append(out, r.To), true, true
+		for _, signed := range handovers {
+			from, to := "", ""
+			if r, err := VerifyRotation(signed); err == nil {
+				from, to = r.From, r.To
+			} else if f, err := VerifyFork(signed); err == nil {
+				from, to = f.From, f.To
+			}
+			if known[from] && !known[to] {
+				out, known[to], grown = append(out, to), true, true
 			}
 		}
 	}

@@ -75,6 +75,7 @@ const (
 	TypeFinding   = "scan.finding"     // somebody's scan found sensitive data in something of theirs, as they tell
 	TypeNotice    = "notice"           // people were told on a channel, or could not be
 	TypeKey       = "key.rotate"
+	TypeFork      = "log.fork"        // the log goes on under another name, without a tail that was lost
 	TypeEvidence  = "evidence.export" // somebody takes records away as a bundle
 	TypeAlarm     = "alarm"           // something was found that must not be
 	TypeStart     = "node.started"

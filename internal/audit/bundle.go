@@ -199,7 +199,7 @@ func (x *exporter) hides(index int64) (hidden bool) {
 }
 
 // restsOn are records without which signatures of keys and people can't be checked.
-func restsOn(kind string) bool { return kind == TypeKey || kind == TypePasskey }
+func restsOn(kind string) bool { return kind == TypeKey || kind == TypeFork || kind == TypePasskey }
 
 func (x *exporter) wants(r *aspects) {
 	for _, id := range []string{r.Approval, r.Detail.Plan} {
@@ -287,7 +287,7 @@ func (x *exporter) earlier(w *evidence.BundleWriter) error {
 		return nil
 	}
 	wanted := map[int64]bool{0: true}
-	if err := x.search(wanted, Query{Types: []string{TypeKey, TypePasskey}}); err != nil {
+	if err := x.search(wanted, Query{Types: []string{TypeKey, TypeFork, TypePasskey}}); err != nil {
 		return err
 	}
 	for id := range x.approvals {

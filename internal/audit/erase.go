@@ -36,7 +36,7 @@ const maxRanges = 8 << 10
 var ErrErased = errors.New("the record was erased: its hash is under the tree, its bytes are gone")
 
 // kept are records that no erasure takes the bytes of: keys, roots and erasures are read from them.
-var kept = []string{TypeKey, TypeSpoolSeal, TypePrune, TypeErase, TypeStart, TypeStop, TypeBeat}
+var kept = []string{TypeKey, TypeFork, TypeSpoolSeal, TypePrune, TypeErase, TypeStart, TypeStop, TypeBeat}
 
 // Erasable reports whether records of a type may be erased.
 func Erasable(kind string) bool { return !slices.Contains(kept, kind) }

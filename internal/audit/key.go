@@ -67,6 +67,19 @@ func loadKey(path, name string) (*Key, error) {
 	return k, nil
 }
 
+// KeyName is the log that the key in a file is of.
+func KeyName(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading log key: %w", err)
+	}
+	k, err := parseKey(strings.TrimSuffix(string(b), "\n"))
+	if err != nil {
+		return "", fmt.Errorf("reading log key %s: %w", path, err)
+	}
+	return k.Name(), nil
+}
+
 // parseKey reads the PRIVATE+KEY form. No error of its own or of note's repeats any of it.
 func parseKey(secret string) (*Key, error) {
 	signer, err := note.NewSigner(secret)

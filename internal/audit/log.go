@@ -77,6 +77,9 @@ func New(o Options) (*Log, error) {
 	return l, nil
 }
 
+// Origin is the log's name.
+func (l *Log) Origin() string { return l.o.Origin }
+
 // Verifiers are the public halves of the keys that sign now.
 func (l *Log) Verifiers() []string { return append([]string(nil), l.vkeys...) }
 
@@ -84,24 +87,34 @@ func (l *Log) Verifiers() []string { return append([]string(nil), l.vkeys...) }
 // ErrRolledBack means that somebody has to look before anything may run. r is
 // kept for the life of the log, to prove each new checkpoint consistent.
 func (l *Log) Open(ctx context.Context, r Reader) error {
-	head, err := r.Head(ctx)
+	head, err := l.openUnsigned(ctx, r)
 	if err != nil {
-		return fmt.Errorf("opening audit log: %w", err)
+		return err
+	}
+	// The head file of an empty log is written at once: later its absence beside a log that isn't empty tells.
+	_, err = l.Sign(ctx, head)
+	return err
+}
+
+// openUnsigned is Open, and signs nothing.
+func (l *Log) openUnsigned(ctx context.Context, r Reader) (head Head, err error) {
+	if head, err = r.Head(ctx); err != nil {
+		return head, fmt.Errorf("opening audit log: %w", err)
 	}
 	if head.Size == 0 {
 		head.Root = emptyRoot()
 	}
 	remembered, err := l.remembered(head)
 	if err != nil {
-		return l.stop(err)
+		return head, l.stop(err)
 	}
 	e, err := loadEdge(ctx, r, head)
 	if err != nil {
-		return l.stop(fmt.Errorf("%w: %w; %s", ErrRolledBack, err, remedy))
+		return head, l.stop(fmt.Errorf("%w: %w; %s", ErrRolledBack, err, remedy))
 	}
 	if remembered != nil {
 		if err := l.continues(ctx, r, Head{Size: remembered.Size, Root: remembered.Root}, head); err != nil {
-			return l.stop(err)
+			return head, l.stop(err)
 		}
 	}
 	l.mu.Lock()
@@ -110,9 +123,7 @@ func (l *Log) Open(ctx context.Context, r Reader) error {
 		l.signed = Head{Size: remembered.Size, Root: remembered.Root}
 	}
 	l.mu.Unlock()
-	// The head file of an empty log is written at once: later its absence beside a log that isn't empty tells.
-	_, err = l.Sign(ctx, head)
-	return err
+	return head, nil
 }
 
 // remembered reads the head file; nil when there is none and needs be none.

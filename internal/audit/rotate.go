@@ -27,23 +27,32 @@ func Rotation(from, to *Key, until time.Time) (*Record, error) {
 	return &Record{Type: TypeKey, Detail: map[string]string{"from": r.From, "to": r.To, "until": r.Until.Format(time.RFC3339), rotationDetail: string(signed)}}, nil
 }
 
-// Rotations are the rotations on record. Each bears its own signatures, so where it was read from doesn't matter.
-func Rotations(ctx context.Context, r Reader) ([][]byte, error) {
-	recs, err := r.Search(ctx, Query{Types: []string{TypeKey}, Limit: 1000})
+// Handovers are the rotations and forks on record. Each bears its own signatures, so where it was read from doesn't matter.
+func Handovers(ctx context.Context, r Reader) ([][]byte, error) {
+	recs, err := r.Search(ctx, Query{Types: []string{TypeKey, TypeFork}, Limit: 1000})
 	if err != nil {
 		return nil, fmt.Errorf("reading key rotations: %w", err)
 	}
 	var out [][]byte
 	for i := range recs {
-		out = append(out, rotationsIn(&recs[i])...)
+		if signed := handoverIn(&recs[i]); signed != nil {
+			out = append(out, signed)
+		}
 	}
 	return out, nil
 }
 
-// rotationsIn is what the old key signed, in a record that the key was rotated.
-func rotationsIn(r *Record) [][]byte {
-	if signed := r.Detail[rotationDetail]; signed != "" {
-		return [][]byte{[]byte(signed)}
+// handoverIn is what the old key signed, in a record that says which one follows it; nil in others.
+func handoverIn(r *Record) []byte {
+	signed := ""
+	switch r.Type {
+	case TypeKey:
+		signed = r.Detail[rotationDetail]
+	case TypeFork:
+		signed = r.Detail[forkDetail]
 	}
-	return nil
+	if signed == "" {
+		return nil
+	}
+	return []byte(signed)
 }

@@ -50,8 +50,10 @@ type Report struct {
 	Witnesses []evidence.Cosignature `json:"witnesses,omitempty"`
 	Silences  []Silence              `json:"silences,omitempty"` // of nodes that had not stopped
 	Erased    int64                  `json:"erased,omitempty"`   // records of which the hash alone is left, and a copy without a person
-	Problems  []Problem              `json:"problems"`           // empty: all is as it was written
-	Lines     []string               `json:"lines"`              // for people: what was verified, and what wasn't
+	// Forks are the places where the log was put back to fewer records, and went on under another name.
+	Forks    []evidence.Fork `json:"forks,omitempty"`
+	Problems []Problem       `json:"problems"` // empty: all is as it was written
+	Lines    []string        `json:"lines"`    // for people: what was verified, and what wasn't
 }
 
 // A Problem is something that isn't as it was written.
@@ -112,9 +114,7 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	}
 	v.line("%d records, indexes without a gap, root %s", head.Size, v.Root)
 	v.describeCheckpoint()
-	if n := len(v.o.VKeys) - len(o.VKeys); n > 0 {
-		v.line("the log's key was rotated %d times since the one given, each time signed by the key before", n)
-	}
+	v.describeHandovers(len(o.VKeys))
 	if err := v.witnessed(ctx); err != nil {
 		return nil, fmt.Errorf("verifying audit log: %w", err)
 	}
@@ -143,7 +143,8 @@ type verifier struct {
 	seals  Sealed
 	pruned Pruned
 
-	rotations [][]byte       // of the log's key, signed
+	handovers [][]byte // of the log from one key to the next, signed
+	forks     []forkAt
 	there     map[int64]bool // segments that were there before the log was read
 
 	listed []int64 // segments that the archive says it has, where they aren't read
@@ -181,9 +182,9 @@ func sizeIn(note []byte) int64 {
 // the records lead to from them.
 func (v *verifier) checkpoint(ctx context.Context) {
 	if v.tree.size != v.head.Size { // the rest wasn't read: that it is missing is told
-		v.rotations, _ = Rotations(ctx, v.r)
+		v.handovers, _ = Handovers(ctx, v.r)
 	}
-	v.o.VKeys = evidence.FollowKeys(v.o.VKeys, v.rotations...)
+	v.o.VKeys = evidence.FollowKeys(v.o.VKeys, v.handovers...)
 	if v.note == nil {
 		if v.o.HeadFile != "" && v.head.Size > 0 {
 			_ = v.problem(-1, "the head file %s is gone", v.o.HeadFile)
@@ -385,7 +386,7 @@ func (v *verifier) describePasskeys() {
 func (v *verifier) noteKind(index int64, leaf []byte, t time.Time) error {
 	v.nodes.last = t
 	switch string(typeIn(leaf)) {
-	case TypeStart, TypeBeat, TypeStop, TypeSpoolSeal, TypePrune, TypeErase, TypeKey:
+	case TypeStart, TypeBeat, TypeStop, TypeSpoolSeal, TypePrune, TypeErase, TypeKey, TypeFork:
 	default:
 		return nil
 	}
@@ -401,7 +402,9 @@ func (v *verifier) noteKind(index int64, leaf []byte, t time.Time) error {
 	case TypeErase:
 		v.erased.note(index, &rec)
 	case TypeKey:
-		v.rotations = append(v.rotations, rotationsIn(&rec)...)
+		v.handovers = append(v.handovers, handoverIn(&rec))
+	case TypeFork:
+		return v.noteFork(index, &rec)
 	case TypeSpoolSeal:
 		seal, err := sealOf(&rec)
 		if err != nil {
@@ -412,6 +415,45 @@ func (v *verifier) noteKind(index int64, leaf []byte, t time.Time) error {
 		}
 	}
 	return nil
+}
+
+// forkAt is where the log was put back to fewer records than it had.
+type forkAt struct {
+	evidence.Fork
+	why *Record
+}
+
+// noteFork holds a fork against the records before it.
+func (v *verifier) noteFork(index int64, rec *Record) error {
+	f, err := evidence.VerifyFork(handoverIn(rec))
+	if err == nil && (f.Size != index || f.Root != evidence.Hash(v.tree.root())) {
+		err = errors.New("it is a fork of other records than those before it")
+	}
+	if err != nil {
+		return v.problem(index, "%v", err)
+	}
+	v.handovers = append(v.handovers, handoverIn(rec))
+	v.forks = append(v.forks, forkAt{*f, rec})
+	return nil
+}
+
+func (v *verifier) describeHandovers(given int) {
+	followed := v.o.VKeys[given:]
+	for _, f := range v.forks {
+		followed = slices.DeleteFunc(slices.Clone(followed), func(key string) bool { return key == f.To })
+	}
+	if len(followed) > 0 {
+		v.line("the log's key was rotated %d times since the one given, each time signed by the key before", len(followed))
+	}
+	for _, f := range v.forks {
+		v.Forks = append(v.Forks, f.Fork)
+		lost := "how many is not known"
+		if seen := f.why.Detail["seen"]; seen != "" {
+			lost = "a checkpoint says that there had been " + seen
+		}
+		v.line("FORK at record %d, %s: the log had been put back to %d records (%s), and what it said behind them is lost; %s let it go on under another name, signed by its former key: %s",
+			f.Size, f.At.Format(time.RFC3339), f.Size, lost, f.why.Person, f.why.Detail["reason"])
+	}
 }
 
 // notePrune holds a deletion against the seals before it.

@@ -128,24 +128,62 @@ func passphrase(name string) (string, error) {
 }
 
 func (a *app) restoreCmd() *cobra.Command {
-	var identity, pass, key string
+	var f restoreFlags
 	c := &cobra.Command{
 		Use: "restore FILE --data DIR", Short: "Put a backup into an empty directory, and verify it", Args: exactly("FILE"),
 		Long: `Unpack what assent backup wrote, compare every file with its digest, verify the log, and
 only then put it in place as DIR, which must be empty or not there. Nothing is overwritten.
 
 What happened after the backup is not in it. Where witnesses have seen more of the log than
-was restored, the server says so and signs nothing.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.restore(cmd, args[0], identity, pass, key) },
+was restored, the server says so and signs nothing.
+
+--accept-loss gives up what the log said after the backup, where it can't be had any more:
+the log goes on under another name and key, signed over by the one it had, and says so for
+ever. The server freezes everything when it starts, until administrators let it go.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.restore(cmd, args[0], &f) },
 	}
-	c.Flags().StringVarP(&identity, "identity", "i", "", "file with the age identity that opens it")
-	c.Flags().StringVar(&pass, "passphrase-file", "", "file whose first line is the passphrase that opens it")
-	c.Flags().StringVar(&key, "key", "", "the log's public key, where the backup has no keys, or to hold it against one from elsewhere")
+	s := c.Flags()
+	s.StringVarP(&f.identity, "identity", "i", "", "file with the age identity that opens it")
+	s.StringVar(&f.passphrase, "passphrase-file", "", "file whose first line is the passphrase that opens it")
+	s.StringVar(&f.key, "key", "", "the log's public key, where the backup has no keys, or to hold it against one from elsewhere")
+	s.BoolVar(&f.acceptLoss, "accept-loss", false, "let the log go on without what it said after the backup (with --reason)")
+	s.StringVar(&f.reason, "reason", "", "why what was lost can't be had any more, for the log")
+	s.StringVar(&f.seen, "seen", "", "newest checkpoint of the lost log that somebody kept, such as its /log/checkpoint at a witness")
 	return c
 }
 
-func (a *app) restore(cmd *cobra.Command, file, identity, pass, key string) (err error) {
-	identities, err := identitiesOf(identity, pass)
+type restoreFlags struct {
+	identity, passphrase, key, reason, seen string
+	acceptLoss                              bool
+}
+
+// loss is what is accepted; nil where nothing is.
+func (f *restoreFlags) loss() (*server.Loss, error) {
+	switch {
+	case !f.acceptLoss && f.reason == "" && f.seen == "":
+		return nil, nil
+	case !f.acceptLoss:
+		return nil, errors.New("--reason and --seen belong to --accept-loss")
+	case strings.TrimSpace(f.reason) == "" || len(f.reason) > 1000:
+		return nil, errors.New("--accept-loss: say why in --reason, in 1000 bytes at most; it is in the log for ever")
+	}
+	l := &server.Loss{Reason: f.reason}
+	if f.seen == "" {
+		return l, nil
+	}
+	var err error
+	if l.Seen, err = os.ReadFile(f.seen); err == nil && len(l.Seen) == 0 {
+		err = fmt.Errorf("%s is empty", f.seen)
+	}
+	return l, err
+}
+
+func (a *app) restore(cmd *cobra.Command, file string, f *restoreFlags) (err error) {
+	identities, err := identitiesOf(f.identity, f.passphrase)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	loss, err := f.loss()
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -178,7 +216,7 @@ func (a *app) restore(cmd *cobra.Command, file, identity, pass, key string) (err
 	}()
 	lines := []string{"the database is PostgreSQL's: restore its dump, then assent verify --config tells whether the two belong together"}
 	if m.Database {
-		r, err := server.VerifyRestored(cmd.Context(), dir, key)
+		r, err := server.VerifyRestored(cmd.Context(), dir, f.key)
 		if err != nil {
 			return err
 		}
@@ -186,6 +224,15 @@ func (a *app) restore(cmd *cobra.Command, file, identity, pass, key string) (err
 			return a.problems(r)
 		}
 		lines = r.Lines
+	}
+	var fork *server.Forked
+	if loss != nil {
+		if !m.Database || !m.Keys {
+			return failf(exitUsage, "--accept-loss: the database and the keys must be in the backup: without them nothing can be signed over")
+		}
+		if fork, err = server.ForkRestored(cmd.Context(), dir, *loss); err != nil {
+			return err
+		}
 	}
 	if err := os.Remove(a.data); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -195,7 +242,7 @@ func (a *app) restore(cmd *cobra.Command, file, identity, pass, key string) (err
 	}
 	done = true
 	if a.json {
-		return a.printJSON(m)
+		return a.printJSON(restored{m, fork})
 	}
 	for _, l := range lines {
 		a.printf("%s\n", inline(l))
@@ -204,7 +251,25 @@ func (a *app) restore(cmd *cobra.Command, file, identity, pass, key string) (err
 	if !m.Keys {
 		a.printf("the keys are not in it: put them into %s\n", inline(filepath.Join(a.data, "keys")))
 	}
+	if fork != nil {
+		a.forked(fork)
+	}
 	return nil
+}
+
+// restored is what --json prints.
+type restored struct {
+	*backup.Manifest
+	Fork *server.Forked `json:"fork,omitempty"`
+}
+
+func (a *app) forked(f *server.Forked) {
+	a.printf("\nTHE LOG WAS FORKED at record %d: what it said behind that is given up", f.Kept)
+	if f.Seen > 0 {
+		a.printf(", %d records at least", f.Seen-f.Kept)
+	}
+	a.printf("\nit is called %s now; its public key, for witnesses and auditors, beside the one before:\n%s\n", f.Log, f.Key)
+	a.printf("everything is frozen from the next start until administrators let it go (assent freeze list)\n")
 }
 
 func identitiesOf(file, pass string) ([]age.Identity, error) {

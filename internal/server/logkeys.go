@@ -69,7 +69,7 @@ func (s *Server) logKeys(now time.Time) (keys []*audit.Key, retired []string, er
 	if _, err := os.Stat(c.nextKeyFile()); err == nil {
 		return nil, nil, errors.New("a rotation of the log's key was begun and did not end: assent keys rotate ends it")
 	}
-	key, err := audit.LoadOrCreateKey(c.logKeyFile(), origin(c))
+	key, err := audit.LoadOrCreateKey(c.logKeyFile(), c.logName())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,7 +83,7 @@ func (s *Server) logKeys(now time.Time) (keys []*audit.Key, retired []string, er
 		}
 		return keys, retired, nil
 	}
-	old, err := audit.LoadOrCreateKey(c.oldKeyFile(), origin(c))
+	old, err := audit.LoadOrCreateKey(c.oldKeyFile(), c.logName())
 	if err != nil {
 		return nil, nil, err
 	}

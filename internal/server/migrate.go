@@ -96,7 +96,7 @@ func (m *mover) open() (err error) {
 		return fmt.Errorf("reading the checkpoint: %w", err)
 	}
 	name, _, _ := strings.Cut(string(m.Before), "\n")
-	if name != origin(m.cfg) {
+	if !audit.IsForkOf(name, origin(m.cfg)) {
 		return fmt.Errorf("the log is named %s, and public_url would name it %s: keep the host of public_url", name, origin(m.cfg))
 	}
 	key, err := loadLogKey(was, name)
@@ -246,11 +246,11 @@ func (m *mover) ready() error {
 	if err := os.WriteFile(headFile(data), m.Before, 0o600); err != nil {
 		return err
 	}
-	key, err := loadLogKey(m.cfg, origin(m.cfg))
+	key, err := loadLogKey(m.cfg, m.cfg.logName())
 	if err != nil {
 		return err
 	}
-	log, err := audit.New(audit.Options{Origin: origin(m.cfg), Keys: []*audit.Key{key}, HeadFile: headFile(data)})
+	log, err := audit.New(audit.Options{Origin: m.cfg.logName(), Keys: []*audit.Key{key}, HeadFile: headFile(data)})
 	if err != nil {
 		return err
 	}

@@ -272,7 +272,7 @@ func (s *Server) openData(ctx context.Context, data string) error {
 	if err != nil {
 		return err
 	}
-	if s.auditLog, err = audit.New(audit.Options{Origin: origin(s.cfg), Keys: keys, Retired: retired, HeadFile: headFile(data), Join: join}); err != nil {
+	if s.auditLog, err = audit.New(audit.Options{Origin: s.cfg.logName(), Keys: keys, Retired: retired, HeadFile: headFile(data), Join: join}); err != nil {
 		return err
 	}
 	if err := s.makeWitnesses(ctx, data); err != nil {
@@ -462,6 +462,9 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	if err := s.rules.Load(ctx); err != nil {
+		return err
+	}
+	if err := s.haltForked(ctx); err != nil {
 		return err
 	}
 	s.tellGaps(ctx)

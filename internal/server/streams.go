@@ -34,7 +34,7 @@ func (s *Server) makeStreams(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("stream %s: %w", c.Name, err)
 			}
-			f := &stream.Follower{Name: c.Name, Log: origin(s.cfg), Sink: sink, Beginning: c.From == "beginning", Logger: s.log}
+			f := &stream.Follower{Name: c.Name, Log: s.cfg.logName(), Sink: sink, Beginning: c.From == "beginning", Logger: s.log}
 			if lane == stream.Traffic {
 				f.Node, f.Source = s.cfg.nodeName(), stream.FromSpool(s.spool)
 				f.Cursor = stream.FileCursor(filepath.Join(s.cfg.path(s.cfg.Data), "streams", c.Name+".json"))
