@@ -22,7 +22,8 @@ type controlsFlags struct {
 	from, to     time.Time
 	config       string
 	key, keys    string
-	html, oscal  string
+	html, pdf    string
+	oscal        string
 	traffic      bool
 	reference    bool
 }
@@ -52,6 +53,7 @@ The status is 1 when there is an exception. Whether a control is met is for the 
 	s.StringVar(&f.keys, "keys", "", "with a bundle: file of verifier keys, one a line")
 	s.BoolVar(&f.traffic, "traffic", false, "with a data directory: also what flowed, from this node's spool")
 	s.StringVar(&f.html, "html", "", "write a report with plots to this file")
+	s.StringVar(&f.pdf, "pdf", "", "write a summary as PDF to this file")
 	s.StringVar(&f.oscal, "oscal", "", "write OSCAL assessment results ("+controls.OSCALVersion+", JSON) to this file")
 	s.BoolVar(&f.reference, "reference", false, "print the table of controls as a page, and read nothing")
 	return c
@@ -99,6 +101,15 @@ func (a *app) controls(cmd *cobra.Command, args []string, f *controlsFlags) erro
 	if f.html != "" {
 		if err := os.WriteFile(f.html, []byte(r.HTML()), 0o600); err != nil {
 			return fmt.Errorf("writing the report: %w", err)
+		}
+	}
+	if f.pdf != "" {
+		b, err := r.PDF(now, Version())
+		if err == nil {
+			err = os.WriteFile(f.pdf, b, 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("writing the summary: %w", err)
 		}
 	}
 	if f.oscal != "" {

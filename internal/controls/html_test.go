@@ -131,6 +131,13 @@ func TestTheReportOfAYear(t *testing.T) {
 		if err := os.WriteFile(name, []byte(page), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		pdf, err := r.PDF(at, "v1")
+		if err == nil {
+			err = os.WriteFile(name+".pdf", pdf, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	s := Stats{Days: []Day{{Date: "2016-01-01"}, {Date: "2016-01-02"}, {Date: "2026-01-01"}}}
