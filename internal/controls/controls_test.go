@@ -386,3 +386,29 @@ func TestReferenceIsCurrent(t *testing.T) {
 		t.Errorf("docs/controls.md is not current: go run ./cmd/assent evidence controls --reference >docs/controls.md (%v)", err)
 	}
 }
+
+// What one record costs: a request of usual size, its end, and a beat.
+func BenchmarkAdd(b *testing.B) {
+	r := request("allow", "")
+	r.Title, r.Shape, r.Chain, r.Rules = "Read orders", strings.Repeat("a", 32), []string{"agent:a"}, []string{"house/read"}
+	r.Detail = map[string]string{"statement": "SELECT id, total FROM orders WHERE id = $1", "risk": "12", "act": "act_0123456789abcdef"}
+	r.Time = noon
+	var leaves [][]byte
+	for i := range 1000 {
+		r.Index = int64(i)
+		leaf, err := json.Marshal(&r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		leaves = append(leaves, leaf)
+	}
+	b.SetBytes(int64(len(leaves[0])))
+	b.ReportAllocs()
+	c := New(Table())
+	for i := 0; b.Loop(); i++ {
+		if i%1000 == 0 {
+			c = New(Table())
+		}
+		c.Add("", int64(i%1000), leaves[i%1000])
+	}
+}
