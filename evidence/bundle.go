@@ -54,6 +54,9 @@ type Manifest struct {
 	Files   []BundleFile `json:"files"`
 }
 
+// saysErased is the word of a query under which a manifest tells of records that were erased.
+const saysErased = "erased"
+
 // A BundleFile is one file of a bundle, in front of the manifest.
 type BundleFile struct {
 	Name   string `json:"name"`
@@ -269,6 +272,9 @@ func (b *Bundle) sizes() error {
 	if m.First < 0 || m.End < m.First || m.Shown < 0 || m.Hidden < 0 || m.History < 0 || m.Shown+m.Hidden != m.End-m.First {
 		return broken(bundleFiles()[fileManifest], -1, "%d records shown and %d hidden are not those from %d to %d", m.Shown, m.Hidden, m.First, m.End)
 	}
+	if m.Hidden > 0 && len(m.Query) == 0 {
+		return broken(bundleFiles()[fileManifest], -1, "%d records are left out, and it tells no filter that left them out", m.Hidden)
+	}
 	return nil
 }
 
@@ -460,6 +466,9 @@ func (b *Bundle) handovers(r *BundleReport) (out [][]byte, err error) {
 		if json.Unmarshal(leaf, &rec) != nil || rec.Type != kind {
 			return nil
 		}
+		if kind == "key.rotate" && len(rec.Detail.Rotation) > maxNote {
+			return nil
+		}
 		if kind == "key.rotate" {
 			out = append(out, []byte(rec.Detail.Rotation))
 			return nil
@@ -625,9 +634,16 @@ func (r *BundleReport) Lines() []string {
 	if m.Hidden > 0 {
 		var said []string
 		for _, k := range slices.Sorted(maps.Keys(m.Query)) {
-			said = append(said, k+"="+m.Query[k])
+			if k != saysErased {
+				said = append(said, k+"="+m.Query[k])
+			}
 		}
-		line("asked for: %s; that nothing which matches is left out is the word of the log's key", strings.Join(said, " "))
+		if len(said) > 0 {
+			line("asked for: %s; that nothing which matches is left out is the word of the log's key", strings.Join(said, " "))
+		}
+		if why := m.Query[saysErased]; why != "" {
+			line("%s; that is the word of the log's key: assent verify, where the log is, shows it", why)
+		}
 	}
 	line("checkpoint of %d records signed by %s", r.Checkpoint.Size, r.Checkpoint.Origin)
 	if r.Rotations > 0 {

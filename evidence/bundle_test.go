@@ -159,6 +159,9 @@ func (m *maker) write(p plan) []byte {
 		man.Consistency, err = tlog.ProveTree(int64(p.size), int64(p.end), m.stored)
 		must(err)
 	}
+	if p.hide != nil {
+		man.Query = map[string]string{"actor": "agent:a1"}
+	}
 	if p.manifest != nil {
 		p.manifest(&man)
 	}
@@ -238,6 +241,10 @@ func TestBundlesThatLie(t *testing.T) {
 		"another origin":                   {func(p *plan) { p.manifest = func(m *evidence.Manifest) { m.Origin = "other.example/log" } }, "isn't one of the log's"},
 		"a key of somebody":                {func(p *plan) { p.manifest = func(m *evidence.Manifest) { m.Key = other.vkey } }, "none of those given"},
 		"counts of the manifest":           {func(p *plan) { p.manifest = func(m *evidence.Manifest) { m.End++ } }, "not those from 9 to 31"},
+		"records hidden without a filter": {func(p *plan) {
+			p.hide = func(i int) bool { return i == 15 }
+			p.manifest = func(m *evidence.Manifest) { m.Query = nil }
+		}, "1 records are left out, and it tells no filter that left them out"},
 		"a checkpoint by somebody": {func(p *plan) {
 			p.checkpoint = func(b []byte) []byte { t, _, _ := strings.Cut(string(b), "\n\n"); return other.note(t + "\n") }
 		}, "checkpoint.txt"},

@@ -61,22 +61,23 @@ func VerifyRotation(signed []byte) (*Rotation, error) {
 // FollowKeys returns vkeys and every key that rotations and forks, in any order, lead to
 // from one of them. One that doesn't verify, or begins at no such key, leads nowhere.
 func FollowKeys(vkeys []string, handovers ...[]byte) []string {
+	next := map[string][]string{} // each is verified once: who wrote them chose how many there are, and their order
+	for _, signed := range handovers {
+		if r, err := VerifyRotation(signed); err == nil {
+			next[r.From] = append(next[r.From], r.To)
+		} else if f, err := VerifyFork(signed); err == nil {
+			next[f.From] = append(next[f.From], f.To)
+		}
+	}
 	out := append([]string(nil), vkeys...)
 	known := map[string]bool{}
 	for _, k := range out {
 		known[k] = true
 	}
-	for grown := true; grown; {
-		grown = false
-		for _, signed := range handovers {
-			from, to := "", ""
-			if r, err := VerifyRotation(signed); err == nil {
-				from, to = r.From, r.To
-			} else if f, err := VerifyFork(signed); err == nil {
-				from, to = f.From, f.To
-			}
-			if known[from] && !known[to] {
-				out, known[to], grown = append(out, to), true, true
+	for i := 0; i < len(out); i++ {
+		for _, to := range next[out[i]] {
+			if !known[to] {
+				out, known[to] = append(out, to), true
 			}
 		}
 	}

@@ -84,6 +84,28 @@ func TestKeysAreFollowed(t *testing.T) {
 	}
 }
 
+// A bundle or a log by somebody else may hold any number of rotations, the last one first.
+func TestRotationsAreVerifiedOnce(t *testing.T) {
+	const n = 60
+	keys := []logKey{newLogKey(t, "log")}
+	var forth, back [][]byte
+	for i := range n {
+		keys = append(keys, newLogKey(t, "log"))
+		forth = append(forth, rotation(t, keys[i], keys[i+1], keys[i], keys[i+1]))
+	}
+	back = slices.Clone(forth)
+	slices.Reverse(back)
+	if got := evidence.FollowKeys([]string{keys[0].vkey}, back...); len(got) != n+1 {
+		t.Fatalf("%d keys", len(got))
+	}
+	cost := func(list [][]byte) float64 {
+		return testing.AllocsPerRun(3, func() { evidence.FollowKeys([]string{keys[0].vkey}, list...) })
+	}
+	if a, b := cost(forth), cost(back); b > 2*a {
+		t.Errorf("%d rotations in their order take %.0f allocations, the last one first %.0f", n, a, b)
+	}
+}
+
 func FuzzVerifyRotation(f *testing.F) {
 	f.Add("assent/key-rotation/v1\nlog\na\nb\n2026-12-01T00:00:00Z\n\n— log AAAA\n")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -40,14 +40,21 @@ func run(args []string, out, problems io.Writer) int {
 	})
 	f.Func("witness", "key of a witness whose cosignature counts (repeatable)", func(s string) error { witnesses = append(witnesses, s); return nil })
 	asJSON := f.Bool("json", false, "print what was verified as JSON")
-	if f.Parse(args) != nil {
-		return 2
+	var names []string
+	for rest := args; ; names, rest = append(names, f.Arg(0)), f.Args()[1:] { // options stand before or behind the bundle
+		if f.Parse(rest) != nil {
+			return 2
+		}
+		if f.NArg() == 0 {
+			break
+		}
 	}
-	if f.NArg() != 1 {
+	if len(names) != 1 {
+		fmt.Fprintf(problems, "assent-verify: it takes one bundle, and %d are named\n", len(names))
 		f.Usage()
 		return 2
 	}
-	file, err := os.Open(f.Arg(0))
+	file, err := os.Open(names[0])
 	if err != nil {
 		fmt.Fprintln(problems, "assent-verify:", err)
 		return 2

@@ -44,6 +44,9 @@ func TestInAnEmptyRoot(t *testing.T) {
 	if code, out := run("-key", vkey, "/bundle.zip"); code != 0 || !strings.Contains(out, "records 0 to 99 of assent.example/log: all that the checkpoint covers, none missing") {
 		t.Errorf("status %d:\n%s", code, out)
 	}
+	if code, out := run("/bundle.zip", "--key", vkey); code != 0 || strings.Contains(out, "OWN KEY") {
+		t.Errorf("options behind the bundle: status %d:\n%s", code, out)
+	}
 	if code, out := run("/bundle.zip"); code != 0 || !strings.HasPrefix(out, "CHECKED AGAINST ITS OWN KEY ONLY") {
 		t.Errorf("without a key: status %d:\n%s", code, out)
 	}

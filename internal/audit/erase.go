@@ -259,7 +259,8 @@ func (x *erasures) check(ctx context.Context, r Reader, problem func(index int64
 	return len(x.told), nil
 }
 
-// decidedBy counts the people who wanted what an approval was about: who asked, and who approved.
+// decidedBy counts the people who wanted the erasure that an approval was about: who asked, and who approved. An approval
+// of something else decides none.
 func decidedBy(ctx context.Context, r Reader, approval string) (int, error) {
 	if approval == "" {
 		return 0, nil
@@ -268,14 +269,26 @@ func decidedBy(ctx context.Context, r Reader, approval string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("looking for who decided %s: %w", approval, err)
 	}
-	people := map[string]bool{}
+	people, asked := map[string]bool{}, false
 	for i := range recs {
+		if recs[i].Type == TypeChange {
+			if recs[i].Detail["what"] != erasure {
+				continue
+			}
+			asked = true
+		}
 		if p := recs[i].Person; p != "" && p != operator && (recs[i].Type == TypeChange || recs[i].Decision == "approve") {
 			people[p] = true
 		}
 	}
+	if !asked {
+		return 0, nil
+	}
 	return len(people), nil
 }
+
+// erasure is what the records of a change that orders one say it is about.
+const erasure = "erasure"
 
 // operator is whoever holds the data directory's own credential: nobody knows which person uses it.
 const operator = "person:operator"

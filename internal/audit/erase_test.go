@@ -47,7 +47,7 @@ func withErasure(t *testing.T) *bench {
 // decide has people ask for and approve something.
 func (b *bench) decide(t *testing.T, approval string, people ...string) {
 	t.Helper()
-	b.put(t, &audit.Record{Type: audit.TypeChange, Person: people[0], Approval: approval, Decision: "asked"})
+	b.put(t, &audit.Record{Type: audit.TypeChange, Person: people[0], Approval: approval, Decision: "asked", Detail: map[string]string{"what": "erasure"}})
 	for _, p := range people[1:] {
 		b.put(t, &audit.Record{Type: audit.TypeReview, Person: p, Approval: approval, Decision: "approve"})
 	}
@@ -154,9 +154,13 @@ func TestFakedErasureIsFound(t *testing.T) {
 		}, "takes two people, and 1 decided"},
 		"nobody": {func(t *testing.T, b *bench) { b.erase(t, "", "otto", "erased-2") }, "takes two people, and 0 decided"},
 		"a review that says": {func(t *testing.T, b *bench) {
-			b.put(t, &audit.Record{Type: audit.TypeReview, Person: "person:eve", Approval: "apr_1", Decision: "deny"}, &audit.Record{Type: audit.TypeChange, Person: "person:ana", Approval: "apr_1"})
+			b.put(t, &audit.Record{Type: audit.TypeReview, Person: "person:eve", Approval: "apr_1", Decision: "deny"}, &audit.Record{Type: audit.TypeChange, Person: "person:ana", Approval: "apr_1", Detail: map[string]string{"what": "erasure"}})
 			b.erase(t, "apr_1", "otto", "erased-2")
 		}, "takes two people, and 1 decided"},
+		"two people decided something else": {func(t *testing.T, b *bench) {
+			b.put(t, &audit.Record{Type: audit.TypeChange, Person: "person:ana", Approval: "apr_1", Detail: map[string]string{"what": "policy"}}, &audit.Record{Type: audit.TypeReview, Person: "person:eve", Approval: "apr_1", Decision: "approve"})
+			b.erase(t, "apr_1", "otto", "erased-2")
+		}, "takes two people, and 0 decided"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := withErasure(t)

@@ -371,7 +371,7 @@ func unpack(in io.Reader, dir string) (*Manifest, error) {
 		if h.Name == manifestName {
 			return manifest(t, in, files)
 		}
-		if h.Typeflag != tar.TypeReg || !known.MatchString(h.Name) || h.Size < 0 || h.Size > maxFile || seen[h.Name] {
+		if h.Typeflag != tar.TypeReg || !known.MatchString(h.Name) || h.Size < 0 || h.Size > maxFile || seen[h.Name] || sparse(h) {
 			return nil, fmt.Errorf("it holds %q, which no backup does", clip(h.Name))
 		}
 		seen[h.Name] = true
@@ -381,6 +381,16 @@ func unpack(in io.Reader, dir string) (*Manifest, error) {
 		}
 		files = append(files, File{h.Name, h.Size, hex.EncodeToString(sum.Sum(nil))})
 	}
+}
+
+// sparse reports whether a header tells of bytes that aren't in the tar file: a kilobyte of it could fill the disk.
+func sparse(h *tar.Header) bool {
+	for k := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 func clip(s string) string { return s[:min(len(s), 100)] }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -186,6 +187,36 @@ func TestHostileBackups(t *testing.T) {
 	}
 }
 
+// bomb is a backup of a kilobyte that says that a file of it has a megabyte of zeros (PAX sparse format 1.0).
+func bomb(t testing.TB) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	told := map[string]string{"GNX.sparse.major": "1", "GNX.sparse.minor": "0", "GNX.sparse.name": "checkpoint", "GNX.sparse.realsize": "1048576"}
+	body := "1\n1048576\n0\n"
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "checkpoint", Size: 512, PAXRecords: told, Format: tar.FormatPAX}); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(w, body+strings.Repeat("\x00", 512-len(body)))
+	sum := sha256.Sum256(make([]byte, 1<<20))
+	m := fmt.Sprintf(`{"format":"assent-backup/v1","files":[{"name":"checkpoint","size":1048576,"sha256":"%x"}]}`, sum)
+	_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "manifest.json", Size: int64(len(m))})
+	_, _ = io.WriteString(w, m)
+	_ = w.Close()
+	return bytes.ReplaceAll(b.Bytes(), []byte("GNX."), []byte("GNU.")) // the package writes none of these
+}
+
+// A backup by somebody else has no file that is larger than the backup.
+func TestABackupThatIsABomb(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	if _, err := backup.Read(bytes.NewReader(bomb(t)), dir); err == nil || !strings.Contains(err.Error(), "which no backup does") {
+		t.Errorf("a sparse file: %v", err)
+	}
+	if n := len(tree(t, filepath.Dir(dir))); n != 0 {
+		t.Errorf("%d files were written", n)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -196,6 +227,7 @@ func FuzzRead(f *testing.F) {
 	_, _ = io.WriteString(w, m)
 	_ = w.Close()
 	f.Add(b.Bytes())
+	f.Add(bomb(f))
 	f.Add([]byte("age-encryption.org/v1\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		root := t.TempDir()

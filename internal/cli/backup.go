@@ -215,6 +215,9 @@ func (a *app) restore(cmd *cobra.Command, file string, f *restoreFlags) (err err
 		}
 	}()
 	lines := []string{"the database is PostgreSQL's: restore its dump, then assent verify --config tells whether the two belong together"}
+	if m.Database && !m.Keys && f.key == "" {
+		return failf(exitUsage, "the backup has no keys: give the log's public key by --key (assent keys prints it), to verify the log against")
+	}
 	if m.Database {
 		r, err := server.VerifyRestored(cmd.Context(), dir, f.key)
 		if err != nil {
@@ -224,6 +227,9 @@ func (a *app) restore(cmd *cobra.Command, file string, f *restoreFlags) (err err
 			return a.problems(r)
 		}
 		lines = r.Lines
+		if f.key == "" {
+			lines = append([]string{"CHECKED AGAINST THE KEY IN THE BACKUP ONLY: whoever made the backup could have made the key too; --key takes the log's from elsewhere"}, lines...)
+		}
 	}
 	var fork *server.Forked
 	if loss != nil {

@@ -336,6 +336,9 @@ func (a *app) sample(name string, o evidence.BundleOptions, seed string, size in
 		fmt.Fprintln(a.err, inline(l))
 	}
 	fmt.Fprintf(a.err, "population: %d; drawn by the seed %q: %d\n", s.Population, seed, len(s.Drawn))
+	if n := r.Manifest.Hidden; n > 0 {
+		fmt.Fprintf(a.err, "%s as hashes only and can't be drawn: for a sample of the whole period ask for a bundle without a filter\n", count(int(n), "record is there", "records are there"))
+	}
 	for _, d := range s.Drawn {
 		var rec client.Record
 		if err := json.Unmarshal(d.Leaf, &rec); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,12 +83,9 @@ func csvCounts(m map[string]int64) string {
 	return strings.Join(parts, " ")
 }
 
-// inert is a cell that no spreadsheet evaluates (OWASP, CSV Injection), also behind blanks, and in the wide forms that
-// some take for the narrow ones. What can't be seen is written out.
-func inert(s string) string {
-	s = inline(s)
-	if strings.IndexAny(strings.TrimLeft(s, " \u00a0\u3000"), "=+-@＝＋－＠") == 0 {
-		return "'" + s
-	}
-	return s
-}
+// inert is a cell that no spreadsheet evaluates (OWASP, CSV Injection), also behind blanks, in the wide forms that
+// some take for the narrow ones, and behind a semicolon: where the comma is of numbers, a spreadsheet takes that for
+// the end of a cell, within quotes that began before it too. What can't be seen is written out.
+func inert(s string) string { return formula.ReplaceAllString(inline(s), "$1'$2") }
+
+var formula = regexp.MustCompile("(^[ \u00a0\u3000]*|;[ \u00a0\u3000\"]*)([=+@＝＋－＠-])")

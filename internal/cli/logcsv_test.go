@@ -16,6 +16,7 @@ func TestCSVHoldsNoFormula(t *testing.T) {
 	hostile := []string{
 		`=HYPERLINK("http://evil","x")`, "+1+1", "-2+3+cmd|' /C calc'!A0", "@SUM(1)", "  =1", "\t=1", "\r=1", "\n=1", "＝1", "＠x", "\u00a0=1", "\u3000+1",
 		`a "quoted", one`, "two\nlines", "esc\x1b[2J", "turned\u202e", "plain",
+		"x;=1+1;", `x; "=1";`, "a;b;+1",
 	}
 	var list []*laneRecord
 	for i, s := range hostile {
@@ -25,6 +26,7 @@ func TestCSVHoldsNoFormula(t *testing.T) {
 	if err := writeCSV(&out, slices.All(list)); err != nil {
 		t.Fatal(err)
 	}
+	text := out.String()
 	rows, err := csv.NewReader(&out).ReadAll()
 	if err != nil || len(rows) != len(hostile)+1 {
 		t.Fatalf("%d rows, %v", len(rows), err)
@@ -36,8 +38,14 @@ func TestCSVHoldsNoFormula(t *testing.T) {
 				t.Errorf("%s of %q is %q", rows[0][k], hostile[i], cell)
 			}
 		}
-		if want := strings.TrimPrefix(row[title], "'"); want != inline(hostile[i]) {
+		if want := strings.ReplaceAll(row[title], "'", ""); want != strings.ReplaceAll(inline(hostile[i]), "'", "") {
 			t.Errorf("%q became %q", hostile[i], row[title])
+		}
+	}
+	// As a spreadsheet reads it where the semicolon ends a cell.
+	for cell := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ';' || r == '\n' }) {
+		if strings.IndexAny(strings.TrimLeft(cell, " \u00a0\u3000\""), "=+-@＝＋－＠") == 0 {
+			t.Errorf("behind a semicolon: %q", cell)
 		}
 	}
 	if f := rows[1][slices.Index(rows[0], "findings")]; f != "card=1 email=2" {
