@@ -135,15 +135,11 @@ func (s *Server) ErasePerson(ctx context.Context, names []string, reason string,
 		return change.Entry{}, fmt.Errorf("counting what names them: %w", err)
 	}
 	p.Related = map[string]string{}
-	for _, n := range sum.Names {
-		who, known := s.dir.Person(n)
-		if !known {
-			continue
+	for _, id := range s.whom(sum.Names) {
+		if id == p.Author.ID {
+			return change.Entry{}, &change.BodyError{Problem: "these names are found in yours: two other administrators decide that"}
 		}
-		if who.ID == p.Author.ID {
-			return change.Entry{}, &change.BodyError{Problem: "you are the person whom these names name: two other administrators decide that"}
-		}
-		p.Related[who.ID] = "it is about them"
+		p.Related[id] = "it is about them"
 	}
 	if p.Body, err = json.Marshal(erase.Request{Names: names}); err != nil {
 		return change.Entry{}, err
@@ -162,6 +158,25 @@ func (s *Server) ErasePerson(ctx context.Context, names []string, reason string,
 	text.WriteString("\nOnce it is allowed, whoever runs the server stops it and runs assent person erase --run.")
 	p.What, p.Title, p.Text = erase.What, "Erase a person", text.String()
 	return s.changes.Propose(ctx, p)
+}
+
+// whom are the ids of all people whom names name: as an id or account, or as a word of what they are called. An
+// erasure of mira or of Mira Novak is one of person:mira.
+func (s *Server) whom(names []string) (ids []string) {
+	for _, n := range names {
+		if p, known := s.dir.Person(n); known && !slices.Contains(ids, p.ID) {
+			ids = append(ids, p.ID)
+		}
+	}
+	none := known.Sources{Rows: func(context.Context, store.Table, func([]any) error) error { return nil }}
+	who, err := known.Look(context.Background(), none, names)
+	for _, p := range s.dir.Everybody() {
+		called := append(s.cfg.configured([]string{p.ID}), p.Name, s.dir.Address(p.ID))
+		if !slices.Contains(ids, p.ID) && (err != nil || slices.ContainsFunc(called, who.InText)) {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
 }
 
 // An Erasure is one that was carried out.

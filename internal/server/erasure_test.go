@@ -279,10 +279,15 @@ func TestErasuresThatAreRefused(t *testing.T) {
 		names []string
 		by    string
 	}{
-		"oneself":    {[]string{"person:zebulon"}, "zebulon"},
-		"nobody":     {nil, "mira"},
-		"too short":  {[]string{"ze"}, "mira"},
-		"with space": {[]string{" zebulon"}, "mira"},
+		"oneself":                      {[]string{"person:zebulon"}, "zebulon"},
+		"by a part of one's id":        {[]string{"zebulon"}, "zebulon"},
+		"by one's name":                {[]string{"Zebulon Quagga"}, "zebulon"},
+		"by a part of one's name":      {[]string{"quagga"}, "zebulon"},
+		"by one's address":             {[]string{"zq@quagga.example"}, "zebulon"},
+		"by what every id begins with": {[]string{"person"}, "zebulon"},
+		"nobody":                       {nil, "mira"},
+		"too short":                    {[]string{"ze"}, "mira"},
+		"with space":                   {[]string{" zebulon"}, "mira"},
 	} {
 		if _, err := b.ErasePerson(t.Context(), c.names, "because", b.proposal(c.by)); err == nil {
 			t.Errorf("%s: nobody objects", name)
