@@ -1,0 +1,177 @@
+// Package tutorials_test runs the pages of docs/tutorials as a reader follows them: it types their sh
+// blocks into shells with an empty home, in order, against the built binary and real parts, and holds what is
+// shown against their text blocks.
+//
+//	```sh [TERMINAL] [stays] [status=N]
+//
+// is typed in the reader's own terminal, or in the one named; "stays" goes on running, and with a status the last
+// command ends so. Any other command that fails is a failure of the page.
+//
+//	```text [TERMINAL]
+//
+// is what that terminal shows: all of it for a block that ended, its beginning for one that stays, further blocks
+// what comes then. … stands for anything within a line, and alone on a line for any lines. A block without one
+// prints nothing.
+//
+//	<!-- meanwhile: WORDS -->
+//
+// is what the page tells in prose and somebody does elsewhere: parts of this package do it.
+//
+// Under "Clean up" what stays is interrupted, and nothing is left behind then. Numbers of ports on 127.0.0.1 are exchanged
+// for free ones, all else is typed as it stands.
+package tutorials_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const pages = "../../docs/tutorials"
+
+// binary builds assent once for all pages.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "assent-tutorials-")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "assent"), "../../cmd/assent").CombinedOutput()
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return "", &exec.Error{Name: "go build: " + string(out), Err: err}
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	stopParts()
+	if dir, err := binary(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+func TestTutorials(t *testing.T) {
+	found, err := filepath.Glob(pages + "/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, path := range found {
+		name := strings.TrimSuffix(filepath.Base(path), ".md")
+		if name == "README" {
+			continue
+		}
+		seen++
+		t.Run(name, func(t *testing.T) {
+			need, ok := needs[name]
+			if !ok {
+				t.Fatalf("%s needs a row in the table of what pages need", name)
+			}
+			follow(t, path, need)
+		})
+	}
+	if seen != len(needs) {
+		t.Errorf("%d pages, and %d that are told what they need", seen, len(needs))
+	}
+}
+
+// follow does what a page says.
+func follow(t *testing.T, path string, need func(*testing.T) *parts) {
+	t.Helper()
+	steps, err := readPage(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wellFormed(path, steps); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := need(t)
+	elsewhere(t, steps, p.ports)
+	home := t.TempDir()
+	env := append([]string{
+		"HOME=" + home, "USER=reader", "LANG=C.UTF-8", "TERM=dumb", "TMPDIR=" + t.TempDir(),
+		"PATH=" + strings.Join(append(append([]string{dir}, p.path...), os.Getenv("PATH")), ":"),
+	}, p.env...)
+	terminals := map[string]*terminal{}
+	interrupted := false
+	for i := range steps {
+		s := &steps[i]
+		for _, c := range p.changes {
+			s.text = strings.ReplaceAll(s.text, c.from, c.to)
+		}
+		if s.section == "Clean up" && !interrupted {
+			interrupted = true
+			for _, x := range terminals {
+				x.interrupt()
+			}
+		}
+		if terminals[s.terminal] == nil {
+			terminals[s.terminal] = openTerminal(t, s.terminal, home, env)
+		}
+		x := terminals[s.terminal]
+		switch s.do {
+		case "run":
+			t.Logf("line %d, %s", s.line, s.section)
+			x.run(s)
+			if last := i == len(steps)-1; !s.stays && (last || steps[i+1].do != "see") {
+				x.finish()
+			}
+		case "see":
+			x.see(s)
+		case "act":
+			if p.act == nil {
+				t.Fatalf("line %d: nobody here does anything meanwhile", s.line)
+			}
+			if err := p.act(s.text); err != nil {
+				t.Fatalf("line %d: %s: %v", s.line, s.text, err)
+			}
+		}
+	}
+	for _, x := range terminals {
+		x.finish()
+	}
+	left, err := os.ReadDir(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range left {
+		t.Errorf("%s is left in the reader's home after Clean up", e.Name())
+	}
+}
+
+// wellFormed holds a page to the form that all have.
+func wellFormed(path string, steps []step) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var sections []string
+	for line := range strings.Lines(string(text)) {
+		if rest, is := strings.CutPrefix(line, "## "); is {
+			sections = append(sections, strings.TrimSpace(rest))
+		}
+	}
+	for _, want := range []string{"What you need", "What went on", "What to do next", "Clean up"} {
+		if !slices.Contains(sections, want) {
+			return &os.PathError{Op: "reading", Path: path, Err: &missing{want}}
+		}
+	}
+	if len(steps) < 5 {
+		return &os.PathError{Op: "reading", Path: path, Err: &missing{"blocks to type"}}
+	}
+	return nil
+}
+
+type missing struct{ what string }
+
+func (m *missing) Error() string { return "it has no " + m.what }
