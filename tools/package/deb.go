@@ -38,7 +38,7 @@ func (r *release) deb(w io.Writer, t target, work string, notices, bom []byte) e
 	}
 	info := &nfpm.Info{
 		Name: "assent", Arch: t.arch, Platform: "linux", Version: debVersion(r.version), VersionSchema: "none",
-		Section: "net", Priority: "optional", Maintainer: "The Assent authors <security@assenthq.example>",
+		Section: "net", Priority: "optional", Maintainer: "The Assent authors <assent@localhost>",
 		Homepage: "https://" + module, License: "Apache-2.0", DisableGlobbing: true, MTime: r.time,
 		Description: "gate between AI agents and the systems they act on\nAssent decides, masks, and pauses for people's approval what agents ask of\ndatabases, hosts, clouds and APIs, and keeps a tamper-evident log of it.",
 		Overridables: nfpm.Overridables{
@@ -46,8 +46,6 @@ func (r *release) deb(w io.Writer, t target, work string, notices, bom []byte) e
 			Recommends: []string{"ca-certificates"},
 			Umask:      0o022,
 			Contents: files.Contents{
-				put("/usr/bin/assent", filepath.Join(work, "assent"), files.TypeFile, 0o755),
-				put("/usr/bin/assent-verify", filepath.Join(work, "assent-verify"), files.TypeFile, 0o755),
 				put("/usr/lib/systemd/system/assent.service", from("systemd/assent.service"), files.TypeFile, 0o644),
 				put("/usr/lib/sysusers.d/assent.conf", from("systemd/assent.sysusers"), files.TypeFile, 0o644),
 				put("/usr/share/doc/assent/copyright", filepath.Join(r.source, "LICENSE"), files.TypeFile, 0o644),
@@ -61,6 +59,9 @@ func (r *release) deb(w io.Writer, t target, work string, notices, bom []byte) e
 			Scripts: nfpm.Scripts{PostInstall: from("deb/postinst"), PreRemove: from("deb/prerm"), PostRemove: from("deb/postrm")},
 			Deb:     nfpm.Deb{Compression: "xz"},
 		},
+	}
+	for _, p := range r.programs {
+		info.Contents = append(info.Contents, put("/usr/bin/"+p, filepath.Join(work, p), files.TypeFile, 0o755))
 	}
 	return deb.Default.Package(nfpm.WithDefaults(info), w)
 }

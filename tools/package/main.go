@@ -29,19 +29,17 @@ func main() {
 
 // A release is one run: what is built, from where, into where.
 type release struct {
-	source  string // a clean checkout
-	out     string
-	version string // as the binary says it: v1.2.3, or Go's pseudo-version
-	time    time.Time
+	source   string // a clean checkout
+	out      string
+	programs []string // commands, by the directory of each below cmd/
+	version  string   // as the binaries say it: v1.2.3, or Go's pseudo-version
+	time     time.Time
 }
 
 // A target is one pair of operating system and architecture, in Go's words.
 type target struct{ os, arch string }
 
 func (t target) String() string { return t.os + "/" + t.arch }
-
-// programs are the commands that are built, by the directory of each.
-var programs = []string{"assent", "assent-verify"}
 
 var aTarget = regexp.MustCompile(`^(linux|darwin)/(amd64|arm64)$`)
 
@@ -57,14 +55,19 @@ func run(args []string) error {
 	if *source == "" || *out == "" || *epoch <= 0 || f.NArg() > 0 {
 		return errors.New("-source, -out and -epoch are needed: scripts/package gives them")
 	}
-	r := &release{source: *source, out: *out, time: time.Unix(*epoch, 0).UTC()}
+	r := &release{source: *source, out: *out, programs: []string{"assent", "assent-verify"}, time: time.Unix(*epoch, 0).UTC()}
+	return r.all(*targets)
+}
+
+// all builds for each target.
+func (r *release) all(targets string) error {
 	if held, err := os.ReadDir(r.out); err == nil && len(held) > 0 {
 		return fmt.Errorf("%s holds something: name an empty directory", r.out)
 	}
 	if err := os.MkdirAll(r.out, 0o755); err != nil { //nolint:gosec // what is released is for everybody
 		return err
 	}
-	for _, name := range strings.Split(*targets, ",") {
+	for _, name := range strings.Split(targets, ",") {
 		if !aTarget.MatchString(name) {
 			return fmt.Errorf("target %q: linux or darwin, amd64 or arm64", name)
 		}
@@ -99,7 +102,7 @@ func (r *release) one(t target) error {
 	}
 	defer func() { _ = os.RemoveAll(work) }()
 	build := []string{"build", "-trimpath", "-buildvcs=true", "-ldflags=-s -w", "-o", work + "/"}
-	for _, p := range programs {
+	for _, p := range r.programs {
 		build = append(build, "./cmd/"+p)
 	}
 	c := exec.Command("go", build...) //nolint:gosec // words of this file, and a directory that it made
@@ -107,7 +110,7 @@ func (r *release) one(t target) error {
 	if err := c.Run(); err != nil {
 		return fmt.Errorf("building: %w", err)
 	}
-	made, err := readBinaries(work)
+	made, err := readBinaries(work, r.programs)
 	if err != nil {
 		return err
 	}
@@ -156,7 +159,7 @@ func (r *release) files(t target, work string, notices []byte) ([]file, error) {
 		out = append(out, file{name, mode, b})
 		return err
 	}
-	for _, p := range programs {
+	for _, p := range r.programs {
 		if err := add(p, filepath.Join(work, p), 0o755); err != nil {
 			return nil, err
 		}

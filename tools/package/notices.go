@@ -22,7 +22,11 @@ var notice = regexp.MustCompile(`(?i)^(licen[cs]es?|copying|copyright|notice|pat
 // kind beside each linked package and above it up to its module, those beside our own fonts, and
 // Go's. A module without one is an error: nobody may hand it on unread.
 func (r *release) notices(t target) ([]byte, error) {
-	c := exec.Command("go", "list", "-deps", "-json=Dir,Module,Standard", "./cmd/"+programs[0], "./cmd/"+programs[1]) //nolint:gosec // words of this file
+	list := []string{"list", "-deps", "-json=Dir,Module,Standard"}
+	for _, p := range r.programs {
+		list = append(list, "./cmd/"+p)
+	}
+	c := exec.Command("go", list...) //nolint:gosec // words of this program
 	c.Dir, c.Env, c.Stderr = r.source, environment(t), os.Stderr
 	text, err := c.Output()
 	if err != nil {

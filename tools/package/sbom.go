@@ -32,7 +32,7 @@ type built struct {
 
 // readBinaries reads build information from the binaries themselves, never from go.mod: what is
 // linked is what is told. A binary that was built from changed files, or with cgo, is refused.
-func readBinaries(dir string) (*built, error) {
+func readBinaries(dir string, programs []string) (*built, error) {
 	b := &built{hashes: map[string]string{}}
 	seen := map[string]*debug.Module{}
 	for _, p := range programs {
@@ -96,12 +96,12 @@ func purl(path, version string) string {
 // name for it). Identifier and time come from version and commit.
 func (r *release) bom(t target, b *built) ([]byte, error) {
 	doc := cdx.NewBOM()
-	id := sha256.Sum256([]byte(b.version + "\x00" + t.String() + "\x00" + b.hashes[programs[0]]))
+	id := sha256.Sum256([]byte(b.version + "\x00" + t.String() + "\x00" + b.hashes[r.programs[0]]))
 	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80 // version 8 of RFC 9562: of the vendor's own making
 	doc.SerialNumber = fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", id[0:4], id[4:6], id[6:8], id[8:10], id[10:16])
 	root := purl(module, b.version)
 	var parts []cdx.Component
-	for _, p := range programs {
+	for _, p := range r.programs {
 		parts = append(parts, cdx.Component{
 			BOMRef: p, Type: cdx.ComponentTypeApplication, Name: p, Version: b.version,
 			Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: b.hashes[p]}},
