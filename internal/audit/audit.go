@@ -71,6 +71,7 @@ const (
 	TypePrompt    = "prompt"           // what an agent was told to do, as its side tells
 	TypeTaint     = "taint.changed"    // an actor saw what makes its next actions suspect
 	TypeChange    = "config.changed"   // policy, a group or a setting changed while running
+	TypeMember    = "member.changed"   // a connector or a gate elsewhere was invited, enrolled, replaced or revoked
 	TypeTool      = "tool.changed"     // the definition of an MCP tool was pinned, held or released
 	TypeFinding   = "scan.finding"     // somebody's scan found sensitive data in something of theirs, as they tell
 	TypeNotice    = "notice"           // people were told on a channel, or could not be

@@ -201,7 +201,7 @@ func (c *Console) showAudit(w http.ResponseWriter, r *http.Request, p *who) {
 func auditTypes() []string {
 	return []string{
 		audit.TypeRequest, audit.TypeReview, audit.TypeApproval, audit.TypeStep, audit.TypeTalk, audit.TypeStarted, audit.TypeOutcome, audit.TypeRefused,
-		audit.TypeSession, audit.TypeSignIn, audit.TypePerson, audit.TypeActor, audit.TypePasskey, audit.TypeFreeze, audit.TypeStanding, audit.TypePrompt, audit.TypeTaint, audit.TypeChange, audit.TypeTool, audit.TypeFinding,
+		audit.TypeSession, audit.TypeSignIn, audit.TypePerson, audit.TypeActor, audit.TypePasskey, audit.TypeFreeze, audit.TypeStanding, audit.TypePrompt, audit.TypeTaint, audit.TypeChange, audit.TypeTool, audit.TypeMember, audit.TypeFinding,
 		audit.TypePolicy, audit.TypeConfig, audit.TypeToken, audit.TypeNotice, audit.TypeUnmask, audit.TypeVault, audit.TypeKey, audit.TypeFork, audit.TypeEvidence, audit.TypeStart, audit.TypeBeat, audit.TypeStop, audit.TypeSpoolSeal, audit.TypePrune, audit.TypeErase, audit.TypeHold, audit.TypeAlarm,
 	}
 }

@@ -78,7 +78,7 @@ func Event(r *audit.Record, lane, software string) Object {
 		account(e, r)
 	case audit.TypeAlarm, audit.TypeRefused, audit.TypeTaint, audit.TypeFinding:
 		finding(e, r)
-	case audit.TypePolicy, audit.TypeConfig, audit.TypeChange, audit.TypeFreeze, audit.TypeStanding, audit.TypeTool:
+	case audit.TypePolicy, audit.TypeConfig, audit.TypeChange, audit.TypeFreeze, audit.TypeStanding, audit.TypeTool, audit.TypeMember:
 		entity(e, r)
 	case audit.TypeEvidence, audit.TypePrune, audit.TypeKey, audit.TypeSpoolSeal, audit.TypeStart, audit.TypeStop:
 		ofLog(e, r)
