@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/assenthq/assent/internal/keyfile"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -50,7 +51,7 @@ func loadKey(path, name string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading log key: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !keyfile.Private(info) {
 		return nil, fmt.Errorf("log key %s can be read by others (mode %o): chmod 600 it, and rotate it if they are not trusted", path, info.Mode().Perm())
 	}
 	b, err := os.ReadFile(path)

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/internal/server"
@@ -37,7 +40,44 @@ the deployment can't change it: a key that lies beside the log proves little.`,
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment; none: what --data names")
-	c.AddCommand(a.keysRotateCmd())
+	c.AddCommand(a.keysRotateCmd(), a.keysMakeCmd())
+	return c
+}
+
+func (a *app) keysMakeCmd() *cobra.Command {
+	var file, out string
+	c := &cobra.Command{
+		Use:   "make --config FILE [--out DIR]",
+		Short: "Make the keys of a new deployment, where its nodes can't",
+		Long: `Make the keys that a new deployment needs, for nodes that mount them and can't write
+them, such as a Secret of Kubernetes. A server makes its own where it may.
+
+The directory is keys: of the configuration, or --out; it must not hold anything. Keep a
+copy where the deployment's database isn't: without them nothing in it opens again.`,
+		Args: exactly(),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := server.ReadConfig(file)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			if out != "" {
+				if cfg.Keys, err = filepath.Abs(out); err != nil {
+					return fmt.Errorf("--out: %w", err)
+				}
+			}
+			m, err := server.MakeKeys(cfg)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(m)
+			}
+			a.printf("%s: %s\nthe log's public key: %s\n", inline(m.Dir), strings.Join(m.Files, ", "), m.Log)
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "assent.yaml", "configuration of the deployment")
+	c.Flags().StringVar(&out, "out", "", "directory to write to, in place of keys: of the configuration")
 	return c
 }
 

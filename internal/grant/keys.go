@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/assenthq/assent/internal/keyfile"
 	"github.com/go-jose/go-jose/v4"
 )
 
@@ -42,7 +43,7 @@ func load(path string) (keyset, error) {
 	if err != nil {
 		return ks, fmt.Errorf("reading grant keys: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !keyfile.Private(info) {
 		return ks, fmt.Errorf("grant keys %s can be read by others (mode %o): chmod 600 the file, and rotate the keys if they are not trusted", path, info.Mode().Perm())
 	}
 	b, err := os.ReadFile(path)

@@ -30,7 +30,7 @@ import (
 type Config struct {
 	Data           string                `yaml:"data" doc:"Data directory: database, keys, log. One process at a time." default:"./assent-data"`
 	Store          *StoreConfig          `yaml:"store" doc:"PostgreSQL database that several replicas share. None: SQLite in the data directory, for one process."`
-	Node           string                `yaml:"node" doc:"Name of this replica among those that share a store. Needed with store:, and different on each."`
+	Node           string                `yaml:"node" doc:"Name of this replica among those that share a store. Needed with store:, and different on each. Unset: the variable ASSENT_NODE."`
 	Keys           string                `yaml:"keys" doc:"Directory of the keys. All replicas need the same ones. Default: keys in the data directory."`
 	Listen         string                `yaml:"listen" doc:"Address of console and API." default:"127.0.0.1:8720"`
 	PublicURL      string                `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost and the port of listen"`
@@ -311,6 +311,7 @@ func (c *Config) fillDefaults() {
 	}
 	if c.Store != nil {
 		def(&c.Store.Schema, "assent")
+		def(&c.Node, os.Getenv("ASSENT_NODE")) // where all replicas have one file
 	}
 	for i := range c.Actors {
 		def(&c.Actors[i].Type, "agent")

@@ -34,7 +34,7 @@ func (k *checker) store(c *Config) {
 	}
 	switch {
 	case !nodeName.MatchString(c.Node):
-		k.fail("$.node", "is missing or is no name", "give each replica a name of its own: letters, digits, '.', '_' and '-'; ${HOSTNAME} of the machine is a good one")
+		k.fail("$.node", "is missing or is no name", "give each replica a name of its own: letters, digits, '.', '_' and '-', such as the machine's; ASSENT_NODE in the environment counts where the file names none")
 	case c.Node == localNode:
 		k.fail("$.node", "is the name of a deployment's only node", "choose another")
 	}
@@ -57,6 +57,9 @@ func (c *Config) keysDir() string {
 	}
 	return filepath.Join(c.path(c.Data), "keys")
 }
+
+// TLSCertFile is the certificate of console and API; tls must be set.
+func (c *Config) TLSCertFile() string { return c.path(c.TLS.Cert) }
 
 func (c *Config) logKeyFile() string { return filepath.Join(c.keysDir(), "log.key") }
 func (c *Config) sshKeyFile() string { return filepath.Join(c.keysDir(), "ssh_host_ed25519_key") }

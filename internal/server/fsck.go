@@ -15,6 +15,7 @@ import (
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/grant"
 	"github.com/assenthq/assent/internal/identity"
+	"github.com/assenthq/assent/internal/keyfile"
 	"github.com/assenthq/assent/internal/mask"
 	"github.com/assenthq/assent/internal/sealed"
 	"github.com/assenthq/assent/internal/store"
@@ -104,7 +105,7 @@ func (f *fsck) files() {
 			switch open := info.Mode().Perm() & 0o077; {
 			case info.Mode()&fs.ModeSymlink != 0:
 				f.found(path, "put the file itself there", "is a link: what it leads to is not checked")
-			case open != 0 && (d.IsDir() || info.Mode()&0o022 != 0 || filepath.Dir(path) == f.cfg.keysDir() || filepath.Base(path) == store.FileName):
+			case open != 0 && (d.IsDir() || info.Mode()&0o022 != 0 || filepath.Dir(path) == f.cfg.keysDir() && !keyfile.Private(info) || filepath.Base(path) == store.FileName):
 				f.found(path, "chmod go-rwx; whoever could read a key may have it: rotate it if they are not trusted", "is open to others than its owner (mode %o)", info.Mode().Perm())
 			case !sameOwner(root, info):
 				f.found(path, "chown it to the owner of the directory; the server may not be able to write it", "belongs to another user than %s", dir)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/assenthq/assent/internal/keyfile"
 )
 
 // keys are the deployment's symmetric secrets, each for one purpose. They lie
@@ -54,7 +56,7 @@ func loadKey(path string, create bool) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a key: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !keyfile.Private(info) {
 		return nil, fmt.Errorf("reading a key: %s is readable by others: chmod 600 it, and consider it known", path)
 	}
 	text, err := os.ReadFile(path)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/assenthq/assent/internal/keyfile"
 	gossh "golang.org/x/crypto/ssh"
 )
 
@@ -48,7 +49,7 @@ func readHostKey(path string) (gossh.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the host key: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !keyfile.Private(info) {
 		return nil, fmt.Errorf("host key %s can be read by others (mode %o): chmod 600 it, or remove it for a new one if they are not trusted", path, info.Mode().Perm())
 	}
 	b, err := os.ReadFile(path)
