@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -218,12 +219,16 @@ func (a *app) server() string {
 // data directory; reviewing never does.
 func (a *app) client(operator bool) (*client.Client, error) {
 	url, token := a.server(), os.Getenv("ASSENT_TOKEN")
+	var way http.RoundTripper
 	if token == "" && operator {
 		o, err := server.ReadOperator(a.data)
 		if err == nil {
 			token = o.Token
 			if a.url == "" && os.Getenv("ASSENT_URL") == "" {
 				url = o.URL
+				if way, err = o.Transport(); err != nil {
+					return nil, &exitError{exitFailed, err}
+				}
 			}
 		} else if _, ok := stored(url); !ok {
 			return nil, failf(exitUsage, "no credential: set ASSENT_TOKEN, or name a running server's data directory with --data, or read with assent login (%w)", err)
@@ -236,7 +241,7 @@ func (a *app) client(operator bool) (*client.Client, error) {
 		}
 		token, a.loggedIn = l.Token, true
 	}
-	c, err := client.New(url, token, nil)
+	c, err := client.New(url, token, way)
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}

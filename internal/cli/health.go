@@ -2,17 +2,10 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -29,8 +22,8 @@ func (a *app) healthCmd() *cobra.Command {
 		Long: `Ask the server on this machine whether it is ready, for HEALTHCHECK of a container and for
 monitors without an HTTP client. Status 0: ready. Status 1: not, or no answer in five seconds.
 
-Where it listens stands in operator.json of its data directory. Over TLS it must show the
-certificate that its configuration names.`,
+Where it listens, and over TLS which certificate it must show, stands in operator.json of
+its data directory.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg := &server.Config{Data: a.data}
@@ -50,7 +43,7 @@ certificate that its configuration names.`,
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the server; none: the data directory that --data names, without TLS")
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the server; none: the data directory that --data names")
 	c.Flags().BoolVar(&live, "live", false, "only whether the process answers: what doesn't work needs no restart")
 	return c
 }
@@ -61,30 +54,16 @@ func askHealth(ctx context.Context, cfg *server.Config, live bool) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("it has not started, or another user runs it: %w", err)
 	}
-	u, err := url.Parse(o.URL)
-	if err != nil {
-		return "", errors.New("operator.json holds no address")
-	}
-	addr := u.Host
-	if host, port, err := net.SplitHostPort(addr); err == nil {
-		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() { // it listens everywhere, and so here
-			addr = net.JoinHostPort("localhost", port)
-		}
-	}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
-	}}
-	if u.Scheme == "https" {
-		if transport.TLSClientConfig, err = ownTLS(cfg); err != nil {
-			return "", err
-		}
-	}
-	path := map[bool]string{true: "/healthz", false: "/readyz"}[live]
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.Scheme+"://localhost"+path, nil)
+	way, err := o.Transport()
 	if err != nil {
 		return "", err
 	}
-	resp, err := (&http.Client{Transport: transport}).Do(req)
+	path := map[bool]string{true: "/healthz", false: "/readyz"}[live]
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.URL+path, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := (&http.Client{Transport: way}).Do(req)
 	if err != nil {
 		return "", fmt.Errorf("it does not answer: %w", err)
 	}
@@ -119,34 +98,4 @@ func notReady(body []byte, status string) string {
 		return "it answers " + status
 	}
 	return strings.Join(names, ", ")
-}
-
-// ownTLS trusts the server's own certificate, by the file, and no other.
-func ownTLS(cfg *server.Config) (*tls.Config, error) {
-	if cfg.TLS == nil {
-		return nil, errors.New("the server speaks TLS: name its configuration with --config")
-	}
-	b, err := os.ReadFile(cfg.TLSCertFile())
-	if err != nil {
-		return nil, fmt.Errorf("reading the server's certificate: %w", err)
-	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return nil, errors.New("reading the server's certificate: the file holds none")
-	}
-	leaf, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("reading the server's certificate: %w", err)
-	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
-	t.RootCAs.AddCert(leaf)
-	switch {
-	case len(leaf.DNSNames) > 0:
-		t.ServerName = strings.Replace(leaf.DNSNames[0], "*", "any", 1)
-	case len(leaf.IPAddresses) > 0:
-		t.ServerName = leaf.IPAddresses[0].String()
-	default:
-		return nil, errors.New("the server's certificate names no host (subject alternative name)")
-	}
-	return t, nil
 }

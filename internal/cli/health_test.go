@@ -26,7 +26,7 @@ func TestHealthTrustsOneCertificate(t *testing.T) {
 	ready := true
 	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.Host != "localhost":
+		case r.Host != "localhost:1":
 			w.WriteHeader(http.StatusMisdirectedRequest)
 		case r.URL.Path == "/readyz" && !ready:
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -38,9 +38,10 @@ func TestHealthTrustsOneCertificate(t *testing.T) {
 	own.StartTLS()
 	defer own.Close()
 	dir := t.TempDir()
-	at := func(url string) {
+	at := func(cert []byte) {
 		t.Helper()
-		b, err := json.Marshal(server.Operator{URL: url, Token: "none"})
+		addr := own.Listener.Addr().String()
+		b, err := json.Marshal(server.Operator{URL: "https://localhost:1", Addr: addr, Token: "none", Cert: string(cert)})
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, "operator.json"), b, 0o600)
 		}
@@ -48,15 +49,7 @@ func TestHealthTrustsOneCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cert := filepath.Join(dir, "cert.pem")
-	write := func(text []byte) {
-		t.Helper()
-		if err := os.WriteFile(cert, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate().Raw}))
-	cfg := &server.Config{Data: dir, TLS: &server.KeyPair{Cert: cert, Key: "none"}}
+	cfg := &server.Config{Data: dir}
 	check := func(what string, live bool, want string) {
 		t.Helper()
 		said, err := askHealth(t.Context(), cfg, live)
@@ -70,19 +63,16 @@ func TestHealthTrustsOneCertificate(t *testing.T) {
 	if _, err := askHealth(t.Context(), cfg, false); err == nil || !strings.Contains(err.Error(), "has not started") {
 		t.Errorf("without a server: %v", err)
 	}
-	at(own.URL)
+	at(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate().Raw}))
 	check("its own", false, "ready")
 	ready = false
 	check("not ready", false, "not ready: store")
 	check("not ready, but live", true, "it answers")
 	ready = true
-	cfg.TLS = nil
-	check("no certificate to go by", false, "name its configuration")
-	cfg.TLS = &server.KeyPair{Cert: cert, Key: "none"}
-	write([]byte("nothing"))
-	check("no certificate in the file", false, "holds none")
+	at([]byte("nothing"))
+	check("no certificate to go by", false, "holds no certificate")
 	// A certificate that somebody else has the key of.
-	write(newCertificate(t))
+	at(newCertificate(t))
 	check("another's certificate", false, "does not answer")
 	own.Close()
 	check("gone", true, "does not answer")

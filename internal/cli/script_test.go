@@ -2,9 +2,15 @@ package cli_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"database/sql"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,7 +82,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus, "until": cmdUntil, "start": cmdStart, "waitfor": cmdWaitFor, "signal": cmdSignal, "ended": cmdEnded,
-			"capture": cmdCapture, "house": cmdHouse, "serve": cmdServe, "psql": cmdPSQL, "provoke": cmdProvoke, "sqlite": cmdSQLite, "evil": cmdEvil, "harmless": cmdHarmless, "taken": cmdTaken, "receiver": cmdReceiver, "toolserver": cmdToolServer, "listtools": cmdListTools,
+			"capture": cmdCapture, "house": cmdHouse, "certificate": cmdCertificate, "serve": cmdServe, "psql": cmdPSQL, "provoke": cmdProvoke, "sqlite": cmdSQLite, "evil": cmdEvil, "harmless": cmdHarmless, "taken": cmdTaken, "receiver": cmdReceiver, "toolserver": cmdToolServer, "listtools": cmdListTools,
 			"tty": cmdTTY, "screen": cmdScreen, "keys": cmdKeys, "resize": cmdResize, "left": cmdLeft,
 		},
 	})
@@ -284,6 +290,19 @@ func adminDSN(db string) string {
 }
 
 var addresses = regexp.MustCompile(`"msg":"ready","console":"([^"]+)","gates":\{[^}]*"shop":"127\.0\.0\.1:(\d+)"[^}]*\}`)
+
+// cmdCertificate writes cert.pem and its key, for one name that is no address of this machine's: certificate NAME.
+func cmdCertificate(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: args, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	ts.Check(err)
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("cert.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("cert.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
+}
 
 // cmdServe starts assent serve and waits until it is ready; its console is then
 // $CONSOLE and its gate's port $GATE: serve NAME [ARG...].

@@ -58,9 +58,6 @@ func (c *Config) keysDir() string {
 	return filepath.Join(c.path(c.Data), "keys")
 }
 
-// TLSCertFile is the certificate of console and API; tls must be set.
-func (c *Config) TLSCertFile() string { return c.path(c.TLS.Cert) }
-
 func (c *Config) logKeyFile() string { return filepath.Join(c.keysDir(), "log.key") }
 func (c *Config) sshKeyFile() string { return filepath.Join(c.keysDir(), "ssh_host_ed25519_key") }
 func (c *Config) grantFile() string  { return filepath.Join(c.keysDir(), "grant.jwks") }

@@ -2,11 +2,17 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/assenthq/assent/internal/identity"
@@ -18,6 +24,54 @@ import (
 type Operator struct {
 	URL   string `json:"url"`
 	Token string `json:"token"`
+
+	// Over TLS: where it listens, since URL has a name that it answers to, and the one certificate that it shows (PEM).
+	Addr string `json:"addr,omitempty"`
+	Cert string `json:"cert,omitempty"`
+}
+
+// Transport reaches the server over its own certificate, whatever names that bears and whoever
+// signed it: the data directory vouches for it. nil, which is the usual way, without TLS.
+func (o *Operator) Transport() (http.RoundTripper, error) {
+	if o.Cert == "" {
+		return nil, nil //nolint:nilnil // what client.New takes for http.DefaultTransport
+	}
+	block, _ := pem.Decode([]byte(o.Cert))
+	if block == nil {
+		return nil, errors.New("operator.json holds no certificate: start the server anew")
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("the server's certificate in operator.json: %w", err)
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+	t.RootCAs.AddCert(leaf)
+	switch {
+	case len(leaf.DNSNames) > 0:
+		t.ServerName = strings.Replace(leaf.DNSNames[0], "*", "any", 1)
+	case len(leaf.IPAddresses) > 0:
+		t.ServerName = leaf.IPAddresses[0].String()
+	default:
+		return nil, errors.New("the server's certificate names no host (subject alternative name): browsers won't take it either")
+	}
+	return &http.Transport{TLSClientConfig: t, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, o.Addr)
+	}}, nil
+}
+
+// operator is what writeOperator leaves.
+func (s *Server) operator(token string) Operator {
+	o := Operator{URL: s.URL(), Token: token}
+	if s.shown == nil {
+		return o
+	}
+	at := s.listener.Addr().(*net.TCPAddr) //nolint:errcheck // it listens by TCP
+	o.URL, o.Addr = fmt.Sprintf("https://localhost:%d", at.Port), at.String()
+	if at.IP.IsUnspecified() { // it listens everywhere, and so here
+		o.Addr = fmt.Sprintf("localhost:%d", at.Port)
+	}
+	o.Cert = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.shown}))
+	return o
 }
 
 const (
@@ -68,7 +122,7 @@ func (s *Server) writeOperator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(Operator{URL: s.URL(), Token: token})
+	b, err := json.Marshal(s.operator(token))
 	if err != nil {
 		return err
 	}

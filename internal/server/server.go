@@ -76,6 +76,7 @@ type Server struct {
 	log       *slog.Logger
 	store     store.Store
 	shared    store.Replicated // the store, where several nodes share it; nil otherwise
+	shown     []byte           // certificate of console and API, DER; nil without TLS
 	lock      *os.File         // of a data directory that is not itself the store
 	box       *sealed.Box      // what is known about people and actors
 	passkeys  *passkey.Keys
@@ -566,6 +567,7 @@ func (s *Server) listen() (net.Listener, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("console and API: %w", err)
 	}
+	s.shown = cert.Certificate[0]
 	return tls.NewListener(l, s.askCertificate(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})), nil
 }
 
