@@ -21,7 +21,7 @@ var floors = [][]string{
 	{"internal/passkey/passkeytest", "internal/classify/sql", "internal/classify/kubernetes", "internal/policy", "internal/grant", "internal/passport", "internal/audit", "internal/oidc", "internal/workload/..."},
 	{"internal/mask", "internal/facts", "internal/bodies", "internal/audit/audittest", "internal/audit/bucket/...", "internal/witness", "internal/oidc/oidctest", "internal/sealed", "internal/classify/shell", "internal/classify/http", "internal/decisionpoint"},
 	{"internal/scan", "internal/replay", "internal/accuracy", "internal/classify/mcp", "internal/classify/llm", "internal/classify/aws/...", "internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze", "internal/enrol", "internal/habit", "internal/actors"},
-	{"gate", "internal/change", "internal/trail", "internal/emergency", "internal/store", "internal/card", "internal/calm", "internal/suggest"},
+	{"gate", "internal/connector", "internal/change", "internal/trail", "internal/emergency", "internal/store", "internal/card", "internal/calm", "internal/suggest"},
 	{"internal/veil", "internal/stream", "internal/known", "internal/controls", "internal/ocsf"},
 	{"internal/erase", "internal/enforce", "gate/httpgate", "internal/rules", "internal/pins", "gate/gatetest", "internal/store/storetest", "internal/notify"},
 	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres", "internal/channels/...", "client"},

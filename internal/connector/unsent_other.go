@@ -1,0 +1,7 @@
+//go:build !linux
+
+package connector
+
+import "net"
+
+func unsent(net.Conn) {}
