@@ -87,8 +87,9 @@ func opened(info []string, line int, section string) (*step, error) {
 var address = regexp.MustCompile(`(?:127\.0\.0\.1|localhost):(\d+)`)
 
 // elsewhere gives every port of this machine that the page names another number, so that a page is
-// run beside whatever listens here; taken says where the parts that it needs already are.
-func elsewhere(t *testing.T, steps []step, taken map[string]string) {
+// run beside whatever listens here; taken says where the parts that it needs already are. What it returns does so
+// in any text.
+func elsewhere(t *testing.T, steps []step, taken map[string]string) func(string) string {
 	t.Helper()
 	ports := map[string]string{}
 	for _, s := range steps {
@@ -109,12 +110,16 @@ func elsewhere(t *testing.T, steps []step, taken map[string]string) {
 		}
 	}
 	number := regexp.MustCompile(`\b\d{4,5}\b`)
-	for i, s := range steps {
-		steps[i].text = number.ReplaceAllStringFunc(s.text, func(n string) string {
+	text := func(s string) string {
+		return number.ReplaceAllStringFunc(s, func(n string) string {
 			if to := ports[n]; to != "" {
 				return to
 			}
 			return n
 		})
 	}
+	for i := range steps {
+		steps[i].text = text(steps[i].text)
+	}
+	return text
 }

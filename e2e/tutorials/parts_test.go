@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,20 +27,41 @@ type parts struct {
 	ports   map[string]string // by the number that the page has
 	path    []string          // directories of programs
 	env     []string
-	changes []change           // of what is typed: where a fake stands in for a service elsewhere
-	act     func(string) error // does what somebody else does meanwhile
+	changes []change                         // of what is typed and seen: where a fake stands in for a service elsewhere
+	act     func(what string, s scene) error // does what somebody else does meanwhile
+}
+
+// A scene is what somebody else sees.
+type scene struct {
+	text  func(string) string // of the page, with its ports as they are here
+	shown func(string) string // what a terminal shows of its block
+}
+
+// itself says that ports in addresses are what they are.
+func itself(address string) map[string]string {
+	port := regexp.MustCompile(`:(\d+)`).FindStringSubmatch(address)[1]
+	return map[string]string{port: port}
 }
 
 type change struct{ from, to string }
 
-// needs are the parts of each page.
-var needs = map[string]func(*testing.T) *parts{
-	"audit":        nothing,
-	"coding-agent": nothing,
-	"mcp":          tools,
-	"policy":       nothing,
-	"postgresql":   postgres,
-	"s3":           bucket,
+// A reader follows a page with its parts. One who has a choice follows the section "With CHOICE", and no other such.
+type reader struct {
+	choice string
+	parts  func(*testing.T) *parts
+}
+
+// readers are those of each page.
+var readers = map[string][]reader{
+	"audit":        {{"", nothing}},
+	"coding-agent": {{"", nothing}},
+	"mcp":          {{"", tools}},
+	"policy":       {{"", nothing}},
+	"postgresql":   {{"", postgres}},
+	"s3":           {{"", bucket}},
+	"sign-in":      {{"Okta", signIn("Okta")}, {"Microsoft Entra ID", signIn("Microsoft Entra ID")}, {"Keycloak", signIn("Keycloak")}},
+	"slack":        {{"", chat}},
+	"teams":        {{"", room}},
 }
 
 // cluster is the PostgreSQL of all pages: each cleans up after itself.

@@ -93,6 +93,13 @@ func (x *terminal) shown() string {
 	return trimmed(x.out.String())[x.had:]
 }
 
+// all is what the terminal shows of its block.
+func (x *terminal) all() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.out.String()
+}
+
 func (x *terminal) fail(s *step, format string, args ...any) {
 	x.t.Helper()
 	x.t.Fatalf("line %d: %s\nthe terminal %q shows:\n%s", s.line, fmt.Sprintf(format, args...), x.name, x.shown())

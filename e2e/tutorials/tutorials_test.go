@@ -16,7 +16,7 @@
 //	<!-- meanwhile: WORDS -->
 //
 // is what the page tells in prose and somebody does elsewhere: parts of this package do it. "Ctrl-C TERMINAL" is
-// what it says.
+// what it says. Of sections "With …" a reader follows one; the page is followed once for each.
 //
 // Under "Clean up" what stays is interrupted, and nothing is left behind then. Numbers of ports on 127.0.0.1 are exchanged
 // for free ones, all else is typed as it stands.
@@ -70,20 +70,25 @@ func TestTutorials(t *testing.T) {
 		}
 		seen++
 		t.Run(name, func(t *testing.T) {
-			need, ok := needs[name]
-			if !ok {
-				t.Fatalf("%s needs a row in the table of what pages need", name)
+			if readers[name] == nil {
+				t.Fatalf("%s needs a row in the table of pages' readers", name)
 			}
-			follow(t, path, need)
+			for _, r := range readers[name] {
+				if r.choice == "" {
+					follow(t, path, r)
+				} else {
+					t.Run(r.choice, func(t *testing.T) { follow(t, path, r) })
+				}
+			}
 		})
 	}
-	if seen != len(needs) {
-		t.Errorf("%d pages, and %d that are told what they need", seen, len(needs))
+	if seen != len(readers) {
+		t.Errorf("%d pages, and readers of %d", seen, len(readers))
 	}
 }
 
 // follow does what a page says.
-func follow(t *testing.T, path string, need func(*testing.T) *parts) {
+func follow(t *testing.T, path string, r reader) {
 	t.Helper()
 	steps, err := readPage(path)
 	if err != nil {
@@ -96,8 +101,14 @@ func follow(t *testing.T, path string, need func(*testing.T) *parts) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := need(t)
-	elsewhere(t, steps, p.ports)
+	steps = slices.DeleteFunc(steps, func(s step) bool { return strings.HasPrefix(s.section, "With ") && s.section != "With "+r.choice })
+	p := r.parts(t)
+	for i := range steps {
+		for _, c := range p.changes {
+			steps[i].text = strings.ReplaceAll(steps[i].text, c.from, c.to)
+		}
+	}
+	text := elsewhere(t, steps, p.ports)
 	home := t.TempDir()
 	env := append([]string{
 		"HOME=" + home, "USER=reader", "LANG=C.UTF-8", "TERM=dumb", "TMPDIR=" + t.TempDir(),
@@ -111,9 +122,6 @@ func follow(t *testing.T, path string, need func(*testing.T) *parts) {
 			terminals[name].interrupt()
 			delete(terminals, name)
 			continue
-		}
-		for _, c := range p.changes {
-			s.text = strings.ReplaceAll(s.text, c.from, c.to)
 		}
 		if s.section == "Clean up" && !interrupted {
 			interrupted = true
@@ -138,7 +146,7 @@ func follow(t *testing.T, path string, need func(*testing.T) *parts) {
 			if p.act == nil {
 				t.Fatalf("line %d: nobody here does anything meanwhile", s.line)
 			}
-			if err := p.act(s.text); err != nil {
+			if err := p.act(s.text, scene{text, func(name string) string { return terminals[name].all() }}); err != nil {
 				t.Fatalf("line %d: %s: %v", s.line, s.text, err)
 			}
 		}
