@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"gate", "internal/connector", "internal/change", "internal/trail", "internal/emergency", "internal/store", "internal/card", "internal/calm", "internal/suggest"},
 	{"internal/veil", "internal/stream", "internal/known", "internal/controls", "internal/ocsf"},
 	{"internal/erase", "internal/enforce", "gate/httpgate", "internal/rules", "internal/pins", "gate/gatetest", "internal/store/storetest", "internal/notify"},
-	{"internal/gates/...", "internal/store/sqlite", "internal/store/postgres", "internal/channels/...", "client"},
+	{"internal/remote", "internal/gates/...", "internal/store/sqlite", "internal/store/postgres", "internal/channels/...", "client"},
 	{"internal/api", "internal/console", "internal/scim", "internal/asktools", "internal/notify/notifytest"},
 	{"internal/server", "internal/launch"},
 	{"internal/demo"},

@@ -67,6 +67,7 @@ type Options struct {
 	Hooks       Hooks      // nil: coding agents' hooks are not answered
 	Looker      *Looker    // nil: nothing is looked into for callers
 	Privacy     Privacy    // nil: this server erases nobody
+	Members     Members    // nil: nothing of it runs elsewhere
 	// ApplyPolicy asks to put packs in force; nil: this server takes none.
 	ApplyPolicy func(ctx context.Context, files map[string]string, unlock []string, p change.Proposal) (change.Entry, error)
 	Evidence    Exporter // nil: this server makes no bundles

@@ -148,6 +148,10 @@ func operations() map[string]*operation {
 		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
 		{id: "revokeToken", method: "DELETE", path: "/v1/tokens/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a credential at once"},
 
+		{id: "inviteMember", method: "POST", path: "/v1/members", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Invite a part that runs elsewhere, such as a gate: a token with which it enrols, once"},
+		{id: "listMembers", method: "GET", path: "/v1/members", scopes: []string{admin}, tag: forAdmins, summary: "Parts that run elsewhere, and whether they are there"},
+		{id: "endMember", method: "DELETE", path: "/v1/members/{role}/{name}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a part that runs elsewhere: its certificates are worthless at once"},
+
 		{id: "startLogin", method: "POST", path: "/v1/login", public: true, tag: forAll, summary: "Sign a command in by a device code (RFC 8628): what comes of it reads, and never reviews"},
 		{id: "pollLogin", method: "POST", path: "/v1/login/poll", public: true, tag: forAll, summary: "Has the person confirmed the code?"},
 		{id: "listSessions", method: "GET", path: "/v1/sessions", scopes: []string{review, read, admin}, tag: forPeople, summary: "Your open sessions; with scope admin, everybody's"},
@@ -255,6 +259,9 @@ func (s *server) register() {
 	add(s, ops["createToken"], s.createToken)
 	add(s, ops["listTokens"], s.listTokens)
 	add(s, ops["revokeToken"], s.revokeToken)
+	add(s, ops["inviteMember"], s.inviteMember)
+	add(s, ops["listMembers"], s.listMembers)
+	add(s, ops["endMember"], s.endMember)
 	add(s, ops["startLogin"], s.startLogin)
 	add(s, ops["pollLogin"], s.pollLogin)
 	add(s, ops["listSessions"], s.listSessions)

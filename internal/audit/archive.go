@@ -114,6 +114,11 @@ func (a *Archive) ingest(ctx context.Context, seal Seal, r *io.SectionReader) er
 	return nil
 }
 
+// Open opens a segment of a node.
+func (a *Archive) Open(ctx context.Context, node string, segment int64) (ShelfFile, error) {
+	return a.shelf.Open(ctx, archived(node, segment))
+}
+
 func (a *Archive) note(node string, g Segment) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -302,7 +307,7 @@ func (s *Spool) open(segment int64) (readerAtCloser, error) {
 		return f, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) && s.o.Archive != nil {
-		return s.o.Archive.shelf.Open(context.Background(), archived(s.o.Node, segment))
+		return s.o.Archive.Open(context.Background(), s.o.Node, segment)
 	}
 	return nil, err // not a nil *os.File in an interface
 }

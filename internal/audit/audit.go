@@ -79,6 +79,7 @@ const (
 	TypeFork      = "log.fork"        // the log goes on under another name, without a tail that was lost
 	TypeEvidence  = "evidence.export" // somebody takes records away as a bundle
 	TypeAlarm     = "alarm"           // something was found that must not be
+	TypeLink      = "gate.link"       // a gate in a process of its own came, or went
 	TypeStart     = "node.started"
 	TypeStop      = "node.stopped"
 	TypeBeat      = "node.heartbeat" // a node was there

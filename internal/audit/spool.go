@@ -39,9 +39,19 @@ type SpoolOptions struct {
 	// durable, from a goroutine of the Spool: Close waits for it.
 	OnSeal func(Seal)
 	// Archive is where Ship moves closed segments; nil: they stay in Dir, and count against MaxBytes.
-	Archive *Archive
+	Archive Archiver
 
 	disk disk // nil: the real one
+}
+
+// An Archiver takes closed segments over. *Archive is one; one on another machine may be another.
+type Archiver interface {
+	// Ingest is that of Archive.
+	Ingest(ctx context.Context, seal Seal, r *io.SectionReader) error
+	// Segments are the numbers of the node's segments, ascending.
+	Segments(ctx context.Context, node string) ([]int64, error)
+	// Open opens a segment; fs.ErrNotExist: it isn't there, or can't be had.
+	Open(ctx context.Context, node string, segment int64) (ShelfFile, error)
 }
 
 // disk is what a spool writes to.

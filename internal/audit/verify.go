@@ -29,6 +29,8 @@ type VerifyOptions struct {
 	Witnessed string
 	Witnesses []string
 	Archive   *Archive // of sealed segments of that spool; nil: none
+	// Taken has the traffic of gate processes; nil: it isn't looked at.
+	Taken *Archive
 	// Listed has the archive's segments looked for and not read: a server in use doesn't
 	// read a bucket every few minutes, nor stop when that is away.
 	Listed   bool
@@ -122,6 +124,9 @@ func Verify(ctx context.Context, r Reader, o VerifyOptions) (*Report, error) {
 	v.describePasskeys()
 	if err := v.spool(ctx); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("verifying spool: %w", err)
+	}
+	if err := v.taken(ctx); err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("verifying traffic of gate processes: %w", err)
 	}
 	if !v.OK() {
 		v.Lines = []string{fmt.Sprintf("NOT VERIFIED: %d problems", len(v.Problems))}

@@ -59,6 +59,7 @@ type Source struct {
 	Operator   string
 	Keys       string // directories
 	Spool      string
+	Traffic    string // of gate processes
 	Facts      string
 	Recordings string
 	Forks      string // what was signed under former names of the log
@@ -84,7 +85,7 @@ const (
 )
 
 // known is what may be in a backup: nothing that lies outside the directory it is put into.
-var known = regexp.MustCompile(`^(assent\.db|checkpoint|witnessed|operator\.json|(keys|spool|facts|recordings|forks)(/[A-Za-z0-9][A-Za-z0-9._-]{0,150}){1,3})$`)
+var known = regexp.MustCompile(`^(assent\.db|checkpoint|witnessed|operator\.json|(keys|spool|traffic|facts|recordings|forks)(/[A-Za-z0-9][A-Za-z0-9._-]{0,150}){1,3})$`)
 
 // maxFile is the largest file of a backup, in bytes.
 const maxFile = 1 << 42
@@ -174,7 +175,7 @@ func (w *writer) gather() error {
 			return err
 		}
 	}
-	trees := []struct{ name, dir string }{{"spool", w.src.Spool}, {"facts", w.src.Facts}, {"recordings", w.src.Recordings}, {"forks", w.src.Forks}}
+	trees := []struct{ name, dir string }{{"spool", w.src.Spool}, {"traffic", w.src.Traffic}, {"facts", w.src.Facts}, {"recordings", w.src.Recordings}, {"forks", w.src.Forks}}
 	if w.m.Keys {
 		trees = append(trees, struct{ name, dir string }{"keys", w.src.Keys})
 	}

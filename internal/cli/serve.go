@@ -38,6 +38,9 @@ SIGINT and SIGTERM stop: what runs may end, what waits is found again later.`,
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
+			if cfg.Control != "" {
+				return failf(exitUsage, "%s has control: and is a gate process's: assent gate --config %s", file, file)
+			}
 			if cmd.Flags().Changed("data") {
 				if cfg.Data, err = filepath.Abs(a.data); err != nil {
 					return fmt.Errorf("--data: %w", err)

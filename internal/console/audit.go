@@ -202,7 +202,7 @@ func auditTypes() []string {
 	return []string{
 		audit.TypeRequest, audit.TypeReview, audit.TypeApproval, audit.TypeStep, audit.TypeTalk, audit.TypeStarted, audit.TypeOutcome, audit.TypeRefused,
 		audit.TypeSession, audit.TypeSignIn, audit.TypePerson, audit.TypeActor, audit.TypePasskey, audit.TypeFreeze, audit.TypeStanding, audit.TypePrompt, audit.TypeTaint, audit.TypeChange, audit.TypeTool, audit.TypeMember, audit.TypeFinding,
-		audit.TypePolicy, audit.TypeConfig, audit.TypeToken, audit.TypeNotice, audit.TypeUnmask, audit.TypeVault, audit.TypeKey, audit.TypeFork, audit.TypeEvidence, audit.TypeStart, audit.TypeBeat, audit.TypeStop, audit.TypeSpoolSeal, audit.TypePrune, audit.TypeErase, audit.TypeHold, audit.TypeAlarm,
+		audit.TypePolicy, audit.TypeConfig, audit.TypeToken, audit.TypeNotice, audit.TypeUnmask, audit.TypeVault, audit.TypeKey, audit.TypeFork, audit.TypeEvidence, audit.TypeLink, audit.TypeStart, audit.TypeBeat, audit.TypeStop, audit.TypeSpoolSeal, audit.TypePrune, audit.TypeErase, audit.TypeHold, audit.TypeAlarm,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -92,6 +93,9 @@ type Options struct {
 	Serving func() error
 	// Shared says that other processes write the ledger too.
 	Shared bool
+	// ReadsOnly says that nothing but harmless reads is decided here: see Behind.
+	// Credentials, Approvals and Record are nobody's then.
+	ReadsOnly bool
 	// ExportAfterRows is how many rows a person's agents may read from one
 	// resource in an hour before a read counts as an export too.
 	ExportAfterRows int64
@@ -116,6 +120,7 @@ type Enforcer struct {
 	rates  *rates
 	ledger *ledger
 	limits atomic.Pointer[ledgerLimits]
+	export atomic.Pointer[exportAfter] // what limits was made of
 
 	mu       sync.Mutex
 	sessions map[*session]struct{} // owned by mu
@@ -125,7 +130,7 @@ type Enforcer struct {
 
 // New returns an Enforcer.
 func New(o Options) (*Enforcer, error) {
-	if o.Policy == nil || o.Detect == nil || o.Masker == nil || o.Approvals == nil || o.Record == nil || o.Spool == nil || o.Ledger == nil || o.Logger == nil {
+	if o.Policy == nil || o.Detect == nil || o.Masker == nil || o.Spool == nil || o.Ledger == nil || o.Logger == nil || !o.ReadsOnly && (o.Approvals == nil || o.Record == nil) {
 		return nil, errors.New("enforce: a part is missing")
 	}
 	if o.Now == nil {
@@ -155,7 +160,19 @@ func (e *Enforcer) SetExportAfter(all int64, of map[string]int64) error {
 		}
 	}
 	e.limits.Store(&limits)
+	e.export.Store(&exportAfter{all, maps.Clone(of)})
 	return nil
+}
+
+type exportAfter struct {
+	all int64
+	of  map[string]int64
+}
+
+// ExportAfter is what SetExportAfter was given last.
+func (e *Enforcer) ExportAfter() (all int64, of map[string]int64) {
+	x := e.export.Load()
+	return x.all, maps.Clone(x.of)
 }
 
 // CutCredential ends every open session of a credential, and returns how many there were.
@@ -404,7 +421,7 @@ func (e *Enforcer) flow(ctx context.Context, j *judgement) (p *permit, err error
 	if err := e.begin(ctx, j); err != nil {
 		return nil, err
 	}
-	if j.decision.Verdict != policy.Allow || j.unheld() || e.outside(j.action) {
+	if j.decision.Verdict != policy.Allow || j.unheld() || e.outside(j.action) || e.o.ReadsOnly && !j.flowsBeside() {
 		j.seen.giveBack(j.home)
 		return nil, nil
 	}

@@ -37,8 +37,8 @@ type rates struct {
 	byID map[string]*tally // by actor; guarded by mu
 }
 
-// ratesOf is under what the ledger keeps them; systems have names with a colon.
-const ratesOf = "actions"
+// RatesOf is under what the ledger keeps them; systems have names with a colon.
+const RatesOf = "actions"
 
 const (
 	rateBlock = 8  // which part of the last hour's actions is paid for at once
@@ -82,7 +82,7 @@ func secondsUp(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }
 // resume takes up what the store has counted. fresh tells, where it never counted, whether nothing
 // was ever decided before: then all that happened will have been counted.
 func (r *rates) resume(ctx context.Context, fresh func() (bool, error)) error {
-	marks, _, err := r.store.SumRows(ctx, "", ratesOf, time.Unix(0, 0))
+	marks, _, err := r.store.SumRows(ctx, "", RatesOf, time.Unix(0, 0))
 	if err != nil {
 		return fmt.Errorf("reading since when actions are counted: %w", err)
 	}
@@ -102,7 +102,7 @@ func (r *rates) resume(ctx context.Context, fresh func() (bool, error)) error {
 		if since = secondsUp(r.now()); never {
 			since = 0
 		}
-		if err := r.store.AddRows(ctx, "", sinceMark+strconv.FormatInt(since, 10), ratesOf, time.Unix(0, 0), 1, 0); err != nil {
+		if err := r.store.AddRows(ctx, "", sinceMark+strconv.FormatInt(since, 10), RatesOf, time.Unix(0, 0), 1, 0); err != nil {
 			return fmt.Errorf("noting since when actions are counted: %w", err)
 		}
 	}
@@ -158,7 +158,7 @@ func (r *rates) pay(actor string, t *tally, at time.Time) error {
 			}
 		}
 		more := max(t.hour/rateBlock, least)
-		if err := r.store.AddRows(ctx, actor, "", ratesOf, at, more, 0); err != nil {
+		if err := r.store.AddRows(ctx, actor, "", RatesOf, at, more, 0); err != nil {
 			return fmt.Errorf("counting actions: %w", err)
 		}
 		t.left, t.ours = more, t.ours+more
@@ -171,7 +171,7 @@ func (r *rates) pay(actor string, t *tally, at time.Time) error {
 // if it had happened now.
 func (r *rates) hear(ctx context.Context, actor string, t *tally, now time.Time) error {
 	sum := func(from int64) (int64, error) {
-		rows, _, err := r.store.SumRows(ctx, actor, ratesOf, time.Unix(from*3600, 0))
+		rows, _, err := r.store.SumRows(ctx, actor, RatesOf, time.Unix(from*3600, 0))
 		if err != nil {
 			return 0, fmt.Errorf("counting actions: %w", err)
 		}
@@ -263,7 +263,7 @@ func (r *rates) settle(end bool) error {
 		t.mu.Lock()
 		if end && t.left > 0 && t.paidHour == now.Unix()/3600 {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			if err := r.store.AddRows(ctx, actor, "", ratesOf, now, -t.left, 0); err != nil && first == nil {
+			if err := r.store.AddRows(ctx, actor, "", RatesOf, now, -t.left, 0); err != nil && first == nil {
 				first = fmt.Errorf("counting actions: %w", err)
 			}
 			cancel()

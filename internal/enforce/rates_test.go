@@ -116,8 +116,8 @@ func TestRatesWithoutAMark(t *testing.T) {
 		edit  func(*book)
 		fails bool
 	}{
-		"taken away":       {func(b *book) { delete(b.of, [3]string{"", sinceMark + "0", ratesOf}) }, false},
-		"unreadable":       {func(b *book) { b.of[[3]string{"", "since ever", ratesOf}] = map[int64]int64{0: 1} }, true},
+		"taken away":       {func(b *book) { delete(b.of, [3]string{"", sinceMark + "0", RatesOf}) }, false},
+		"unreadable":       {func(b *book) { b.of[[3]string{"", "since ever", RatesOf}] = map[int64]int64{0: 1} }, true},
 		"sealed by nobody": {func(b *book) { b.broken = store.ErrLedgerEdited }, true},
 	} {
 		ledger, now := &book{}, time.Unix(1_800_000_000, 0)

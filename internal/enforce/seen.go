@@ -24,6 +24,7 @@ type seen struct {
 	chain  []string    // their ids
 	reader string      // ledgerKey
 	book   *trail.Book // nil: nobody keeps one
+	eyes   Eyes        // book, or who keeps it elsewhere; nil: nobody does
 	habits *habit.Book // nil: nobody keeps them
 
 	mu      sync.Mutex // guards what follows
@@ -63,6 +64,9 @@ func (e *Enforcer) newSeen(asker *identity.Asker) *seen {
 	}
 	if e.o.Habits != nil {
 		s.habits = e.o.Habits.Book(asker.Chain[0].ID)
+	}
+	if s.book != nil {
+		s.eyes = s.book
 	}
 	for _, l := range s.links {
 		s.chain = append(s.chain, l.ID)

@@ -244,10 +244,11 @@ type permit struct {
 	approval string
 	grant    string
 	grantID  string
-	limit    int64       // rows; -1: none
-	span     *trace.Span // of what runs upstream; nil: nothing is traced
-	bare     classSet    // that it doesn't mask
-	begun    bool        // it runs out of sight
+	limit    int64                                // rows; -1: none
+	span     *trace.Span                          // of what runs upstream; nil: nothing is traced
+	bare     classSet                             // that it doesn't mask
+	begun    bool                                 // it runs out of sight
+	told     func(gate.Outcome, map[string]int64) // who decided elsewhere; nil: it was decided here
 
 	rows  int64
 	bytes int64 // of rows
@@ -271,7 +272,7 @@ func (e *Enforcer) permit(j *judgement, id string, limit action.Count, masks map
 		p = &permit{text: map[string]int64{}}
 	}
 	clear(p.text)
-	p.e, p.j, p.seen, p.approval, p.limit, p.rows, p.bytes, p.paid, p.begun = e, j, j.seen, id, -1, 0, 0, 0, false
+	p.e, p.j, p.seen, p.approval, p.limit, p.rows, p.bytes, p.paid, p.begun, p.told = e, j, j.seen, id, -1, 0, 0, 0, false, nil
 	p.span = e.upstream(j)
 	p.set, p.bare = j.seen.setOf(e.o.Masker, j.asker.Chain[0].ID, masks)
 	p.done.Store(false)
@@ -401,7 +402,11 @@ func (p *permit) Done(o gate.Outcome) {
 	_ = p.keep() // what a gate masked without counting rows
 	p.over(o)
 	p.learn(o)
-	p.finish(o)
+	if p.told != nil {
+		p.tell(o)
+	} else {
+		p.finish(o)
+	}
 	p.seen.giveBack(p)
 }
 

@@ -138,7 +138,7 @@ func bare(methods map[string]string) (set classSet) {
 // come has come, also where nobody counted it.
 func (p *permit) look(now time.Time, ended bool) error {
 	flowed := p.rows+p.bytes > 0
-	if p.seen.book == nil || !flowed && !ended && len(p.text) == 0 {
+	if p.seen.eyes == nil || !flowed && !ended && len(p.text) == 0 {
 		return nil
 	}
 	set := p.classes()
@@ -152,7 +152,7 @@ func (p *permit) look(now time.Time, ended bool) error {
 	}
 	set.keep(p.bare)
 	secret := (flowed || ended) && slices.Contains(p.j.action.Kinds, action.SecretAccess)
-	if set.empty() && !secret || p.seen.book.Sees(approval.SawSensitive, now) {
+	if set.empty() && !secret || p.seen.eyes.Sees(approval.SawSensitive, now) {
 		return nil
 	}
 	var classes []string
@@ -181,10 +181,10 @@ func (p *permit) see(kind, what string, now time.Time) error {
 	if saw.Act == "" && p.j.asked != 0 {
 		saw.Act = "traffic " + strconv.FormatInt(p.j.asked, 10)
 	}
-	err := p.seen.book.See(ctx, saw, now)
+	err := p.seen.eyes.See(ctx, saw, now)
 	if err != nil {
 		p.e.o.Logger.Error("what an actor sees can't be noted", "gate", p.j.where.Gate, "err", err)
-		p.seen.book.Feared(saw, now)
+		p.seen.eyes.Feared(saw, now)
 	}
 	return err
 }
@@ -198,18 +198,17 @@ func (j *judgement) on() string {
 
 // over notes at the end what the action brought, and that it no longer leads to others.
 func (p *permit) over(o gate.Outcome) {
-	b := p.seen.book
-	if b == nil {
+	if p.seen.eyes == nil {
 		return
 	}
 	now := p.e.o.Now()
 	if o.State != gate.NotRun {
 		_ = p.look(now, true) // it can't be held back any more; the memory has it
-		if o.Untrusted != "" && !b.Sees(approval.SawUntrusted, now) {
+		if o.Untrusted != "" && !p.seen.eyes.Sees(approval.SawUntrusted, now) {
 			_ = p.see(approval.SawUntrusted, o.Untrusted+": "+p.j.action.Verb+" "+p.j.on(), now)
 		}
 	}
 	if p.begun {
-		b.End(p.j.act)
+		p.seen.book.End(p.j.act)
 	}
 }

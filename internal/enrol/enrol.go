@@ -369,10 +369,25 @@ func (a *Authority) Check(ctx context.Context, leaf *x509.Certificate, role Role
 	if err != nil {
 		return Entry{}, err
 	}
+	e, err := a.entry(ctx, id)
+	if err != nil {
+		return Entry{}, err
+	}
+	m := &e.Member
+	switch {
+	case m.Enrolled.IsZero() || m.Role != role || address(m.Role, m.Name).String() != leaf.URIs[0].String(),
+		subtle.ConstantTimeCompare(m.Key, pinOf(leaf.RawSubjectPublicKeyInfo)) != 1:
+		return Entry{}, fmt.Errorf("%w: its entry is another's", ErrRefused)
+	}
+	return e, nil
+}
+
+// entry reads one, while it counts.
+func (a *Authority) entry(ctx context.Context, id string) (Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, reading)
 	defer cancel()
 	var e *sealed.Entry[Member]
-	err = a.o.Box.View(ctx, func(r *sealed.Reader) (err error) {
+	err := a.o.Box.View(ctx, func(r *sealed.Reader) (err error) {
 		e, err = Kind.Get(ctx, r, id)
 		return err
 	})
@@ -381,16 +396,10 @@ func (a *Authority) Check(ctx context.Context, leaf *x509.Certificate, role Role
 		return Entry{}, fmt.Errorf("%w: nothing like it is enrolled", ErrRefused)
 	case err != nil:
 		return Entry{}, fmt.Errorf("reading who is enrolled: %w", err)
+	case !e.Value.Ended.IsZero():
+		return Entry{}, fmt.Errorf("%w: %s %s was revoked, or enrolled again elsewhere", ErrRefused, e.Value.Role, e.Value.Name)
 	}
-	m := &e.Value
-	switch {
-	case !m.Ended.IsZero():
-		return Entry{}, fmt.Errorf("%w: %s %s was revoked, or enrolled again elsewhere", ErrRefused, m.Role, m.Name)
-	case m.Enrolled.IsZero() || m.Role != role || address(m.Role, m.Name).String() != leaf.URIs[0].String(),
-		subtle.ConstantTimeCompare(m.Key, pinOf(leaf.RawSubjectPublicKeyInfo)) != 1:
-		return Entry{}, fmt.Errorf("%w: its entry is another's", ErrRefused)
-	}
-	return Entry{ID: e.ID, Member: *m}, nil
+	return Entry{ID: e.ID, Member: e.Value}, nil
 }
 
 // verify says which entry a certificate names.

@@ -199,7 +199,7 @@ func (h *Holder) ClientTLS(t *Token, protocols ...string) (*tls.Config, error) {
 		chain, root := h.chain, h.root
 		h.mu.Unlock()
 		if chain == nil {
-			return nil, errors.New("not enrolled yet: give the token that assent connector token printed")
+			return nil, errors.New("not enrolled yet: a token is needed")
 		}
 		pin = sha256.Sum256(root.Raw)
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return chain, nil }
@@ -212,7 +212,7 @@ func (h *Holder) ClientTLS(t *Token, protocols ...string) (*tls.Config, error) {
 
 func verifyControl(chain []*x509.Certificate, pin [32]byte, now time.Time) error {
 	if len(chain) != 2 {
-		return errors.New("who answers shows no certificate of an Assent server: does the address lead to its connectors: listener?")
+		return errors.New("who answers shows no certificate of an Assent server: does the address lead to where its parts come in?")
 	}
 	sum := sha256.Sum256(chain[1].Raw)
 	if subtle.ConstantTimeCompare(sum[:], pin[:]) != 1 {

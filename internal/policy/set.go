@@ -32,6 +32,7 @@ type Options struct {
 
 // A Set is every loaded pack, compiled. It is immutable and safe for concurrent use.
 type Set struct {
+	files   map[string][]byte // what it was loaded from
 	packs   []*pack
 	rules   []*rule // in canonical order: pack, then place in the pack
 	options Options
@@ -46,6 +47,12 @@ type Set struct {
 
 	unfilled atomic.Int64 // reasons whose templates failed
 	failed   sync.Map     // names of their rules
+}
+
+// Source is what LoadFiles made the set from, for who decides by it elsewhere. The
+// files must not be changed; of the options there is what changes decisions, but for Versions.
+func (s *Set) Source() (map[string][]byte, Options) {
+	return s.files, Options{Default: s.options.Default, UnsafeDefaultAllow: s.options.UnsafeDefaultAllow, DefaultFrom: s.options.DefaultFrom}
 }
 
 // Bundle is "sha256:" and the digest of everything that gives decisions their
@@ -72,7 +79,7 @@ func LoadFiles(files map[string][]byte, o Options) (*Set, error) {
 	}
 	sort.Strings(names)
 	var errs Errors
-	s := &Set{options: o}
+	s := &Set{options: o, files: files}
 	c, err := newCompiler()
 	if err != nil {
 		return nil, fmt.Errorf("loading policy: %w", err)

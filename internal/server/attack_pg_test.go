@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,6 +100,7 @@ type target struct {
 	addr     string
 	token    string
 	root     *pgconn.PgConn // directly at the system
+	process  *elsewhereGate // where the gate runs; nil: in the server
 }
 
 func attackCluster(t *testing.T) *pgcluster.Cluster {
@@ -120,6 +122,8 @@ func newTarget(t *testing.T, c *pgcluster.Cluster, database, pack string, more .
 	x.root = x.direct(database)
 	x.must(x.root, attackSetup...)
 	dir := t.TempDir()
+	away := os.Getenv("ASSENT_GATES") == "elsewhere" || slices.Contains(more, elsewhere)
+	more = slices.DeleteFunc(slices.Clone(more), func(s string) bool { return s == elsewhere })
 	policy := ""
 	if pack != "" {
 		if err := os.WriteFile(filepath.Join(dir, "pack.yaml"), []byte(pack), 0o600); err != nil {
@@ -129,6 +133,17 @@ func newTarget(t *testing.T, c *pgcluster.Cluster, database, pack string, more .
 	}
 	if err := os.WriteFile(filepath.Join(dir, "pw"), []byte(c.Password), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	upstream := "host: 127.0.0.1, port: " + strconv.Itoa(c.Port) + ", database: " + database + `, tls: "off"`
+	shop := `
+    listen: 127.0.0.1:0
+    upstream: { ` + upstream + `, user: ` + c.User + `, password: { file: pw } }`
+	here := shop
+	if away {
+		here = `
+    at: there
+    upstream: { ` + upstream + ` }`
+		policy += "remote: { listen: 127.0.0.1:0 }\n"
 	}
 	cfg, err := ParseConfig(filepath.Join(dir, "assent.yaml"), []byte(policy+`
 data: data
@@ -140,9 +155,7 @@ columns: { people.code: us-ssn, parts.code: us-ssn }
 gates:
   - name: shop
     type: postgres
-    listen: 127.0.0.1:0
-    env: prod
-    upstream: { host: 127.0.0.1, port: `+strconv.Itoa(c.Port)+`, database: `+database+`, user: `+c.User+`, password: { file: pw }, tls: "off" }
+    env: prod`+here+`
 `+strings.Join(more, "\n")))
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +171,13 @@ gates:
 			t.Error(err)
 		}
 	})
-	x.addr = x.gates[0].listener.Addr().String()
+	if away {
+		x.process = newElsewhere(t, x.Server, dir, "control: 127.0.0.1:1\ndata: there\ngates:\n  - name: shop\n    type: postgres\n    env: prod"+shop)
+		x.process.start()
+		x.addr = x.process.GateAddrs()["shop"]
+	} else {
+		x.addr = x.gates[0].listener.Addr().String()
+	}
 	if x.token, err = x.Mint(t.Context(), identity.MintRequest{Kind: identity.KindActor, Actors: []string{"agent:worker"}, TTL: time.Hour, By: "test"}); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func (c *Config) BackupSource(unverified bool) backup.Source {
 	data := c.DataDir()
 	src := backup.Source{
 		Checkpoint: headFile(data), Witnessed: witnessedFile(data), Operator: operatorFile(data), Keys: c.keysDir(),
-		Spool: spoolDir(data), Facts: FactsDir(data), Recordings: filepath.Join(data, "recordings"), Forks: filepath.Join(data, "forks"),
+		Spool: spoolDir(data), Traffic: trafficDir(data), Facts: FactsDir(data), Recordings: filepath.Join(data, "recordings"), Forks: filepath.Join(data, "forks"),
 	}
 	if c.Store != nil {
 		return src // the database is backed up by its own means

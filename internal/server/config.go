@@ -52,6 +52,8 @@ type Config struct {
 	Workloads      []WorkloadConfig      `yaml:"workloads" doc:"Foreign tokens that actors may exchange for one of ours at /oauth/token: of pipelines, Kubernetes, SPIFFE."`
 	DecisionPoints []DecisionPointConfig `yaml:"decision_points" doc:"Policy decision points that others run, such as OPA, and that may tighten what policy says (docs/decision-points.md)."`
 	Gates          []GateConfig          `yaml:"gates" doc:"Enforcement points, one for each system."`
+	Remote         *RemoteConfig         `yaml:"remote" doc:"Where gates that run in processes of their own come in (docs/remote-gates.md). Nowhere unless set."`
+	Control        string                `yaml:"control" doc:"Of a gate process (assent gate): address of its control plane's remote.listen, host:port. All but gates, data, limits.spool_bytes and log is the control plane's then."`
 	Canaries       CanariesConfig        `yaml:"canaries" doc:"Holds that nobody asked for and that should be denied, to see whether cards are read (docs/reviewers.md). None unless set."`
 	Channels       []ChannelConfig       `yaml:"channels" doc:"Where people are told and asked besides the console."`
 	Streams        []StreamConfig        `yaml:"streams" doc:"Where the audit log is handed on while it is written: syslog, a webhook, OpenTelemetry (docs/streams.md)."`
@@ -137,6 +139,7 @@ type ActorConfig struct {
 type GateConfig struct {
 	Name     string            `yaml:"name" doc:"Name of the gate and of the resource behind it."`
 	Type     string            `yaml:"type" doc:"Protocol: postgres, http (docs/http.md), mcp (docs/mcp.md), ssh (docs/ssh.md), llm (docs/llm.md), aws (docs/aws.md), kubernetes (docs/kubernetes.md), egress (docs/egress.md) or command (docs/commands.md)."`
+	At       string            `yaml:"at" doc:"Name of the gate process that this gate runs in, beside its system (docs/remote-gates.md): listen, tls and the credential for the system stand in that process's own configuration. Unset: it runs here."`
 	Listen   string            `yaml:"listen" doc:"Address that agents connect to. Not of a command gate: it is reached where the API is."`
 	Env      string            `yaml:"env" doc:"Environment of the resource, for policy: prod, staging, …"`
 	Labels   map[string]string `yaml:"labels" doc:"Labels of the resource, for policy."`
@@ -449,6 +452,7 @@ func (k *checker) check(c *Config) {
 	for i := range c.Gates {
 		k.gate(fmt.Sprintf("$.gates[%d]", i), &c.Gates[i], names)
 	}
+	k.remote(c)
 	k.sshActors(c)
 	k.signsIn(c)
 	k.commandGates(c)
@@ -539,7 +543,11 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 		k.fail(at+".name", fmt.Sprintf("%q stands twice", g.Name), "give each gate its own name")
 	}
 	names[g.Name] = true
-	if g.Type != "ssh" && g.Type != "command" { // one encrypts by itself, one listens nowhere
+	if g.At != "" {
+		if g.Listen != "" || g.TLS != nil {
+			k.fail(at+".listen", "stands here, and the gate runs elsewhere", "write listen and tls into the configuration of the process "+g.At)
+		}
+	} else if g.Type != "ssh" && g.Type != "command" { // one encrypts by itself, one listens nowhere
 		pair := g.TLS
 		if pair == nil && g.secure() {
 			pair = &KeyPair{Cert: "by host", Key: "by host"}
@@ -560,15 +568,20 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 func (k *checker) postgresGate(at string, g *GateConfig) {
 	k.noActors(at, g)
 	u := &g.Upstream
+	away := g.At != "" // who signs in to the system is known where the gate runs
 	for _, f := range []struct{ key, v string }{{"host", u.Host}, {"database", u.Database}, {"user", u.User}} {
-		if f.v == "" {
+		if f.v == "" && (f.key != "user" || !away) {
 			k.fail(at+".upstream."+f.key, "is missing", "the gate needs host, database, user and password of the system behind it")
 		}
 	}
 	if u.Port < 1 || u.Port > 65535 {
 		k.fail(at+".upstream.port", fmt.Sprintf("%d is no port", u.Port), "PostgreSQL's own is 5432")
 	}
-	if n := u.Password.sources(); n != 1 {
+	if n := u.Password.sources(); n != 1 && !away || n != 0 && away {
+		if away {
+			k.fail(at+".upstream.password", "stands here, and the gate runs elsewhere", "write it into the configuration of the process "+g.At)
+			return
+		}
 		k.fail(at+".upstream.password", fmt.Sprintf("names %d sources", n), "give one of file, env or command")
 	}
 	switch {

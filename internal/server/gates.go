@@ -55,6 +55,9 @@ type runningGate struct {
 func (s *Server) makeGates() error {
 	for i := range s.cfg.Gates {
 		g := &s.cfg.Gates[i]
+		if g.At != "" { // it is made where it runs
+			continue
+		}
 		running, err := gateTypes()[g.Type].make(s, g)
 		if err != nil {
 			return fmt.Errorf("gate %s: %w", g.Name, err)
@@ -96,6 +99,12 @@ func (s *Server) startGates(ctx context.Context) error {
 }
 
 func postgresGate(s *Server, g *GateConfig) (runningGate, error) {
+	return makePostgres(s, g, s.enforcer.Gate(g.Name, resourceOf(g), systemOf(g)))
+}
+
+// makePostgres makes one under an authority that may be elsewhere. Of s it needs what finds
+// data, the spool and the configuration.
+func makePostgres(s *Server, g *GateConfig, by gate.Authority) (runningGate, error) {
 	client, err := s.clientTLS(g.TLS)
 	if err != nil {
 		return runningGate{}, err
@@ -105,7 +114,7 @@ func postgresGate(s *Server, g *GateConfig) (runningGate, error) {
 		return runningGate{}, err
 	}
 	pg, err := postgres.New(postgres.Config{
-		Name: g.Name, Authority: s.enforcer.Gate(g.Name, resourceOf(g), systemOf(g)), Classifier: sql.New(sql.Options{}),
+		Name: g.Name, Authority: by, Classifier: sql.New(sql.Options{}),
 		Upstream: postgres.Upstream{
 			Host: g.Upstream.Host, Port: g.Upstream.Port, Database: g.Upstream.Database, User: g.Upstream.User,
 			Password: func(ctx context.Context) ([]byte, error) { return g.Upstream.Password.Read(ctx, s.cfg) },

@@ -54,6 +54,10 @@ func (s *Server) checks() []api.Check {
 		if g.Type == "command" {
 			continue
 		}
+		if g.At != "" {
+			out = append(out, api.Check{Name: "gate process of " + g.Name, Soft: true, Run: func(context.Context) error { return s.isLinked(g.At) }})
+			continue
+		}
 		// One application of several that is away is no reason to keep everybody from the others.
 		soft := g.Type == "http" && len(g.Routes) > 1
 		out = append(out, api.Check{Name: "upstream of " + g.Name, Soft: soft, Run: func(ctx context.Context) error { return s.reach(ctx, g) }})

@@ -132,7 +132,7 @@ func loadLogKey(c *Config, name string) (*audit.Key, error) {
 func (m *mover) seal() error {
 	archive, done := m.cfg.openArchive()
 	defer done()
-	spool, err := audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(m.old), Node: localNode, Archive: archive})
+	spool, err := audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(m.old), Node: localNode, Archive: archiver(archive)})
 	if err != nil {
 		return err
 	}

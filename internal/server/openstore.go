@@ -68,7 +68,7 @@ func OpenReadOnly(ctx context.Context, c *Config) (store.Store, error) {
 func (c *Config) VerifyOptions(vkeys ...string) audit.VerifyOptions {
 	data := c.path(c.Data)
 	archive, _ := c.openArchive() // its connections end by themselves
-	return audit.VerifyOptions{VKeys: vkeys, HeadFile: headFile(data), Witnessed: witnessedFile(data), Witnesses: c.Audit.witnessKeys(), SpoolDir: spoolDir(data), Archive: archive, Node: c.nodeName()}
+	return audit.VerifyOptions{VKeys: vkeys, HeadFile: headFile(data), Witnessed: witnessedFile(data), Witnesses: c.Audit.witnessKeys(), SpoolDir: spoolDir(data), Archive: archive, Taken: takenBy(data, archive), Node: c.nodeName()}
 }
 
 // joining reports whether this node sees a log for the first time that other

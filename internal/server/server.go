@@ -39,6 +39,7 @@ import (
 	"github.com/assenthq/assent/internal/detect"
 	"github.com/assenthq/assent/internal/emergency"
 	"github.com/assenthq/assent/internal/enforce"
+	"github.com/assenthq/assent/internal/enrol"
 	"github.com/assenthq/assent/internal/facts"
 	"github.com/assenthq/assent/internal/freeze"
 	"github.com/assenthq/assent/internal/gates/command"
@@ -57,6 +58,7 @@ import (
 	"github.com/assenthq/assent/internal/pins"
 	"github.com/assenthq/assent/internal/policy"
 	"github.com/assenthq/assent/internal/recording"
+	"github.com/assenthq/assent/internal/remote"
 	"github.com/assenthq/assent/internal/rules"
 	"github.com/assenthq/assent/internal/scim"
 	"github.com/assenthq/assent/internal/sealed"
@@ -86,7 +88,11 @@ type Server struct {
 	witnesses *witness.Collector // nil: nobody cosigns
 	spool     *audit.Spool
 	sealer    *sealer
-	archive   *audit.Archive // nil: there is none
+	archive   *audit.Archive   // nil: there is none
+	remote    *remote.Host     // nil: no gate runs elsewhere
+	members   *enrol.Authority // of parts that run elsewhere; nil: none do
+	entrance  *enrol.Desk
+	taken     *audit.Archive // has the traffic of gates that do
 	shipped   shipping
 	minter    *grant.Minter
 	passport  *passport.Signer // of identity headers
@@ -150,6 +156,7 @@ type Server struct {
 	commands *command.Gates
 
 	listener     net.Listener
+	remoteAddr   string // where processes come in that run elsewhere
 	http         *http.Server
 	hangUp       context.CancelFunc // ends event streams and long polls
 	closeArchive func()
@@ -237,7 +244,7 @@ func (s *Server) make(ctx context.Context) error {
 	if s.awsKeys, err = awskey.New(k.api); err != nil {
 		return err
 	}
-	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, func(*keys) error { return s.makeChanges() }, s.makeSessions, s.makeChannels, func(*keys) error { return s.makeCommands() }, func(*keys) error { return s.makeHooks() }, s.makeHTTP} {
+	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, s.makeRemote, func(*keys) error { return s.makeChanges() }, s.makeSessions, s.makeChannels, func(*keys) error { return s.makeCommands() }, func(*keys) error { return s.makeHooks() }, s.makeHTTP} {
 		if err := step(k); err != nil {
 			return err
 		}
@@ -289,7 +296,7 @@ func (s *Server) openData(ctx context.Context, data string) error {
 	s.archive, s.closeArchive = s.cfg.openArchive()
 	s.registry.MustRegister(trafficMetrics{s})
 	s.sealer = &sealer{log: s.store, record: s.record}
-	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, SegmentBytes: segmentBytes(s.cfg.Limits.SpoolBytes), OnSeal: s.onSeal, Archive: s.archive}); err != nil {
+	if s.spool, err = audit.OpenSpool(audit.SpoolOptions{Dir: spoolDir(data), Node: s.cfg.nodeName(), MaxBytes: s.cfg.Limits.SpoolBytes, SegmentBytes: segmentBytes(s.cfg.Limits.SpoolBytes), OnSeal: s.onSeal, Archive: archiver(s.archive)}); err != nil {
 		return err
 	}
 	if s.minter, err = grant.NewMinter(s.cfg.grantFile(), s.cfg.PublicURL); err != nil {
@@ -367,7 +374,7 @@ func (s *Server) makeEnforcer(k *keys) error {
 		Tracer:      s.tracer,
 		Matched:     s.matched,
 		Credentials: credentials{s.door, s.personAsks}, Policy: s.policy, Detect: s.detect, Masker: s.masker,
-		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Points: s.points, Habits: s.habits, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil,
+		Approvals: s.engine, Record: recorder{s}, Spool: s.spool, Ledger: s.store, Freezes: s.freezes, Trail: s.trail, Points: s.points, Habits: s.habits, Emergency: s.glass, Serving: s.serving, Shared: s.shared != nil || s.cfg.Remote != nil,
 		PublicURL: s.cfg.PublicURL, ExportAfterRows: s.cfg.Limits.ExportAfterRows, ExportAfterRowsOf: s.cfg.Limits.ExportAfterRowsOf, Logger: s.log,
 		Metrics: newMetrics(s.registry, s.pending),
 
@@ -403,7 +410,7 @@ func (s *Server) makeHTTP(k *keys) error {
 	rest, err := api.New(api.Options{
 		Hooks:    s.hooks,
 		Commands: s.commands, Environment: s.environment, AWSKeys: awsKeys(s),
-		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Privacy: s, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins, Vault: vault{s}, Recordings: s.recordings, Evidence: newExporter(s),
+		Standings: s.engine, ApplyPolicy: s.ApplyPolicy, Privacy: s, Members: s, Glass: s.glass, Channels: s.notify, Rules: s.rules, Pins: s.pins, Vault: vault{s}, Recordings: s.recordings, Evidence: newExporter(s),
 		Sessions: s.sessions, Logins: s.logins(),
 		PublicURL: s.cfg.PublicURL, Hosts: s.cfg.Hosts, Version: buildVersion(),
 		Credentials: s.door, Tokens: revoking{s}, Directory: s.dir, People: s.dir, Enforcer: apiEnforcer{s.enforcer}, Approvals: s.engine, Reviews: s.engine, Freezes: s.freezes, Changes: s.changes, Passkeys: s.passkeys,
@@ -550,6 +557,9 @@ func (s *Server) Start(ctx context.Context) error {
 	})
 	if err := s.writeOperator(ctx); err != nil {
 		return fmt.Errorf("leaving a credential for commands on this machine: %w", err)
+	}
+	if err := s.startRemote(open); err != nil {
+		return err
 	}
 	return s.startGates(open)
 }

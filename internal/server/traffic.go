@@ -35,6 +35,14 @@ func (c *Config) openArchive() (a *audit.Archive, done func()) {
 	return audit.NewArchive(shelf), shelf.Close
 }
 
+// archiver is a without the nil pointer in it.
+func archiver(a *audit.Archive) audit.Archiver {
+	if a == nil {
+		return nil
+	}
+	return a
+}
+
 // ReadTraffic reads every record of this node's harmless traffic in order, in its archive
 // and its spool, but for what the log says is deleted.
 func (c *Config) ReadTraffic(ctx context.Context, log audit.Reader, fn func(seq int64, leaf []byte) error) ([]audit.Segment, error) {
