@@ -65,7 +65,7 @@ func (s *Server) operator(token string) Operator {
 	if s.shown == nil {
 		return o
 	}
-	at := s.listener.Addr().(*net.TCPAddr) //nolint:errcheck // it listens by TCP
+	at := s.listener.Addr().(*net.TCPAddr)
 	o.URL, o.Addr = fmt.Sprintf("https://localhost:%d", at.Port), at.String()
 	if at.IP.IsUnspecified() { // it listens everywhere, and so here
 		o.Addr = fmt.Sprintf("localhost:%d", at.Port)
