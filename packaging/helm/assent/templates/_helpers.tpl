@@ -25,6 +25,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- if and .Values.store.url (not .Values.store.passwordSecret.name) }}
 {{- fail "store.passwordSecret.name: name the Secret that holds the database's password" }}
 {{- end }}
+{{- if and .Values.store.url (or (not (regexMatch "^postgres(ql)?://([^:@/?#]+@)?[^@?#]+([?][^@#]*)?$" .Values.store.url)) (regexMatch "[?&](password|passfile)=" .Values.store.url)) }}
+{{- fail "store.url: write postgres://USER@HOST:PORT/DATABASE, and no password: that is in the Secret of store.passwordSecret" }}
+{{- end }}
 {{- if and .Values.keysSecret (not .Values.store.url) }}
 {{- fail "keysSecret: without store.url the one pod keeps its keys on its volume, where they can be rotated: leave it empty" }}
 {{- end }}
