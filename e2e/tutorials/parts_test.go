@@ -64,27 +64,23 @@ var readers = map[string][]reader{
 	"teams":        {{"", room}},
 }
 
-// cluster is the PostgreSQL of all pages: each cleans up after itself.
-var cluster = sync.OnceValues(func() (*pgcluster.Cluster, error) {
-	return pgcluster.Start(context.Background(), pgcluster.Options{Password: "tutorial", Settings: map[string]string{"fsync": "off"}})
-})
-
+// started is what must be stopped after the last page.
 var started []func()
 
-func stopParts() {
-	for _, stop := range started {
-		stop()
+// cluster is the PostgreSQL of all pages: each cleans up after itself.
+var cluster = sync.OnceValues(func() (*pgcluster.Cluster, error) {
+	c, err := pgcluster.Start(context.Background(), pgcluster.Options{Password: "tutorial", Settings: map[string]string{"fsync": "off"}})
+	if err == nil {
+		started = append(started, func() { _ = c.Stop() })
 	}
-}
+	return c, err
+})
 
 func postgres(t *testing.T) *parts {
 	t.Helper()
 	c, err := cluster()
 	if err != nil {
 		t.Fatalf("starting PostgreSQL (scripts/install installs it): %v", err)
-	}
-	if len(started) == 0 {
-		started = append(started, func() { _ = c.Stop() })
 	}
 	return &parts{ports: map[string]string{"5432": strconv.Itoa(c.Port)}, path: []string{c.Bin}}
 }

@@ -201,8 +201,11 @@ func (x *terminal) see(s *step) {
 			if alive {
 				x.drain()
 			}
-			if !alive || status != x.block.status {
-				x.fail(s, "status %d (the shell ended: %v), of\n%s", status, !alive, x.block.text)
+			if !alive {
+				x.fail(s, "a command failed in\n%s", x.block.text)
+			}
+			if status != x.block.status {
+				x.fail(s, "status %d, the page says %d, of\n%s", status, x.block.status, x.block.text)
 			}
 			continue
 		default:

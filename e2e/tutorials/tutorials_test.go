@@ -23,6 +23,7 @@
 package tutorials_test
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,17 +33,20 @@ import (
 	"testing"
 )
 
-const pages = "../../docs/tutorials"
+// pagesVar names a directory of other pages than docs/tutorials, whose readers need nothing: see runner_test.go.
+const pagesVar = "ASSENT_TUTORIALS_PAGES"
+
+func pages() string { return cmp.Or(os.Getenv(pagesVar), "../../docs/tutorials") }
 
 // binary builds assent once for all pages.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "assent-tutorials-")
-	if err != nil {
-		return "", err
+	started = append(started, func() { _ = os.RemoveAll(dir) })
+	if err != nil || os.Getenv(pagesVar) != "" {
+		return dir, err
 	}
 	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "assent"), "../../cmd/assent").CombinedOutput()
 	if err != nil {
-		_ = os.RemoveAll(dir)
 		return "", &exec.Error{Name: "go build: " + string(out), Err: err}
 	}
 	return dir, nil
@@ -50,15 +54,14 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	stopParts()
-	if dir, err := binary(); err == nil {
-		_ = os.RemoveAll(dir)
+	for _, stop := range started {
+		stop()
 	}
 	os.Exit(code)
 }
 
 func TestTutorials(t *testing.T) {
-	found, err := filepath.Glob(pages + "/*.md")
+	found, err := filepath.Glob(pages() + "/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,10 +73,14 @@ func TestTutorials(t *testing.T) {
 		}
 		seen++
 		t.Run(name, func(t *testing.T) {
-			if readers[name] == nil {
+			rs := readers[name]
+			switch {
+			case os.Getenv(pagesVar) != "":
+				rs = []reader{{"", nothing}}
+			case rs == nil:
 				t.Fatalf("%s needs a row in the table of pages' readers", name)
 			}
-			for _, r := range readers[name] {
+			for _, r := range rs {
 				if r.choice == "" {
 					follow(t, path, r)
 				} else {
@@ -82,7 +89,7 @@ func TestTutorials(t *testing.T) {
 			}
 		})
 	}
-	if seen != len(readers) {
+	if seen != len(readers) && os.Getenv(pagesVar) == "" {
 		t.Errorf("%d pages, and readers of %d", seen, len(readers))
 	}
 }
