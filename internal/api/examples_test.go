@@ -19,6 +19,8 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pipeline := []string{"python3", filepath.Join(dir, "..", "pipeline", "ask.py"), "--actor", "agent:nightly-exporter", "--kind", "data.export", "--verb", "copy",
+		"--type", "postgres", "--resource", "postgres:shop/customers", "--target", "customers", filepath.Join(dir, "README.md")}
 	out := t.TempDir()
 	if err := os.WriteFile(filepath.Join(out, "package.json"), []byte(`{"type":"module"}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -28,7 +30,7 @@ func TestExamples(t *testing.T) {
 		t.Fatalf("TypeScript: %v (scripts/install puts it there)\n%s", err, said)
 	}
 	for name, argv := range map[string][]string{
-		"curl": {"bash", filepath.Join(dir, "ask.sh")}, "Python": {"python3", filepath.Join(dir, "ask.py")}, "TypeScript": {"node", filepath.Join(out, "ask.js")},
+		"curl": {"bash", filepath.Join(dir, "ask.sh")}, "Python": {"python3", filepath.Join(dir, "ask.py")}, "TypeScript": {"node", filepath.Join(out, "ask.js")}, "pipeline": pipeline,
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
