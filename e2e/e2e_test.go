@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,8 +60,10 @@ type house struct {
 	cluster *pgcluster.Cluster
 	console string
 	gate    string
-	profile string // file for a CPU profile of the server; it is then the test binary that serves
-	shared  bool   // its store is one that other nodes share
+	profile string            // file for a CPU profile of the server; it is then the test binary that serves
+	shared  bool              // its store is one that other nodes share
+	run     func(func())      // where it starts its server; nil: here
+	web     http.RoundTripper // that reaches it; nil: any
 
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -170,7 +173,11 @@ func (h *house) start() time.Duration {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if err := h.cmd.Start(); err != nil {
+	run := h.run
+	if run == nil {
+		run = func(f func()) { f() }
+	}
+	if run(func() { err = h.cmd.Start() }); err != nil {
 		h.t.Fatal(err)
 	}
 	ready := make(chan struct{})
@@ -225,7 +232,7 @@ func (h *house) operator() *client.Client {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	c, err := client.New(o.URL, o.Token, nil)
+	c, err := client.New(o.URL, o.Token, h.web)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -247,7 +254,7 @@ func (h *house) worker() string {
 
 func (h *house) reviewer() *client.Client {
 	h.t.Helper()
-	c, err := client.New("http://"+h.console, h.mint(client.TokenRequest{Kind: "person", Subject: "person:mira", Scopes: []string{"review", "read"}, Life: time.Hour}), nil)
+	c, err := client.New("http://"+h.console, h.mint(client.TokenRequest{Kind: "person", Subject: "person:mira", Scopes: []string{"review", "read"}, Life: time.Hour}), h.web)
 	if err != nil {
 		h.t.Fatal(err)
 	}
