@@ -19,8 +19,10 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pipeline := []string{"python3", filepath.Join(dir, "..", "pipeline", "ask.py"), "--actor", "agent:nightly-exporter", "--kind", "data.export", "--verb", "copy",
-		"--type", "postgres", "--resource", "postgres:shop/customers", "--target", "customers", filepath.Join(dir, "README.md")}
+	pipeline := []string{
+		"python3", filepath.Join(dir, "..", "pipeline", "ask.py"), "--actor", "agent:nightly-exporter", "--kind", "data.export", "--verb", "copy",
+		"--type", "postgres", "--resource", "postgres:shop/customers", "--target", "customers", filepath.Join(dir, "README.md"),
+	}
 	out := t.TempDir()
 	if err := os.WriteFile(filepath.Join(out, "package.json"), []byte(`{"type":"module"}`), 0o600); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,20 +46,39 @@ the deployment can't change it: a key that lies beside the log proves little.`,
 }
 
 func (a *app) keysMakeCmd() *cobra.Command {
-	var file, out string
+	var file, out, public string
+	var gates []string
 	c := &cobra.Command{
-		Use:   "make --config FILE [--out DIR]",
+		Use:   "make --public-url URL --out DIR | --config FILE [--out DIR]",
 		Short: "Make the keys of a new deployment, where its nodes can't",
 		Long: `Make the keys that a new deployment needs, for nodes that mount them and can't write
 them, such as a Secret of Kubernetes. A server makes its own where it may.
 
-The directory is keys: of the configuration, or --out; it must not hold anything. Keep a
+The log is named by the host of the public URL. The directory is --out, or keys: of the
+configuration; it must not hold anything. --for makes what gates of that type need too. Keep a
 copy where the deployment's database isn't: without them nothing in it opens again.`,
 		Args: exactly(),
-		RunE: func(*cobra.Command, []string) error {
-			cfg, err := server.ReadConfig(file)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var cfg *server.Config
+			var err error
+			switch {
+			case (file == "") == (public == ""):
+				return usage(cmd, "either --public-url or --config")
+			case file != "":
+				cfg, err = server.ReadConfig(file)
+			case out == "":
+				return usage(cmd, "--out is missing")
+			default:
+				cfg, err = server.ParseConfig("--public-url", []byte("public_url: "+strconv.Quote(public)))
+			}
 			if err != nil {
 				return &exitError{exitUsage, err}
+			}
+			for _, g := range gates {
+				if g != "ssh" && g != "egress" {
+					return usage(cmd, "--for %s: ssh and egress have keys of their own", g)
+				}
+				cfg.Gates = append(cfg.Gates, server.GateConfig{Type: g})
 			}
 			if out != "" {
 				if cfg.Keys, err = filepath.Abs(out); err != nil {
@@ -76,8 +96,10 @@ copy where the deployment's database isn't: without them nothing in it opens aga
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&file, "config", "c", "assent.yaml", "configuration of the deployment")
-	c.Flags().StringVar(&out, "out", "", "directory to write to, in place of keys: of the configuration")
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration of the deployment")
+	c.Flags().StringVar(&public, "public-url", "", "in place of a configuration: its public_url, https://assent.example.com")
+	c.Flags().StringSliceVar(&gates, "for", nil, "types of gates that have keys of their own: ssh, egress")
+	c.Flags().StringVar(&out, "out", "", "directory to write to")
 	return c
 }
 

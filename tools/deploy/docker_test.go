@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
 )
 
 // TestDockerfile: BuildKit reads it without a warning, and the image has no root and no shell to want one.
@@ -49,6 +52,44 @@ func TestDockerfile(t *testing.T) {
 	}
 	if user != "65532:65532" || !health || !entry {
 		t.Errorf("user %q, health check by the program %v, started without a shell %v", user, health, entry)
+	}
+}
+
+// What the build's context leaves out, git must not track: Go would find the clone changed, and the binary bear
+// no clean version. And what may be secret stays out.
+func TestDockerignore(t *testing.T) {
+	b, err := os.ReadFile("../../packaging/docker/Dockerfile.dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	patterns, err := ignorefile.ReadAll(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := patternmatcher.New(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := func(path string) bool {
+		is, err := m.MatchesOrParentMatches(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return is
+	}
+	list, err := exec.CommandContext(t.Context(), "git", "-C", "../..", "ls-files", "-z").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+		if out(path) {
+			t.Errorf("%s is tracked and left out", path)
+		}
+	}
+	for _, path := range []string{"assent-data/keys/seal.key", "deploy/assent-data/assent.db", "pg.password", "coder.token", "a/b/corp.secret", "keys/log.key"} {
+		if !out(path) {
+			t.Errorf("%s gets into the build", path)
+		}
 	}
 }
 
