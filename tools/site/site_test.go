@@ -144,7 +144,7 @@ func chromium(t *testing.T) context.Context {
 		if err != nil {
 			continue
 		}
-		alloc, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(p), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU)...)
+		alloc, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(p), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(2*time.Minute))...)
 		ctx, cancel := chromedp.NewContext(alloc)
 		ctx, late := context.WithTimeout(ctx, 4*time.Minute)
 		t.Cleanup(func() { _ = chromedp.Cancel(ctx); late(); cancel(); stop() })
