@@ -193,3 +193,12 @@ func TestALinkThatBreaksWhileItRuns(t *testing.T) {
 	eventually(t, "the process is linked again", func() bool { return x.isLinked("there") == nil })
 	x.verifies(t)
 }
+
+// What was tried at a gate of the server's own is tried at one elsewhere: ASSENT_GATES=elsewhere has
+// every test of a target do so.
+func TestAttacksOnAGateElsewhere(t *testing.T) {
+	t.Setenv("ASSENT_GATES", "elsewhere")
+	t.Run("laundering", TestAttackLaundering)
+	t.Run("previews", TestPreviewIsWhatRuns)
+	t.Run("floors", TestAggregatesBelowAFloor)
+}
