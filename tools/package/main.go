@@ -105,7 +105,7 @@ func (r *release) one(t target) error {
 	for _, p := range r.programs {
 		build = append(build, "./cmd/"+p)
 	}
-	c := exec.Command("go", build...) //nolint:gosec // words of this file, and a directory that it made
+	c := exec.Command("go", build...)
 	c.Dir, c.Env, c.Stderr = r.source, environment(t), os.Stderr
 	if err := c.Run(); err != nil {
 		return fmt.Errorf("building: %w", err)
@@ -155,7 +155,7 @@ type file struct {
 func (r *release) files(t target, work string, notices []byte) ([]file, error) {
 	var out []file
 	add := func(name, from string, mode int64) error {
-		b, err := os.ReadFile(from) //nolint:gosec // the checkout, or what was built from it
+		b, err := os.ReadFile(from)
 		out = append(out, file{name, mode, b})
 		return err
 	}

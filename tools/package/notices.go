@@ -26,7 +26,7 @@ func (r *release) notices(t target) ([]byte, error) {
 	for _, p := range r.programs {
 		list = append(list, "./cmd/"+p)
 	}
-	c := exec.Command("go", list...) //nolint:gosec // words of this program
+	c := exec.Command("go", list...)
 	c.Dir, c.Env, c.Stderr = r.source, environment(t), os.Stderr
 	text, err := c.Output()
 	if err != nil {

@@ -41,7 +41,7 @@ func readBinaries(dir string, programs []string) (*built, error) {
 		if err != nil {
 			return nil, err
 		}
-		text, err := os.ReadFile(path) //nolint:gosec // what was just built
+		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
