@@ -83,7 +83,7 @@ func (a *app) gate(ctx context.Context, cfg *server.Config, tokenFile string) er
 		select {
 		case <-run.Done():
 		case <-g.Open():
-			log.Info("ready", "process", name, "gates", g.GateAddrs())
+			log.Info("ready", "process", name, "gates", g.GateAddrs(), "monitors", g.URL())
 		}
 	}()
 	return g.Run(ctx)

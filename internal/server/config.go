@@ -32,7 +32,7 @@ type Config struct {
 	Store          *StoreConfig          `yaml:"store" doc:"PostgreSQL database that several replicas share. None: SQLite in the data directory, for one process."`
 	Node           string                `yaml:"node" doc:"Name of this replica among those that share a store. Needed with store:, and different on each. Unset: the variable ASSENT_NODE."`
 	Keys           string                `yaml:"keys" doc:"Directory of the keys. All replicas need the same ones. Default: keys in the data directory."`
-	Listen         string                `yaml:"listen" doc:"Address of console and API." default:"127.0.0.1:8720"`
+	Listen         string                `yaml:"listen" doc:"Address of console and API. Of a gate process: of /healthz, /readyz and /metrics, nowhere unless set." default:"127.0.0.1:8720"`
 	PublicURL      string                `yaml:"public_url" doc:"How people reach the console; links in notices and cards start with it." default:"http://localhost and the port of listen"`
 	Hosts          []string              `yaml:"hosts" doc:"Further host names the console and API answer to (the public URL's and loopback always do)."`
 	TLS            *KeyPair              `yaml:"tls" doc:"Certificate for console and API. Required when they listen beyond loopback."`
@@ -305,7 +305,9 @@ func (c *Config) fillDefaults() {
 		}
 	}
 	def(&c.Data, "./assent-data")
-	def(&c.Listen, "127.0.0.1:8720")
+	if c.Control == "" { // a gate process has neither console nor API
+		def(&c.Listen, "127.0.0.1:8720")
+	}
 	def(&c.PublicURL, "http://localhost:"+portOf(c.Listen))
 	def(&c.Log.Level, "info")
 	def(&c.Log.Format, "json")
@@ -406,7 +408,9 @@ var name = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
 func (k *checker) check(c *Config) {
 	k.store(c)
-	k.address("$.listen", c.Listen, "$.tls", c.TLS)
+	if c.Control == "" || c.Listen != "" {
+		k.address("$.listen", c.Listen, "$.tls", c.TLS)
+	}
 	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		k.fail("$.public_url", "not an http or https URL", "for example https://assent.example.com")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/assenthq/assent/internal/remote"
 	"github.com/assenthq/assent/internal/store"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // A GateProcess runs the gates of a configuration beside their systems, linked to a control plane.
@@ -76,9 +78,9 @@ func (p *GateProcess) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { p.link.Run(run) })
 	err := p.serve(ctx, run)
+	p.s.work.Wait() // the ledger is settled over the link
 	cancel()
 	work.Wait()
-	p.s.work.Wait()
 	if p.s.spool != nil {
 		err = errors.Join(err, p.s.spool.Close())
 	}
@@ -86,6 +88,11 @@ func (p *GateProcess) Run(ctx context.Context) error {
 }
 
 func (p *GateProcess) serve(ctx, run context.Context) error {
+	stop, err := p.watch()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	select {
 	case <-ctx.Done():
 		return nil
@@ -110,6 +117,59 @@ func (p *GateProcess) serve(ctx, run context.Context) error {
 	return nil
 }
 
+// watch serves what monitors ask: nothing of it decides, and nothing of it is a secret.
+func (p *GateProcess) watch() (stop func(), err error) {
+	if p.s.cfg.Listen == "" {
+		return func() {}, nil
+	}
+	if p.s.listener, err = p.s.listen(); err != nil {
+		return nil, err
+	}
+	p.s.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "assent_link_up", Help: "1 while the control plane is reached."}, func() float64 { return one(p.link.Err() == nil) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "assent_lease_up", Help: "1 while the control plane's lease lets anything pass."}, func() float64 { return one(p.link.Serving() == nil) }))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "it answers") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		err := p.link.Serving()
+		select {
+		case <-p.ready:
+		default:
+			err = errors.Join(err, errors.New("the gates are not open yet"))
+		}
+		if err != nil {
+			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ready")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(p.s.registry, promhttp.HandlerOpts{}))
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(p.s.log.Handler(), slog.LevelDebug)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := srv.Serve(p.s.listener); !errors.Is(err, http.ErrServerClosed) {
+			p.s.log.Error("what monitors ask is not answered any more", "err", err)
+		}
+	}()
+	return func() { _ = srv.Close(); <-ended }, nil
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// URL is where monitors ask; "" where they can't.
+func (p *GateProcess) URL() string {
+	if p.s.listener == nil {
+		return ""
+	}
+	return p.s.URL()
+}
+
 // make makes the parts, once the control plane's rules are known.
 func (p *GateProcess) make(ctx context.Context) error {
 	s := p.s
@@ -132,6 +192,7 @@ func (p *GateProcess) make(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.spool = spool
+	s.registry.MustRegister(trafficMetrics{s})
 	if p.rules == nil {
 		return errors.New("the control plane's policy can't be put in force here: see the log")
 	}
