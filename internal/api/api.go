@@ -63,6 +63,7 @@ type Options struct {
 	Vault       Vault      // nil: no values of tokens are kept
 	Recordings  Recordings // nil: no terminals are recorded
 	Pins        Pins       // of tools of MCP servers; nil: none are kept
+	Connectors  Connectors // nil: none come
 	Channels    Channels   // nil: nobody is told but in the console
 	Hooks       Hooks      // nil: coding agents' hooks are not answered
 	Looker      *Looker    // nil: nothing is looked into for callers

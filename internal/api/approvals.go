@@ -533,5 +533,5 @@ func tokenProblem(err error) *Problem {
 
 // knownErrors are asked in turn about an error that isn't a problem yet.
 func knownErrors() []func(error) *Problem {
-	return []func(error) *Problem{talkProblem, rulesProblem, toolsProblem, engineProblem, gateProblem, tokenProblem, peopleProblem, exceptionProblem, standingProblem, glassProblem, memberProblem}
+	return []func(error) *Problem{talkProblem, rulesProblem, toolsProblem, engineProblem, gateProblem, tokenProblem, peopleProblem, exceptionProblem, standingProblem, glassProblem, memberProblem, enrolProblem}
 }

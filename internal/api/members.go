@@ -26,7 +26,7 @@ func (e *MemberError) Error() string { return e.Problem }
 
 // A MemberRequest invites a part of the deployment that runs elsewhere.
 type MemberRequest struct {
-	Role      string `json:"role" enum:"gate,connector"`
+	Role      string `json:"role" enum:"gate"`
 	Name      string `json:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9][a-z0-9._-]*$" doc:"As gates of the configuration name it under at"`
 	ExpiresIn int64  `json:"expires_in,omitempty" minimum:"1" maximum:"2592000" doc:"Seconds in which the token may be used; an hour unless set"`
 }
@@ -63,7 +63,7 @@ type (
 	inviteMemberOut struct{ Body MemberToken }
 	listMembersOut  struct{ Body MemberList }
 	endMemberIn     struct {
-		Role string `path:"role" enum:"gate,connector"`
+		Role string `path:"role" enum:"gate"`
 		Name string `path:"name" maxLength:"63" pattern:"^[a-z0-9][a-z0-9._-]*$"`
 	}
 )

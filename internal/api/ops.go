@@ -145,6 +145,9 @@ func operations() map[string]*operation {
 
 		{id: "reviewerQuality", method: "GET", path: "/v1/reviewers/quality", scopes: []string{review, read, admin}, tag: forPeople, summary: "How you review; administrators see everybody: time taken, share approved, pairs who approve each other's"},
 		{id: "createToken", method: "POST", path: "/v1/tokens", scopes: []string{admin}, status: 201, tag: forAdmins, summary: "Mint a credential; its text is shown once"},
+		{id: "inviteConnector", method: "POST", path: "/v1/connectors", scopes: []string{admin}, tag: forAdmins, summary: "Make a one-time token by which a connector enrols"},
+		{id: "listConnectors", method: "GET", path: "/v1/connectors", scopes: []string{admin}, tag: forAdmins, summary: "Connectors, and which are connected"},
+		{id: "revokeConnector", method: "DELETE", path: "/v1/connectors/{name}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a connector and all that is open through it, at once"},
 		{id: "listTokens", method: "GET", path: "/v1/tokens", scopes: []string{admin}, tag: forAdmins, summary: "Credentials, without their secrets"},
 		{id: "revokeToken", method: "DELETE", path: "/v1/tokens/{id}", scopes: []string{admin}, status: 204, tag: forAdmins, summary: "End a credential at once"},
 
@@ -257,6 +260,9 @@ func (s *server) register() {
 	add(s, ops["replayDelivery"], s.replayDelivery)
 	add(s, ops["reviewerQuality"], s.reviewerQuality)
 	add(s, ops["createToken"], s.createToken)
+	add(s, ops["inviteConnector"], s.inviteConnector)
+	add(s, ops["listConnectors"], s.listConnectors)
+	add(s, ops["revokeConnector"], s.revokeConnector)
 	add(s, ops["listTokens"], s.listTokens)
 	add(s, ops["revokeToken"], s.revokeToken)
 	add(s, ops["inviteMember"], s.inviteMember)

@@ -181,7 +181,7 @@ and who you are.`,
 	root.PersistentFlags().StringVar(&a.data, "data", "./assent-data", "data directory of a server on this machine")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		a.serveCmd(), a.gateCmd(), a.healthCmd(), a.witnessCmd(), a.demoCmd(),
+		a.serveCmd(), a.gateCmd(), a.healthCmd(), a.witnessCmd(), a.connectorCmd(), a.demoCmd(),
 		a.listCmd(), a.showCmd(), a.reviewCmd("approve"), a.reviewCmd("deny"), a.askCmd(), a.answerCmd(), a.reviewersCmd(), a.withdrawCmd(), a.tailCmd(), a.logCmd(), a.wordsCmd(),
 		a.verifyCmd(), a.fsckCmd(), a.evidenceCmd(), a.backupCmd(), a.restoreCmd(), a.keysCmd(), a.migrateCmd(), a.policyCmd(), a.tokenCmd(), a.actorsCmd(), a.loginCmd(), a.logoutCmd(), a.whoamiCmd(), a.sessionsCmd(), a.accountsCmd(), a.standInCmd(), a.passkeysCmd(), a.doctorCmd(), a.classifyCmd(), a.configCmd(),
 	)

@@ -183,7 +183,25 @@ func (a *app) examineServer(ctx context.Context) []finding {
 		}
 		out = append(out, f)
 	}
+	out = append(out, examineConnectors(ctx, c)...)
 	return append(out, examineTools(ctx, c)...)
+}
+
+// examineConnectors says which connectors are away.
+func examineConnectors(ctx context.Context, c *client.Client) (out []finding) {
+	list, err := c.Connectors(ctx)
+	if err != nil {
+		return nil // a server without them, or a credential that may not ask
+	}
+	for i := range list {
+		switch e := &list[i]; e.State {
+		case "connected":
+			out = append(out, finding{"connector " + e.Name + " is connected, and serves " + strings.Join(e.Serves, ", "), "ok", ""})
+		case "enrolled":
+			out = append(out, finding{"connector " + e.Name + " is away: nothing is reached through it", "problem", "start assent connector where its systems are, and read what it prints; if it is gone for good: assent connector revoke " + e.Name})
+		}
+	}
+	return out
 }
 
 // examineTools says which tools of MCP servers wait for an administrator.

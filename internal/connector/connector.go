@@ -134,17 +134,36 @@ func (c *Connector) Enrol(ctx context.Context) error {
 	return c.holder.Keep(got.Chain, t)
 }
 
+// EnrolUntil is Enrol, tried again until it came about, was refused, or ctx ended.
+func (c *Connector) EnrolUntil(ctx context.Context) error { return c.again(ctx, c.Enrol, true) }
+
+// Reload reads the certificate that another Connector of the same directory may have got.
+func (c *Connector) Reload() error {
+	h, err := enrol.OpenHolder(c.o.Dir)
+	if err == nil {
+		c.holder = h
+	}
+	return err
+}
+
 // Run enrols where it must, connects, and connects again whenever the link is lost,
 // until ctx ends. It errs where the server refuses it.
 func (c *Connector) Run(ctx context.Context) error {
+	return c.again(ctx, func(ctx context.Context) error {
+		if err := c.Enrol(ctx); err != nil {
+			return err
+		}
+		return c.once(ctx)
+	}, false)
+}
+
+// again runs step until it is refused or ctx ends; where one is enough, until it came about.
+func (c *Connector) again(ctx context.Context, step func(context.Context) error, one bool) error {
 	for attempt := 0; ; attempt++ {
 		began := time.Now()
-		err := c.Enrol(ctx)
-		if err == nil {
-			err = c.once(ctx)
-		}
+		err := step(ctx)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || err == nil && one:
 			return nil
 		case errors.Is(err, ErrRefused), errors.Is(err, enrol.ErrToken):
 			return err

@@ -624,6 +624,11 @@ func TestBadFirstMessages(t *testing.T) {
 	}
 	w.connected("honest", map[string]string{"echo": target(t, echo)})
 	must(t, answers(w.dial("echo"), "x"))
+	w.Hub.mu.Lock()
+	if n := len(w.pending); n > maxPending {
+		t.Errorf("%d connections wait for their handshake", n)
+	}
+	w.Hub.mu.Unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, e := range w.events {

@@ -54,6 +54,7 @@ type Config struct {
 	Gates          []GateConfig          `yaml:"gates" doc:"Enforcement points, one for each system."`
 	Remote         *RemoteConfig         `yaml:"remote" doc:"Where gates that run in processes of their own come in (docs/remote-gates.md). Nowhere unless set."`
 	Control        string                `yaml:"control" doc:"Of a gate process (assent gate): address of its control plane's remote.listen, host:port. All but gates, data, limits.spool_bytes and log is the control plane's then."`
+	Connectors     *ConnectorsConfig     `yaml:"connectors" doc:"Where connectors come to, through which gates reach systems in other networks (docs/connectors.md). None unless set."`
 	Canaries       CanariesConfig        `yaml:"canaries" doc:"Holds that nobody asked for and that should be denied, to see whether cards are read (docs/reviewers.md). None unless set."`
 	Channels       []ChannelConfig       `yaml:"channels" doc:"Where people are told and asked besides the console."`
 	Streams        []StreamConfig        `yaml:"streams" doc:"Where the audit log is handed on while it is written: syslog, a webhook, OpenTelemetry (docs/streams.md)."`
@@ -167,6 +168,7 @@ type UpstreamConfig struct {
 	Password Secret `yaml:"password" doc:"The real credential; agents never see it."`
 	TLS      string `yaml:"tls" doc:"verify-full, or off (loopback only)." default:"verify-full"`
 	CA       string `yaml:"ca" doc:"Certificate authorities that may sign the upstream's certificate (PEM). Unset: the system's."`
+	Via      string `yaml:"via" doc:"System that connectors serve, through which alone it is reached (docs/connectors.md). host is then the name in its certificate."`
 }
 
 // A KeyPair is a certificate chain and its key, as PEM files.
@@ -460,6 +462,7 @@ func (k *checker) check(c *Config) {
 	k.sshActors(c)
 	k.signsIn(c)
 	k.commandGates(c)
+	k.connectors(c)
 	if !map[string]bool{"debug": true, "info": true, "warn": true, "error": true}[c.Log.Level] {
 		k.fail("$.log.level", fmt.Sprintf("level %q", c.Log.Level), "write debug, info, warn or error")
 	}

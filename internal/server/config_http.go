@@ -36,6 +36,7 @@ type WebRouteConfig struct {
 	Path      string            `yaml:"path" doc:"Prefix of the paths it takes, in whole segments. The longest wins." default:"/"`
 	Upstreams []string          `yaml:"upstreams" doc:"Addresses of the application: https://HOST:PORT, or http on loopback. Of several the one with the least to do is asked."`
 	CA        string            `yaml:"ca" doc:"Certificate authorities that may sign the upstreams' certificates (PEM). Unset: the system's."`
+	Via       string            `yaml:"via" doc:"System that connectors serve, through which alone all of upstreams is reached (docs/connectors.md). Their hosts are then the names in their certificates."`
 	Protocol  string            `yaml:"protocol" doc:"h2c: HTTP/2 without TLS, for gRPC on loopback. http1: no HTTP/2. Unset: what the upstream offers."`
 	Headers   map[string]Secret `yaml:"headers" doc:"Headers with the gate's own credential for the application, such as Authorization."`
 	Mapping   string            `yaml:"mapping" doc:"File that says what requests do (docs/http-mapping.md). Unset: methods say it, and what they would change is unknown."`

@@ -11,6 +11,7 @@ import (
 type KubernetesConfig struct {
 	Server    string                     `yaml:"server" doc:"Address of the API server: https://HOST:PORT."`
 	CA        string                     `yaml:"ca" doc:"Certificate authorities that may sign the API server's certificate (PEM), which a kubeconfig has as certificate-authority-data. Unset: the system's."`
+	Via       string                     `yaml:"via" doc:"System that connectors serve, through which alone the API server is reached (docs/connectors.md)."`
 	Token     Secret                     `yaml:"token" doc:"The real credential: a service account's token, or another that the API server takes. Agents never see it."`
 	Client    *KeyPair                   `yaml:"client" doc:"In place of token: a client certificate and its key."`
 	ClientCA  string                     `yaml:"client_ca" doc:"Certificate (PEM) that kubectl is told to trust, where the gate's own is not signed by an authority that every machine knows. Of a gate on loopback without tls it is made."`

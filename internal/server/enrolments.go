@@ -13,17 +13,22 @@ import (
 	"github.com/assenthq/assent/internal/identity"
 )
 
-// makeMembers makes what lets parts of the deployment in that run elsewhere.
-func (s *Server) makeMembers(k *keys) error {
-	if s.cfg.Remote == nil {
+// makeMembers makes the authority of parts of the deployment that run elsewhere.
+func (s *Server) makeMembers(k *keys) (err error) {
+	o := enrol.Options{Box: s.box, Secret: k.api, Logger: s.log}
+	switch {
+	case s.cfg.Connectors != nil:
+		o.Life = s.cfg.Connectors.Life
+	case s.cfg.Remote == nil:
 		return nil
 	}
-	var err error
-	if s.members, err = enrol.New(enrol.Options{Box: s.box, Secret: k.seal, Logger: s.log}); err != nil {
-		return err
-	}
+	s.members, err = enrol.New(o)
+	return err
+}
+
+// makeEntrance makes what lets gate processes in.
+func (s *Server) makeEntrance() {
 	s.entrance = &enrol.Desk{Authority: s.members, Log: s.log, Serve: map[enrol.Role]func(context.Context, enrol.Entry, net.Conn){enrol.Gate: s.serveGate}}
-	return nil
 }
 
 func (s *Server) serveGate(ctx context.Context, part enrol.Entry, conn net.Conn) {
@@ -58,7 +63,7 @@ func (s *Server) RemoteAddr() string { return s.remoteAddr }
 // name before goes on until the token is used.
 func (s *Server) Invite(ctx context.Context, by identity.Person, role, name string, life time.Duration) (string, time.Time, error) {
 	switch {
-	case s.members == nil:
+	case s.entrance == nil:
 		return "", time.Time{}, &api.MemberError{Problem: "nothing can come in: the configuration has no remote: (docs/remote-gates.md)"}
 	case s.entrance.Serve[enrol.Role(role)] == nil:
 		return "", time.Time{}, &api.MemberError{Problem: fmt.Sprintf("no %s is taken in here", role)}
@@ -74,7 +79,7 @@ func (s *Server) Invite(ctx context.Context, by identity.Person, role, name stri
 
 // Members are the newest entries of each part, and whether it is there.
 func (s *Server) Members(ctx context.Context) (out []api.MemberView, err error) {
-	if s.members == nil {
+	if s.entrance == nil {
 		return nil, nil
 	}
 	for role := range s.entrance.Serve {
@@ -108,8 +113,8 @@ func (s *Server) Members(ctx context.Context) (out []api.MemberView, err error) 
 
 // End makes a part's certificates and tokens worthless, and ends its connections.
 func (s *Server) End(ctx context.Context, by identity.Person, role, name string) error {
-	if s.members == nil {
-		return &api.MemberError{Problem: "nothing was ever enrolled here"}
+	if s.entrance == nil || s.entrance.Serve[enrol.Role(role)] == nil {
+		return &api.MemberError{Missing: true, Problem: "no " + role + " was ever enrolled here"}
 	}
 	_, err := s.members.Revoke(ctx, by, enrol.Role(role), name)
 	if errors.Is(err, enrol.ErrUnknown) {

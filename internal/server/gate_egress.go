@@ -203,6 +203,9 @@ func (s *Server) listeners() (out []netip.AddrPort) {
 		}
 	}
 	add(s.listener)
+	if a, err := netip.ParseAddrPort(s.connectorsAt); err == nil {
+		out = append(out, a)
+	}
 	for _, g := range s.gates {
 		add(g.listener)
 	}

@@ -211,7 +211,8 @@ func (s *Server) route(c *WebRouteConfig) (*proxy.Route, error) {
 		kept := &keptHeaders{read: func(ctx context.Context) (http.Header, error) { return s.secretHeaders(ctx, c.Headers) }}
 		r.Headers = kept.get
 	}
-	rest := transport(c, r.TLS)
+	r.Dial = s.dialer(c.Via)
+	rest := transport(c, r.TLS, r.Dial)
 	if r.Transport = rest; c.Protocol != "h2c" {
 		r.Transport = webwire.NewDirect(rest)
 	}
@@ -271,9 +272,9 @@ func (s *Server) found(text []byte) map[string]int64 {
 }
 
 // transport speaks to the upstreams of a route. It follows nothing and goes through no proxy.
-func transport(c *WebRouteConfig, t *tls.Config) *http.Transport {
+func transport(c *WebRouteConfig, t *tls.Config, dial dialer) *http.Transport {
 	out := &http.Transport{
-		DialContext:     (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:     dial,
 		TLSClientConfig: t.Clone(), TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: c.Timeout, ExpectContinueTimeout: time.Second,
 		DisableCompression: true, MaxIdleConns: 512, MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 256 << 10,
 		Protocols: new(http.Protocols), ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10,
@@ -343,7 +344,7 @@ func reachHTTP(ctx context.Context, s *Server, g *GateConfig) error {
 		}
 		var err error
 		for _, text := range r.Upstreams {
-			if err = reachAddress(ctx, text); err == nil {
+			if err = s.reachAddress(ctx, r.Via, text); err == nil {
 				break
 			}
 		}
@@ -354,13 +355,13 @@ func reachHTTP(ctx context.Context, s *Server, g *GateConfig) error {
 	return errors.Join(errs...)
 }
 
-func reachAddress(ctx context.Context, text string) error {
+func (s *Server) reachAddress(ctx context.Context, via, text string) error {
 	u, err := url.Parse(text)
 	if err != nil {
 		return err
 	}
 	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	conn, err := s.dialer(via)(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
 		return err
 	}

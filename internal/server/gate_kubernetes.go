@@ -75,7 +75,7 @@ func (s *Server) kubernetesTransport(c *KubernetesConfig) (*http.Transport, erro
 	}
 	return &http.Transport{
 		TLSClientConfig: t, ForceAttemptHTTP2: true, DisableCompression: true, MaxIdleConnsPerHost: 100, IdleConnTimeout: time.Minute,
-		TLSHandshakeTimeout: 10 * time.Second, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 10 * time.Second, DialContext: s.dialer(c.Via),
 	}, nil
 }
 

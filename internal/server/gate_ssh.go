@@ -22,6 +22,7 @@ import (
 type SSHHostConfig struct {
 	Name       string            `yaml:"name" doc:"Short name: agents log in as ACTOR+NAME, or as ACTOR where there is one host."`
 	Address    string            `yaml:"address" doc:"host:port of its sshd."`
+	Via        string            `yaml:"via" doc:"System that connectors serve, through which alone the host is reached (docs/connectors.md). address is then what known_hosts calls it."`
 	User       string            `yaml:"user" doc:"Account there, for every actor. Its shell must be bash or a POSIX shell."`
 	Env        string            `yaml:"env" doc:"Environment of this host, for policy, instead of the gate's."`
 	Labels     map[string]string `yaml:"labels" doc:"Labels of this host, for policy, over the gate's."`
@@ -203,8 +204,8 @@ func sshGate(s *Server, g *GateConfig) (runningGate, error) {
 
 func (s *Server) sshHost(g *GateConfig, h *SSHHostConfig) (*ssh.Host, error) {
 	out := &ssh.Host{
-		Name: h.Name, Address: h.Address, User: h.User, Agent: h.Agent, KnownHosts: s.cfg.path(h.KnownHosts), Forward: h.Forward,
-		Authority: s.enforcer.Gate(g.Name, sshResource(g, h), "ssh://"+h.User+"@"+h.Address),
+		Name: h.Name, Address: h.Address, Dial: s.dialer(h.Via), User: h.User, Agent: h.Agent, KnownHosts: s.cfg.path(h.KnownHosts), Forward: h.Forward,
+		Authority: s.enforcer.Gate(g.Name, sshResource(g, h), sshSystem(h)),
 	}
 	read := func(secret *Secret) func(context.Context) ([]byte, error) {
 		if secret.sources() == 0 {
@@ -286,10 +287,10 @@ func (s *Server) sshLogins(c *SSHConfig) (func(context.Context, string, gossh.Pu
 }
 
 // reachSSH tells whether each host behind a gate answers as an SSH server does.
-func reachSSH(ctx context.Context, _ *Server, g *GateConfig) error {
+func reachSSH(ctx context.Context, s *Server, g *GateConfig) error {
 	var errs []error
 	for _, h := range g.Hosts {
-		if err := ssh.Probe(ctx, h.Address); err != nil {
+		if err := ssh.Probe(ctx, s.dialer(h.Via), h.Address); err != nil {
 			errs = append(errs, fmt.Errorf("host %s: %w", h.Name, err))
 		}
 	}
@@ -303,4 +304,13 @@ func SSHHostKey(c *Config) (gossh.PublicKey, error) {
 		return nil, err
 	}
 	return key.PublicKey(), nil
+}
+
+// sshSystem names a host as far as its configuration tells two apart.
+func sshSystem(h *SSHHostConfig) string {
+	at := "ssh://" + h.User + "@" + h.Address
+	if h.Via != "" {
+		at += "?via=" + h.Via
+	}
+	return at
 }

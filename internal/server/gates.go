@@ -118,7 +118,7 @@ func makePostgres(s *Server, g *GateConfig, by gate.Authority) (runningGate, err
 		Upstream: postgres.Upstream{
 			Host: g.Upstream.Host, Port: g.Upstream.Port, Database: g.Upstream.Database, User: g.Upstream.User,
 			Password: func(ctx context.Context) ([]byte, error) { return g.Upstream.Password.Read(ctx, s.cfg) },
-			TLS:      up, Plain: g.Upstream.TLS == "off",
+			TLS:      up, Plain: g.Upstream.TLS == "off", Dial: s.dialer(g.Upstream.Via),
 		},
 		ClientTLS: client, RequireClientTLS: client != nil, Class: s.classOf,
 		TransactionWait: s.cfg.Limits.TransactionWait, Refused: s.refusedAt(g), Log: s.log,
@@ -176,11 +176,11 @@ func (s *Server) reach(ctx context.Context, g *GateConfig) error {
 }
 
 // reachHost dials an upstream that has a host and a port.
-func reachHost(ctx context.Context, _ *Server, g *GateConfig) error {
+func reachHost(ctx context.Context, s *Server, g *GateConfig) error {
 	u := &g.Upstream
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Host, strconv.Itoa(u.Port)))
+	conn, err := s.dialer(u.Via)(ctx, "tcp", net.JoinHostPort(u.Host, strconv.Itoa(u.Port)))
 	if err != nil {
 		return err
 	}

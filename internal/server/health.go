@@ -59,7 +59,8 @@ func (s *Server) checks() []api.Check {
 			continue
 		}
 		// One application of several that is away is no reason to keep everybody from the others.
-		soft := g.Type == "http" && len(g.Routes) > 1
+		// And a connector can't come to a node that nobody is led to because it is not ready.
+		soft := g.Type == "http" && len(g.Routes) > 1 || g.through()
 		out = append(out, api.Check{Name: "upstream of " + g.Name, Soft: soft, Run: func(ctx context.Context) error { return s.reach(ctx, g) }})
 	}
 	out = append(out, s.trafficChecks()...)

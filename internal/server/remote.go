@@ -47,6 +47,9 @@ func (k *checker) remote(c *Config) {
 		if !slices.Contains(remoteTypes, g.Type) {
 			k.fail(at+".type", fmt.Sprintf("a gate of type %q can't run in a process of its own yet", g.Type), "run it in the control plane, or in a deployment of its own beside the system")
 		}
+		if g.At != "" && g.through() {
+			k.fail(at+".upstream.via", "names connectors, and the gate runs elsewhere", "a gate process reaches its system by itself: remove via, or at")
+		}
 		if g.At != "" && !name.MatchString(g.At) {
 			k.fail(at+".at", fmt.Sprintf("%q is not a short name", g.At), "use lower-case letters, digits, '.', '_' and '-'")
 		}
@@ -64,6 +67,7 @@ func (k *checker) gateProcess(c *Config) {
 		has bool
 	}{
 		{"remote", c.Remote != nil},
+		{"connectors", c.Connectors != nil},
 		{"store", c.Store != nil},
 		{"policy", len(c.Policy) > 0},
 		{"people", len(c.People) > 0},
@@ -114,7 +118,8 @@ func (s *Server) makeRemote(k *keys) error {
 			return s.taken.Ingest(ctx, seal, r)
 		},
 	})
-	return s.makeMembers(k)
+	s.makeEntrance()
+	return nil
 }
 
 // trafficDir is where traffic of gates that run elsewhere is kept, without an archive.

@@ -34,6 +34,7 @@ import (
 	"github.com/assenthq/assent/internal/calm"
 	"github.com/assenthq/assent/internal/change"
 	"github.com/assenthq/assent/internal/channels/webpush"
+	"github.com/assenthq/assent/internal/connector"
 	"github.com/assenthq/assent/internal/console"
 	"github.com/assenthq/assent/internal/decisionpoint"
 	"github.com/assenthq/assent/internal/detect"
@@ -147,6 +148,10 @@ type Server struct {
 	awsKeys   *awskey.Maker // of agents' key pairs; nil: no gate speaks for AWS
 	authority *egress.CA    // of egress gates; nil: there are none
 
+	hub            *connector.Hub // nil: none come
+	connectorsAt   string
+	stopConnectors func()
+
 	webs map[string]*proxy.Gate // HTTP gates by name, to ask about their upstreams
 
 	head  chan audit.Head // newest durable head, to be signed
@@ -180,7 +185,7 @@ func spoolDir(data string) string { return filepath.Join(data, "spool") }
 
 // New makes every part and opens the data directory; nothing listens yet.
 func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
-	s := &Server{newBundle: make(chan struct{}, 1), look: make(chan struct{}, 1), cfg: cfg, log: log, head: make(chan audit.Head, 1), stopped: make(chan struct{}), closeGates: func() {}, registry: prometheus.NewRegistry()}
+	s := &Server{newBundle: make(chan struct{}, 1), look: make(chan struct{}, 1), cfg: cfg, log: log, head: make(chan audit.Head, 1), stopped: make(chan struct{}), closeGates: func() {}, stopConnectors: func() {}, registry: prometheus.NewRegistry()}
 	if err := s.make(ctx); err != nil {
 		_ = s.release()
 		return nil, err
@@ -244,7 +249,7 @@ func (s *Server) make(ctx context.Context) error {
 	if s.awsKeys, err = awskey.New(k.api); err != nil {
 		return err
 	}
-	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, s.makeRemote, func(*keys) error { return s.makeChanges() }, s.makeSessions, s.makeChannels, func(*keys) error { return s.makeCommands() }, func(*keys) error { return s.makeHooks() }, s.makeHTTP} {
+	for _, step := range []func(*keys) error{s.makeEngine, s.makeEnforcer, s.makeMembers, s.makeRemote, s.makeConnectors, func(*keys) error { return s.makeChanges() }, s.makeSessions, s.makeChannels, func(*keys) error { return s.makeCommands() }, func(*keys) error { return s.makeHooks() }, s.makeHTTP} {
 		if err := step(k); err != nil {
 			return err
 		}
@@ -418,7 +423,7 @@ func (s *Server) makeHTTP(k *keys) error {
 
 		EgressCA: s.egressCA,
 		Looker:   s.looker(k),
-		Actors:   s.actors, Machine: operatorPerson,
+		Actors:   s.actors, Machine: operatorPerson, Connectors: apiConnectors(s),
 		Exchange: desk, Mutual: s.clients != nil,
 		Tools: func(api http.Handler) http.Handler { return asktools.Handler(buildVersion(), api) },
 	})
@@ -561,6 +566,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.startRemote(open); err != nil {
 		return err
 	}
+	if err := s.startConnectors(ctx); err != nil {
+		return err
+	}
 	return s.startGates(open)
 }
 
@@ -611,6 +619,7 @@ func (s *Server) close(ctx context.Context) error {
 		}
 	}
 	s.work.Wait()
+	s.stopConnectors()
 	s.tracer.Close()
 	return s.release()
 }
@@ -746,7 +755,11 @@ func systemOf(g *GateConfig) string {
 		return "mcp://" + g.Name
 	}
 	if g.Cluster != nil {
-		return "kubernetes://" + strings.ToLower(strings.TrimPrefix(g.Cluster.Server, "https://"))
+		at := "kubernetes://" + strings.ToLower(strings.TrimPrefix(g.Cluster.Server, "https://"))
+		if g.Cluster.Via != "" {
+			at += "?via=" + g.Cluster.Via
+		}
+		return at
 	}
 	if g.Upstream.Host == "" {
 		return g.Type + ":" + g.Name
@@ -755,7 +768,11 @@ func systemOf(g *GateConfig) string {
 	if port == 0 {
 		port = 5432
 	}
-	return g.Type + "://" + net.JoinHostPort(strings.ToLower(g.Upstream.Host), strconv.Itoa(port))
+	at := g.Type + "://" + net.JoinHostPort(strings.ToLower(g.Upstream.Host), strconv.Itoa(port))
+	if g.Upstream.Via != "" { // the same address in another network is another system
+		at += "?via=" + g.Upstream.Via
+	}
+	return at
 }
 
 // GateAddrs is where each gate listens.

@@ -15,6 +15,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -35,6 +36,8 @@ type Route struct {
 	Upstreams []*url.URL // scheme and host; a path belongs in Prepend
 	Transport http.RoundTripper
 	TLS       *tls.Config // towards upstreams, for what is dialled without Transport; nil: as the system has it
+	// Dial opens connections that Transport doesn't, those of WebSockets; nil: net.Dialer's.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Headers hold the real credential, read anew for each request; nil: there is none.
 	Headers func(ctx context.Context) (http.Header, error)
 

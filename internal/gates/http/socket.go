@@ -60,7 +60,7 @@ func (g *Gate) dial(ctx context.Context, x *httpgate.Exchange, rt *Route, call *
 		return nil, 0, err
 	}
 	at.Path, at.RawPath = plain, path
-	d := websocket.Dialer{TLSClientConfig: rt.TLS.Clone(), HandshakeTimeout: 15 * time.Second, Subprotocols: websocket.Subprotocols(x.Came)}
+	d := websocket.Dialer{NetDialContext: rt.Dial, TLSClientConfig: rt.TLS.Clone(), HandshakeTimeout: 15 * time.Second, Subprotocols: websocket.Subprotocols(x.Came)}
 	c, resp, err := d.DialContext(ctx, at.String(), req.Header)
 	if resp != nil {
 		status = resp.StatusCode

@@ -51,6 +51,8 @@ type Upstream struct {
 	TLS *tls.Config
 	// Plain allows a connection without TLS, to a loopback address only.
 	Plain bool
+	// Dial opens the connections; nil: net.Dialer's, with 10 s.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Config of one PostgreSQL gate. Name, Upstream, Authority and Classifier are required.
@@ -97,6 +99,9 @@ func New(cfg Config) (*Gate, error) {
 	if u.Port == 0 {
 		u.Port = 5432
 	}
+	if u.Dial == nil {
+		u.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	}
 	if u.Plain && !loopback(u.Host) {
 		return nil, fmt.Errorf("gate %s: %s is not a loopback address: a connection without TLS is refused", cfg.Name, u.Host)
 	}
@@ -138,7 +143,7 @@ func (g *Gate) Config() gate.Config {
 
 func (g *Gate) dial(ctx context.Context) (net.Conn, error) {
 	addr := net.JoinHostPort(g.cfg.Upstream.Host, strconv.Itoa(g.cfg.Upstream.Port))
-	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", addr)
+	conn, err := g.cfg.Upstream.Dial(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}

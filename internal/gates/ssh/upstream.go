@@ -16,8 +16,11 @@ import (
 
 // A Host is one system behind the gate, with the credential that the gate holds for it.
 type Host struct {
-	Name      string
-	Address   string // host:port
+	Name    string
+	Address string // host:port
+	// Dial opens connections to it; nil: net.Dialer's.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 	User      string
 	Authority gate.Authority
 
@@ -178,7 +181,11 @@ func (h *Host) dial(ctx context.Context, timeout time.Duration) (*remote, error)
 	if err != nil {
 		return nil, &credentialError{h.Name, err}
 	}
-	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", h.Address)
+	open := h.Dial
+	if open == nil {
+		open = (&net.Dialer{}).DialContext
+	}
+	raw, err := open(ctx, "tcp", h.Address)
 	if err != nil {
 		return nil, fmt.Errorf("host %s can't be reached", h.Name)
 	}
@@ -233,11 +240,11 @@ func (r *remote) alive() bool {
 	}
 }
 
-// Probe dials a host and reads its identification, without logging in.
-func Probe(ctx context.Context, address string) error {
+// Probe reads a host's identification on a connection that dial opens, without logging in.
+func Probe(ctx context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error), address string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	c, err := dial(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
