@@ -216,6 +216,14 @@ func migrateTo(ctx context.Context, db *sql.DB, version int64) error {
 	if err != nil {
 		return fmt.Errorf("reading migrations: %w", err)
 	}
+	has, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the version of the tables: %w", err)
+	}
+	sources := p.ListSources()
+	if knows := sources[len(sources)-1].Version; has > knows {
+		return fmt.Errorf("the tables are of version %d and this program knows %d: it is older than what wrote them; run that version again, or restore a backup from before the upgrade", has, knows)
+	}
 	if _, err := p.UpTo(ctx, version); err != nil {
 		return fmt.Errorf("migrating tables: %w", err)
 	}
