@@ -243,7 +243,7 @@ func (x *erasures) check(ctx context.Context, r Reader, problem func(index int64
 			}
 			continue
 		}
-		who, err := decidedBy(ctx, r, rec.Approval)
+		who, err := decidedBy(ctx, r, rec.Approval, by)
 		if err != nil {
 			if err := problem(by, "who decided this erasure can't be told: %v", err); err != nil {
 				return 0, err
@@ -259,9 +259,9 @@ func (x *erasures) check(ctx context.Context, r Reader, problem func(index int64
 	return len(x.told), nil
 }
 
-// decidedBy counts the people who wanted the erasure that an approval was about: who asked, and who approved. An approval
-// of something else decides none.
-func decidedBy(ctx context.Context, r Reader, approval string) (int, error) {
+// decidedBy counts the people who wanted the erasure that an approval was about: who asked, and who approved,
+// before the record of the erasure at index by. An approval of something else decides none.
+func decidedBy(ctx context.Context, r Reader, approval string, by int64) (int, error) {
 	if approval == "" {
 		return 0, nil
 	}
@@ -271,6 +271,9 @@ func decidedBy(ctx context.Context, r Reader, approval string) (int, error) {
 	}
 	people, asked := map[string]bool{}, false
 	for i := range recs {
+		if recs[i].Index >= by {
+			continue // what is said afterwards decided nothing
+		}
 		if recs[i].Type == TypeChange {
 			if recs[i].Detail["what"] != erasure {
 				continue

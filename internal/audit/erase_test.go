@@ -144,6 +144,11 @@ func TestFakedErasureIsFound(t *testing.T) {
 		"another copy":     {func(_ *testing.T, b *bench) { b.store.State.Erased[1].Copy[0] ^= 1 }, "isn't what its erasure left"},
 		"the tile":         {func(_ *testing.T, b *bench) { b.store.State.Tiles[audittest.TileName{}][5*32] ^= 1 }, "aren't those that were signed"},
 		"not JSON":         {func(_ *testing.T, b *bench) { replace(b, 5, "}", "") }, "isn't JSON"},
+		"a second person, afterwards": {func(t *testing.T, b *bench) {
+			b.decide(t, "apr_1", "person:ana", "person:ana")
+			b.erase(t, "apr_1", "otto", "erased-2")
+			b.put(t, &audit.Record{Type: audit.TypeReview, Person: "person:ben", Approval: "apr_1", Decision: "approve"})
+		}, "takes two people, and 1 decided"},
 		"one person": {func(t *testing.T, b *bench) {
 			b.decide(t, "apr_1", "person:ana", "person:ana")
 			b.erase(t, "apr_1", "otto", "erased-2")

@@ -123,6 +123,9 @@ func (a *app) personErase(cmd *cobra.Command, file string) error {
 		for _, t := range slices.Sorted(maps.Keys(e.Rows)) {
 			a.printf("  %s: %s\n", t, count(int(e.Rows[t]), "row", "rows"))
 		}
+		for _, n := range e.Later {
+			a.printf("  not erased: %s, which these names lead to since it was decided: order it too\n", inline(n))
+		}
 		for _, l := range e.Left {
 			a.printf("  not erased: %s\n", inline(l))
 		}

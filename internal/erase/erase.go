@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/assenthq/assent/internal/approval"
@@ -55,7 +56,7 @@ type Options struct {
 	Log   *audit.Log
 	Box   *sealed.Box
 	Seal  []byte   // key of the rows' MACs
-	Names []string // of the person, accounts are followed
+	Names []string // of the person, all that people decided: accounts are not followed
 	ID    string   // of what people decided: the order
 }
 
@@ -64,27 +65,58 @@ type Done struct {
 	Pseudonym string           `json:"pseudonym"`
 	Records   int              `json:"records"`
 	Rows      map[string]int64 `json:"rows"` // by table
+	// Later are names that those decided lead to by now, and that nobody decided about.
+	Later []string `json:"later,omitempty"`
 }
 
 // Run erases. The order is ended in the same transaction.
 func Run(ctx context.Context, o Options) (*Done, error) {
-	p, err := known.Look(ctx, known.Sources{Rows: o.Store.Rows}, o.Names)
+	p, err := known.Exactly(o.Names)
 	if err != nil {
 		return nil, err
 	}
 	e := &eraser{o: o, person: p, as: pseudonym(), ids: map[string]string{}, done: &Done{Rows: map[string]int64{}}}
 	e.done.Pseudonym = e.as
-	if err := e.find(ctx); err != nil {
+	if err := e.prepare(ctx); err != nil {
 		return nil, fmt.Errorf("erasing a person: %w", err)
 	}
-	err = o.Box.View(ctx, func(r *sealed.Reader) error { return keeps(ctx, r, known.Sources{Rows: o.Store.Rows}, p, e.copies) })
-	if err != nil {
+	if err := e.find(ctx); err != nil {
 		return nil, fmt.Errorf("erasing a person: %w", err)
 	}
 	if err := o.Store.EraseIn(ctx, func(tx Tx) error { return e.write(ctx, tx) }); err != nil {
 		return nil, fmt.Errorf("erasing a person: %w", err)
 	}
 	return e.done, nil
+}
+
+// prepare reads the order, what keeps from it, and what its names lead to by now.
+func (e *eraser) prepare(ctx context.Context) error {
+	src := known.Sources{Rows: e.o.Store.Rows}
+	now, err := known.Look(ctx, src, e.o.Names)
+	if err != nil {
+		return err
+	}
+	for _, n := range now.Names() {
+		if !slices.Contains(e.person.Names(), n) {
+			e.done.Later = append(e.done.Later, n)
+		}
+	}
+	return e.o.Box.View(ctx, func(r *sealed.Reader) error {
+		order, err := Orders.Get(ctx, r, e.o.ID)
+		if err != nil {
+			return err
+		}
+		e.approval = order.Value.Approval
+		if e.holds, err = keepers(ctx, r, src); err != nil {
+			return err
+		}
+		for _, h := range e.holds {
+			if err := h.person(e.person); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func pseudonym() string {
@@ -98,9 +130,13 @@ type eraser struct {
 	person *known.Person
 	as     string
 	ids    map[string]string // "kind/id" of sealed rows that get another id
-	copies []*audit.Record
-	rows   []replaced
-	done   *Done
+	holds  []*keeper
+	// approval is of the order: who asked for it and who allowed it are named in it beside
+	// the person, which is no reason to keep it.
+	approval string
+	copies   []*audit.Record
+	rows     []replaced
+	done     *Done
 }
 
 type replaced struct {
@@ -231,6 +267,11 @@ func (e *eraser) record(leaf []byte) (*audit.Record, error) {
 	if err := json.Unmarshal(leaf, r); err != nil {
 		return nil, err
 	}
+	for _, h := range e.holds {
+		if err := h.record(v, r.Time, r.Approval == e.approval || r.About == "change/"+e.o.ID); err != nil {
+			return nil, err
+		}
+	}
 	if !audit.Erasable(r.Type) {
 		return nil, fmt.Errorf("it is of type %s, which is never erased, and names them: leave the name out that it has (assent person export shows it)", r.Type)
 	}
@@ -256,6 +297,12 @@ func (e *eraser) record(leaf []byte) (*audit.Record, error) {
 	return r, nil
 }
 
+// own reports whether a row is of the order itself.
+func (e *eraser) own(at map[string]any) bool {
+	body, _ := at["body"].(map[string]any)
+	return at["id"] == e.approval || at["id"] == e.o.ID || at["approval"] == e.approval || body["approval"] == e.approval
+}
+
 // renamed are kinds whose ids are made of who they are about, or let somebody in.
 var renamed = []string{"account", "link", "session", "taint", "push", "quiet", "snooze", "scim-user", "admin", "invitation", "standin"}
 
@@ -265,6 +312,9 @@ func (e *eraser) row(t store.Table, row []any) (now []any, hit bool, err error) 
 	at := map[string]any{}
 	for i, name := range t.Columns {
 		col[name] = i
+		if n, ok := row[i].(int64); ok && name == "hour" {
+			at[name] = time.Unix(n*3600, 0).UTC().Format(time.RFC3339)
+		}
 		if b, ok := row[i].([]byte); ok && name != "mac" {
 			at[name] = string(b)
 			var v any
@@ -275,6 +325,11 @@ func (e *eraser) row(t store.Table, row []any) (now []any, hit bool, err error) 
 	}
 	if t.Name == "sealed" && at["kind"] == string(Orders) || !e.person.In(at) {
 		return nil, false, nil
+	}
+	for _, h := range e.holds {
+		if err := h.row(at, e.own(at)); err != nil {
+			return nil, false, err
+		}
 	}
 	now = slices.Clone(row)
 	text := func(name string) string { return string(now[col[name]].([]byte)) }

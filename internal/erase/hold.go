@@ -104,33 +104,89 @@ func KeepsTraffic(ctx context.Context, r *sealed.Reader, from, to time.Time) (wh
 	return "", nil
 }
 
-// keeps errs where a hold is in force for any name or record that is to be erased.
-func keeps(ctx context.Context, r *sealed.Reader, src known.Sources, person *known.Person, copies []*audit.Record) error {
+// A keeper is a hold in force.
+type keeper struct {
+	*sealed.Entry[Hold]
+	who   *known.Person // nil: everybody
+	timed bool
+}
+
+// keepers are all holds in force.
+func keepers(ctx context.Context, r *sealed.Reader, src known.Sources) (out []*keeper, err error) {
 	all, err := Holds.All(ctx, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, h := range all {
 		if h.Key != Held {
 			continue
 		}
-		is := len(h.Value.Names) == 0
-		if !is {
-			held, err := known.Look(ctx, src, h.Value.Names)
-			if err != nil {
-				return err
+		k := &keeper{Entry: h, timed: !h.Value.From.IsZero() || !h.Value.Until.IsZero()}
+		if len(h.Value.Names) > 0 {
+			if k.who, err = known.Look(ctx, src, h.Value.Names); err != nil {
+				return nil, fmt.Errorf("hold %s: %w", h.ID, err)
 			}
-			is = slices.ContainsFunc(held.Names(), person.InText) || slices.ContainsFunc(person.Names(), held.InText)
 		}
-		timed := !h.Value.From.IsZero() || !h.Value.Until.IsZero()
-		if is && timed {
-			is = slices.ContainsFunc(copies, func(c *audit.Record) bool {
-				return !c.Time.Before(h.Value.From) && (h.Value.Until.IsZero() || c.Time.Before(h.Value.Until))
-			})
-		}
-		if is {
-			return fmt.Errorf("%w: hold %s, placed on %s; two administrators release it (assent person release %s)", ErrHeld, h.ID, h.Value.At.Format(time.DateOnly), h.ID)
-		}
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+func (k *keeper) refuse() error {
+	return fmt.Errorf("%w: hold %s, placed on %s; two administrators release it (assent person release %s)", ErrHeld, k.ID, k.Value.At.Format(time.DateOnly), k.ID)
+}
+
+// is reports whether the hold is of that person.
+func (k *keeper) is(p *known.Person) bool {
+	return k.who != nil && (slices.ContainsFunc(k.who.Names(), p.InText) || slices.ContainsFunc(p.Names(), k.who.InText))
+}
+
+// person errs where the hold keeps all of a person.
+func (k *keeper) person(p *known.Person) error {
+	if !k.timed && (k.who == nil || k.is(p)) {
+		return k.refuse()
 	}
 	return nil
+}
+
+// record errs where the hold keeps a record that an erasure changes: that it names somebody else
+// as well is no matter, for its texts are cut. own are records of the erasure's own order: a hold
+// of a person leaves those, or nobody who is held could decide one.
+func (k *keeper) record(v any, at time.Time, own bool) error {
+	if k.in(at) && k.of(v, own) {
+		return k.refuse()
+	}
+	return nil
+}
+
+// row is record for a row, which is of every time that it tells.
+func (k *keeper) row(at map[string]any, own bool) error {
+	if k.of(at, own) && (!k.timed || k.tells(at)) {
+		return k.refuse()
+	}
+	return nil
+}
+
+func (k *keeper) of(v any, own bool) bool { return k.who == nil || !own && k.who.In(v) }
+
+func (k *keeper) in(at time.Time) bool {
+	return !at.Before(k.Value.From) && (k.Value.Until.IsZero() || at.Before(k.Value.Until))
+}
+
+// tells reports whether a value tells a time of the hold's.
+func (k *keeper) tells(v any) bool {
+	switch v := v.(type) {
+	case string:
+		t, err := time.Parse(time.RFC3339, v)
+		return err == nil && !t.IsZero() && k.in(t)
+	case []any:
+		return slices.ContainsFunc(v, k.tells)
+	case map[string]any:
+		for _, x := range v {
+			if k.tells(x) {
+				return true
+			}
+		}
+	}
+	return false
 }

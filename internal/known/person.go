@@ -16,23 +16,36 @@ type Person struct{ c *collector }
 // Look finds the accounts that names lead to. Names count as Collect has them count, and
 // as they stand in URLs too.
 func Look(ctx context.Context, src Sources, names []string) (*Person, error) {
-	c := &collector{sum: &Summary{Found: map[string]int64{}}}
+	p, err := Exactly(names)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.c.accounts(ctx, src); err != nil {
+		return nil, err
+	}
+	return p, p.inURLs()
+}
+
+// Exactly is Look without the accounts: of the names alone.
+func Exactly(names []string) (*Person, error) {
+	p := &Person{&collector{sum: &Summary{Found: map[string]int64{}}}}
 	for _, n := range names {
-		if err := c.look(n); err != nil {
+		if err := p.c.look(n); err != nil {
 			return nil, err
 		}
 	}
-	if err := c.accounts(ctx, src); err != nil {
-		return nil, err
-	}
-	for _, n := range slices.Clone(c.names) {
+	return p, p.inURLs()
+}
+
+func (p *Person) inURLs() error {
+	for _, n := range slices.Clone(p.c.names) {
 		for _, as := range []string{url.QueryEscape(n), url.PathEscape(n)} {
-			if err := c.look(as); err != nil {
-				return nil, err
+			if err := p.c.look(as); err != nil {
+				return err
 			}
 		}
 	}
-	return &Person{c}, nil
+	return nil
 }
 
 // Names are all names that are looked for.

@@ -90,8 +90,44 @@ func (s *Server) mayErase(names []string) error {
 		if utf8.RuneCountInString(n) < 3 || strings.TrimSpace(n) != n {
 			return &change.BodyError{Problem: fmt.Sprintf("%q is no name to erase: three letters at least, and no space around it", n)}
 		}
+		if what := s.cfg.noPerson(n); what != "" {
+			return &change.BodyError{Problem: fmt.Sprintf("%q is %s, and no person's name: give the person's id, as in person:mira, and their names", n, what)}
+		}
 	}
 	return nil
+}
+
+// noPerson says what a name is of, where it is no person's: taken out, it would go from every record of
+// that, whoever else it is about. "": it may be a person's.
+func (c *Config) noPerson(name string) string {
+	n := strings.ToLower(name)
+	switch kind, id, _ := strings.Cut(n, ":"); {
+	case id != "" && slices.Contains([]string{"agent", "pipeline", "service", "group", "gate", "role", "urn", "policy", "http", "https"}, kind):
+		return "of kind " + kind
+	case n == "person:" || n == "person:operator":
+		return "what everybody, or the operator, is called"
+	}
+	if slices.Contains([]string{"person", "operator", "agent", "group", "service", "pipeline", "gate", "admin", "reviewer", "postgres", "postgresql", "mysql", "http", "https", "assent", "approve", "deny", "allow", "review", "true", "false"}, n) {
+		return "a word that records are made of"
+	}
+	for _, g := range c.Gates {
+		if n == strings.ToLower(g.Name) || n == strings.ToLower(g.Upstream.Database) || n == strings.ToLower(g.Upstream.User) {
+			return "what gate " + g.Name + " has in its configuration"
+		}
+	}
+	for _, a := range c.Actors {
+		if n == strings.ToLower(a.ID) {
+			return "an actor"
+		}
+	}
+	groups := append(slices.Collect(maps.Keys(c.Groups)), c.Admins...)
+	for _, p := range c.People {
+		groups = append(groups, p.Groups...)
+	}
+	if slices.ContainsFunc(groups, func(g string) bool { return strings.ToLower(g) == n }) {
+		return "a group"
+	}
+	return ""
 }
 
 // configured adds the names that the configuration gives whom an id names.
@@ -116,10 +152,10 @@ func (c *Config) configured(names []string) []string {
 
 // ErasePerson asks to erase whom names name: two administrators decide, and none of them is that person.
 func (s *Server) ErasePerson(ctx context.Context, names []string, reason string, p change.Proposal) (change.Entry, error) {
+	names = s.cfg.configured(names)
 	if err := s.mayErase(names); err != nil {
 		return change.Entry{}, err
 	}
-	names = s.cfg.configured(names)
 	rows, ok := s.store.(interface {
 		Rows(ctx context.Context, t store.Table, fn func(row []any) error) error
 	})
@@ -141,7 +177,7 @@ func (s *Server) ErasePerson(ctx context.Context, names []string, reason string,
 		}
 		p.Related[id] = "it is about them"
 	}
-	if p.Body, err = json.Marshal(erase.Request{Names: names}); err != nil {
+	if p.Body, err = json.Marshal(erase.Request{Names: sum.Names}); err != nil {
 		return change.Entry{}, err
 	}
 	var text strings.Builder

@@ -141,6 +141,14 @@ func TestAPersonIsErased(t *testing.T) {
 	if e = b.settled(e.ID); e.State != change.Applied || e.Alone {
 		t.Fatalf("%+v", e)
 	}
+	// What an account tells after two people decided isn't what they decided.
+	account := sealed.Kind[map[string]string]("account")
+	err := b.box.Update(t.Context(), func(w *sealed.Writer) error {
+		return account.Put(t.Context(), w, &sealed.Entry[map[string]string]{ID: "later", Value: map[string]string{"account": "corp|zq-00u1", "email": "omar@corp.example"}}, &audit.Record{Type: audit.TypePerson, Decision: "seen"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := b.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +158,9 @@ func TestAPersonIsErased(t *testing.T) {
 	done, err := ErasePeople(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(done) == 1 && !slices.Equal(done[0].Later, []string{"omar@corp.example"}) {
+		t.Errorf("names that nobody decided about: %q", done[0].Later)
 	}
 	if len(done) != 1 || done[0].Records < 10 || done[0].Rows["review"] == 0 || done[0].Rows["token"] != 1 || done[0].Rows["ledger"] != 1 || !strings.Contains(strings.Join(done[0].Left, "\n"), "records of the traffic lane that name them: 0") {
 		t.Errorf("%+v", done)
@@ -273,6 +284,26 @@ func TestAnErasureThatWasCutOffGoesOn(t *testing.T) {
 	}
 }
 
+func TestNamesThatAreNoPersons(t *testing.T) {
+	c := &Config{
+		Gates:  []GateConfig{{Name: "billing", Upstream: UpstreamConfig{Database: "ledgers", User: "exporter_role"}}},
+		Actors: []ActorConfig{{ID: "nightly"}},
+		Groups: GroupMap{"owners": {}},
+		Admins: []string{"admins"},
+		People: []PersonConfig{{ID: "mira", Groups: []string{"keepers"}}},
+	}
+	for _, n := range []string{"billing", "Ledgers", "exporter_role", "nightly", "agent:gone", "pipeline:gone", "group:gone", "urn:db", "owners", "Admins", "keepers", "postgres", "person", "person:", "person:operator"} {
+		if c.noPerson(n) == "" {
+			t.Errorf("%s is taken for a person", n)
+		}
+	}
+	for _, n := range []string{"person:mira", "mira", "Mira Novak", "corp|urn:00u1", "person:gate", "mira@corp.example", "slack:U0123"} {
+		if what := c.noPerson(n); what != "" {
+			t.Errorf("%s is taken for %s", n, what)
+		}
+	}
+}
+
 func TestErasuresThatAreRefused(t *testing.T) {
 	b := ruled(t, withZebulon)
 	for name, c := range map[string]struct {
@@ -286,6 +317,11 @@ func TestErasuresThatAreRefused(t *testing.T) {
 		"by one's address":             {[]string{"zq@quagga.example"}, "zebulon"},
 		"by what every id begins with": {[]string{"person"}, "zebulon"},
 		"nobody":                       {nil, "mira"},
+		"everybody":                    {[]string{"person:"}, "mira"},
+		"the operator":                 {[]string{"person:operator"}, "mira"},
+		"an agent":                     {[]string{"person:zebulon", "agent:worker"}, "mira"},
+		"an agent by its id":           {[]string{b.cfg.Actors[0].ID}, "mira"},
+		"a group":                      {[]string{"Reviewers"}, "mira"},
 		"too short":                    {[]string{"ze"}, "mira"},
 		"with space":                   {[]string{" zebulon"}, "mira"},
 	} {
@@ -365,7 +401,11 @@ func TestALegalHoldKeepsFromErasure(t *testing.T) {
 		"by an account":            {erase.HoldRequest{Names: []string{"corp|zq-00u1"}}, true},
 		"a time":                   {erase.HoldRequest{From: now.Add(-time.Hour)}, true},
 		"the person in a time":     {erase.HoldRequest{Names: []string{"person:zebulon"}, Until: now.Add(time.Hour)}, true},
-		"another person":           {erase.HoldRequest{Names: []string{"person:omar"}}, false},
+		"who is named beside":      {erase.HoldRequest{Names: []string{"person:dana"}}, true},
+		"who is, in a time":        {erase.HoldRequest{Names: []string{"person:dana"}, From: now.Add(-time.Hour)}, true},
+		"who isn't in that time":   {erase.HoldRequest{Names: []string{"person:dana"}, Until: now.Add(-time.Hour)}, false},
+		"an agent it asked for":    {erase.HoldRequest{Names: []string{"agent:" + "AGENT"}}, true},
+		"who allowed the order":    {erase.HoldRequest{Names: []string{"person:omar"}}, false},
 		"a time before":            {erase.HoldRequest{Until: now.Add(-time.Hour)}, false},
 		"released, of this person": {erase.HoldRequest{Names: []string{"person:zebulon"}}, false},
 	} {
