@@ -96,7 +96,7 @@ func (e *eraser) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range now.Names() {
+	for _, n := range now.Plain() {
 		if !slices.Contains(e.person.Names(), n) {
 			e.done.Later = append(e.done.Later, n)
 		}

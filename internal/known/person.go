@@ -11,16 +11,19 @@ import (
 )
 
 // A Person is somebody to look for, by every name they go by.
-type Person struct{ c *collector }
+type Person struct {
+	c     *collector
+	plain int // how many names there are before those in URLs
+}
 
 // Look finds the accounts that names lead to. Names count as Collect has them count, and
 // as they stand in URLs too.
 func Look(ctx context.Context, src Sources, names []string) (*Person, error) {
-	p, err := Exactly(names)
-	if err != nil {
-		return nil, err
+	p, err := called(names)
+	if err == nil {
+		err = p.c.accounts(ctx, src)
 	}
-	if err := p.c.accounts(ctx, src); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return p, p.inURLs()
@@ -28,16 +31,25 @@ func Look(ctx context.Context, src Sources, names []string) (*Person, error) {
 
 // Exactly is Look without the accounts: of the names alone.
 func Exactly(names []string) (*Person, error) {
-	p := &Person{&collector{sum: &Summary{Found: map[string]int64{}}}}
+	p, err := called(names)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.inURLs()
+}
+
+func called(names []string) (*Person, error) {
+	p := &Person{c: &collector{sum: &Summary{Found: map[string]int64{}}}}
 	for _, n := range names {
 		if err := p.c.look(n); err != nil {
 			return nil, err
 		}
 	}
-	return p, p.inURLs()
+	return p, nil
 }
 
 func (p *Person) inURLs() error {
+	p.plain = len(p.c.names)
 	for _, n := range slices.Clone(p.c.names) {
 		for _, as := range []string{url.QueryEscape(n), url.PathEscape(n)} {
 			if err := p.c.look(as); err != nil {
@@ -47,6 +59,9 @@ func (p *Person) inURLs() error {
 	}
 	return nil
 }
+
+// Plain are Names but for those that only stand in URLs.
+func (p *Person) Plain() []string { return slices.Clone(p.c.sum.Names[:p.plain]) }
 
 // Names are all names that are looked for.
 func (p *Person) Names() []string { return slices.Clone(p.c.sum.Names) }
