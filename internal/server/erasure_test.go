@@ -404,7 +404,7 @@ func TestALegalHoldKeepsFromErasure(t *testing.T) {
 		"who is named beside":      {erase.HoldRequest{Names: []string{"person:dana"}}, true},
 		"who is, in a time":        {erase.HoldRequest{Names: []string{"person:dana"}, From: now.Add(-time.Hour)}, true},
 		"who isn't in that time":   {erase.HoldRequest{Names: []string{"person:dana"}, Until: now.Add(-time.Hour)}, false},
-		"an agent it asked for":    {erase.HoldRequest{Names: []string{"agent:" + "AGENT"}}, true},
+		"an agent it asked for":    {erase.HoldRequest{Names: []string{"agent:worker"}}, true},
 		"who could have answered":  {erase.HoldRequest{Names: []string{"person:omar"}}, true},
 		"a time before":            {erase.HoldRequest{Until: now.Add(-time.Hour)}, false},
 		"released, of this person": {erase.HoldRequest{Names: []string{"person:zebulon"}}, false},
