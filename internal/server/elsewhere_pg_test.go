@@ -99,7 +99,7 @@ func TestAGateElsewhere(t *testing.T) {
 	if err := x.process.s.spool.Rotate(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a segment was handed over", func() bool {
+	inTime(t, "a segment was handed over", func() bool {
 		if err := x.process.ship(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -122,12 +122,12 @@ func TestAGateElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the lease is over", func() bool { rows, _ := r.says(read); return !rows })
+	inTime(t, "the lease is over", func() bool { rows, _ := r.says(read); return !rows })
 	if _, heard := r.says(read); !strings.Contains(heard, "no decision could be reached") {
 		t.Errorf("a read behind the lease: %q", heard)
 	}
 	x.process.part(false)
-	eventually(t, "reads go on", func() bool { rows, _ := r.says(read); return rows })
+	inTime(t, "reads go on", func() bool { rows, _ := r.says(read); return rows })
 
 	// What was revoked meanwhile does not come back.
 	keep := x.token
@@ -141,8 +141,8 @@ func TestAGateElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.process.part(false)
-	eventually(t, "the process is linked again", func() bool { return x.isLinked("there") == nil })
-	eventually(t, "it heard what was revoked", func() bool {
+	inTime(t, "the process is linked again", func() bool { return x.isLinked("there") == nil })
+	inTime(t, "it heard what was revoked", func() bool {
 		defer func() { _ = recover() }()
 		revoked.conn.forget()
 		revoked.send(&pgproto3.Query{String: read})
@@ -156,7 +156,7 @@ func TestAGateElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the connection was cut", func() bool { r.send(&pgproto3.Query{String: read}); return r.dead })
+	inTime(t, "the connection was cut", func() bool { r.send(&pgproto3.Query{String: read}); return r.dead })
 	_ = stop
 	x.verifies(t)
 
@@ -164,7 +164,7 @@ func TestAGateElsewhere(t *testing.T) {
 	if err := x.End(t.Context(), mira, "gate", "there"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the link is cut for good", func() bool { return x.process.link.Err() != nil && x.isLinked("there") != nil })
+	inTime(t, "the link is cut for good", func() bool { return x.process.link.Err() != nil && x.isLinked("there") != nil })
 	if err := x.End(t.Context(), mira, "gate", "elsewhere"); err == nil {
 		t.Error("a process that isn't there was ended")
 	}
@@ -176,21 +176,29 @@ func TestALinkThatBreaksWhileItRuns(t *testing.T) {
 	defer c.Stop()
 	x := newTarget(t, c, "breaking", peopleDecide, elsewhere)
 	x.must(x.root, "create table slow (n int)", "insert into slow values (1)",
-		"create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(2); return new; end $$", "create trigger t before update on slow for each row execute function dawdle()")
-	r := x.raid(t)
-	got := x.request(t, r, func(a *approval.Approval) {
-		x.approve(t, a)
-		eventually(t, "it runs", func() bool { return len(x.searched(t, audit.TypeStarted)) == 1 })
-		x.process.part(true)
-	}, &pgproto3.Query{String: "update slow set n = 2"})
-	_ = got
-	eventually(t, "the control plane settled it", func() bool { return len(x.searched(t, audit.TypeOutcome)) == 1 })
-	if o := x.searched(t, audit.TypeOutcome)[0]; o.Outcome != "unknown" {
-		t.Errorf("outcome %q", o.Outcome)
+		"create function dawdle() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(7); return new; end $$", "create trigger t before update on slow for each row execute function dawdle()",
+		"select pg_advisory_lock(7)")
+	waits := func() bool {
+		rows, err := x.root.Exec(t.Context(), "select 1 from pg_locks where locktype = 'advisory' and not granted").ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(rows[0].Rows) == 1
 	}
-	eventually(t, "the gate's traffic tells", func() bool { return x.traffic(audit.TypeOutcome) == 1 })
+	r := x.raid(t)
+	x.request(t, r, func(a *approval.Approval) {
+		x.approve(t, a)
+		inTime(t, "it runs at the database", waits)
+		x.process.part(true)
+		inTime(t, "the control plane settled it", func() bool { return len(x.searched(t, audit.TypeOutcome)) == 1 })
+		if o := x.searched(t, audit.TypeOutcome)[0]; o.Outcome != "unknown" {
+			t.Errorf("outcome %q", o.Outcome)
+		}
+		x.must(x.root, "select pg_advisory_unlock(7)")
+	}, &pgproto3.Query{String: "update slow set n = 2"})
+	inTime(t, "the gate's traffic tells", func() bool { return x.traffic(audit.TypeOutcome) == 1 })
 	x.process.part(false)
-	eventually(t, "the process is linked again", func() bool { return x.isLinked("there") == nil })
+	inTime(t, "the process is linked again", func() bool { return x.isLinked("there") == nil })
 	x.verifies(t)
 }
 

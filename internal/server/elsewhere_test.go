@@ -125,3 +125,14 @@ func enrolled(t *testing.T, s *Server, name, dir string) *enrol.Holder {
 	}
 	return h
 }
+
+// inTime waits for what takes as long as a lease, on any machine.
+func inTime(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("never: %s", what)
+}
