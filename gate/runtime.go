@@ -241,6 +241,11 @@ func (c *Conn) enforce(codec Codec, r *Request) (*Denied, error) {
 		}
 		return refusal(err), nil
 	}
+	return c.ready(codec, r, waited), nil
+}
+
+// ready is the last thing before a permitted request goes upstream. It returns the refusal.
+func (c *Conn) ready(codec Codec, r *Request, waited bool) *Denied {
 	var err error
 	if rc, ok := codec.(Rechecker); ok && waited {
 		err = rc.Recheck(c, r)
@@ -248,14 +253,14 @@ func (c *Conn) enforce(codec Codec, r *Request) (*Denied, error) {
 	if err == nil { // last: a codec may open a transaction to keep a bound
 		err = c.bounds(codec, r)
 	}
-	if err != nil {
-		r.finish(Outcome{State: NotRun})
-		if lost(err) {
-			return &Denied{Status: StatusLost, Reason: "the connection to the system was lost before the statement was sent, so it did not run"}, nil
-		}
-		return refusal(err), nil
+	if err == nil {
+		return nil
 	}
-	return nil, nil
+	r.finish(Outcome{State: NotRun})
+	if lost(err) {
+		return &Denied{Status: StatusLost, Reason: "the connection to the system was lost before the statement was sent, so it did not run"}
+	}
+	return refusal(err)
 }
 
 // lost says that what a codec did before it sent a request failed because upstream is gone.

@@ -664,38 +664,55 @@ func tooMany(c *approval.CapError) string {
 	return fmt.Sprintf("%d of this actor's actions are already waiting for people, the most there may be", c.Cap)
 }
 
-// wait parks until the approval is decided, the wait budget ends or the client leaves.
+// wait parks until the approval is decided, the wait budget ends or the client
+// leaves. What it does before and after stands in functions of its own: where
+// thousands wait, each parked stack is as large as its frames.
 func (e *Enforcer) wait(ctx context.Context, j *judgement, a *approval.Approval, held func(gate.Held)) (*approval.Approval, error) {
+	until := e.waitsUntil(j, a)
+	if held != nil {
+		e.tell(a, until, held)
+	}
+	if !until.Before(a.Expires) {
+		until = until.Add(time.Second) // expiry itself answers first
+	}
+	wctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	got, err := e.o.Approvals.Wait(wctx, a.ID)
+	if err != nil {
+		return nil, e.unanswered(ctx, wctx, a, err)
+	}
+	return got, nil
+}
+
+// waitsUntil is the end of the shortest wait budget, or of the approval.
+func (e *Enforcer) waitsUntil(j *judgement, a *approval.Approval) time.Time {
 	until := a.Expires
 	for _, budget := range append([]time.Duration{j.action.Wait}, waits(a)...) {
 		if t := e.o.Now().Add(budget); budget > 0 && t.Before(until) {
 			until = t
 		}
 	}
-	if held != nil {
-		held(gate.Held{ID: a.ID, URL: e.link(a.ID), Who: a.Asks(), Expires: a.Expires, Until: until})
-	}
-	wctx, cancel := context.WithDeadline(ctx, until.Add(time.Second)) // expiry itself answers first
-	if until.Before(a.Expires) {
-		cancel()
-		wctx, cancel = context.WithDeadline(ctx, until)
-	}
-	defer cancel()
-	got, err := e.o.Approvals.Wait(wctx, a.ID)
+	return until
+}
+
+func (e *Enforcer) tell(a *approval.Approval, until time.Time, held func(gate.Held)) {
+	held(gate.Held{ID: a.ID, URL: e.link(a.ID), Who: a.Asks(), Expires: a.Expires, Until: until})
+}
+
+// unanswered says why a wait (wctx, within the request's ctx) ended without an answer.
+func (e *Enforcer) unanswered(ctx, wctx context.Context, a *approval.Approval, err error) error {
 	switch {
-	case err == nil:
-		return got, nil
 	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), gate.ErrComesBack):
 		// The client left. Its approval stays and says so; our own context is gone already.
 		if err := e.o.Approvals.Gone(context.WithoutCancel(ctx), a.ID, true); err != nil {
 			e.o.Logger.Error("marking an approval whose asker left", "approval", a.ID, "err", err)
 		}
-		return nil, ctx.Err()
+		return ctx.Err()
 	case wctx.Err() != nil:
-		return nil, &gate.Denied{Status: gate.StatusPending, ID: a.ID, URL: e.link(a.ID), Reason: "still waiting for " + a.Asks(), Hint: "the same action asked again finds this approval"}
+		return &gate.Denied{Status: gate.StatusPending, ID: a.ID, URL: e.link(a.ID), Reason: "still waiting for " + a.Asks(), Hint: "the same action asked again finds this approval"}
 	}
 	e.o.Logger.Error("waiting for an approval", "approval", a.ID, "err", err)
-	return nil, undecided()
+	return undecided()
 }
 
 func waits(a *approval.Approval) []time.Duration {

@@ -11,8 +11,11 @@ func (e *Enforcer) note(j *judgement, f facts.Facts) {
 		e.matched(j)
 	}
 	f.Gate, f.Frozen = j.where.Gate, j.stop != nil
-	if j.home != nil {
-		f.Form = &j.home.noted
+	if j.home != nil && j.decision.Verdict != policy.Review { // thousands may wait, and none of them comes again
+		if j.home.noted == nil {
+			j.home.noted = new(facts.Form)
+		}
+		f.Form = j.home.noted
 	}
 	for i := range j.points {
 		if p := &j.points[i]; p.Err == nil {

@@ -260,7 +260,7 @@ type permit struct {
 	count int64        // rows of the outcome
 	asked audit.Form   // of the request's record
 	ended audit.Form   // of the outcome's
-	noted facts.Form   // of what decisions were made from
+	noted *facts.Form  // of what decisions were made from; nil: nothing yet that comes again and again
 
 	statements mask.Alike   // those judged here, one after the other
 	payloads   detect.Alike // and theirs
