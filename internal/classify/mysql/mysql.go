@@ -50,6 +50,8 @@ type Temp struct {
 
 // A Catalog tells what stands behind names. Tables are named "database.table", as written.
 type Catalog interface {
+	// Columns returns the names of a table's or view's columns in their order; nil: nobody knows.
+	Columns(table string) []string
 	// View returns the columns of a view and what reading it does; nil: it is no view.
 	View(table string) *View
 	// Triggers reports whether changing rows of a table runs code.
@@ -64,6 +66,7 @@ type View struct {
 	Kinds   []action.Kind   // of reading it; data.read at least
 	Why     []string
 	Steers  []string // columns that its conditions use
+	Objects []string // tables and views that it reads
 }
 
 // Statement is the classification of one text, which holds one statement. It is shared and must not be changed.

@@ -463,7 +463,7 @@ func (a *analysis) fromOne(t sqlparser.TableExpr, sc *scope) {
 					a.inferred = append(a.inferred, c.Sources...)
 				}
 				if r.table != "" {
-					a.inferred = append(a.inferred, r.table+".*")
+					a.inferred = append(a.inferred, r.table+".*") // those of both, which only the server knows
 				}
 			}
 		}
@@ -525,7 +525,7 @@ func (a *analysis) table(n sqlparser.TableName, alias string) *relation {
 		if v := a.st.Catalog.View(name); v != nil {
 			a.kind("", v.Kinds...)
 			a.why = append(a.why, v.Why...)
-			a.inferred = append(a.inferred, v.Steers...)
+			a.inferred, a.objects = append(a.inferred, v.Steers...), append(a.objects, v.Objects...)
 			r.columns = slices.Clone(v.Columns)
 			for i, c := range r.columns {
 				r.columns[i].Sources = slices.Concat(c.Sources, []string{name + "." + c.Name}, marksOf(c))
@@ -579,7 +579,16 @@ func (a *analysis) star(e *sqlparser.StarExpr, sc *scope) []action.Column {
 		}
 		switch {
 		case r.table != "" && len(r.columns) == 0:
-			out = append(out, action.Column{Name: "*", Sources: []string{r.table + ".*"}})
+			var names []string
+			if a.st.Catalog != nil {
+				names = a.st.Catalog.Columns(r.table)
+			}
+			if names == nil {
+				out = append(out, action.Column{Name: "*", Sources: []string{r.table + ".*"}})
+			}
+			for _, name := range names {
+				out = append(out, action.Column{Name: name, Sources: []string{r.table + "." + name}})
+			}
 		case r.open:
 			out = append(out, action.Column{Name: "*", Derived: true})
 		default:

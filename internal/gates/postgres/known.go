@@ -118,7 +118,7 @@ func (c *codec) meaningOf(st *sql.Statement) (*meaning, error) {
 		Kinds: slices.Compact(kinds), Verb: st.Verb, Target: st.Target, Title: st.Title, Shape: st.Shape, Reversible: st.Reversible,
 		Objects: st.Objects, Columns: p.columns, State: with(k.named, "definitions", p.definitions),
 	}}
-	p.uses.tell(&m.ask.Data)
+	p.uses.Tell(&m.ask.Data)
 	// What COPY brings in comes after the decision, so it was not looked at.
 	m.ask.Data.Unscanned = st.Copy != nil && !st.Copy.Out
 	if st.ReadOnly() && st.Limit.Known {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/assenthq/assent/action"
 	"github.com/assenthq/assent/internal/classify/sql"
+	"github.com/assenthq/assent/internal/classify/uses"
 )
 
 // planned is what a statement means in a snapshot, beyond its text. It is shared
@@ -14,7 +15,7 @@ import (
 type planned struct {
 	columns     []action.Column // with everything behind their sources
 	inferred    []string        // what steers the outcome, with everything behind it
-	uses        uses            // what it does with classed columns besides showing them
+	uses        uses.Uses          // what it does with classed columns besides showing them
 	kinds       []action.Kind   // all of them, sorted
 	definitions string          // digest of what the names stand for; "" where they are tables and no more
 	why         []string        // what the catalogue adds, for people
@@ -70,7 +71,7 @@ func (s *snapshot) plan(st *sql.Statement, class func(string) string) (*planned,
 	if p.inferred, err = s.expand(st.Inferred, named, 0); err != nil {
 		return nil, err
 	}
-	p.uses = usesOf(p.columns, p.inferred, class)
+	p.uses = uses.Of(p.columns, p.inferred, class)
 	if err := s.stand(p, st, named); err != nil {
 		return nil, err
 	}

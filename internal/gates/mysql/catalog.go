@@ -1,0 +1,272 @@
+package mysql
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/assenthq/assent/action"
+	"github.com/assenthq/assent/internal/classify/mysql"
+)
+
+// How long what is known of a table is good, how many are known at once, and how deep views may stand on views.
+const (
+	catalogAge = 10 * time.Second
+	maxTables  = 10_000
+	maxViews   = 16
+)
+
+// catalog is what stands behind the names that statements used: columns, definitions of
+// views, triggers. It is asked of the server by a connection of the gate's own, table by table.
+type catalog struct {
+	g *Gate
+
+	asking sync.Mutex // held while the server is asked
+	own    *control
+
+	mu      sync.Mutex
+	version uint64
+	tables  map[string]*known
+}
+
+// known is what is known of one table.
+type known struct {
+	at       time.Time
+	columns  []string
+	view     string // its definition
+	isView   bool
+	triggers []string // their code
+	sum      [32]byte
+	parsed   *mysql.View
+	walking  bool
+}
+
+// Columns of a table or view; nil: nobody knows.
+func (c *catalog) Columns(table string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.tables[table]; k != nil {
+		return k.columns
+	}
+	return nil
+}
+
+// Triggers reports whether changing rows of a table runs code.
+func (c *catalog) Triggers(table string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.tables[table]
+	return k != nil && len(k.triggers) > 0
+}
+
+// Version changes when any answer may.
+func (c *catalog) Version() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.version
+}
+
+// View works out what stands behind a view by its definition; nil: it is none. A view
+// that reads one which is not known yet is unknown until that is known too.
+func (c *catalog) View(table string) *mysql.View {
+	c.mu.Lock()
+	k := c.tables[table]
+	if k == nil || !k.isView {
+		c.mu.Unlock()
+		return nil
+	}
+	if k.parsed != nil {
+		defer c.mu.Unlock()
+		return k.parsed
+	}
+	unknown := &mysql.View{
+		Kinds: []action.Kind{action.DataRead, action.Unknown}, Why: []string{"a view whose definition the gate can't see or follow"},
+		Columns: []action.Column{{Name: "*", Derived: true, Turned: true}},
+	}
+	if k.walking || k.view == "" {
+		c.mu.Unlock()
+		return unknown
+	}
+	k.walking = true
+	c.mu.Unlock()
+	schema, _, _ := strings.Cut(table, ".")
+	st := viewClassifier.Classify(k.view, mysql.State{Database: schema, Catalog: c})
+	v := &mysql.View{Kinds: st.Kinds, Why: st.Why, Steers: st.Inferred, Objects: st.Objects}
+	if len(st.Kinds) == 0 {
+		v.Kinds = []action.Kind{action.DataRead}
+	}
+	named := len(st.Columns) == len(k.columns)
+	for i, name := range k.columns {
+		col := action.Column{Name: name, Derived: true}
+		if named {
+			col = st.Columns[i]
+			col.Name = name
+		} else {
+			for _, other := range st.Columns {
+				col.Sources = append(col.Sources, other.Sources...)
+				col.Turned = col.Turned || other.Turned
+			}
+		}
+		v.Columns = append(v.Columns, col)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.walking = false
+	if c.tables[table] == k && c.allKnown(st.Objects) {
+		k.parsed = v
+	}
+	return v
+}
+
+// viewClassifier keeps nothing: what it says of a view is kept with the view.
+var viewClassifier = mysql.New(mysql.Options{CacheEntries: -1})
+
+// allKnown reports whether the tables behind a view are known. c.mu is held.
+func (c *catalog) allKnown(objects []string) bool {
+	return !slices.ContainsFunc(objects, func(o string) bool { return !ofServer(o) && c.tables[o] == nil })
+}
+
+// ofServer reports whether a table is one of the server's own, which are not looked up.
+func ofServer(table string) bool {
+	schema, _, qualified := strings.Cut(strings.ToLower(table), ".")
+	return !qualified || slices.Contains([]string{"information_schema", "performance_schema", "mysql", "sys"}, schema)
+}
+
+// forget makes every table be looked up again when it is next named.
+func (c *catalog) forget() {
+	c.mu.Lock()
+	for _, k := range c.tables {
+		k.at = time.Time{}
+	}
+	c.mu.Unlock()
+}
+
+// renew looks up those of objects, and of the tables behind views among them, that are not known or
+// known for too long, and reports whether anything is other than it was.
+func (c *catalog) renew(ctx context.Context, objects []string) (changed bool, err error) {
+	var old []string
+	c.mu.Lock()
+	now := time.Now()
+	for _, o := range objects {
+		if k := c.tables[o]; !ofServer(o) && (k == nil || now.Sub(k.at) > catalogAge) {
+			old = append(old, o)
+		}
+	}
+	c.mu.Unlock()
+	if len(old) == 0 {
+		return false, nil
+	}
+	c.asking.Lock()
+	defer c.asking.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, table := range old {
+		k, err := c.ask(ctx, table)
+		if err != nil { // perhaps the connection was closed meanwhile: once more, on a new one
+			c.drop()
+			if k, err = c.ask(ctx, table); err != nil {
+				c.drop()
+				return false, err
+			}
+		}
+		changed = c.keep(table, k) || changed
+	}
+	return changed, nil
+}
+
+// keep remembers what was told of a table, and reports whether it is other than before.
+func (c *catalog) keep(table string, k *known) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.tables[table]
+	if was != nil && was.sum == k.sum {
+		was.at = k.at
+		return false
+	}
+	if c.tables == nil || len(c.tables) >= maxTables {
+		c.tables = map[string]*known{}
+	}
+	c.tables[table] = k
+	c.version++
+	for _, other := range c.tables { // views over it are other ones now
+		other.parsed = nil
+	}
+	return true
+}
+
+// definitions is what the names stand for, for a digest.
+func (c *catalog) definitions(objects []string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b strings.Builder
+	for _, o := range objects {
+		if k := c.tables[o]; k != nil {
+			fmt.Fprintf(&b, "%q %x\n", o, k.sum)
+		}
+	}
+	return b.String()
+}
+
+func (c *catalog) drop() {
+	if c.own != nil {
+		c.own.close()
+		c.own = nil
+	}
+}
+
+// ask asks the server about one table. c.asking is held.
+func (c *catalog) ask(ctx context.Context, table string) (*known, error) {
+	if c.own == nil {
+		own, err := c.g.control(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c.own = own
+		for _, q := range []string{"SET SESSION sql_mode = ''", "SET NAMES utf8mb4"} {
+			if _, err := own.query(ctx, q); err != nil {
+				return nil, err
+			}
+		}
+	}
+	schema, name, _ := strings.Cut(table, ".")
+	at := " = " + literal(schema) + " AND "
+	k := &known{at: time.Now()}
+	sum := sha256.New()
+	for i, q := range []string{
+		"SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA" + at + "TABLE_NAME = " + literal(name) + " ORDER BY ORDINAL_POSITION",
+		"SELECT VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA" + at + "TABLE_NAME = " + literal(name),
+		"SELECT ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA" + at + "EVENT_OBJECT_TABLE = " + literal(name) + " ORDER BY TRIGGER_NAME",
+	} {
+		rows, err := c.own.query(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(sum, "%d\n", i)
+		for _, row := range rows {
+			if len(row) != 1 {
+				return nil, fmt.Errorf("asking about a table: upstream answered something else")
+			}
+			v := string(row[0])
+			fmt.Fprintf(sum, "%q\n", v)
+			switch i {
+			case 0:
+				k.columns = append(k.columns, v)
+			case 1:
+				k.isView, k.view = true, v
+			default:
+				k.triggers = append(k.triggers, v)
+			}
+		}
+	}
+	sum.Sum(k.sum[:0])
+	return k, nil
+}
+
+// literal writes a string under a SQL mode without NO_BACKSLASH_ESCAPES.
+func literal(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `''`, "\x00", `\0`).Replace(s) + "'"
+}
