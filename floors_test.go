@@ -16,9 +16,9 @@ const module = "github.com/assenthq/assent"
 // floors lists our packages from the ground up (docs/architecture.md). A package may import only
 // packages on lower floors: no cycles, no reaching sideways or up. A name ending in "/..." covers what lies below it.
 var floors = [][]string{
-	{"action", "internal/freeport", "internal/keyfile", "internal/leaves", "internal/backup", "internal/show", "internal/page", "internal/jsontext", "internal/recording", "internal/words", "internal/hookfiles", "internal/webwire", "internal/certs", "internal/netguard", "internal/sigv4", "internal/awskey", "internal/names", "internal/detect/detecttest", "internal/trace"},
+	{"action", "internal/freeport", "internal/keyfile", "internal/leaves", "internal/backup", "internal/show", "internal/page", "internal/jsontext", "internal/recording", "internal/words", "internal/hookfiles", "internal/webwire", "internal/certs", "internal/netguard", "internal/sigv4", "internal/awskey", "internal/names", "internal/gates/mysql/mariadbtest", "internal/detect/detecttest", "internal/trace"},
 	{"evidence", "internal/pgcluster", "internal/identity", "internal/detect"},
-	{"internal/passkey/passkeytest", "internal/classify/sql", "internal/classify/kubernetes", "internal/policy", "internal/grant", "internal/passport", "internal/audit", "internal/oidc", "internal/workload/..."},
+	{"internal/passkey/passkeytest", "internal/classify/sql", "internal/classify/mysql", "internal/classify/uses", "internal/classify/kubernetes", "internal/policy", "internal/grant", "internal/passport", "internal/audit", "internal/oidc", "internal/workload/..."},
 	{"internal/mask", "internal/facts", "internal/bodies", "internal/audit/audittest", "internal/audit/bucket/...", "internal/witness", "internal/oidc/oidctest", "internal/sealed", "internal/classify/shell", "internal/classify/http", "internal/decisionpoint"},
 	{"internal/scan", "internal/replay", "internal/accuracy", "internal/classify/mcp", "internal/classify/llm", "internal/classify/aws/...", "internal/session", "internal/approval", "internal/people", "internal/passkey", "internal/freeze", "internal/enrol", "internal/habit", "internal/actors"},
 	{"gate", "internal/connector", "internal/change", "internal/trail", "internal/emergency", "internal/store", "internal/card", "internal/calm", "internal/suggest"},

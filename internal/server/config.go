@@ -139,7 +139,7 @@ type ActorConfig struct {
 // A GateConfig is one enforcement point.
 type GateConfig struct {
 	Name     string            `yaml:"name" doc:"Name of the gate and of the resource behind it."`
-	Type     string            `yaml:"type" doc:"Protocol: postgres, http (docs/http.md), mcp (docs/mcp.md), ssh (docs/ssh.md), llm (docs/llm.md), aws (docs/aws.md), kubernetes (docs/kubernetes.md), egress (docs/egress.md) or command (docs/commands.md)."`
+	Type     string            `yaml:"type" doc:"Protocol: postgres, mysql (docs/mysql.md), http (docs/http.md), mcp (docs/mcp.md), ssh (docs/ssh.md), llm (docs/llm.md), aws (docs/aws.md), kubernetes (docs/kubernetes.md), egress (docs/egress.md) or command (docs/commands.md)."`
 	At       string            `yaml:"at" doc:"Name of the gate process that this gate runs in, beside its system (docs/remote-gates.md): listen, tls and the credential for the system stand in that process's own configuration. Unset: it runs here."`
 	Listen   string            `yaml:"listen" doc:"Address that agents connect to. Not of a command gate: it is reached where the API is."`
 	Env      string            `yaml:"env" doc:"Environment of the resource, for policy: prod, staging, …"`
@@ -162,8 +162,8 @@ type GateConfig struct {
 // An UpstreamConfig is the system behind a gate and the credential the gate holds for it.
 type UpstreamConfig struct {
 	Host     string `yaml:"host" doc:"Host name or address."`
-	Port     int    `yaml:"port" doc:"Port." default:"5432"`
-	Database string `yaml:"database" doc:"Database. Agents can't choose another."`
+	Port     int    `yaml:"port" doc:"Port. PostgreSQL's own is 5432 and MySQL's 3306." default:"of the system"`
+	Database string `yaml:"database" doc:"Database. Of a PostgreSQL gate agents can't choose another; of a MySQL gate it is where those begin that name none."`
 	User     string `yaml:"user" doc:"Role the gate logs in as."`
 	Password Secret `yaml:"password" doc:"The real credential; agents never see it."`
 	TLS      string `yaml:"tls" doc:"verify-full, or off (loopback only)." default:"verify-full"`
@@ -330,7 +330,7 @@ func (c *Config) fillDefaults() {
 		u := &c.Gates[i].Upstream
 		def(&u.TLS, "verify-full")
 		if u.Port == 0 {
-			u.Port = 5432
+			u.Port = ownPort(c.Gates[i].Type)
 		}
 	}
 	for i := range c.Gates {
@@ -572,7 +572,15 @@ func (k *checker) gate(at string, g *GateConfig, names map[string]bool) {
 	kind.check(k, at, g)
 }
 
-func (k *checker) postgresGate(at string, g *GateConfig) {
+// ownPort is where a system listens unless somebody says otherwise.
+func ownPort(typ string) int {
+	if typ == "mysql" {
+		return 3306
+	}
+	return 5432
+}
+
+func (k *checker) databaseGate(at string, g *GateConfig) {
 	k.noActors(at, g)
 	u := &g.Upstream
 	away := g.At != "" // who signs in to the system is known where the gate runs
@@ -582,7 +590,7 @@ func (k *checker) postgresGate(at string, g *GateConfig) {
 		}
 	}
 	if u.Port < 1 || u.Port > 65535 {
-		k.fail(at+".upstream.port", fmt.Sprintf("%d is no port", u.Port), "PostgreSQL's own is 5432")
+		k.fail(at+".upstream.port", fmt.Sprintf("%d is no port", u.Port), "PostgreSQL's own is 5432, MySQL's 3306")
 	}
 	if n := u.Password.sources(); n != 1 && !away || n != 0 && away {
 		if away {

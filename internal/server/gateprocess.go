@@ -214,7 +214,7 @@ func (p *GateProcess) make(ctx context.Context) error {
 	}
 	for i := range s.cfg.Gates {
 		g := &s.cfg.Gates[i]
-		running, err := makePostgres(s, g, p.link.Authority(announced(g), s.enforcer))
+		running, err := databaseGates[g.Type](s, g, p.link.Authority(announced(g), s.enforcer))
 		if err != nil {
 			return fmt.Errorf("gate %s: %w", g.Name, err)
 		}

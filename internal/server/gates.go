@@ -15,7 +15,9 @@ import (
 
 	"github.com/assenthq/assent/gate"
 	"github.com/assenthq/assent/internal/audit"
+	classifymysql "github.com/assenthq/assent/internal/classify/mysql"
 	"github.com/assenthq/assent/internal/classify/sql"
+	"github.com/assenthq/assent/internal/gates/mysql"
 	"github.com/assenthq/assent/internal/gates/postgres"
 )
 
@@ -33,7 +35,8 @@ func gateTypes() map[string]gateType {
 		"llm":      {(*checker).llmGate, llmGate, reachLLM},
 		"http":     {(*checker).httpGate, httpGate, reachHTTP},
 		"mcp":      {(*checker).mcpGate, mcpGate, reachMCP},
-		"postgres": {(*checker).postgresGate, postgresGate, reachHost},
+		"postgres": {(*checker).databaseGate, postgresGate, reachHost},
+		"mysql":    {(*checker).databaseGate, mysqlGate, reachHost},
 		"command":  {(*checker).commandGate, commandGate, reachNothing},
 		"egress":   {(*checker).egressGate, egressGate, reachNothing},
 		"ssh":      {(*checker).sshGate, sshGate, reachSSH},
@@ -128,6 +131,39 @@ func makePostgres(s *Server, g *GateConfig, by gate.Authority) (runningGate, err
 	}
 	return runningGate{serve: func(ctx context.Context, l net.Listener) error { return gate.Serve(ctx, l, pg.Config()) }}, nil
 }
+
+func mysqlGate(s *Server, g *GateConfig) (runningGate, error) {
+	return makeMySQL(s, g, s.enforcer.Gate(g.Name, resourceOf(g), systemOf(g)))
+}
+
+// makeMySQL is makePostgres for MySQL and MariaDB.
+func makeMySQL(s *Server, g *GateConfig, by gate.Authority) (runningGate, error) {
+	client, err := s.clientTLS(g.TLS)
+	if err != nil {
+		return runningGate{}, err
+	}
+	up, err := upstreamTLS(s.cfg, &g.Upstream)
+	if err != nil {
+		return runningGate{}, err
+	}
+	my, err := mysql.New(mysql.Config{
+		Name: g.Name, Authority: by, Classifier: classifymysql.New(classifymysql.Options{}),
+		Upstream: mysql.Upstream{
+			Host: g.Upstream.Host, Port: g.Upstream.Port, Database: g.Upstream.Database, User: g.Upstream.User,
+			Password: func(ctx context.Context) ([]byte, error) { return g.Upstream.Password.Read(ctx, s.cfg) },
+			TLS:      up, Plain: g.Upstream.TLS == "off", Dial: s.dialer(g.Upstream.Via),
+		},
+		ClientTLS: client, RequireClientTLS: client != nil, Class: s.classOf,
+		TransactionWait: s.cfg.Limits.TransactionWait, Refused: s.refusedAt(g), Log: s.log,
+	})
+	if err != nil {
+		return runningGate{}, err
+	}
+	return runningGate{serve: my.Serve}, nil
+}
+
+// databaseGates make the gates that can run in a process of their own.
+var databaseGates = map[string]func(*Server, *GateConfig, gate.Authority) (runningGate, error){"postgres": makePostgres, "mysql": makeMySQL}
 
 // classOf returns the class of a source column, by catalogue or by name; "" for none.
 func (s *Server) classOf(source string) string {

@@ -23,7 +23,7 @@ type RemoteConfig struct {
 }
 
 // remoteTypes are the gates that can run in a process of their own.
-var remoteTypes = []string{"postgres"}
+var remoteTypes = []string{"postgres", "mysql"}
 
 // remote checks what says where gates run.
 func (k *checker) remote(c *Config) {

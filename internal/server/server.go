@@ -743,7 +743,7 @@ func (s *Server) tokenHolds(ctx context.Context, id string) error {
 
 func resourceOf(g *GateConfig) action.Resource {
 	urn := g.Type + ":" + g.Name
-	if g.Type == "postgres" {
+	if (g.Type == "postgres" || g.Type == "mysql") && g.Upstream.Database != "" {
 		urn += "/" + g.Upstream.Database
 	}
 	return action.Resource{URN: urn, Type: g.Type, Env: g.Env, Labels: g.Labels}
@@ -766,7 +766,7 @@ func systemOf(g *GateConfig) string {
 	}
 	port := g.Upstream.Port
 	if port == 0 {
-		port = 5432
+		port = ownPort(g.Type)
 	}
 	at := g.Type + "://" + net.JoinHostPort(strings.ToLower(g.Upstream.Host), strconv.Itoa(port))
 	if g.Upstream.Via != "" { // the same address in another network is another system

@@ -211,6 +211,12 @@ func (c *catalog) definitions(objects []string) string {
 	return b.String()
 }
 
+func (c *catalog) close() {
+	c.asking.Lock()
+	defer c.asking.Unlock()
+	c.drop()
+}
+
 func (c *catalog) drop() {
 	if c.own != nil {
 		c.own.close()

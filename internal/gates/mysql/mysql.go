@@ -131,6 +131,7 @@ func loopback(host string) bool {
 
 // Serve accepts clients on l until ctx ends.
 func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
+	defer g.catalog.close()
 	return gate.Serve(ctx, l, g.Config())
 }
 
