@@ -100,7 +100,18 @@ func (c *Conn) StartTLS(ctx context.Context, cfg *tls.Config) error {
 	if c.In.Buffered() > 0 {
 		return fmt.Errorf("starting TLS: the client sent bytes before the switch: %w", ErrUnreadable)
 	}
-	t := tls.Server(c.client, cfg)
+	return c.startTLS(ctx, cfg, c.client)
+}
+
+// StartTLSAhead is StartTLS for a protocol whose clients begin TLS without waiting for an answer: bytes that
+// were read ahead are the first of TLS, and never read as if they had come inside it.
+func (c *Conn) StartTLSAhead(ctx context.Context, cfg *tls.Config) error {
+	rest, _ := c.In.Peek(c.In.Buffered())
+	return c.startTLS(ctx, cfg, &ahead{Conn: c.client, after: after{rest: append([]byte(nil), rest...), conn: c.client}})
+}
+
+func (c *Conn) startTLS(ctx context.Context, cfg *tls.Config, over net.Conn) error {
+	t := tls.Server(over, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("starting TLS: %w", err)
 	}
@@ -109,6 +120,14 @@ func (c *Conn) StartTLS(ctx context.Context, cfg *tls.Config) error {
 	c.Out.Reset(t)
 	return nil
 }
+
+// ahead is a connection of which some bytes were read already.
+type ahead struct {
+	net.Conn
+	after after
+}
+
+func (a *ahead) Read(b []byte) (int, error) { return a.after.Read(b) }
 
 // Login opens the session of a client whose credential v was proved.
 // name is what the client calls itself: a claim.

@@ -99,20 +99,24 @@ func (c *codec) Handshake(ctx context.Context, conn *gate.Conn) error {
 		}
 		return c.fatal(conn, refuse(1045, "28000", "the credential is no longer valid", err))
 	}
+	database := hello.database
+	if database == "" {
+		database = c.g.cfg.Upstream.Database
+	}
+	caps := loginCaps | c.caps&(capFoundRows|capInteractive)
+	if database != "" {
+		caps |= capConnectWithDB
+	}
 	var up *server
 	err = conn.Dial(ctx, func(ctx context.Context, raw net.Conn) (_ net.Conn, err error) {
 		var secured net.Conn
-		up, secured, err = c.g.secure(ctx, raw)
+		up, secured, err = c.g.secure(ctx, raw, caps)
 		return secured, err
 	})
 	if err != nil {
 		return c.fatal(conn, refuse(2003, "08S01", "the system cannot be reached", err))
 	}
-	database := hello.database
-	if database == "" {
-		database = c.g.cfg.Upstream.Database
-	}
-	if err := c.g.login(ctx, up, conn.Upstream(), conn.Up, c.caps&(capFoundRows|capInteractive), database); err != nil {
+	if err := c.g.login(ctx, up, conn.Upstream(), conn.Up, caps, database); err != nil {
 		return c.fatal(conn, err)
 	}
 	c.upstreamID, c.version, c.mariadb, c.database, c.status = up.id, up.version, up.mariadb, database, up.status
@@ -162,7 +166,7 @@ func (c *codec) greet(ctx context.Context, conn *gate.Conn) (*hello, error) {
 			if c.g.cfg.ClientTLS == nil {
 				return nil, refuse(1043, "08S01", "this gate has no certificate: connect without TLS", gate.ErrUnreadable)
 			}
-			if err := conn.StartTLS(ctx, c.g.cfg.ClientTLS); err != nil {
+			if err := conn.StartTLSAhead(ctx, c.g.cfg.ClientTLS); err != nil {
 				return nil, err
 			}
 			h.secure = true

@@ -107,7 +107,7 @@ func (c *codec) send(body []byte) { c.out = appendMessage(c.out, &c.seq, body) }
 // copyResults copies every result of one command; a procedure may have several.
 func (c *codec) copyResults(conn *gate.Conn, r *gate.Request, k *ask) error {
 	permit := c.permit(r)
-	seq := byte(1)
+	seq := k.packets()
 	rows := int64(0)
 	for {
 		b, err := c.next(conn, &seq)

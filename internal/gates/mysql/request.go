@@ -66,6 +66,9 @@ type ask struct {
 	refusal string
 }
 
+// packets is how many the client's message took: its reply is numbered on from there.
+func (k *ask) packets() byte { return byte(len(k.body)/maxPacket + 1) }
+
 // ReadRequest reads one command and makes its action.
 func (c *codec) ReadRequest(conn *gate.Conn) (*gate.Request, error) {
 	c.seq = 0

@@ -107,7 +107,7 @@ func (c *codec) copyFields(conn *gate.Conn, n int, seq *byte) ([]field, error) {
 
 // copyPrepared copies the reply to COM_STMT_PREPARE. Only with it the gate begins to know the statement.
 func (c *codec) copyPrepared(conn *gate.Conn, k *ask) error {
-	seq := byte(1)
+	seq := k.packets()
 	b, err := c.next(conn, &seq)
 	if err != nil {
 		return err

@@ -94,8 +94,8 @@ func trimNUL(b []byte) []byte {
 }
 
 // secure reads the greeting and makes the connection TLS, or leaves it alone where plain
-// connections to loopback are configured.
-func (g *Gate) secure(ctx context.Context, conn net.Conn) (*server, net.Conn, error) {
+// connections to loopback are configured. caps are what login will ask for: servers go by the first message.
+func (g *Gate) secure(ctx context.Context, conn net.Conn, caps uint32) (*server, net.Conn, error) {
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return nil, nil, err
 	}
@@ -113,7 +113,7 @@ func (g *Gate) secure(ctx context.Context, conn net.Conn) (*server, net.Conn, er
 	if s.caps&capSSL == 0 {
 		return nil, nil, errors.New("upstream does not speak TLS")
 	}
-	if _, err := conn.Write(appendMessage(nil, &s.seq, loginHead(capSSL|loginCaps))); err != nil {
+	if _, err := conn.Write(appendMessage(nil, &s.seq, loginHead(capSSL|caps))); err != nil {
 		return nil, nil, err
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -142,7 +142,7 @@ func loginHead(caps uint32) []byte {
 }
 
 // login logs in with the real credential. It sends it in clear inside verified TLS only, and only to
-// caching_sha2_password.
+// caching_sha2_password. caps has CONNECT_WITH_DB where there is a database.
 func (g *Gate) login(ctx context.Context, s *server, w net.Conn, r *bufio.Reader, caps uint32, database string) error {
 	password, err := g.cfg.Upstream.Password(ctx)
 	if err != nil {
@@ -153,10 +153,6 @@ func (g *Gate) login(ctx context.Context, s *server, w net.Conn, r *bufio.Reader
 	defer clear(secret)
 	if err := w.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return err
-	}
-	caps |= loginCaps
-	if database != "" {
-		caps |= capConnectWithDB
 	}
 	if s.secure {
 		caps |= capSSL
@@ -325,13 +321,13 @@ func (g *Gate) control(ctx context.Context) (*control, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, conn, err := g.secure(ctx, raw)
+	s, conn, err := g.secure(ctx, raw, loginCaps)
 	if err != nil {
 		_ = raw.Close()
 		return nil, err
 	}
 	c := &control{conn: conn, up: bufio.NewReader(conn), limit: g.cfg.MaxMessage}
-	if err := g.login(ctx, s, conn, c.up, 0, ""); err != nil {
+	if err := g.login(ctx, s, conn, c.up, loginCaps, ""); err != nil {
 		c.close()
 		return nil, err
 	}
