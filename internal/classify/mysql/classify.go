@@ -32,6 +32,7 @@ type analysis struct {
 	assigned []string // columns that flow into variables
 	ctes     []*relation
 	depth    int
+	steps    int
 }
 
 func (a *analysis) kind(why string, kinds ...action.Kind) {

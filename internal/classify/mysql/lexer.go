@@ -309,6 +309,16 @@ func (l *lexer) word(space bool) bool {
 // symbols of two and three bytes, longest first.
 var symbols = []string{"<=>", "->>", "<<", ">>", "<=", ">=", "<>", "!=", ":=", "||", "&&", "->"}
 
+// named reports whether a dot may stand here: behind a name, or in GRANT … ON *.*.
+func (l *lexer) named() bool {
+	n := len(l.out)
+	if n == 0 {
+		return false
+	}
+	last := &l.out[n-1]
+	return last.kind == tokWord || last.kind == tokQuoted || last.sym("*") && (l.out[0].is("grant") || l.out[0].is("revoke"))
+}
+
 func (l *lexer) symbol(space bool) bool {
 	for _, s := range symbols {
 		if strings.HasPrefix(l.s[l.at:], s) {
@@ -330,6 +340,8 @@ func (l *lexer) symbol(space bool) bool {
 		return false
 	case strings.IndexByte("+-*/%=<>!&|^~(),.", c) < 0:
 		return l.fail("a character that stands for nothing here")
+	case c == '.' && !l.named():
+		return l.fail("a dot that stands behind no name")
 	case c == '(':
 		if l.deep++; l.deep > maxNesting {
 			return l.fail("nested too deeply")
@@ -360,6 +372,9 @@ func render(tokens []token) (text, shape string, why string) {
 			sh.WriteByte(' ')
 		}
 		one := t.text
+		if after && t.kind != tokWord && t.kind != tokQuoted && !t.sym("*") {
+			return "", "", "a dot with no name behind it"
+		}
 		switch t.kind {
 		case tokWord:
 			if i+1 < len(tokens) && tokens[i+1].sym("(") && tokens[i+1].space && spaceMatters(t.lower) && !after {

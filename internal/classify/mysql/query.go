@@ -50,7 +50,8 @@ type relation struct {
 	alias   string // how columns are qualified, lower case
 	table   string // "database.table" of a table; "" for what is made here
 	columns []action.Column
-	open    bool // it may have other columns than those known
+	open    bool     // it may have other columns than those known
+	known   []string // names of a table's columns; nil: nobody knows
 }
 
 // scope is the relations that names are looked up in, the innermost first.
@@ -59,14 +60,21 @@ type scope struct {
 	outer     *scope
 }
 
-const maxDepth = 200
+// Bounds of what is walked of one statement. More is unknown.
+const (
+	maxDepth = 200
+	maxSteps = 100_000
+)
 
 func (a *analysis) enter() bool {
-	if a.depth++; a.depth > maxDepth {
-		a.unknown("nested too deeply")
-		return false
+	a.depth++
+	a.steps++
+	if a.depth <= maxDepth && a.steps <= maxSteps {
+		return true
 	}
-	return true
+	a.unknown("nested too deeply, or too large to be followed")
+	a.depth--
+	return false
 }
 
 func (a *analysis) statement(tree sqlparser.Statement) {
@@ -522,6 +530,7 @@ func (a *analysis) table(n sqlparser.TableName, alias string) *relation {
 		}
 	}
 	if a.st.Catalog != nil {
+		r.known = a.st.Catalog.Columns(name)
 		if v := a.st.Catalog.View(name); v != nil {
 			a.kind("", v.Kinds...)
 			a.why = append(a.why, v.Why...)
@@ -579,14 +588,10 @@ func (a *analysis) star(e *sqlparser.StarExpr, sc *scope) []action.Column {
 		}
 		switch {
 		case r.table != "" && len(r.columns) == 0:
-			var names []string
-			if a.st.Catalog != nil {
-				names = a.st.Catalog.Columns(r.table)
-			}
-			if names == nil {
+			if r.known == nil {
 				out = append(out, action.Column{Name: "*", Sources: []string{r.table + ".*"}})
 			}
-			for _, name := range names {
+			for _, name := range r.known {
 				out = append(out, action.Column{Name: name, Sources: []string{r.table + "." + name}})
 			}
 		case r.open:
@@ -634,9 +639,9 @@ func (a *analysis) column(qualifier, name string, sc *scope) flow {
 					hit = hit || c.Name != "*"
 				}
 			}
-			if !hit && r.table != "" && len(r.columns) == 0 {
+			if r.table != "" && len(r.columns) == 0 && (r.known == nil || slices.ContainsFunc(r.known, func(n string) bool { return strings.EqualFold(n, name) })) {
 				f.sources = append(f.sources, r.table+"."+name)
-				hit = q != ""
+				hit = q != "" || r.known != nil
 			}
 			sure = sure || hit
 		}
@@ -857,7 +862,15 @@ func (a *analysis) function(n *sqlparser.FuncExpr, sc *scope) flow {
 	if name == "last_insert_id" && len(n.Exprs) > 0 {
 		a.kind("sets what LAST_INSERT_ID() answers from then on", action.Execute)
 	}
-	f := a.args(n.Exprs, sc)
+	var f flow
+	if first, is := firstOf(n.Exprs); is && name == "if" {
+		chosen := a.expr(first, sc)
+		a.inferred = append(a.inferred, chosen.sources...)
+		f = a.args(n.Exprs[1:], sc)
+		f.join(chosen)
+	} else {
+		f = a.args(n.Exprs, sc)
+	}
 	if aggregates[name] {
 		f.sources = append(f.sources, aggregateMark)
 		if len(n.Exprs) == 1 {
@@ -867,10 +880,6 @@ func (a *analysis) function(n *sqlparser.FuncExpr, sc *scope) flow {
 		}
 	}
 	switch {
-	case name == "if" && len(n.Exprs) > 0:
-		if c, is := n.Exprs[0].(*sqlparser.AliasedExpr); is {
-			a.inferred = append(a.inferred, a.expr(c.Expr, sc).sources...)
-		}
 	case name == "concat" && separated(n.Exprs), name == "concat_ws" && len(n.Exprs) > 0 && separator(n.Exprs[0]):
 		return f
 	case (name == "ltrim" || name == "rtrim" || name == "trim") && len(n.Exprs) != 1:
@@ -884,6 +893,17 @@ func (a *analysis) function(n *sqlparser.FuncExpr, sc *scope) flow {
 		f.sources = append(f.sources, turnedMark)
 	}
 	return f
+}
+
+func firstOf(list sqlparser.SelectExprs) (sqlparser.Expr, bool) {
+	if len(list) == 0 {
+		return nil, false
+	}
+	x, is := list[0].(*sqlparser.AliasedExpr)
+	if !is {
+		return nil, false
+	}
+	return x.Expr, true
 }
 
 func constantKeys(list sqlparser.SelectExprs) bool {
