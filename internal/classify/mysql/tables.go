@@ -14,7 +14,7 @@ var harmless = words(
 	// text
 	`ascii bin bit_length char char_length character_length concat concat_ws elt export_set field find_in_set format from_base64 hex insert instr lcase left length locate lower lpad
 	ltrim make_set mid oct octet_length ord position quote repeat replace reverse right rpad rtrim soundex space substr substring substring_index to_base64 trim ucase unhex upper
-	weight_string regexp`,
+	weight_string`,
 	// numbers
 	`abs acos asin atan atan2 ceil ceiling conv cos cot crc32 degrees exp floor ln log log10 log2 mod pi pow power radians rand round sign sin sqrt tan truncate bit_count`,
 	// time
@@ -23,7 +23,7 @@ var harmless = words(
 	str_to_date subdate subtime sysdate time time_format time_to_sec timediff timestamp timestampadd timestampdiff to_days to_seconds unix_timestamp utc_date utc_time utc_timestamp week
 	weekday weekofyear year yearweek`,
 	// casts, JSON, hashes, identifiers
-	`cast convert binary json_array json_array_append json_array_insert json_contains json_contains_path json_depth json_extract json_insert json_keys json_length json_merge
+	`cast convert binary json_array json_array_append json_array_insert json_contains json_contains_path json_depth json_extract json_insert json_keys json_length json_merge_patch
 	json_merge_patch json_merge_preserve json_object json_quote json_remove json_replace json_search json_set json_type json_unquote json_valid
 	md5 sha sha1 sha2 compress uncompress uncompressed_length uuid uuid_short inet_aton inet_ntoa inet6_aton inet6_ntoa is_ipv4 is_ipv6`,
 	// the session and the server

@@ -5,12 +5,16 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1" //nolint:gosec // what the protocol asks for
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/binary"
+	"encoding/pem"
 	"math/big"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -62,4 +66,31 @@ func poolOf(t *testing.T, pair tls.Certificate) *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(c)
 	return pool
+}
+
+// oaep encrypts for a key in PEM form, as clients without TLS do.
+func oaep(t *testing.T, key, plain []byte) []byte {
+	t.Helper()
+	block, _ := pem.Decode(key)
+	if block == nil {
+		t.Fatalf("no key in %q", key)
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, parsed.(*rsa.PublicKey), plain, nil) //nolint:gosec // what the protocol asks for
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func portOf(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,7 +84,27 @@ func parseServer(body []byte) (*server, error) {
 	s.scramble = append(s.scramble, trimNUL(rest)...)
 	s.plugin = strings.TrimRight(string(w.b), "\x00")
 	s.mariadb = strings.Contains(s.version, "MariaDB") || s.caps&capLongPassword == 0
+	if s.old() {
+		return nil, errors.New("upstream is too old: the gate knows MySQL from 8.0 and MariaDB from 10.4")
+	}
 	return s, nil
+}
+
+// old reports whether a server lacks functions that the classifier takes for its own: in an older one
+// somebody else's routines could have their names. A version that can't be read is old.
+func (s *server) old() bool {
+	v := strings.TrimPrefix(s.version, "5.5.5-") // which MariaDB puts before its own, for replication
+	major, rest, _ := strings.Cut(v, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	a, err := strconv.Atoi(major)
+	b, err2 := strconv.Atoi(minor)
+	if err != nil || err2 != nil {
+		return true
+	}
+	if s.mariadb {
+		return a < 10 || a == 10 && b < 4
+	}
+	return a < 8
 }
 
 func trimNUL(b []byte) []byte {

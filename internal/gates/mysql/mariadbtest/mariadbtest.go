@@ -67,7 +67,7 @@ func Start(ctx context.Context, statements ...string) (_ *Server, err error) {
 	_ = l.Close()
 	s.cmd = exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--socket="+s.Socket, "--port="+strconv.Itoa(s.Port), "--bind-address=127.0.0.1",
 		"--pid-file="+filepath.Join(s.dir, "pid"), "--ssl-cert="+cert, "--ssl-key="+key, "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M", "--max-allowed-packet=64M", "--skip-name-resolve",
-		"--local-infile=1", "--secure-file-priv="+s.dir, "--plugin-load-add=auth_ed25519")
+		"--local-infile=1", "--secure-file-priv="+s.dir, "--plugin-load-add=auth_ed25519", "--log-bin=binlog", "--binlog-format=ROW", "--server-id=1")
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
