@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/assenthq/assent/gate"
 )
@@ -267,6 +270,7 @@ func (c *codec) shownBinary(b []byte, fields []field, rows gate.Rows) ([]byte, e
 			continue
 		case shown != nil && textual(f.typ) && !null:
 			out = appendValue(out, shown)
+		case shown != nil && !null && appendBinary(&out, shown, f.typ):
 		case !null:
 			nulls[(i+2)/8] |= 1 << ((i + 2) % 8)
 		}
@@ -283,6 +287,59 @@ func (c *codec) shownBinary(b []byte, fields []field, rows gate.Rows) ([]byte, e
 	}
 	copy(out[1:], nulls)
 	return out, nil
+}
+
+// appendBinary writes a value of the text protocol in the binary one's form; false: it has none.
+func appendBinary(out *[]byte, v []byte, typ byte) bool {
+	s := string(v)
+	integer := func(bits int) bool {
+		n, err := strconv.ParseInt(s, 10, bits)
+		if err != nil {
+			return false
+		}
+		*out = append(*out, binary.LittleEndian.AppendUint64(nil, uint64(n))[:bits/8]...)
+		return true
+	}
+	date := func(t time.Time) []byte {
+		return append(binary.LittleEndian.AppendUint16(nil, uint16(t.Year())), byte(t.Month()), byte(t.Day()))
+	}
+	switch typ {
+	case typeTiny:
+		return integer(8)
+	case typeShort, typeYear:
+		return integer(16)
+	case typeLong, typeInt24:
+		return integer(32)
+	case typeLongLong:
+		return integer(64)
+	case typeFloat, typeDouble:
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return false
+		}
+		if typ == typeFloat {
+			*out = binary.LittleEndian.AppendUint32(*out, math.Float32bits(float32(n)))
+		} else {
+			*out = binary.LittleEndian.AppendUint64(*out, math.Float64bits(n))
+		}
+		return true
+	case typeDate:
+		t, err := time.Parse(time.DateOnly, s)
+		if err != nil {
+			return false
+		}
+		*out = append(append(*out, 4), date(t)...)
+		return true
+	case typeDatetime, typeTimestamp:
+		t, err := time.Parse("2006-01-02 15:04:05.999999", s)
+		if err != nil {
+			return false
+		}
+		*out = append(append(append(*out, 11), date(t)...), byte(t.Hour()), byte(t.Minute()), byte(t.Second()))
+		*out = binary.LittleEndian.AppendUint32(*out, uint32(t.Nanosecond()/1000))
+		return true
+	}
+	return false
 }
 
 // shown masks one value.

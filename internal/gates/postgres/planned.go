@@ -15,7 +15,7 @@ import (
 type planned struct {
 	columns     []action.Column // with everything behind their sources
 	inferred    []string        // what steers the outcome, with everything behind it
-	uses        uses.Uses          // what it does with classed columns besides showing them
+	uses        uses.Uses       // what it does with classed columns besides showing them
 	kinds       []action.Kind   // all of them, sorted
 	definitions string          // digest of what the names stand for; "" where they are tables and no more
 	why         []string        // what the catalogue adds, for people
