@@ -319,8 +319,10 @@ func (a *analysis) defined() []string {
 // tables notes the names that stand where a definition names tables: it is enough for
 // people and digests, since all of it waits for them anyway.
 func (a *analysis) tables(verb string) {
-	begin := map[string]bool{"table": true, "tables": true, "view": true, "into": true, "truncate": true, "on": true, "from": true, "to": true, "like": true, "references": true, "call": true, "database": true, "schema": true,
-		"procedure": true, "function": true, "trigger": true, "event": true, "user": true, "role": true, "sequence": true, "join": true}
+	begin := map[string]bool{
+		"table": true, "tables": true, "view": true, "into": true, "truncate": true, "on": true, "from": true, "to": true, "like": true, "references": true, "call": true, "database": true, "schema": true,
+		"procedure": true, "function": true, "trigger": true, "event": true, "user": true, "role": true, "sequence": true, "join": true,
+	}
 	skip := words(`if not exists only table`)
 	for i := 0; i < len(a.tokens); i++ {
 		if t := a.at(i); t.kind != tokWord || !begin[t.lower] {
@@ -408,7 +410,7 @@ func (a *analysis) show() {
 	what := a.at(1)
 	has := func(word string) bool { return slices.ContainsFunc(a.tokens, func(t token) bool { return t.is(word) }) }
 	switch {
-	case what.is("grants"), a.begins("show", "create", "user"), what.is("authors"):
+	case what.is("grants"), a.begins("show", "create", "user"), a.begins("show", "create", "server"):
 		a.kind("shows rights, and with them how accounts prove themselves", action.DataRead, action.SecretAccess)
 	case has("processlist"):
 		a.kind("shows what others are doing", action.DataRead)
@@ -416,6 +418,7 @@ func (a *analysis) show() {
 		a.unknown("not understood as SHOW")
 	default:
 		a.s.Harmless = "how things are made"
+		a.s.Warnings = has("warnings") || has("errors")
 	}
 	for _, t := range a.tokens {
 		if (t.sym("(") && !has("count")) || t.kind == tokVar || t.kind == tokParam || t.is("select") || t.is("into") {
@@ -431,7 +434,7 @@ func (a *analysis) show() {
 // tables and may run functions, and with ANALYZE the statement runs.
 func (a *analysis) explain() {
 	a.s.Verb = "explain"
-	i := 1
+	i, shows := 1, false
 	for a.at(i).is("extended") || a.at(i).is("partitions") || a.at(i).is("analyze") || a.at(i).is("format") {
 		if a.at(i).is("format") {
 			if !a.at(i + 1).sym("=") {
@@ -440,6 +443,7 @@ func (a *analysis) explain() {
 			i += 2
 		}
 		i++
+		shows = true
 	}
 	switch t := a.at(i); {
 	case t.is("select"), t.is("with"), t.is("insert"), t.is("replace"), t.is("update"), t.is("delete"), t.sym("("):
@@ -453,6 +457,16 @@ func (a *analysis) explain() {
 		a.why = append(a.why, inner.Why...)
 		a.objects, a.writes, a.calls, a.inferred = inner.Objects, inner.Writes, inner.Functions, inner.Inferred
 		a.s.Target, a.s.Harmless = inner.Target, inner.Harmless
+		if shows { // a plan in full quotes values of rows that it read to plan by
+			col := action.Column{Name: "*", Derived: true, Turned: true}
+			for _, c := range inner.Columns {
+				col.Sources = append(col.Sources, c.Sources...)
+			}
+			for _, o := range inner.Objects {
+				col.Sources = append(col.Sources, o+".*")
+			}
+			a.s.Columns = []action.Column{col}
+		}
 	default:
 		name, next, ok := a.name(1)
 		if !ok || next != len(a.tokens) && (next+1 != len(a.tokens) || a.at(next).kind == tokVar || a.at(next).kind == tokParam) {

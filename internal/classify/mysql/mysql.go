@@ -52,6 +52,10 @@ type Temp struct {
 type Catalog interface {
 	// Columns returns the names of a table's or view's columns in their order; nil: nobody knows.
 	Columns(table string) []string
+	// Generated returns what a generated column is made of; nil: it is none.
+	Generated(table, column string) *action.Column
+	// Foreign reports whether the rows of a table come from elsewhere (FEDERATED, CONNECT, SPIDER).
+	Foreign(table string) bool
 	// View returns the columns of a view and what reading it does; nil: it is no view.
 	View(table string) *View
 	// Triggers reports whether changing rows of a table runs code.
@@ -98,6 +102,7 @@ type Statement struct {
 	Kill       uint64 // KILL of one connection by its number; 0: none
 	KillQuery  bool   // of its statement alone
 	EndsTx     bool   // a transaction may end with it
+	Warnings   bool   // it shows what statements before it were warned of, which quotes values
 }
 
 // Setting is one variable of the session that a statement sets.

@@ -70,17 +70,17 @@ func TestColumns(t *testing.T) {
 		"SELECT e FROM (SELECT email AS e FROM customers) t":             "e<shop.customers.email>",
 		"WITH a (x) AS (SELECT ssn FROM customers) SELECT x AS y FROM a": "y<shop.customers.ssn>",
 		"SELECT name FROM t1 UNION SELECT ssn FROM customers":            "name<shop.customers.ssn shop.t1.name>",
-		"SELECT a.id, b.* FROM customers b, orders a":                    "id<shop.orders.id> id<shop.customers.id> ssn<shop.customers.ssn> email<shop.customers.email> doc<shop.customers.doc>",
+		"SELECT a.id, b.* FROM customers b, orders a":                    "id<shop.orders.id> id<shop.customers.id> ssn<shop.customers.ssn> email<shop.customers.email> doc!<shop.customers.doc shop.customers.ssn>",
 		"SELECT * FROM v":            "contact<shop.customers.email shop.v.contact>",
 		"SELECT contact AS c FROM v": "c<shop.customers.email shop.v.contact>",
 		"SELECT reverse(ssn) r, lower(ssn) l, count(ssn) n FROM customers": "r!<shop.customers.ssn> l<shop.customers.ssn> n+<shop.customers.ssn>",
 		"SELECT @x": "@x!<shop.customers.ssn>",
-		"SELECT ssn + 1 AS s, concat(ssn, 'x') t, concat(ssn, ' ', email) u FROM customers":                       "s!<shop.customers.ssn> t!<shop.customers.ssn> u<shop.customers.email shop.customers.ssn>",
-		"SELECT (SELECT max(ssn) FROM customers c WHERE c.id = o.id) m FROM orders o":                             "m+<shop.customers.ssn>",
-		"SELECT CASE WHEN ssn LIKE '1%' THEN 1 END c FROM customers":                                              "c<>",
-		"WITH RECURSIVE r AS (SELECT id, ssn FROM customers UNION ALL SELECT ssn, id FROM r) SELECT id FROM r":    "id<shop.customers.id shop.customers.ssn>",
-		"INSERT INTO customers (id) VALUES (1) RETURNING ssn":                                                     "ssn<shop.customers.ssn>",
-		"SELECT JSON_EXTRACT(doc, '$.a') j, doc->>'$.b' k, json_extract(doc, concat('$', '.a')) m FROM customers": "j<shop.customers.doc> k<shop.customers.doc> m!<shop.customers.doc>",
+		"SELECT ssn + 1 AS s, concat(ssn, 'x') t, concat(ssn, ' ', email) u FROM customers":                             "s!<shop.customers.ssn> t!<shop.customers.ssn> u<shop.customers.email shop.customers.ssn>",
+		"SELECT (SELECT max(ssn) FROM customers c WHERE c.id = o.id) m FROM orders o":                                   "m+<shop.customers.ssn>",
+		"SELECT CASE WHEN ssn LIKE '1%' THEN 1 END c FROM customers":                                                    "c<>",
+		"WITH RECURSIVE r AS (SELECT id, ssn FROM customers UNION ALL SELECT ssn, id FROM r) SELECT id FROM r":          "id<shop.customers.id shop.customers.ssn>",
+		"INSERT INTO customers (id) VALUES (1) RETURNING ssn":                                                           "ssn<shop.customers.ssn>",
+		"SELECT JSON_EXTRACT(email, '$.a') j, email->>'$.b' k, json_extract(email, concat('$', '.a')) m FROM customers": "j<shop.customers.email> k<shop.customers.email> m!<shop.customers.email>",
 	} {
 		s := c.Classify(text, state)
 		var got []string
@@ -138,6 +138,15 @@ func (fixed) View(table string) *View {
 	return &View{Columns: []action.Column{{Name: "contact", Sources: []string{"shop.customers.email"}}}, Kinds: []action.Kind{action.DataRead}, Steers: []string{"shop.customers.active"}, Objects: []string{"shop.customers"}}
 }
 
+func (fixed) Generated(table, column string) *action.Column {
+	if table == "shop.customers" && column == "doc" {
+		return &action.Column{Sources: []string{"shop.customers.ssn"}, Derived: true, Turned: true}
+	}
+	return nil
+}
+
+func (fixed) Foreign(table string) bool { return table == "shop.far" }
+
 func (fixed) Triggers(table string) bool { return table == "shop.watched" }
 func (fixed) Version() uint64            { return 1 }
 
@@ -161,6 +170,12 @@ func TestSession(t *testing.T) {
 	}
 	if s := c.Classify("LOAD DATA LOCAL INFILE 'x' INTO TABLE t", state); !s.LocalFile {
 		t.Error("LOCAL is not seen")
+	}
+	if s := c.Classify("SELECT 1 FROM far", state); !s.Has(action.NetFetch) {
+		t.Errorf("a table elsewhere: %v", s.Kinds)
+	}
+	if s := c.Classify("EXPLAIN FORMAT=JSON SELECT id FROM customers", state); len(s.Columns) != 1 || !s.Columns[0].Turned {
+		t.Errorf("a plan in full: %+v", s.Columns)
 	}
 	if s := c.Classify("INSERT INTO watched VALUES (1)", state); !s.Has(action.Execute) {
 		t.Errorf("a trigger: %v", s.Kinds)

@@ -118,11 +118,9 @@ func TestReadsLeaveNothingBehind(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	ran, before := 0, effects(t, watch)
 	for i := range len(texts) + rounds {
-		text := ""
+		text := mutated(r, texts)
 		if i < len(texts) {
 			text = texts[i]
-		} else {
-			text = mutated(r, texts)
 		}
 		st := c.Classify(text, State{Database: "shop", MariaDB: true})
 		if !st.ReadOnly() || strings.Contains(strings.ToLower(text), "read lock") {

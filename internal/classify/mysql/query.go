@@ -146,6 +146,8 @@ func (a *analysis) changes(rels []*relation) {
 		}
 		switch {
 		case a.st.Catalog == nil:
+		case a.st.Catalog.Foreign(r.table):
+			a.kind("its rows go elsewhere", action.NetFetch)
 		case a.st.Catalog.Triggers(r.table):
 			a.kind("a trigger runs code with each changed row", action.Execute)
 		case a.st.Catalog.View(r.table) != nil:
@@ -498,7 +500,12 @@ func (a *analysis) reads(n sqlparser.TableName, alias string) *relation {
 	}
 	a.kind("", action.DataRead)
 	r := a.table(n, alias)
+	if a.st.Catalog != nil && a.st.Catalog.Foreign(r.table) {
+		a.kind("its rows come from elsewhere", action.NetFetch)
+	}
 	switch db, _, _ := strings.Cut(strings.ToLower(r.table), "."); db {
+	case "performance_schema":
+		a.unknown("shows what others are doing")
 	case "mysql":
 		a.kind("the server's own accounts and rights", action.SecretAccess)
 	case "sys":
@@ -592,7 +599,9 @@ func (a *analysis) star(e *sqlparser.StarExpr, sc *scope) []action.Column {
 				out = append(out, action.Column{Name: "*", Sources: []string{r.table + ".*"}})
 			}
 			for _, name := range r.known {
-				out = append(out, action.Column{Name: name, Sources: []string{r.table + "." + name}})
+				var f flow
+				a.plainColumn(&f, r.table, name)
+				out = append(out, action.Column{Name: name, Sources: f.sources, Derived: f.derived})
 			}
 		case r.open:
 			out = append(out, action.Column{Name: "*", Derived: true})
@@ -604,6 +613,17 @@ func (a *analysis) star(e *sqlparser.StarExpr, sc *scope) []action.Column {
 		out = append(out, action.Column{Name: "*", Sources: a.everything(sc), Derived: true})
 	}
 	return out
+}
+
+// plainColumn adds a column of a table, with what it is made of where it is generated.
+func (a *analysis) plainColumn(f *flow, table, name string) {
+	f.sources = append(f.sources, table+"."+name)
+	if a.st.Catalog == nil {
+		return
+	}
+	if g := a.st.Catalog.Generated(table, name); g != nil {
+		f.sources, f.derived = append(append(f.sources, g.Sources...), marksOf(*g)...), true
+	}
 }
 
 func (a *analysis) everything(sc *scope) []string {
@@ -640,7 +660,7 @@ func (a *analysis) column(qualifier, name string, sc *scope) flow {
 				}
 			}
 			if r.table != "" && len(r.columns) == 0 && (r.known == nil || slices.ContainsFunc(r.known, func(n string) bool { return strings.EqualFold(n, name) })) {
-				f.sources = append(f.sources, r.table+"."+name)
+				a.plainColumn(&f, r.table, name)
 				hit = q != "" || r.known != nil
 			}
 			sure = sure || hit

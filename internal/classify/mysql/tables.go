@@ -52,7 +52,6 @@ var shows = words(`databases schemas tables table columns fields index indexes k
 
 // A verb is how statements are known that are told by their first words.
 type verb struct {
-	name     string // of the statement, where it isn't the words
 	why      string
 	kinds    []action.Kind
 	harmless string

@@ -95,8 +95,24 @@ func TestCommandsOnNoList(t *testing.T) {
 	k := talk(t, addr)
 	k.login(clientCaps | 1<<5 | 1<<7 | 1<<16 | 1<<24 | 1<<27) // COMPRESS, LOCAL_FILES, MULTI_STATEMENTS, DEPRECATE_EOF, QUERY_ATTRIBUTES
 	for _, command := range [][]byte{
-		{0x00}, append([]byte{0x04}, "customers\x00"...), append([]byte{0x05}, "x"...), append([]byte{0x06}, "shop"...), {0x07, 1}, {0x08, 0}, {0x0a}, {0x0c, 1, 0, 0, 0}, {0x0d}, append([]byte{0x11}, "root\x00\x00shop\x00"...),
-		{0x12, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0}, {0x13}, {0x15}, {0x1b, 0, 0}, {0x1c, 1, 0, 0, 0, 1, 0, 0, 0}, {0x1e}, {0x20}, {0xfa, 1, 0, 0, 0}, {0xff}, {0x80},
+		{0x00},
+		append([]byte{0x04}, "customers\x00"...), append([]byte{0x05}, "x"...), append([]byte{0x06}, "shop"...),
+		{0x07, 1},
+		{0x08, 0},
+		{0x0a},
+		{0x0c, 1, 0, 0, 0},
+		{0x0d},
+		append([]byte{0x11}, "root\x00\x00shop\x00"...),
+		{0x12, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0},
+		{0x13},
+		{0x15},
+		{0x1b, 0, 0},
+		{0x1c, 1, 0, 0, 0, 1, 0, 0, 0},
+		{0x1e},
+		{0x20},
+		{0xfa, 1, 0, 0, 0},
+		{0xff},
+		{0x80},
 	} {
 		k.send(0, command)
 		if _, b, err := k.read(); err != nil || b[0] != 0xff {

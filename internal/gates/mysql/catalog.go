@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,7 +40,10 @@ type known struct {
 	columns  []string
 	view     string // its definition
 	isView   bool
-	triggers []string // their code
+	triggers []string          // their code
+	made     map[string]string // generated columns, by name: their expressions
+	from     map[string]*action.Column
+	foreign  bool
 	sum      [32]byte
 	parsed   *mysql.View
 	walking  bool
@@ -61,6 +65,51 @@ func (c *catalog) Triggers(table string) bool {
 	defer c.mu.Unlock()
 	k := c.tables[table]
 	return k != nil && len(k.triggers) > 0
+}
+
+// Generated works out what a generated column is made of; nil: it is none.
+func (c *catalog) Generated(table, column string) *action.Column {
+	c.mu.Lock()
+	k := c.tables[table]
+	if k == nil || len(k.made) == 0 {
+		c.mu.Unlock()
+		return nil
+	}
+	column = strings.ToLower(column)
+	text, is := k.made[column]
+	from := k.from[column]
+	c.mu.Unlock()
+	if !is || from != nil {
+		return from
+	}
+	from = &action.Column{Derived: true, Turned: true, Sources: []string{table + ".*"}}
+	schema, _, _ := strings.Cut(table, ".")
+	// Its own table is not looked up: a generated column that is made of others would never end.
+	if st := viewClassifier.Classify("SELECT "+text+" FROM "+quoted(table), mysql.State{Database: schema}); len(st.Columns) == 1 && !st.Has(action.Unknown) {
+		from = &action.Column{Derived: true, Turned: st.Columns[0].Turned, Sources: st.Columns[0].Sources}
+		for other := range k.made {
+			if strings.Contains(strings.ToLower(text), "`"+other+"`") { // made of another one: of any
+				from.Sources, from.Turned = append(from.Sources, table+".*"), true
+			}
+		}
+	}
+	c.mu.Lock()
+	k.from[column] = from
+	c.mu.Unlock()
+	return from
+}
+
+func quoted(table string) string {
+	schema, name, _ := strings.Cut(table, ".")
+	return "`" + strings.ReplaceAll(schema, "`", "``") + "`.`" + strings.ReplaceAll(name, "`", "``") + "`"
+}
+
+// Foreign reports whether the rows of a table come from elsewhere.
+func (c *catalog) Foreign(table string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.tables[table]
+	return k != nil && k.foreign
 }
 
 // Version changes when any answer may.
@@ -240,12 +289,13 @@ func (c *catalog) ask(ctx context.Context, table string) (*known, error) {
 	}
 	schema, name, _ := strings.Cut(table, ".")
 	at := " = " + literal(schema) + " AND "
-	k := &known{at: time.Now()}
+	k := &known{at: time.Now(), made: map[string]string{}, from: map[string]*action.Column{}}
 	sum := sha256.New()
 	for i, q := range []string{
-		"SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA" + at + "TABLE_NAME = " + literal(name) + " ORDER BY ORDINAL_POSITION",
+		"SELECT COLUMN_NAME, GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE TABLE_SCHEMA" + at + "TABLE_NAME = " + literal(name) + " ORDER BY ORDINAL_POSITION",
 		"SELECT VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA" + at + "TABLE_NAME = " + literal(name),
 		"SELECT ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA" + at + "EVENT_OBJECT_TABLE = " + literal(name) + " ORDER BY TRIGGER_NAME",
+		"SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA" + at + "TABLE_NAME = " + literal(name),
 	} {
 		rows, err := c.own.query(ctx, q)
 		if err != nil {
@@ -253,18 +303,23 @@ func (c *catalog) ask(ctx context.Context, table string) (*known, error) {
 		}
 		fmt.Fprintf(sum, "%d\n", i)
 		for _, row := range rows {
-			if len(row) != 1 {
-				return nil, fmt.Errorf("asking about a table: upstream answered something else")
+			if len(row) == 0 {
+				return nil, errors.New("asking about a table: upstream answered something else")
 			}
 			v := string(row[0])
-			fmt.Fprintf(sum, "%q\n", v)
+			fmt.Fprintf(sum, "%q\n", row)
 			switch i {
 			case 0:
 				k.columns = append(k.columns, v)
+				if len(row) > 1 && len(row[1]) > 0 {
+					k.made[strings.ToLower(v)] = string(row[1])
+				}
 			case 1:
 				k.isView, k.view = true, v
-			default:
+			case 2:
 				k.triggers = append(k.triggers, v)
+			default:
+				k.foreign = slices.Contains([]string{"FEDERATED", "CONNECT", "SPIDER", "S3", "NDBCLUSTER"}, strings.ToUpper(v))
 			}
 		}
 	}

@@ -3,7 +3,6 @@ package mysql_test
 import (
 	"bytes"
 	"context"
-
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -179,7 +178,7 @@ func (p *client) Write(v string) error {
 		return err
 	}
 	defer st.Close()
-	_, err = st.Exec([]driver.Value{v, int64(1)})
+	_, err = st.(driver.StmtExecContext).ExecContext(context.Background(), []driver.NamedValue{{Ordinal: 1, Value: v}, {Ordinal: 2, Value: int64(1)}})
 	return err
 }
 
@@ -198,7 +197,7 @@ func (p *client) Read() (string, error) {
 		rows, err = p.c.(driver.QueryerContext).QueryContext(context.Background(), "SELECT v FROM conformance WHERE k = 1", nil)
 	} else {
 		defer st.Close()
-		rows, err = st.Query(nil)
+		rows, err = st.(driver.StmtQueryContext).QueryContext(context.Background(), nil)
 	}
 	if err != nil {
 		return "", err

@@ -185,8 +185,12 @@ func (c *codec) flags(f uint16) {
 
 // failed relays an error.
 func (c *codec) failed(r *gate.Request, k *ask, b []byte, rows int64) {
-	state, _ := errorCode(b)
-	c.send(c.report(b))
+	state, number := errorCode(b)
+	if k.code { // code may raise any error with any text
+		c.send(errorBody(number, state, withheld))
+	} else {
+		c.send(c.report(b))
+	}
 	if k.code { // it may have done something before it failed
 		c.acknowledged(k)
 	}
@@ -221,11 +225,20 @@ func (c *codec) report(b []byte) []byte {
 	if len(w.b) >= 6 && w.b[0] == '#' {
 		w.take(6)
 	}
-	text := w.b
-	if !named[number] {
-		text = withoutValues(text)
+	return errorBody(number, state, string(c.text(said(number, w.b))))
+}
+
+const withheld = "the text is withheld: code raised it"
+
+// said is what may be shown of the text of an error or a warning.
+func said(number uint16, text []byte) []byte {
+	switch {
+	case number == 1643 || number == 1644: // SIGNAL, of any text
+		return []byte(withheld)
+	case named[number]:
+		return text
 	}
-	return errorBody(number, state, string(c.text(text)))
+	return withoutValues(text)
 }
 
 // withoutValues removes what a message quotes, and its numbers.

@@ -43,27 +43,29 @@ const (
 
 // A prepared statement that the server acknowledged.
 type prepared struct {
-	text   string
-	params int
-	types  []uint16          // of its parameters, as they were bound last
-	long   map[uint16][]byte // parameters that came in pieces
-	size   int               // of those, in bytes
+	text     string
+	database string // in which the server looks its names up
+	params   int
+	types    []uint16          // of its parameters, as they were bound last
+	long     map[uint16][]byte // parameters that came in pieces
+	size     int               // of those, in bytes
 }
 
 // An ask is one request: what was asked and how its reply looks.
 type ask struct {
-	command byte
-	body    []byte // of the client's message
-	text    string
-	st      *mysql.Statement
-	meaning []action.Column
-	p       *prepared
-	types   []uint16 // of its parameters, once they went up
-	id      uint32   // of the prepared statement
-	answer  []byte   // given here: nothing goes upstream
-	silent  bool     // the server doesn't answer
-	code    bool     // may run code, its own or a trigger's
-	refusal string
+	command  byte
+	body     []byte // of the client's message
+	text     string
+	database string // in which its names are looked up
+	st       *mysql.Statement
+	meaning  []action.Column
+	p        *prepared
+	types    []uint16 // of its parameters, once they went up
+	id       uint32   // of the prepared statement
+	answer   []byte   // given here: nothing goes upstream
+	silent   bool     // the server doesn't answer
+	code     bool     // may run code, its own or a trigger's
+	refusal  string
 }
 
 // packets is how many the client's message took: its reply is numbered on from there.
@@ -133,7 +135,7 @@ func (c *codec) command(conn *gate.Conn, r *gate.Request, k *ask) error {
 		case !utf8.ValidString(k.text):
 			k.refusal = "statements are UTF-8 here"
 		default: // the server reads it and runs nothing; it is decided when it is executed
-			if st := c.classify(k.text); st.SQLPrepare || st.LocalFile {
+			if st := c.classify(k.text, c.database); st.SQLPrepare || st.LocalFile {
 				k.refusal = refusedText(st)
 				return nil
 			}
@@ -207,7 +209,7 @@ func (c *codec) query(r *gate.Request, k *ask, text string) error {
 		k.refusal = "statements are UTF-8 here"
 		return nil
 	}
-	k.text, k.st = text, c.classify(text)
+	k.text, k.database, k.st = text, c.database, c.classify(text, c.database)
 	if k.refusal = refusedText(k.st); k.refusal != "" {
 		return nil
 	}
@@ -237,7 +239,7 @@ func (c *codec) plan(r *gate.Request, k *ask, shown string, payload []byte) {
 	}
 	a := &action.Action{
 		Kinds: st.Kinds, Verb: st.Verb, Target: st.Target, Title: st.Title, Shape: st.Shape, Reversible: st.Reversible,
-		Objects: st.Objects, Columns: st.Columns, State: c.state(st), Payload: payload, Statement: shown,
+		Objects: st.Objects, Columns: st.Columns, State: c.state(st, k.database), Payload: payload, Statement: shown,
 	}
 	for _, why := range st.Why {
 		a.Statement += "\n-- " + why
@@ -306,7 +308,7 @@ func (c *codec) execute(r *gate.Request, k *ask) error {
 	if err != nil {
 		return err
 	}
-	k.p, k.id, k.text, k.st = p, id, p.text, c.classify(p.text)
+	k.p, k.id, k.text, k.database, k.st = p, id, p.text, p.database, c.classify(p.text, p.database)
 	if k.refusal = pinned(k.st); k.refusal != "" {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -131,7 +132,7 @@ func (c *codec) copyPrepared(conn *gate.Conn, k *ask) error {
 	if _, err := c.copyFields(conn, int(columns), &seq); err != nil {
 		return err
 	}
-	c.prepared[id] = &prepared{text: k.text, params: int(params)}
+	c.prepared[id] = &prepared{text: k.text, database: c.database, params: int(params)}
 	return nil
 }
 
@@ -183,7 +184,12 @@ func (c *codec) copyRows(conn *gate.Conn, r *gate.Request, k *ask, head []byte, 
 			rows = permit.Rows(c.columns(k, fields))
 		}
 		start, first := len(c.out), c.seq
-		shown, err := c.shownRow(b, k.command == comExecute, fields, rows)
+		var shown []byte
+		if k.st != nil && k.st.Warnings && len(fields) > 1 {
+			shown, err = c.warning(b, k.command == comExecute, fields)
+		} else {
+			shown, err = c.shownRow(b, k.command == comExecute, fields, rows)
+		}
 		if err != nil {
 			return n, false, limited(err)
 		}
@@ -204,6 +210,23 @@ func (c *codec) copyRows(conn *gate.Conn, r *gate.Request, k *ask, head []byte, 
 			conn.Widen()
 		}
 	}
+}
+
+// warning shows one row of SHOW WARNINGS, whose text is one of an error: level, number, text.
+func (c *codec) warning(b []byte, inBinary bool, fields []field) ([]byte, error) {
+	if len(fields) != 3 || inBinary {
+		return nil, &gate.Denied{Status: gate.StatusDenied, Reason: "warnings are shown by the text protocol here"}
+	}
+	w := walker{b: b}
+	level, number, text := w.value(), w.value(), w.value()
+	if !w.done() {
+		return nil, errRow
+	}
+	n, err := strconv.ParseUint(string(number), 10, 16)
+	if err != nil || c.coded { // code may raise any of any text
+		text = []byte(withheld)
+	}
+	return appendValue(appendValue(appendValue(nil, level), number), c.text(said(uint16(n), text))), nil
 }
 
 // shownRow masks one row of the text protocol, or of the binary one.
@@ -411,6 +434,10 @@ func (c *codec) columns(k *ask, fields []field) []gate.Column {
 		var from []string
 		if f.orgTable != "" && f.orgName != "" {
 			from = []string{f.schema + "." + f.orgTable + "." + f.orgName}
+			if g := c.g.catalog.Generated(f.schema+"."+f.orgTable, f.orgName); g != nil {
+				from = append(from, g.Sources...)
+				col.Derived, col.Turned = true, col.Turned || g.Turned
+			}
 			if v := c.g.catalog.View(f.schema + "." + f.orgTable); v != nil {
 				for _, vc := range v.Columns {
 					if strings.EqualFold(vc.Name, f.orgName) || vc.Name == "*" {
@@ -429,10 +456,10 @@ func (c *codec) columns(k *ask, fields []field) []gate.Column {
 		case agree:
 			p := parsed[i]
 			col.Sources, col.Derived, col.Turned = append(from, p.Sources...), col.Derived || p.Derived, col.Turned || p.Turned
-		case len(from) > 0:
+		case len(from) > 0 && k.st != nil && slices.Contains(k.st.Objects, f.schema+"."+f.orgTable):
 			col.Sources = from
 		default:
-			col.Sources, col.Derived, col.Turned = all, true, col.Turned || turned
+			col.Sources, col.Derived, col.Turned = append(from, all...), true, col.Turned || turned
 		}
 		out[i] = col
 	}

@@ -43,6 +43,7 @@ type codec struct {
 	vars     []string // columns whose values variables (@x) may hold
 	temp     []mysql.Temp
 	prepared map[uint32]*prepared
+	coded    bool // code ran, which may have raised warnings of any text
 	known    bool // mode, character set and database were read back since anything may have changed them
 
 	uncertain bool // the catalogue could not be read for the request under way
@@ -139,9 +140,11 @@ func (c *codec) meaning() mysql.State {
 }
 
 // classify reads text by a catalogue that is not older than a few seconds.
-func (c *codec) classify(text string) *mysql.Statement {
+func (c *codec) classify(text, database string) *mysql.Statement {
 	c.uncertain = false
-	st := c.g.cfg.Classifier.Classify(text, c.meaning())
+	meaning := c.meaning()
+	meaning.Database = database
+	st := c.g.cfg.Classifier.Classify(text, meaning)
 	for range maxViews {
 		changed, err := c.g.catalog.renew(c.ctx, st.Objects)
 		if err != nil {
@@ -154,21 +157,21 @@ func (c *codec) classify(text string) *mysql.Statement {
 		if !changed {
 			return st
 		}
-		st = c.g.cfg.Classifier.Classify(text, c.meaning())
+		st = c.g.cfg.Classifier.Classify(text, meaning)
 	}
 	c.uncertain = true
 	return st
 }
 
 // state is what gives a text its meaning, for the digest.
-func (c *codec) state(st *mysql.Statement) map[string]string {
+func (c *codec) state(st *mysql.Statement, database string) map[string]string {
 	sum := sha256.Sum256([]byte(c.g.catalog.definitions(st.Objects)))
 	var temp []string
 	for _, t := range c.temp {
 		temp = append(temp, t.Name)
 	}
 	return map[string]string{
-		"database": c.database, "sql_mode": c.mode, "server": c.version,
+		"database": database, "sql_mode": c.mode, "server": c.version,
 		"variables": strings.Join(c.vars, ","), "temporary": strings.Join(temp, ","), "definitions": hex.EncodeToString(sum[:16]),
 	}
 }
@@ -180,14 +183,17 @@ func (c *codec) Recheck(conn *gate.Conn, r *gate.Request) error {
 	if k.st == nil {
 		return nil
 	}
-	before := c.state(k.st)
+	before := c.state(k.st, k.database)
 	c.known = false
 	if err := c.settle(conn); err != nil {
 		return err
 	}
 	c.g.catalog.forget()
-	now := c.classify(k.text)
-	if c.uncertain || !slices.Equal(now.Kinds, k.st.Kinds) || !slices.Equal(now.Objects, k.st.Objects) || !maps.Equal(before, c.state(now)) {
+	if k.p == nil {
+		k.database = c.database
+	}
+	now := c.classify(k.text, k.database)
+	if c.uncertain || !slices.Equal(now.Kinds, k.st.Kinds) || !slices.Equal(now.Objects, k.st.Objects) || !maps.Equal(before, c.state(now, k.database)) {
 		return &gate.Denied{Status: gate.StatusDenied, Reason: "what the statement means changed while it waited", Hint: "Ask again: it will be decided as it now is."}
 	}
 	return nil
@@ -200,7 +206,7 @@ func (c *codec) acknowledged(k *ask) {
 		c.database = k.text
 		return
 	case comResetConn:
-		c.known, c.vars, c.temp = false, nil, nil
+		c.known, c.coded, c.vars, c.temp = false, false, nil, nil
 		clear(c.prepared)
 		return
 	case comReset:
@@ -219,6 +225,7 @@ func (c *codec) acknowledged(k *ask) {
 	if st.SetsVars {
 		c.assigned(st.Assigns...)
 	}
+	c.coded = c.coded || k.code
 	if k.code { // which may have put anything into variables
 		c.assigned("*")
 		for _, o := range st.Objects {

@@ -152,11 +152,11 @@ func TestWhatIsAsked(t *testing.T) {
 		}
 	}), "")
 	for _, q := range []string{"SELECT contact FROM contacts WHERE id = 1", "SELECT * FROM contacts", "SELECT upper(contact), reverse(contact) FROM contacts WHERE contact LIKE 'm%'"} {
-		rows, err := db.Query(q)
+		rows, err := db.Query(q) //nolint:rowserrcheck // drain does
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = rows.Close()
+		drain(t, rows)
 	}
 	asked := a.Actions()
 	if len(asked) != 3 {
@@ -302,11 +302,11 @@ func TestTriggersAndViewsInTheDigest(t *testing.T) {
 		t.Errorf("an insert with a trigger is %v", k)
 	}
 	read := func() map[string]string {
-		rows, err := db.Query("SELECT contact FROM contacts")
+		rows, err := db.Query("SELECT contact FROM contacts") //nolint:rowserrcheck // drain does
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = rows.Close()
+		drain(t, rows)
 		all := a.Actions()
 		return all[len(all)-1].State
 	}
@@ -425,5 +425,82 @@ func TestLongMessages(t *testing.T) {
 	small := open(t, serve(t, &gatetest.Authority{}, func(c *mysql.Config) { c.MaxMessage = 1 << 20 }), "maxAllowedPacket=67108864")
 	if _, err := small.Exec("INSERT INTO longs VALUES (?, ?)", 1, make([]byte, 2<<20)); err == nil {
 		t.Error("2 MiB passed a gate that takes one")
+	}
+}
+
+// The server looks a prepared statement's names up in the database in which it was prepared, and so does the gate.
+func TestPreparedInAnotherDatabase(t *testing.T) {
+	customers(t)
+	direct(t, "CREATE DATABASE IF NOT EXISTS other", "DROP TABLE IF EXISTS other.customers", "CREATE TABLE other.customers (id int, email varchar(10))")
+	a := &gatetest.Authority{}
+	db := open(t, serve(t, a, nil), "")
+	st, err := db.Prepare("SELECT email FROM customers WHERE id = ?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if _, err := db.Exec("USE other"); err != nil {
+		t.Fatal(err)
+	}
+	var email string
+	if err := st.QueryRow(1).Scan(&email); err != nil || email != plantedEmail {
+		t.Fatalf("%q, %v", email, err)
+	}
+	if act := a.Actions()[0]; !slices.Equal(act.Objects, []string{"shop.customers"}) || act.State["database"] != "shop" {
+		t.Errorf("asked about %v in %q", act.Objects, act.State["database"])
+	}
+	if err := db.QueryRow("SELECT email FROM customers").Scan(&email); !errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("in the other database: %q, %v", email, err)
+	}
+}
+
+// Warnings quote values as errors do, and code may raise either with any text.
+func TestWarningsShowNoValues(t *testing.T) {
+	customers(t)
+	direct(t, "DROP PROCEDURE IF EXISTS tell", "DELIMITER //\nCREATE PROCEDURE tell() BEGIN DECLARE m text; SELECT email INTO m FROM customers WHERE id = 1; SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1146, MESSAGE_TEXT = m; END//\nDELIMITER ;")
+	db := open(t, serve(t, &gatetest.Authority{}, nil), "")
+	if _, err := db.Exec("SELECT email + 0 FROM customers"); err != nil {
+		t.Fatal(err)
+	}
+	var level, text string
+	var number int
+	if err := db.QueryRow("SHOW WARNINGS").Scan(&level, &number, &text); err != nil || strings.Contains(text, "planted") || number != 1292 {
+		t.Errorf("a warning: %d %q, %v", number, text, err)
+	}
+	if _, err := db.Exec("CALL tell()"); err == nil || strings.Contains(err.Error(), "planted") {
+		t.Errorf("an error that code raised: %v", err)
+	}
+	if err := db.QueryRow("SHOW ERRORS").Scan(&level, &number, &text); err == nil && strings.Contains(text, "planted") {
+		t.Errorf("SHOW ERRORS: %q", text)
+	}
+}
+
+// A generated column is what it is made of.
+func TestGeneratedColumns(t *testing.T) {
+	direct(t, "DROP TABLE IF EXISTS made", "CREATE TABLE made (id int, email varchar(100), shown varchar(100) AS (email) VIRTUAL, back varchar(100) AS (reverse(email)) STORED)", "INSERT INTO made (id, email) VALUES (1, '"+plantedEmail+"')")
+	a := &gatetest.Authority{}
+	db := open(t, serve(t, a, nil), "")
+	rows, err := db.Query("SELECT shown, back FROM made") //nolint:rowserrcheck // drain does
+	if err != nil {
+		t.Fatal(err)
+	}
+	drain(t, rows)
+	cols := a.Actions()[0].Columns
+	if !slices.Contains(cols[0].Sources, "shop.made.email") || cols[0].Turned || !slices.Contains(cols[1].Sources, "shop.made.email") || !cols[1].Turned {
+		t.Errorf("asked about %+v", cols)
+	}
+}
+
+// What was approved is asked again when a view was replaced meanwhile.
+func TestReplacedWhileHeld(t *testing.T) {
+	customers(t)
+	a := &gatetest.Authority{Decide: func(ctx context.Context, act *action.Action, tell func(gate.Held)) error {
+		tell(gate.Held{ID: "apr_1", Expires: time.Now().Add(time.Hour)})
+		direct(t, "CREATE OR REPLACE VIEW contacts AS SELECT id, note AS contact FROM customers")
+		return nil
+	}}
+	db := open(t, serve(t, a, nil), "")
+	if _, err := db.Exec("SELECT contact FROM contacts"); err == nil || !strings.Contains(err.Error(), "changed while it waited") {
+		t.Errorf("a view that was replaced: %v", err)
 	}
 }

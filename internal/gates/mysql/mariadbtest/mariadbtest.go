@@ -29,7 +29,8 @@ type Server struct {
 
 	dir  string
 	cmd  *exec.Cmd
-	done chan error
+	done chan struct{} // closed once it ended
+	werr error
 	log  bytes.Buffer
 }
 
@@ -40,7 +41,7 @@ func Start(ctx context.Context, statements ...string) (_ *Server, err error) {
 			return nil, fmt.Errorf("%s is not installed: scripts/install does that (mariadb-server)", program)
 		}
 	}
-	s := &Server{done: make(chan error, 1)}
+	s := &Server{done: make(chan struct{})}
 	if s.dir, err = os.MkdirTemp("", "assent-mariadb-"); err != nil {
 		return nil, err
 	}
@@ -72,15 +73,17 @@ func Start(ctx context.Context, statements ...string) (_ *Server, err error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go func() { s.done <- s.cmd.Wait() }()
+	go func() {
+		s.werr = s.cmd.Wait()
+		close(s.done)
+	}()
 	for until := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if _, err = s.Root(ctx, "SELECT 1"); err == nil {
 			break
 		}
 		select {
-		case werr := <-s.done:
-			s.done <- werr
-			return nil, fmt.Errorf("mariadbd ended: %w: %s", werr, s.log.Bytes())
+		case <-s.done:
+			return nil, fmt.Errorf("mariadbd ended: %w: %s", s.werr, s.log.Bytes())
 		default:
 		}
 		if time.Now().After(until) {
