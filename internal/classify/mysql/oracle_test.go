@@ -131,8 +131,9 @@ func TestReadsLeaveNothingBehind(t *testing.T) {
 		if err == nil {
 			for rows.Next() {
 			}
-			ran++
-			_ = rows.Close()
+			if err = errors.Join(rows.Err(), rows.Close()); err == nil {
+				ran++
+			}
 		}
 		cancel()
 		if err == nil || ran%50 == 0 {

@@ -152,7 +152,7 @@ func TestWhatIsAsked(t *testing.T) {
 		}
 	}), "")
 	for _, q := range []string{"SELECT contact FROM contacts WHERE id = 1", "SELECT * FROM contacts", "SELECT upper(contact), reverse(contact) FROM contacts WHERE contact LIKE 'm%'"} {
-		rows, err := db.Query(q) //nolint:rowserrcheck // drain does
+		rows, err := db.Query(q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -302,7 +302,7 @@ func TestTriggersAndViewsInTheDigest(t *testing.T) {
 		t.Errorf("an insert with a trigger is %v", k)
 	}
 	read := func() map[string]string {
-		rows, err := db.Query("SELECT contact FROM contacts") //nolint:rowserrcheck // drain does
+		rows, err := db.Query("SELECT contact FROM contacts")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -480,7 +480,7 @@ func TestGeneratedColumns(t *testing.T) {
 	direct(t, "DROP TABLE IF EXISTS made", "CREATE TABLE made (id int, email varchar(100), shown varchar(100) AS (email) VIRTUAL, back varchar(100) AS (reverse(email)) STORED)", "INSERT INTO made (id, email) VALUES (1, '"+plantedEmail+"')")
 	a := &gatetest.Authority{}
 	db := open(t, serve(t, a, nil), "")
-	rows, err := db.Query("SELECT shown, back FROM made") //nolint:rowserrcheck // drain does
+	rows, err := db.Query("SELECT shown, back FROM made")
 	if err != nil {
 		t.Fatal(err)
 	}

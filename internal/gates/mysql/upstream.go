@@ -248,8 +248,8 @@ func prove(plugin string, scramble, secret []byte) ([]byte, error) {
 		if len(secret) == 0 {
 			return []byte{}, nil
 		}
-		one := sha1.Sum(secret) //nolint:gosec // see the import
-		two := sha1.Sum(one[:]) //nolint:gosec // see the import
+		one := sha1.Sum(secret)                                                        //nolint:gosec // see the import
+		two := sha1.Sum(one[:])                                                        //nolint:gosec // see the import
 		mixed := sha1.Sum(append(append([]byte{}, first(scramble, 20)...), two[:]...)) //nolint:gosec // see the import
 		for i := range mixed {
 			mixed[i] ^= one[i]
