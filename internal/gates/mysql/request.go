@@ -35,6 +35,9 @@ const (
 	comResetConn  = 0x1f
 )
 
+// lastPrepared stands for the statement prepared last, to a MariaDB server: its clients send it before they have read its id.
+const lastPrepared = 1<<32 - 1
+
 // What a session may make the gate remember.
 const (
 	maxPrepared = 16_382 // the servers' own bound
@@ -128,7 +131,7 @@ func (c *codec) command(conn *gate.Conn, r *gate.Request, k *ask) error {
 	case comQuery:
 		return c.query(r, k, string(w.b))
 	case comPrepare:
-		k.text = string(w.b)
+		k.text, c.newest = string(w.b), 0
 		switch {
 		case len(c.prepared) >= maxPrepared || len(k.text) > maxText:
 			k.refusal = "too many or too long prepared statements"
@@ -292,6 +295,9 @@ func (c *codec) execute(r *gate.Request, k *ask) error {
 	id, flags, times := w.u32(), w.u8(), w.u32()
 	if w.bad {
 		return malformed(k.command)
+	}
+	if id == lastPrepared && c.mariadb {
+		id = c.newest
 	}
 	p := c.prepared[id]
 	switch {

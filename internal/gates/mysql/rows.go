@@ -132,6 +132,7 @@ func (c *codec) copyPrepared(conn *gate.Conn, k *ask) error {
 	if _, err := c.copyFields(conn, int(columns), &seq); err != nil {
 		return err
 	}
+	c.newest = id
 	c.prepared[id] = &prepared{text: k.text, database: c.database, params: int(params)}
 	return nil
 }

@@ -43,8 +43,9 @@ type codec struct {
 	vars     []string // columns whose values variables (@x) may hold
 	temp     []mysql.Temp
 	prepared map[uint32]*prepared
-	coded    bool // code ran, which may have raised warnings of any text
-	known    bool // mode, character set and database were read back since anything may have changed them
+	newest   uint32 // of those; 0: none since a text was refused
+	coded    bool   // code ran, which may have raised warnings of any text
+	known    bool   // mode, character set and database were read back since anything may have changed them
 
 	uncertain bool // the catalogue could not be read for the request under way
 	seq       byte // of the next packet to the client
