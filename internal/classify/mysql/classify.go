@@ -554,10 +554,34 @@ func (a *analysis) setOne(e *sqlparser.SetVarExpr) {
 		s.Value, s.Known = "null", true
 	case *sqlparser.Default:
 		s.Value, s.Known = "default", v.ColName == ""
+	case *sqlparser.FuncExpr:
+		a.expr(e.Expr, scope)
+		s.Value, s.Known = added(name, v)
 	default:
 		a.expr(e.Expr, scope)
 	}
 	a.s.Settings = append(a.s.Settings, s)
+}
+
+// added is what concat(@@sql_mode, ',X') adds to a setting that is as it was.
+func added(name string, f *sqlparser.FuncExpr) (string, bool) {
+	if !f.Name.EqualString("concat") || !f.Qualifier.IsEmpty() || len(f.Exprs) != 2 || f.Over != nil {
+		return "", false
+	}
+	was, is := f.Exprs[0].(*sqlparser.AliasedExpr)
+	more, also := f.Exprs[1].(*sqlparser.AliasedExpr)
+	if !is || !also {
+		return "", false
+	}
+	c, is := was.Expr.(*sqlparser.ColName)
+	v, also := more.Expr.(*sqlparser.SQLVal)
+	if !is || !also || v.Type != sqlparser.StrVal || !strings.HasPrefix(string(v.Val), ",") {
+		return "", false
+	}
+	if n := strings.ToLower(sqlparser.String(c)); n != "@@"+name && n != "@@session."+name {
+		return "", false
+	}
+	return string(v.Val), true
 }
 
 // systemTable reports whether a table is one of the server's accounts and rights.

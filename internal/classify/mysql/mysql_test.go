@@ -159,6 +159,14 @@ func TestSession(t *testing.T) {
 	if s := c.Classify("SET sql_mode = 'ANSI', @x = (SELECT ssn FROM customers LIMIT 1)", state); len(s.Settings) != 1 || s.Settings[0] != (Setting{"sql_mode", "ANSI", true}) || !s.SetsVars || !slices.Equal(s.Assigns, []string{"shop.customers.ssn"}) {
 		t.Errorf("SET: %+v", s)
 	}
+	if s := c.Classify("set sql_mode=CONCAT(@@sql_mode,',STRICT_TRANS_TABLES'),NAMES utf8mb4", state); s.Harmless == "" || len(s.Settings) != 2 || s.Settings[0] != (Setting{"sql_mode", ",STRICT_TRANS_TABLES", true}) || s.Settings[1] != (Setting{"names", "utf8mb4", true}) {
+		t.Errorf("SET by what was: %+v", s)
+	}
+	for _, text := range []string{"SET sql_mode = concat(@@global.sql_mode, ',X')", "SET sql_mode = concat(@x, ',X')", "SET sql_mode = concat(@@sql_mode, @x)", "SET sql_mode = concat(@@sql_mode, 'X')", "SET sql_mode = replace(@@sql_mode, ',', '')"} {
+		if s := c.Classify(text, state); len(s.Settings) != 1 || s.Settings[0].Known {
+			t.Errorf("%s: %+v", text, s.Settings)
+		}
+	}
 	if s := c.Classify("SELECT ssn INTO @x FROM customers", state); !s.SetsVars || !slices.Equal(s.Assigns, []string{"shop.customers.ssn"}) || s.Columns != nil {
 		t.Errorf("INTO: %+v", s)
 	}

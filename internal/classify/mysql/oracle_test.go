@@ -85,6 +85,33 @@ func TestHarmlessFunctionsAreTheServersOwn(t *testing.T) {
 	}
 }
 
+// A routine under the name of a harmless function is never what a text calls that is not called execute or unknown: with a
+// blank before the parenthesis, in quotes, or behind its database's name the server may call it.
+func TestRoutinesUnderTheNamesOfFunctions(t *testing.T) {
+	db := oracle(t)
+	c := New(Options{CacheEntries: -1})
+	made := 0
+	for name := range harmless {
+		if _, err := db.Exec("CREATE FUNCTION shop.`" + name + "`(x int) RETURNS int DETERMINISTIC RETURN 4711"); err != nil {
+			continue // a word that can't be one
+		}
+		made++
+		for _, call := range []string{name + "(1)", name + " (1)", name + "/**/(1)", name + "\n(1)", "`" + name + "`(1)", "shop." + name + "(1)", "shop.`" + name + "` (1)"} {
+			var got sql.NullString
+			err := db.QueryRow("SELECT " + call).Scan(&got)
+			if st := c.Classify("SELECT "+call, State{Database: "shop", MariaDB: true}); err == nil && got.String == "4711" && st.ReadOnly() {
+				t.Errorf("%s calls somebody's routine, and is called %v (%s)", call, st.Kinds, st.Harmless)
+			}
+		}
+		if _, err := db.Exec("DROP FUNCTION shop.`" + name + "`"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if made < 100 {
+		t.Errorf("only %d routines were made", made)
+	}
+}
+
 // effects is all that a statement may leave behind: the position of the binary log, the server's
 // settings, and the files in the directory that it may write to.
 func effects(t *testing.T, watch *sql.DB) string {

@@ -352,10 +352,11 @@ func (g *Gate) fakeVerifier(user string) gate.Verifier {
 	return gate.Verifier{Salt: sum("salt")[:16], Iterations: 4096, StoredKey: sum("stored"), ServerKey: sum("server")}
 }
 
-// says is the version in greetings: the server's own, once it was reached.
+// says is the version in greetings: the server's own, once it was reached. What MariaDB puts before it for
+// replication is left out: with it, clients of MySQL's expect a login of before 5.5.16.
 func (g *Gate) says() string {
 	if v := g.version.Load(); v != nil {
-		return strings.ReplaceAll(*v, "\x00", "")
+		return strings.TrimPrefix(strings.ReplaceAll(*v, "\x00", ""), "5.5.5-")
 	}
 	return "8.0.36-assent"
 }
