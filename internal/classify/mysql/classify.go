@@ -434,7 +434,7 @@ func (a *analysis) show() {
 // tables and may run functions, and with ANALYZE the statement runs.
 func (a *analysis) explain() {
 	a.s.Verb = "explain"
-	i, shows := 1, false
+	i, shows := 1, !a.st.MariaDB // MySQL may be set to show the plan in full
 	for a.at(i).is("extended") || a.at(i).is("partitions") || a.at(i).is("analyze") || a.at(i).is("format") {
 		if a.at(i).is("format") {
 			if !a.at(i + 1).sym("=") {

@@ -504,6 +504,10 @@ func (a *analysis) reads(n sqlparser.TableName, alias string) *relation {
 		a.kind("its rows come from elsewhere", action.NetFetch)
 	}
 	switch db, _, _ := strings.Cut(strings.ToLower(r.table), "."); db {
+	case "information_schema":
+		if _, view, _ := strings.Cut(strings.ToLower(r.table), "."); !described[view] {
+			a.unknown("a view of the server's own that is on no list")
+		}
 	case "performance_schema":
 		a.unknown("shows what others are doing")
 	case "mysql":

@@ -50,6 +50,12 @@ var settings = words(`autocommit time_zone wait_timeout interactive_timeout net_
 var shows = words(`databases schemas tables table columns fields index indexes keys create variables status warnings errors engines collation character charset full extended open plugins
 	privileges procedure function triggers events session global local count storage profiles`)
 
+// described are the views of information_schema that tell how things are made, and nothing of what is in them or
+// of what sessions do and hold.
+var described = words(`tables columns statistics schemata views key_column_usage table_constraints referential_constraints check_constraints triggers partitions engines collations character_sets
+	collation_character_set_applicability parameters routines events sequences keywords sql_functions applicable_roles enabled_roles schema_privileges table_privileges user_privileges
+	column_privileges plugins system_variables session_variables global_variables session_status global_status geometry_columns innodb_tables innodb_columns innodb_indexes`)
+
 // A verb is how statements are known that are told by their first words.
 type verb struct {
 	why      string

@@ -46,7 +46,6 @@ type known struct {
 	foreign  bool
 	sum      [32]byte
 	parsed   *mysql.View
-	walking  bool
 }
 
 // Columns of a table or view; nil: nobody knows.
@@ -121,29 +120,34 @@ func (c *catalog) Version() uint64 {
 
 // View works out what stands behind a view by its definition; nil: it is none. A view
 // that reads one which is not known yet is unknown until that is known too.
-func (c *catalog) View(table string) *mysql.View {
+func (c *catalog) View(table string) *mysql.View { return (&walk{catalog: c}).View(table) }
+
+// A walk is the catalogue on the way through views over views.
+type walk struct {
+	*catalog
+	above []string
+}
+
+func (w *walk) View(table string) *mysql.View {
+	c := w.catalog
 	c.mu.Lock()
 	k := c.tables[table]
-	if k == nil || !k.isView {
-		c.mu.Unlock()
-		return nil
-	}
-	if k.parsed != nil {
+	if k == nil || !k.isView || k.parsed != nil {
 		defer c.mu.Unlock()
+		if k == nil {
+			return nil
+		}
 		return k.parsed
 	}
-	unknown := &mysql.View{
-		Kinds: []action.Kind{action.DataRead, action.Unknown}, Why: []string{"a view whose definition the gate can't see or follow"},
-		Columns: []action.Column{{Name: "*", Derived: true, Turned: true}},
-	}
-	if k.walking || k.view == "" {
-		c.mu.Unlock()
-		return unknown
-	}
-	k.walking = true
 	c.mu.Unlock()
+	if k.view == "" || len(w.above) >= maxViews || slices.Contains(w.above, table) {
+		return &mysql.View{
+			Kinds: []action.Kind{action.DataRead, action.Unknown}, Why: []string{"a view whose definition the gate can't see or follow"},
+			Columns: []action.Column{{Name: "*", Derived: true, Turned: true}},
+		}
+	}
 	schema, _, _ := strings.Cut(table, ".")
-	st := viewClassifier.Classify(k.view, mysql.State{Database: schema, Catalog: c})
+	st := viewClassifier.Classify(k.view, mysql.State{Database: schema, Catalog: &walk{c, append(slices.Clip(w.above), table)}})
 	v := &mysql.View{Kinds: st.Kinds, Why: st.Why, Steers: st.Inferred, Objects: st.Objects}
 	if len(st.Kinds) == 0 {
 		v.Kinds = []action.Kind{action.DataRead}
@@ -164,8 +168,7 @@ func (c *catalog) View(table string) *mysql.View {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k.walking = false
-	if c.tables[table] == k && c.allKnown(st.Objects) {
+	if c.tables[table] == k && len(w.above) == 0 && c.allKnown(st.Objects) {
 		k.parsed = v
 	}
 	return v

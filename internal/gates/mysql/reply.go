@@ -191,8 +191,11 @@ func (c *codec) failed(r *gate.Request, k *ask, b []byte, rows int64) {
 	} else {
 		c.send(c.report(b))
 	}
-	if k.code { // it may have done something before it failed
+	switch {
+	case k.code: // it may have done something before it failed
 		c.acknowledged(k)
+	case k.st != nil && k.st.SetsVars: // of too many rows the first is in its variables
+		c.assigned(k.st.Assigns...)
 	}
 	r.Done(0, gate.Outcome{State: gate.Failed, Code: state, Rows: rows})
 }

@@ -278,12 +278,27 @@ func TestVariablesAreFollowed(t *testing.T) {
 	if !slices.Contains(last.Columns[0].Sources, "shop.customers.email") || !last.Columns[0].Turned {
 		t.Errorf("@x comes from %+v", last.Columns)
 	}
+	// A statement that fails has put the first of its rows in.
+	if _, err := db.Exec("SET @x = NULL"); err != nil {
+		t.Fatal(err)
+	}
+	fresh := open(t, serve(t, a, nil), "")
+	if _, err := fresh.Exec("SELECT note INTO @y FROM customers"); err == nil {
+		t.Error("two rows went into one variable")
+	}
+	if _, err := fresh.Exec("SELECT @y FROM customers"); err != nil {
+		t.Fatal(err)
+	}
+	all := a.Actions()
+	if last = all[len(all)-1]; !slices.Contains(last.Columns[0].Sources, "shop.customers.note") {
+		t.Errorf("@y comes from %+v", last.Columns)
+	}
 	for _, q := range []string{"CREATE TEMPORARY TABLE t1 AS SELECT email AS e FROM customers", "SELECT e FROM t1"} {
 		if _, err := db.Exec(q); err != nil {
 			t.Fatal(err)
 		}
 	}
-	all := a.Actions()
+	all = a.Actions()
 	if last = all[len(all)-1]; !slices.Contains(last.Columns[0].Sources, "shop.customers.email") {
 		t.Errorf("e comes from %+v", last.Columns)
 	}
