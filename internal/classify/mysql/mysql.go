@@ -58,7 +58,7 @@ type Catalog interface {
 	Foreign(table string) bool
 	// View returns the columns of a view and what reading it does; nil: it is no view.
 	View(table string) *View
-	// Triggers reports whether changing rows of a table runs code.
+	// Triggers reports whether changing rows of a table runs code, or nobody can see whether it does.
 	Triggers(table string) bool
 	// Version changes when any answer may.
 	Version() uint64

@@ -149,7 +149,7 @@ func (a *analysis) changes(rels []*relation) {
 		case a.st.Catalog.Foreign(r.table):
 			a.kind("its rows go elsewhere", action.NetFetch)
 		case a.st.Catalog.Triggers(r.table):
-			a.kind("a trigger runs code with each changed row", action.Execute)
+			a.kind("a trigger runs code with each changed row, or triggers can't be seen (the TRIGGER privilege is missing)", action.Execute)
 		case a.st.Catalog.View(r.table) != nil:
 			a.unknown("rows are changed through a view")
 		}

@@ -40,7 +40,7 @@ type known struct {
 	columns  []string
 	view     string // its definition
 	isView   bool
-	triggers []string          // their code
+	triggers []string          // their code; that they can't be seen is one, too
 	made     map[string]string // generated columns, by name: their expressions
 	from     map[string]*action.Column
 	foreign  bool
@@ -325,6 +325,20 @@ func (c *catalog) ask(ctx context.Context, table string) (*known, error) {
 				k.foreign = slices.Contains([]string{"FEDERATED", "CONNECT", "SPIDER", "S3", "NDBCLUSTER"}, strings.ToUpper(v))
 			}
 		}
+	}
+	grants, err := c.own.query(ctx, "SHOW GRANTS")
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, row := range grants {
+		if len(row) == 1 {
+			lines = append(lines, string(row[0]))
+		}
+	}
+	if seen := triggersSeen(lines); !slices.ContainsFunc(seen, func(s scope) bool { return s.holds(schema, name) }) {
+		k.triggers = append(k.triggers, "not to be seen")
+		fmt.Fprintln(sum, "triggers are not to be seen")
 	}
 	sum.Sum(k.sum[:0])
 	return k, nil

@@ -506,6 +506,24 @@ func TestGeneratedColumns(t *testing.T) {
 	}
 }
 
+// Where the gate's account may not see triggers, any write may run code.
+func TestTriggersThatCannotBeSeen(t *testing.T) {
+	direct(t, "DROP TABLE IF EXISTS unseen", "CREATE TABLE unseen (id int)", "CREATE OR REPLACE USER few@'127.0.0.1' IDENTIFIED BY '"+realPassword+"'", "GRANT SELECT, INSERT ON shop.* TO few@'127.0.0.1'")
+	for _, sees := range []bool{false, true} {
+		if sees {
+			direct(t, "GRANT TRIGGER ON shop.unseen TO few@'127.0.0.1'")
+		}
+		a := &gatetest.Authority{}
+		db := open(t, serve(t, a, func(c *mysql.Config) { c.Upstream.User = "few" }), "")
+		if _, err := db.Exec("INSERT INTO unseen VALUES (1)"); err != nil {
+			t.Fatal(err)
+		}
+		if k := a.Actions()[0].Kinds; slices.Contains(k, action.Execute) == sees {
+			t.Errorf("triggers seen %v: an insert is %v", sees, k)
+		}
+	}
+}
+
 // What was approved is asked again when a view was replaced meanwhile.
 func TestReplacedWhileHeld(t *testing.T) {
 	customers(t)
