@@ -2,22 +2,100 @@ package server
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // An Oversight is what a configuration forgot: it loads, and something in it will not do what it says.
 type Oversight struct{ What, Remedy string }
 
-// Oversights looks at secrets that aren't there and at owners whom nobody would know
+// Oversights looks at secrets that aren't there, at certificates that have ended or will within two weeks, at the room
+// that the traffic spool may still need, and at owners whom nobody would know
 // when they sign in. It reads files and the environment, runs no command, and tells no secret.
 func Oversights(cfg *Config) []Oversight {
 	var out []Oversight
 	cfg.missing("", reflect.ValueOf(cfg).Elem(), &out)
-	return append(out, cfg.unknownOwners()...)
+	return append(append(out, cfg.littleRoom()...), cfg.unknownOwners()...)
+}
+
+// endsSoon is how long before its end a certificate is told of: time for who renews it by hand.
+const endsSoon = 14 * 24 * time.Hour
+
+// ending tells of a certificate that can't be read, or whose time is over or soon will be.
+func (c *Config) ending(at string, pair *KeyPair) []Oversight {
+	const renew = "renew it, and start the server anew where the documentation doesn't say that changed files are taken over"
+	text, err := os.ReadFile(c.path(pair.Cert)) //nolint:gosec // the operator's configuration names it
+	if err != nil {
+		return []Oversight{{at + ".cert: " + err.Error(), "name a file that the server's user may read"}}
+	}
+	end, from, err := lifeOf(text)
+	now := time.Now()
+	switch {
+	case err != nil:
+		return []Oversight{{fmt.Sprintf("%s.cert: %s: %v", at, pair.Cert, err), "write the certificate, and those that signed it, in PEM form"}}
+	case now.After(end):
+		return []Oversight{{fmt.Sprintf("%s.cert: %s ended on %s: clients refuse it", at, pair.Cert, end.UTC().Format(time.DateTime)), renew}}
+	case now.Before(from):
+		return []Oversight{{fmt.Sprintf("%s.cert: %s begins on %s: until then clients refuse it", at, pair.Cert, from.UTC().Format(time.DateTime)), "see that this machine's clock is right"}}
+	case end.Sub(now) < endsSoon:
+		return []Oversight{{fmt.Sprintf("%s.cert: %s ends in %d days, on %s", at, pair.Cert, int(end.Sub(now).Hours()/24), end.UTC().Format(time.DateTime)), renew}}
+	}
+	return nil
+}
+
+// lifeOf is when the first of a file's certificates to end does so, and when the last to begin does.
+func lifeOf(text []byte) (end, from time.Time, err error) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return end, from, err
+		}
+		if end.IsZero() || cert.NotAfter.Before(end) {
+			end = cert.NotAfter
+		}
+		if cert.NotBefore.After(from) {
+			from = cert.NotBefore
+		}
+	}
+	if end.IsZero() {
+		return end, from, errors.New("holds no certificate")
+	}
+	return end, from, nil
+}
+
+// littleRoom tells of a disk that is full before the traffic spool has its size: what runs then ends before
+// limits.spool_bytes would have said so.
+func (c *Config) littleRoom() []Oversight {
+	data := c.path(c.Data)
+	free, err := roomOf(data)
+	if err != nil { // it is made at the first start
+		return nil
+	}
+	used := int64(0)
+	files, _ := filepath.Glob(filepath.Join(data, "spool", "*"))
+	for _, f := range files {
+		if i, err := os.Stat(f); err == nil {
+			used += i.Size()
+		}
+	}
+	if need := c.Limits.SpoolBytes - used; free < need {
+		return []Oversight{{
+			fmt.Sprintf("the disk of %s has %d MiB left, and the traffic spool may still take %d: nothing runs once it is full", c.Data, free>>20, need>>20),
+			"make room, name an archive (audit.archive, docs/retention.md), or lower limits.spool_bytes",
+		}}
+	}
+	return nil
 }
 
 func (c *Config) missing(at string, v reflect.Value, out *[]Oversight) {
@@ -37,6 +115,10 @@ func (c *Config) missing(at string, v reflect.Value, out *[]Oversight) {
 					*out = append(*out, Oversight{at + ": " + err.Error(), s.remedy(c)})
 				}
 			}
+			return
+		}
+		if pair, ok := v.Interface().(KeyPair); ok {
+			*out = append(*out, c.ending(at, &pair)...)
 			return
 		}
 		for i := range v.NumField() {

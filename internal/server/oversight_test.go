@@ -1,10 +1,17 @@
 package server
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestOversights(t *testing.T) {
@@ -20,7 +27,17 @@ func TestOversights(t *testing.T) {
 		return "gates: [{ name: shop, type: postgres, listen: \"127.0.0.1:1\", env: prod, upstream: { host: db, database: d, user: u, password: " + password + " } }]\n"
 	}
 	const actor = "actors: [{ id: bot, owner: dana }]\n"
+	for name, life := range map[string][2]time.Duration{"ended": {-48 * time.Hour, -24 * time.Hour}, "soon": {-time.Hour, 72 * time.Hour}, "later": {24 * time.Hour, 100 * 24 * time.Hour}, "good": {-time.Hour, 100 * 24 * time.Hour}} {
+		lasting(t, filepath.Join(dir, name+".pem"), time.Now().Add(life[0]), time.Now().Add(life[1]))
+	}
+	shown := func(cert string) string { return "tls: { cert: " + cert + ".pem, key: key.pem }\n" }
 	for _, c := range []struct{ name, text, want, remedy string }{
+		{"a certificate", shown("good"), "", ""},
+		{"a certificate that has ended", shown("ended"), "tls.cert: ended.pem ended on", "renew"},
+		{"a certificate that ends soon", shown("soon"), "tls.cert: soon.pem ends in 2 days", "renew"},
+		{"a certificate of tomorrow", shown("later"), "tls.cert: later.pem begins on", "clock"},
+		{"no certificate", "gates: [{ name: shop, type: mysql, listen: \"127.0.0.1:1\", env: prod, tls: { cert: here, key: here }, upstream: { host: db, database: d, user: u, password: { file: here } } }]\n", "gates[0].tls.cert: here: holds no certificate", "PEM"},
+		{"a full disk", "data: .\nlimits: { spool_bytes: 4611686018427387904 }\n", "nothing runs once it is full", "audit.archive"},
 		{"whole", issuers + gate("{ file: here }") + actor + "people: [{ id: dana, accounts: [\"corp|1\"] }]\n", "", ""},
 		{"in the environment", gate("{ env: ASSENT_TEST_HERE }"), "", ""},
 		{"a command is not run", gate("{ command: [/nonexistent] }"), "", ""},
@@ -47,5 +64,22 @@ func TestOversights(t *testing.T) {
 				t.Fatalf("found %v, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// lasting writes a certificate that is good for this long.
+func lasting(t *testing.T, file string, from, to time.Time) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: from, NotAfter: to}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
