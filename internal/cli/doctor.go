@@ -179,7 +179,7 @@ func (a *app) examineServer(ctx context.Context) []finding {
 	for _, check := range ready.Checks {
 		f := finding{"server: " + check.Name, "ok", ""}
 		if !check.OK {
-			f.State, f.Remedy = "problem", "the server's own log says why"
+			f.State, f.Remedy = "problem", server.RemedyOf(check.Name)
 		}
 		out = append(out, f)
 	}

@@ -70,6 +70,39 @@ func (s *Server) checks() []api.Check {
 	return append(out, s.issuerChecks()...)
 }
 
+// remedies say what to do where a part of /readyz doesn't work, by the beginning of its name.
+var remedies = []struct{ part, remedy string }{
+	{"store", "see that the database answers, that its disk has room, and that the password under store still holds; nothing is decided until then"},
+	{"log", "run assent verify: it names the record that doesn't fit. Nothing runs until the log can be written and verified (docs/audit-log.md)"},
+	{"spool room", "raise limits.spool_bytes, or see that audit.archive takes what is closed (docs/retention.md)"},
+	{"spool", "see that the disk of the data directory has room and can be written; no read runs until then"},
+	{"freezes", "the store's freezes can't be read, so everything counts as frozen: see to the store first"},
+	{"directory", "people and groups can't be read from the store: see to the store first"},
+	{"policy", "run assent policy check --config FILE: it names the pack and the line; the rules before the change stay in force"},
+	{"reviewers", "a rule asks for people who aren't there: assent doctor --config FILE names the rule; until then it denies"},
+	{"parts", "a listener or a loop of the server ended: read the server's own log, and start it anew"},
+	{"witnesses", "fewer witnesses than audit.witnesses asks for have cosigned the log's newest head: see that they can be reached from here (docs/witness.md)"},
+	{"witness", "see that the witnesses can be reached from here, and that their keys are those under audit.witnesses (docs/witness.md)"},
+	{"workload issuers", "see that the addresses under workloads can be reached from here; tokens of machines are refused until then"},
+	{"gate process of", "start assent gate where the system is, and read what it prints; assent gate list says since when it is away (docs/remote-gates.md)"},
+	{"upstream of", "see that the system runs, and that host and port under upstream can be reached from this machine; through a connector: assent connector list"},
+	{"archive of traffic", "see that audit.archive can be reached and written; nothing is lost while the spool has room (docs/retention.md)"},
+	{"stream", "see that the receiver under streams answers; records wait here until it does (docs/streams.md)"},
+	{"traces", "see that the collector under traces answers; spans are dropped until then (docs/tracing.md)"},
+	{"decision point", "see that the decision point answers; what it is asked about waits for people until then (docs/decision-points.md)"},
+	{"issuer", "see that the issuer's address can be reached from here; until it answers nobody new signs in through it"},
+}
+
+// RemedyOf says what to do where a part of the server, as /readyz names it, doesn't work.
+func RemedyOf(part string) string {
+	for _, r := range remedies {
+		if part == r.part || strings.HasPrefix(part, r.part+" ") {
+			return r.remedy
+		}
+	}
+	return "the server's own log says why"
+}
+
 // about is what the console's settings page shows.
 func (s *Server) about(ctx context.Context) console.About {
 	set := s.policy.Current()

@@ -26,7 +26,8 @@ func Oversights(cfg *Config) []Oversight {
 	return append(append(out, cfg.littleRoom()...), cfg.unknownOwners()...)
 }
 
-// endsSoon is how long before its end a certificate is told of: time for who renews it by hand.
+// endsSoon is how long before its end a certificate is told of, time for who renews it by hand; of one that lives
+// for days or hours, and is renewed by itself, the last fifth.
 const endsSoon = 14 * 24 * time.Hour
 
 // ending tells of a certificate that can't be read, or whose time is over or soon will be.
@@ -45,7 +46,7 @@ func (c *Config) ending(at string, pair *KeyPair) []Oversight {
 		return []Oversight{{fmt.Sprintf("%s.cert: %s ended on %s: clients refuse it", at, pair.Cert, end.UTC().Format(time.DateTime)), renew}}
 	case now.Before(from):
 		return []Oversight{{fmt.Sprintf("%s.cert: %s begins on %s: until then clients refuse it", at, pair.Cert, from.UTC().Format(time.DateTime)), "see that this machine's clock is right"}}
-	case end.Sub(now) < endsSoon:
+	case end.Sub(now) < min(endsSoon, end.Sub(from)/5):
 		return []Oversight{{fmt.Sprintf("%s.cert: %s ends in %d days, on %s", at, pair.Cert, int(end.Sub(now).Hours()/24), end.UTC().Format(time.DateTime)), renew}}
 	}
 	return nil

@@ -27,12 +27,13 @@ func TestOversights(t *testing.T) {
 		return "gates: [{ name: shop, type: postgres, listen: \"127.0.0.1:1\", env: prod, upstream: { host: db, database: d, user: u, password: " + password + " } }]\n"
 	}
 	const actor = "actors: [{ id: bot, owner: dana }]\n"
-	for name, life := range map[string][2]time.Duration{"ended": {-48 * time.Hour, -24 * time.Hour}, "soon": {-time.Hour, 72 * time.Hour}, "later": {24 * time.Hour, 100 * 24 * time.Hour}, "good": {-time.Hour, 100 * 24 * time.Hour}} {
+	for name, life := range map[string][2]time.Duration{"ended": {-48 * time.Hour, -24 * time.Hour}, "soon": {-100 * 24 * time.Hour, 72 * time.Hour}, "later": {24 * time.Hour, 100 * 24 * time.Hour}, "good": {-time.Hour, 100 * 24 * time.Hour}, "brief": {-time.Minute, time.Hour}} {
 		lasting(t, filepath.Join(dir, name+".pem"), time.Now().Add(life[0]), time.Now().Add(life[1]))
 	}
 	shown := func(cert string) string { return "tls: { cert: " + cert + ".pem, key: key.pem }\n" }
 	for _, c := range []struct{ name, text, want, remedy string }{
 		{"a certificate", shown("good"), "", ""},
+		{"a certificate of an hour", shown("brief"), "", ""},
 		{"a certificate that has ended", shown("ended"), "tls.cert: ended.pem ended on", "renew"},
 		{"a certificate that ends soon", shown("soon"), "tls.cert: soon.pem ends in 2 days", "renew"},
 		{"a certificate of tomorrow", shown("later"), "tls.cert: later.pem begins on", "clock"},
