@@ -62,6 +62,14 @@ func oracle(t *testing.T) *sql.DB {
 	return db
 }
 
+// oracleSeed is another one each time where somebody looks for what nobody has found (ASSENT_ORACLE).
+func oracleSeed() uint64 {
+	if os.Getenv("ASSENT_ORACLE") == "" {
+		return 11
+	}
+	return uint64(time.Now().UnixNano())
+}
+
 func number(err error) uint16 {
 	var my *sqldriver.MySQLError
 	if errors.As(err, &my) {
@@ -141,7 +149,7 @@ func TestReadsLeaveNothingBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	seed := uint64(time.Now().UnixNano())
+	seed := oracleSeed()
 	r := rand.New(rand.NewPCG(seed, 1))
 	ran, before := 0, effects(t, watch)
 	for i := range len(texts) + rounds {
@@ -207,7 +215,7 @@ func mutated(r *rand.Rand, texts []string) string {
 // returns that string; and where it sees the end of the text, the server does too.
 func TestStringsAreReadAsTheServerReadsThem(t *testing.T) {
 	db := oracle(t)
-	seed := uint64(time.Now().UnixNano())
+	seed := oracleSeed()
 	r := rand.New(rand.NewPCG(seed, 2))
 	pieces := []string{"'", "'", "\"", "\"", "\\", "a", "%", "_", "n", "0", "\n", " ", "-- ", "#", "/*", "*/", "é", "`", ";", "''", "\\'", "Z", "/*!", "--"}
 	compared := 0
