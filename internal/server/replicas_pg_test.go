@@ -173,7 +173,8 @@ func TestReplicas(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := read(a, 990); err != nil {
+		// Each node pays for some rows ahead, and the other may have heard of those already.
+		if err := read(a, 900); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2500 * time.Millisecond)
