@@ -259,10 +259,11 @@ type scripted struct {
 	out bytes.Buffer
 }
 
-func (s *scripted) Read(b []byte) (int, error)     { return s.in.Read(b) }
-func (s *scripted) Write(b []byte) (int, error)    { return s.out.Write(b) }
-func (*scripted) Close() error                     { return nil }
-func (*scripted) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+func (s *scripted) Read(b []byte) (int, error)  { return s.in.Read(b) }
+func (s *scripted) Write(b []byte) (int, error) { return s.out.Write(b) }
+func (*scripted) Close() error                  { return nil }
+func (*scripted) LocalAddr() net.Addr           { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
 func (*scripted) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 func (*scripted) SetDeadline(time.Time) error      { return nil }
 func (*scripted) SetReadDeadline(time.Time) error  { return nil }
