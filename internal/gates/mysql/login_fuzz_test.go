@@ -400,3 +400,28 @@ func TestServerAheadOfTLS(t *testing.T) {
 		t.Errorf("a server without TLS: %v, it heard %q", err, s.out.Bytes())
 	}
 }
+
+// The 32 bytes that MariaDB's ed25519 asks to be signed may end in any byte: one in 256 ends in NUL, which is
+// no end of a string there.
+func TestEd25519SignsEveryByte(t *testing.T) {
+	g := loginGate(t, nil)
+	g.cfg.Upstream.Plain = true
+	for last := range 256 {
+		asked := strings.Repeat("s", 31) + string([]byte{byte(last)})
+		g.cfg.Upstream.Password = func(context.Context) ([]byte, error) { return []byte("secret"), nil }
+		s := &scripted{in: bytes.NewReader([]byte(greetingOf("10.11.4-MariaDB", 0xffffffff, pluginNative) +
+			string(packet(2, "\xfe", pluginEd25519, "\x00", asked)) + string(packet(4, "\x00\x00\x00\x02\x00\x00\x00"))))}
+		up, _, err := g.secure(t.Context(), s, loginCaps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.login(t.Context(), up, s, bufio.NewReader(s), loginCaps, ""); err != nil {
+			t.Errorf("asked to sign %q: %v", asked, err)
+			continue
+		}
+		want, err := signEd25519([]byte("secret"), []byte(asked))
+		if heard := messages(t, s.out.Bytes()); err != nil || len(heard) != 2 || heard[1] != string(want) {
+			t.Errorf("asked to sign %q: %q, %v", asked, heard, err)
+		}
+	}
+}

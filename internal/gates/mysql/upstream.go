@@ -215,7 +215,9 @@ func (g *Gate) login(ctx context.Context, s *server, w net.Conn, r *bufio.Reader
 			return refuse(1105, "08S01", fmt.Sprintf("the system refused the gate's login (%d, %s)", number, state), nil)
 		case b[0] == replyEOF && len(b) > 1:
 			k := walker{b: b[1:]}
-			plugin, scramble = k.str(), trimNUL(k.b)
+			if plugin, scramble = k.str(), k.b; plugin != pluginEd25519 { // whose 32 bytes are random to the last
+				scramble = trimNUL(scramble)
+			}
 			if reply, err = prove(plugin, scramble, secret); err != nil {
 				return err
 			}
