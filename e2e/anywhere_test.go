@@ -182,11 +182,45 @@ type beside struct {
 	agent *space
 	link  *wire
 	token string
-	addr  string // of the gate
+	addr  string // of the gate beside the database
 
-	process *exec.Cmd // of the gate; nil: it doesn't run
-	ended   chan struct{}
-	said    *os.File
+	door    string // of the control plane's own gate, which reaches the database through the connector
+	dialled string // by the connector
+
+	gate, connector *part
+}
+
+// A part is a process beside the database.
+type part struct {
+	name  string // of its log too
+	cmd   *exec.Cmd
+	ended chan struct{}
+}
+
+func (b *beside) startPart(name string, args ...string) *part {
+	b.t.Helper()
+	bin, err := binary()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	said, err := os.OpenFile(filepath.Join(b.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer said.Close()
+	p := &part{name: name, cmd: exec.Command(bin, args...), ended: make(chan struct{})}
+	p.cmd.Stderr, p.cmd.Stdout = said, said
+	if err := p.cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	go func() { _ = p.cmd.Wait(); close(p.ended) }()
+	b.t.Cleanup(func() { p.end(unix.SIGKILL) })
+	return p
+}
+
+func (p *part) end(by unix.Signal) {
+	_ = p.cmd.Process.Signal(by)
+	<-p.ended
 }
 
 func newBeside(t *testing.T) *beside {
@@ -194,10 +228,12 @@ func newBeside(t *testing.T) *beside {
 	private, control, agent := newSpace(t, false), newSpace(t, true), newSpace(t, true)
 	net0 := 10 + os.Getpid()%200
 	at := func(n, host int) string { return fmt.Sprintf("10.%d.%d.%d", net0, n, host) }
-	b := &beside{agent: agent, addr: at(2, 2) + ":6432"}
+	b := &beside{agent: agent, addr: at(2, 2) + ":6432", door: at(3, 2) + ":6432", dialled: at(1, 1) + ":8730"}
 	b.link = newWire(t, control, private, at(1, 1), at(1, 2))
 	newWire(t, agent, private, at(2, 1), at(2, 2))
-	c, err := pgcluster.Start(context.WithoutCancel(t.Context()), pgcluster.Options{})
+	newWire(t, agent, control, at(3, 1), at(3, 2))
+	cert, key := certificate(t, "127.0.0.1")
+	c, err := pgcluster.Start(context.WithoutCancel(t.Context()), pgcluster.Options{Cert: cert, Key: key})
 	if err != nil {
 		t.Fatalf("starting PostgreSQL (scripts/install installs it): %v", err)
 	}
@@ -206,7 +242,13 @@ func newBeside(t *testing.T) *beside {
 	b.house = h
 	h.write("pg.password", c.Password)
 	h.write("pack.yaml", pack)
-	upstream := fmt.Sprintf(`host: %s, port: %d, database: postgres, tls: "off"`, c.Host, c.Port)
+	h.write("db.pem", string(cert))
+	for name, ip := range map[string]string{"gate": at(2, 2), "door": at(3, 2)} {
+		cert, key := certificate(t, ip)
+		h.write(name+".pem", string(cert))
+		h.write(name+".key", string(key))
+	}
+	upstream := fmt.Sprintf(`host: %s, port: %d, database: postgres, ca: db.pem`, c.Host, c.Port)
 	_, port, _ := net.SplitHostPort(free(t))
 	desk := at(1, 1) + ":" + port
 	h.write("assent.yaml", fmt.Sprintf(`
@@ -218,9 +260,16 @@ people: [{ id: mira, groups: [reviewers] }, { id: dana }]
 actors: [{ id: worker, owner: dana }]
 limits: { pending_per_actor: 20000, export_after_rows: 100000000 }
 remote: { listen: %q }
+connectors: { listen: %q }
 gates:
   - { name: shop, type: postgres, at: eu-1, env: test, upstream: { %s } }
-`, h.console, h.console, desk, upstream))
+  - name: shop-through-a-connector
+    type: postgres
+    listen: %s
+    env: test
+    tls: { cert: door.pem, key: door.key }
+    upstream: { via: shop-db, %s, user: %s, password: { file: pg.password } }
+`, h.console, h.console, desk, b.dialled, upstream, b.door, upstream, c.User))
 	h.write("gate.yaml", fmt.Sprintf(`
 control: %s
 data: gate-data
@@ -229,74 +278,49 @@ gates:
     type: postgres
     listen: %s
     env: test
-    tls: { cert: cert.pem, key: key.pem }
+    tls: { cert: gate.pem, key: gate.key }
     upstream: { %s, user: %s, password: { file: pg.password } }
 `, desk, b.addr, upstream, c.User))
-	b.certificate(at(2, 2))
 	t.Cleanup(h.kill)
-	t.Cleanup(b.killGate)
 	return b
 }
 
-// certificate makes what the gate shows to agents.
-func (b *beside) certificate(ip string) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+// certificate makes one for an address that is its own authority.
+func certificate(t testing.TB, ip string) (cert, key []byte) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	now := time.Now()
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gate"}, NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0), IPAddresses: []net.IP{net.ParseIP(ip)}}
-	der, err := x509.CreateCertificate(crand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		b.t.Fatal(err)
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: ip}, NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0), IPAddresses: []net.IP{net.ParseIP(ip)},
+		BasicConstraintsValid: true, IsCA: true,
 	}
-	k, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := x509.CreateCertificate(crand.Reader, c, c, &k.PublicKey, k)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	b.write("cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	b.write("key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: k})))
+	private, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
 }
 
 func (b *beside) startGate(more ...string) {
 	b.t.Helper()
-	bin, err := binary()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if b.said == nil {
-		if b.said, err = os.Create(filepath.Join(b.dir, "gate.log")); err != nil {
-			b.t.Fatal(err)
-		}
-	}
-	b.process = exec.Command(bin, append([]string{"gate", "--config", filepath.Join(b.dir, "gate.yaml")}, more...)...)
-	b.process.Stderr, b.process.Stdout = b.said, b.said
-	if err := b.process.Start(); err != nil {
-		b.t.Fatal(err)
-	}
-	b.ended = make(chan struct{})
-	go func(c *exec.Cmd, done chan struct{}) { _ = c.Wait(); close(done) }(b.process, b.ended)
+	b.gate = b.startPart("gate", append([]string{"gate", "--config", filepath.Join(b.dir, "gate.yaml")}, more...)...)
 }
 
-func (b *beside) killGate() {
-	if b.process != nil {
-		_ = b.process.Process.Kill()
-		<-b.ended
-		b.process = nil
-	}
+func (b *beside) startConnector(more ...string) {
+	b.t.Helper()
+	b.connector = b.startPart("connector", append([]string{"connector", "--control", b.dialled, "--system", "shop-db=" + b.cluster.Addr(), "--dir", filepath.Join(b.dir, "connector")}, more...)...)
 }
 
-func (b *beside) stopGate() {
-	if b.process != nil {
-		_ = b.process.Process.Signal(unix.SIGTERM)
-		<-b.ended
-		b.process = nil
-	}
-}
-
-// connect is the agent's, from its own network.
-func (b *beside) connect(ctx context.Context) (*pgx.Conn, error) {
-	cfg, err := pgx.ParseConfig(fmt.Sprintf("postgres://worker:%s@%s/postgres?sslmode=require", b.token, b.addr))
+// connect is the agent's, from its own network, to the gate at addr.
+func (b *beside) connect(ctx context.Context, addr string) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(fmt.Sprintf("postgres://worker:%s@%s/postgres?sslmode=require", b.token, addr))
 	if err != nil {
 		return nil, err
 	}
@@ -304,16 +328,16 @@ func (b *beside) connect(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
-// works waits until a new connection reads and writes, and tells how long that took.
+// works waits until a new connection at either gate reads and writes, and tells how long that took.
 func (b *beside) works(n *atomic.Int64, a *acks) time.Duration {
 	b.t.Helper()
 	began := time.Now()
 	last := error(nil)
-	for time.Since(began) < 2*time.Minute {
+	for doors := []string{b.addr, b.door}; time.Since(began) < 2*time.Minute; {
 		last = func() error {
 			ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
 			defer cancel()
-			c, err := b.connect(ctx)
+			c, err := b.connect(ctx, doors[0])
 			if err != nil {
 				return err
 			}
@@ -331,23 +355,28 @@ func (b *beside) works(n *atomic.Int64, a *acks) time.Duration {
 			a.marked = append(a.marked, k)
 			return nil
 		}()
-		if last == nil {
+		if last != nil {
+			last = fmt.Errorf("%s: %w", doors[0], last)
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		if doors = doors[1:]; len(doors) == 0 {
 			return time.Since(began)
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
-	text, _ := os.ReadFile(b.said.Name())
-	b.t.Fatalf("nothing works two minutes after the fault was over: %v\nthe gate says:\n%s\nthe control plane says:\n%s", last, text, b.logs)
+	gate, _ := os.ReadFile(filepath.Join(b.dir, "gate.log"))
+	connector, _ := os.ReadFile(filepath.Join(b.dir, "connector.log"))
+	b.t.Fatalf("nothing works two minutes after the fault was over: %v\nthe gate says:\n%s\nthe connector says:\n%s\nthe control plane says:\n%s", last, gate, connector, b.logs)
 	return 0
 }
 
-// load asks for approved inserts, allowed updates and reads until ctx ends, and comes back whenever it is cut off.
-func (b *beside) load(ctx context.Context, n *atomic.Int64, a *acks, reads *atomic.Int64) {
+// load asks at addr for approved inserts, allowed updates and reads until ctx ends, and comes back whenever it is cut off.
+func (b *beside) load(ctx context.Context, addr string, n *atomic.Int64, a *acks, reads *atomic.Int64) {
 	for ctx.Err() == nil {
 		func() {
 			dctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 			defer cancel()
-			c, err := b.connect(dctx)
+			c, err := b.connect(dctx, addr)
 			if err != nil {
 				time.Sleep(50 * time.Millisecond)
 				return
@@ -383,12 +412,13 @@ func (b *beside) load(ctx context.Context, n *atomic.Int64, a *acks, reads *atom
 	}
 }
 
-// TestAnywhere has a gate run beside a database in a network of its own, the control plane in another
-// and the agent in a third. In each round (6, or ASSENT_ROUNDS) something breaks under load: the network between
-// gate and control plane, packets that get lost and overtake each other, the gate, the control plane, the database. Nothing may
+// TestAnywhere has a gate and a connector run beside a database in a network of their own, the control plane, whose own gate
+// reaches the database through the connector, in another, and the agent in a third. In each round (7, or ASSENT_ROUNDS) something
+// breaks under load: the network between them and the control plane, packets that get lost and overtake each other, the gate, the
+// connector, the control plane, the database. Nothing may
 // run without its decision and record, nor twice; and everything goes on by itself.
 func TestAnywhere(t *testing.T) {
-	rounds, longest := 6, time.Second
+	rounds, longest := 7, time.Second
 	if s := os.Getenv("ASSENT_ROUNDS"); s != "" {
 		var err error
 		if rounds, err = strconv.Atoi(s); err != nil {
@@ -409,13 +439,20 @@ func TestAnywhere(t *testing.T) {
 	}
 	b.write("token", token)
 	b.startGate("--token-file", filepath.Join(b.dir, "token"))
+	if token, err = b.operator().InviteConnector(t.Context(), "vpc-1", []string{"shop-db"}, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	b.write("connector-token", token)
+	b.startConnector("--token-file", filepath.Join(b.dir, "connector-token"))
 	var a acks
 	var n, reads atomic.Int64
 	b.works(&n, &a)
 	ctx, cancel := context.WithCancel(t.Context())
 	var load sync.WaitGroup
-	for range 3 {
-		load.Go(func() { b.load(ctx, &n, &a, &reads) })
+	var through atomic.Int64 // reads, by the connector
+	for range 2 {
+		load.Go(func() { b.load(ctx, b.addr, &n, &a, &reads) })
+		load.Go(func() { b.load(ctx, b.door, &n, &a, &through) })
 	}
 	load.Go(func() { // reviewers come back too
 		for ctx.Err() == nil {
@@ -435,7 +472,8 @@ func TestAnywhere(t *testing.T) {
 			b.link.loss.Store(0)
 			b.link.delay.Store(0)
 		}},
-		{"gate killed", func(time.Duration) { b.killGate(); b.startGate() }},
+		{"gate killed", func(time.Duration) { b.gate.end(unix.SIGKILL); b.startGate() }},
+		{"connector killed", func(time.Duration) { b.connector.end(unix.SIGKILL); b.startConnector() }},
 		{"control plane killed", func(time.Duration) { b.kill(); b.start() }},
 		{"database killed", func(time.Duration) {
 			if err := errors.Join(b.cluster.Kill(), b.cluster.Restart(context.WithoutCancel(t.Context()))); err != nil {
@@ -454,7 +492,8 @@ func TestAnywhere(t *testing.T) {
 	a.more(30 * time.Second)
 	cancel()
 	load.Wait()
-	b.stopGate()
+	b.gate.end(unix.SIGTERM)
+	b.connector.end(unix.SIGTERM)
 	b.kill()
 	t.Log(strings.TrimSpace(b.verify()))
 	b.hold(&a)
@@ -462,8 +501,8 @@ func TestAnywhere(t *testing.T) {
 		slices.Sort(all)
 		t.Logf("%s: %d times; working again after %v (median), %v (worst)", name, len(all), all[len(all)/2].Round(time.Millisecond), all[len(all)-1].Round(time.Millisecond))
 	}
-	t.Logf("%d inserts and %d updates acknowledged, %d reads", len(a.inserted), len(a.marked), reads.Load())
-	if len(a.inserted) == 0 || len(a.marked) < rounds || reads.Load() == 0 {
-		t.Errorf("too little load to say anything: %d inserts, %d updates, %d reads", len(a.inserted), len(a.marked), reads.Load())
+	t.Logf("%d inserts and %d updates acknowledged, %d reads, %d through the connector", len(a.inserted), len(a.marked), reads.Load(), through.Load())
+	if len(a.inserted) == 0 || len(a.marked) < rounds || reads.Load() == 0 || through.Load() == 0 {
+		t.Errorf("too little load to say anything: %d inserts, %d updates, %d reads, %d through the connector", len(a.inserted), len(a.marked), reads.Load(), through.Load())
 	}
 }
