@@ -75,20 +75,7 @@ connectors: { listen: %q }
 		},
 	}
 	m.prepare(h, config.scale)
-	for _, w := range workloads(m.dir) {
-		if !config.only.MatchString(w.name) {
-			continue
-		}
-		m.ran = append(m.ran, w)
-		for round := range config.rounds {
-			for i := range m.ends {
-				m.play(w, m.ends[(i+round)%len(m.ends)])
-			}
-		}
-	}
-	if len(m.ran) == 0 {
-		b.Fatal("ASSENT_BENCH_ONLY matches no case; they are called like select/simple/8, tpcb/prepared/64, rows/masked")
-	}
+	m.run(config)
 	h.stop()
 	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "\ncase\tgate /s\tconnector /s\tof the gate\t(from to)\tgoal\t\tconnector's CPU µs/tx\t")

@@ -140,6 +140,20 @@ func BenchmarkPostgres(b *testing.B) {
 	h.start()
 	m := &match{t: b, bin: h.cluster.Bin, ends: h.ends(config.sides), seconds: config.seconds, dir: b.TempDir(), results: map[string]map[string][]turn{}}
 	m.prepare(h, config.scale)
+	m.run(config)
+	h.stop()
+	m.print()
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fmt.Printf("\n%d cores; load of the whole machine over the last 1, 5 and 15 minutes: %s\n", runtime.NumCPU(), bytes.Join(bytes.Fields(load)[:3], []byte(" ")))
+	}
+	if config.profile != "" {
+		fmt.Printf("\nCPU profile of the gate: go tool pprof %s\n", config.profile)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// run plays the cases that were asked for, each side having its turn in each round.
+func (m *match) run(config benchConfig) {
 	for _, w := range workloads(m.dir) {
 		if !config.only.MatchString(w.name) {
 			continue
@@ -152,17 +166,8 @@ func BenchmarkPostgres(b *testing.B) {
 		}
 	}
 	if len(m.ran) == 0 {
-		b.Fatal("ASSENT_BENCH_ONLY matches no case; they are called like select/simple/8, tpcb/prepared/64, rows/masked")
+		m.t.Fatal("ASSENT_BENCH_ONLY matches no case; they are called like select/simple/8, tpcb/prepared/64, rows/masked")
 	}
-	h.stop()
-	m.print()
-	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
-		fmt.Printf("\n%d cores; load of the whole machine over the last 1, 5 and 15 minutes: %s\n", runtime.NumCPU(), bytes.Join(bytes.Fields(load)[:3], []byte(" ")))
-	}
-	if config.profile != "" {
-		fmt.Printf("\nCPU profile of the gate: go tool pprof %s\n", config.profile)
-	}
-	b.ReportMetric(0, "ns/op")
 }
 
 // ends are where each side is reached.
