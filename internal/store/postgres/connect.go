@@ -18,6 +18,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+
+	"github.com/assenthq/assent/internal/store"
 )
 
 //go:embed migrations/*.sql
@@ -182,12 +184,11 @@ func (s *Store) migrate(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("reading migrations: %w", err)
 	}
-	sources := p.ListSources()
-	switch want := sources[len(sources)-1].Version; {
-	case newest == want:
+	if err := store.Known(migrations, newest); err != nil {
+		return err
+	}
+	if sources := p.ListSources(); newest == sources[len(sources)-1].Version {
 		return nil
-	case newest > want:
-		return fmt.Errorf("the tables are of version %d and this program knows %d: it is older than what wrote them", newest, want)
 	}
 	// One migrates, the others wait. The lock is the session's: it ends with db.
 	if _, err := db.ExecContext(ctx, "SELECT pg_advisory_lock(hashtext('assent migration'), hashtext($1))", s.o.Schema); err != nil {

@@ -156,6 +156,27 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// A program that was rolled back neither writes nor reads tables that a newer one
+// made. The newer one opens them as before.
+func TestAnOlderProgramRefusesNewerTables(t *testing.T) {
+	o := options(t.TempDir())
+	s := open(t, o)
+	must(t, insert(s, "a"))
+	conn := intruder(t, o)
+	exec(t, conn, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, true)")
+	must(t, s.Close())
+	for _, open := range []func(context.Context, postgres.Options) (*postgres.Store, error){postgres.Open, postgres.OpenReadOnly} {
+		if s, err := open(ctx, o); err == nil {
+			_ = s.Close()
+			t.Fatal("tables of version 9000 were opened")
+		} else if !strings.Contains(err.Error(), "version 9000") || !strings.Contains(err.Error(), "older than what wrote them") {
+			t.Fatalf("the error doesn't say why: %v", err)
+		}
+	}
+	exec(t, conn, "DELETE FROM goose_db_version WHERE version_id = 9000")
+	must(t, open(t, o).Close())
+}
+
 func TestLedgerAndSettings(t *testing.T) {
 	o := options(t.TempDir())
 	s := open(t, o)

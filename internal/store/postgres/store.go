@@ -21,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/assenthq/assent/internal/audit"
 	"github.com/assenthq/assent/internal/store"
@@ -102,14 +103,23 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// OpenReadOnly connects for reading. Every Update is refused.
+// OpenReadOnly connects for reading. Every Update is refused, and so are tables
+// of a newer program.
 func OpenReadOnly(ctx context.Context, o Options) (*Store, error) {
 	o.Node = ""
 	s, err := newStore(&o)
 	if err != nil {
 		return nil, fmt.Errorf("opening the PostgreSQL store: %w", err)
 	}
-	if _, err := s.Head(ctx); err != nil {
+	db := stdlib.OpenDBFromPool(s.pool)
+	has, err := s.version(ctx, db)
+	if err = errors.Join(err, db.Close()); err == nil {
+		err = store.Known(migrations, has)
+	}
+	if err == nil {
+		_, err = s.Head(ctx)
+	}
+	if err != nil {
 		s.pool.Close()
 		return nil, fmt.Errorf("opening the PostgreSQL store: %w", err)
 	}

@@ -143,7 +143,8 @@ func open(ctx context.Context, dir string) (_ *Store, err error) {
 }
 
 // OpenReadOnly opens dir without changing a byte of it, beside a running
-// process or on a copy. Every Update is refused.
+// process or on a copy. Every Update is refused, and so are tables of a newer
+// program.
 func OpenReadOnly(ctx context.Context, dir string) (*Store, error) {
 	path := filepath.Join(dir, fileName)
 	if _, err := os.Stat(path); err != nil {
@@ -171,10 +172,22 @@ func OpenReadOnly(ctx context.Context, dir string) (*Store, error) {
 			return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", dir, err), s.readDB.Close())
 		}
 	}
-	if err := s.openReaders(ctx); err != nil {
+	if err = known(ctx, s.readDB); err == nil {
+		err = s.openReaders(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", dir, err), s.closeFiles())
 	}
 	return s, nil
+}
+
+// known refuses tables of a version that this program doesn't know.
+func known(ctx context.Context, db *sql.DB) error {
+	var has int64
+	if err := db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&has); err != nil {
+		return fmt.Errorf("reading the version of the tables: %w", err)
+	}
+	return store.Known(migrations, has)
 }
 
 func (s *Store) openReaders(ctx context.Context) error {
@@ -220,9 +233,8 @@ func migrateTo(ctx context.Context, db *sql.DB, version int64) error {
 	if err != nil {
 		return fmt.Errorf("reading the version of the tables: %w", err)
 	}
-	sources := p.ListSources()
-	if knows := sources[len(sources)-1].Version; has > knows {
-		return fmt.Errorf("the tables are of version %d and this program knows %d: it is older than what wrote them; run that version again, or restore a backup from before the upgrade", has, knows)
+	if err := store.Known(migrations, has); err != nil {
+		return err
 	}
 	if _, err := p.UpTo(ctx, version); err != nil {
 		return fmt.Errorf("migrating tables: %w", err)
