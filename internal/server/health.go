@@ -46,6 +46,9 @@ func (s *Server) checks() []api.Check {
 	for _, w := range s.witnessChecks() {
 		out = append(out, api.Check{Name: w.name, Soft: w.soft, Run: func(context.Context) error { return w.run() }})
 	}
+	if s.shared != nil {
+		out = append(out, api.Check{Name: "clock", Soft: true, Run: s.clockHolds})
+	}
 	if len(s.cfg.Workloads) > 0 {
 		out = append(out, api.Check{Name: "workload issuers", Soft: true, Run: s.workloads.Ready})
 	}
@@ -80,6 +83,7 @@ var remedies = []struct{ part, remedy string }{
 	{"directory", "people and groups can't be read from the store: see to the store first"},
 	{"policy", "run assent policy check --config FILE: it names the pack and the line; the rules before the change stay in force"},
 	{"reviewers", "a rule asks for people who aren't there: assent doctor --config FILE names the rule; until then it denies"},
+	{"clock", "set this machine's clock, and keep it by NTP (timedatectl says whether it is): tokens, grants and approvals end too late or too early on this node until then"},
 	{"parts", "a listener or a loop of the server ended: read the server's own log, and start it anew"},
 	{"witnesses", "fewer witnesses than audit.witnesses asks for have cosigned the log's newest head: see that they can be reached from here (docs/witness.md)"},
 	{"witness", "see that the witnesses can be reached from here, and that their keys are those under audit.witnesses (docs/witness.md)"},

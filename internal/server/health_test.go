@@ -23,7 +23,7 @@ func TestEveryCheckHasARemedy(t *testing.T) {
 	if len(said) < 11 {
 		t.Errorf("only %d checks: %v", len(said), said)
 	}
-	for _, name := range []string{"witnesses", "witness w.example", "workload issuers", "archive of traffic", "stream siem", "traces", "decision point opa", "issuer corp"} {
+	for _, name := range []string{"clock", "witnesses", "witness w.example", "workload issuers", "archive of traffic", "stream siem", "traces", "decision point opa", "issuer corp"} {
 		if strings.Contains(RemedyOf(name), "own log says why") {
 			t.Errorf("%s has no remedy of its own", name)
 		}

@@ -121,6 +121,20 @@ func TestReplicas(t *testing.T) {
 	b := f.node("b")
 	a.session, b.session = a.login(), b.login()
 
+	t.Run("each looks at its clock", func(t *testing.T) {
+		checked := false
+		for _, c := range a.checks() {
+			if c.Name == "clock" {
+				checked = true
+				if err := c.Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if !checked {
+			t.Error("nobody does")
+		}
+	})
 	t.Run("an answer on one releases the hold on the other", func(t *testing.T) {
 		var slowest time.Duration
 		for i := range 20 {

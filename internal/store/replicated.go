@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/assenthq/assent/internal/audit"
 )
@@ -22,6 +23,8 @@ type Replicated interface {
 	Fence(ctx context.Context) (int, error)
 	// Gone says of nodes whether they have ended or lost their lease.
 	Gone(ctx context.Context) (func(node string) bool, error)
+	// Clock is the time that all nodes share.
+	Clock(ctx context.Context) (time.Time, error)
 	// FirstSetting stores a value under key unless there is one, and returns the
 	// one that is there then.
 	FirstSetting(ctx context.Context, key string, value []byte) ([]byte, error)

@@ -256,6 +256,18 @@ func (s *Store) Gone(ctx context.Context) (func(node string) bool, error) {
 	return func(node string) bool { return !live[node] }, nil
 }
 
+// Clock implements store.Replicated.
+func (s *Store) Clock(ctx context.Context) (at time.Time, err error) {
+	err = s.Read(ctx, func(tx *Tx) error {
+		_, err := tx.one("SELECT clock_timestamp()", nil, &at)
+		return err
+	})
+	if err != nil {
+		return at, fmt.Errorf("asking the database for the time: %w", err)
+	}
+	return at, nil
+}
+
 // release gives the lease back.
 func (s *Store) release() error {
 	if s.node == nil || s.dead.Load() != nil {

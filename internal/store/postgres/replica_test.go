@@ -328,6 +328,9 @@ func TestANodeThatStopsIsFenced(t *testing.T) {
 	if !gone(slow.Node()) || gone(other.Node()) || !gone("") {
 		t.Error("who is gone is not known")
 	}
+	if at, err := other.Clock(ctx); err != nil || time.Since(at).Abs() > time.Minute {
+		t.Errorf("the database on this machine says it is %s: %v", at, err)
+	}
 	w.set(func() { w.held = nil })
 	close(hold)
 	if err := <-stuck; err == nil {
