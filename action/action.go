@@ -7,7 +7,11 @@
 // refuses what has no canonical form: invalid UTF-8 and integers from 2⁵³ up.
 package action
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // A Kind says what an action does. The list is closed: see Kinds.
 type Kind string
@@ -75,6 +79,22 @@ type Count struct {
 
 // KnownCount is a count somebody observed.
 func KnownCount(n int64) Count { return Count{N: n, Known: true} }
+
+// Of writes a known count with what it counts, in the singular: "4,800 rows".
+func (c Count) Of(what string) string {
+	digits := strconv.FormatInt(c.N, 10)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	switch {
+	case c.N == 1:
+	case strings.HasSuffix(what, "x"):
+		what += "es"
+	default:
+		what += "s"
+	}
+	return digits + " " + what
+}
 
 // Data is what is known about the data an action carries or asks for.
 type Data struct {

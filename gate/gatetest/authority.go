@@ -29,11 +29,16 @@ type Authority struct {
 	Mask   func(v []byte) []byte // of values and free text; nil: as they are
 	// Flows says what may flow as it stands (gate.Flowing); nil: nothing may.
 	Flows func(*action.Action) bool
+	// Look asks for a preview of each action before it is decided.
+	Look bool
+	// Bound is how many rows an action may change; nil, or below zero: as many as it does.
+	Bound func(*action.Action) int64
 
 	mu       sync.Mutex
 	asked    []*action.Action
 	refused  []string
 	outcomes []gate.Outcome
+	looked   []action.Preview
 	open     int
 	twice    int
 	sessions int
@@ -99,6 +104,13 @@ func (a *Authority) Outcomes() []gate.Outcome {
 	return append([]gate.Outcome(nil), a.outcomes...)
 }
 
+// Previews are what looks found, in order.
+func (a *Authority) Previews() []action.Preview {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]action.Preview(nil), a.looked...)
+}
+
 // Cut ends every session.
 func (a *Authority) Cut() { close(a.cuts()) }
 
@@ -143,6 +155,15 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (
 	if _, err := a.Digest(action.Salt{}); err != nil {
 		return nil, err
 	}
+	if s.a.Look {
+		p := action.Preview{Why: "the codec has none"}
+		if h.Preview != nil {
+			p = h.Preview(ctx)
+		}
+		s.a.mu.Lock()
+		s.a.looked = append(s.a.looked, p)
+		s.a.mu.Unlock()
+	}
 	if s.a.Decide != nil {
 		held := h.Held
 		if held == nil { // any hook may be
@@ -155,7 +176,11 @@ func (s *session) Enforce(ctx context.Context, a *action.Action, h gate.Hooks) (
 	s.a.mu.Lock()
 	s.a.open++
 	s.a.mu.Unlock()
-	return &permit{a: s.a}, nil
+	bound := int64(-1)
+	if s.a.Bound != nil {
+		bound = s.a.Bound(a)
+	}
+	return &permit{a: s.a, bound: bound}, nil
 }
 
 // Flow permits what Flows says, and nothing without it.
@@ -181,14 +206,15 @@ func (s *session) Close() {
 }
 
 type permit struct {
-	a    *Authority
-	done bool
+	a     *Authority
+	bound int64
+	done  bool
 }
 
 func (p *permit) Rows([]gate.Column) gate.Rows          { return p }
 func (p *permit) Value(_ int, v []byte) ([]byte, error) { return p.Text(v), nil }
 func (p *permit) Count(int64, int64) error              { return nil }
-func (p *permit) Bound() int64                          { return -1 }
+func (p *permit) Bound() int64                          { return p.bound }
 func (p *permit) Clear(string, []byte) bool             { return p.a.Mask == nil }
 func (p *permit) Bare() bool                            { return p.a.Mask == nil }
 func (p *permit) Text(b []byte) []byte {

@@ -172,8 +172,8 @@ gates:
 		}
 		if len(page.Approvals) > 0 {
 			id = page.Approvals[0].ID
-			if a := page.Approvals[0]; !strings.Contains(a.Statement, `?1 = "approved"`) || a.Title != "Update shop.customers" {
-				t.Errorf("the card says %q: %q", a.Title, a.Statement)
+			if a := page.Approvals[0]; !strings.Contains(a.Statement, `?1 = "approved"`) || a.Title != "Update shop.customers" || a.Preview == nil || a.Preview.Text != "would change at most 1 row of shop.customers" {
+				t.Errorf("the card says %q: %q, %+v", a.Title, a.Statement, a.Preview)
 			}
 		}
 		select {
@@ -201,7 +201,56 @@ gates:
 	if out, err := db.Root(t.Context(), "SELECT note FROM shop.customers"); err != nil || out != "approved" {
 		t.Errorf("after the approval: %q, %v", out, err)
 	}
+	// What people were shown is what runs: rows that come while it waits are not among them.
+	root := func(text string) string {
+		t.Helper()
+		out, err := db.Root(t.Context(), "USE shop; "+text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	root("DROP TABLE IF EXISTS queue; CREATE TABLE queue (id int PRIMARY KEY, done int); INSERT INTO queue SELECT seq, seq > 18 FROM seq_1_to_50")
+	for _, grows := range []bool{true, false} {
+		go func() {
+			_, err := agent.ExecContext(t.Context(), "UPDATE queue SET done = 2 WHERE done = ?", 0)
+			done <- err
+		}()
+		a := nextPending(t, c)
+		if p := a.Preview; p == nil || p.Text != "would change at most 18 rows of shop.queue" || p.Bound == nil || *p.Bound != 18 {
+			t.Errorf("people were shown %+v", a.Preview)
+		}
+		if grows {
+			root("INSERT INTO queue VALUES (6001, 0)")
+		}
+		if _, err := c.Review(t.Context(), a, "approve", "test"); err != nil {
+			t.Fatal(err)
+		}
+		err := <-done
+		if left := root("SELECT count(*) FROM queue WHERE done = 0"); grows && (err == nil || !strings.Contains(err.Error(), "grew since it was approved") || left != "19") {
+			t.Errorf("a set that grew: %v, %s rows are left", err, left)
+		} else if !grows && (err != nil || left != "0") {
+			t.Errorf("a set as it was: %v, %s rows are left", err, left)
+		}
+		root("DELETE FROM queue WHERE id > 6000")
+	}
 	if _, err := db.Root(t.Context(), "UPDATE shop.customers SET note = 'call 4111 1111 1111 1111'"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// nextPending waits for the one approval that waits for people.
+func nextPending(t *testing.T, c *client.Client) *client.Approval {
+	t.Helper()
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		page, err := c.Approvals(t.Context(), client.ListOptions{States: []string{"pending"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Approvals) > 0 {
+			return page.Approvals[0]
+		}
+	}
+	t.Fatal("nothing waits for a person")
+	return nil
 }

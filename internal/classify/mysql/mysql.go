@@ -90,6 +90,8 @@ type Statement struct {
 	Limit      action.Count // constant LIMIT of a query
 	Functions  []string     // called functions, sorted, each once
 	Params     int          // question marks
+	Tuples     action.Count // rows that INSERT … VALUES has
+	OnDup      bool         // ON DUPLICATE KEY UPDATE: the server counts a row that it changes twice
 
 	Database   string   // USE: the default database from then on
 	Assigns    []string // columns whose values its variables (@x) hold from then on

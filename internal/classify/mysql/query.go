@@ -186,6 +186,10 @@ func (a *analysis) insert(n *sqlparser.Insert) {
 		a.unknown("not understood as INSERT")
 	}
 	a.assignments(sqlparser.AssignmentExprs(n.OnDup), sc)
+	s.OnDup = len(n.OnDup) > 0
+	if rows, is := tuples(n); is {
+		s.Tuples = action.KnownCount(rows)
+	}
 	a.changes([]*relation{r})
 	s.Columns = a.returning(n.Returning, sc)
 }

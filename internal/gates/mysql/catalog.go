@@ -44,6 +44,7 @@ type known struct {
 	made     map[string]string // generated columns, by name: their expressions
 	from     map[string]*action.Column
 	foreign  bool
+	engine   string // upper case; "" of a view
 	sum      [32]byte
 	parsed   *mysql.View
 }
@@ -109,6 +110,14 @@ func (c *catalog) Foreign(table string) bool {
 	defer c.mu.Unlock()
 	k := c.tables[table]
 	return k != nil && k.foreign
+}
+
+// takesBack reports whether a table's engine undoes what a transaction did to it.
+func (c *catalog) takesBack(table string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.tables[table]
+	return k != nil && slices.Contains([]string{"INNODB", "ROCKSDB"}, k.engine)
 }
 
 // Version changes when any answer may.
@@ -322,7 +331,8 @@ func (c *catalog) ask(ctx context.Context, table string) (*known, error) {
 			case 2:
 				k.triggers = append(k.triggers, v)
 			default:
-				k.foreign = slices.Contains([]string{"FEDERATED", "CONNECT", "SPIDER", "S3", "NDBCLUSTER"}, strings.ToUpper(v))
+				k.engine = strings.ToUpper(v)
+				k.foreign = slices.Contains([]string{"FEDERATED", "CONNECT", "SPIDER", "S3", "NDBCLUSTER"}, k.engine)
 			}
 		}
 	}

@@ -106,3 +106,15 @@ func drain(t *testing.T, rows *sql.Rows) {
 		t.Fatal(err)
 	}
 }
+
+// openDirect connects the Go driver to the server beside any gate.
+func openDirect(t *testing.T) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("mysql", "app:"+realPassword+"@tcp(127.0.0.1:"+strconv.Itoa(server(t).Port)+")/shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}

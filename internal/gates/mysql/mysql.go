@@ -13,6 +13,9 @@
 // session stays UTF-8 and its SQL mode one under which a text is read by one set
 // of rules; both are read back from the server whenever code ran that may have changed them.
 //
+// What a write would change is counted over a connection of the gate's own, and the
+// number that people agreed to is kept: in a transaction of the gate's own, or behind a savepoint in the client's.
+//
 // What a view shows is followed to its tables by the definitions in
 // information_schema, which are read anew after definitions change through this
 // gate and every ten seconds. What a stored function or trigger does is not looked into: it is execute.
@@ -84,8 +87,9 @@ type Gate struct {
 
 	key func() (*rsa.PrivateKey, []byte, error) // for passwords without TLS on loopback, with its public half as PEM
 
-	catalog catalog
-	version atomic.Pointer[string] // of the server, as it said last
+	catalog  catalog
+	previews chan struct{}          // one for each that is under way
+	version  atomic.Pointer[string] // of the server, as it said last
 
 	mu       sync.Mutex
 	sessions map[uint32]*codec // by the connection id that the gate gave
@@ -115,7 +119,7 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.MaxMessage == 0 {
 		cfg.MaxMessage = 64 << 20
 	}
-	g := &Gate{cfg: cfg, sessions: map[uint32]*codec{}, key: newKey()}
+	g := &Gate{cfg: cfg, sessions: map[uint32]*codec{}, key: newKey(), previews: make(chan struct{}, previewTurns)}
 	_, _ = rand.Read(g.fake[:])
 	g.catalog.g = g
 	return g, nil

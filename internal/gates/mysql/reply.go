@@ -66,6 +66,7 @@ func (c *codec) CopyReply(conn *gate.Conn, r *gate.Request) error {
 	} else {
 		err = c.copyResults(conn, r, k)
 	}
+	c.touched = c.status&statusInTx != 0 && (c.touched || len(r.Actions) > 0 && !k.st.ReadOnly())
 	var stop *stopped
 	switch {
 	case errors.As(err, &stop):
@@ -115,6 +116,8 @@ func (c *codec) copyResults(conn *gate.Conn, r *gate.Request, k *ask) error {
 			return err
 		}
 		switch {
+		case k.bound != nil:
+			return c.keepBound(conn, r, k, b)
 		case b[0] == replyError:
 			c.failed(r, k, b, rows)
 			return nil
@@ -388,6 +391,9 @@ func (c *codec) Deny(conn *gate.Conn, r *gate.Request, d *gate.Denied) error {
 	case k.silent:
 		return nil
 	}
+	if err := c.withdraw(conn, k); err != nil {
+		return err
+	}
 	c.send(denialBody(d))
 	return c.flush(conn)
 }
@@ -459,7 +465,7 @@ func readResult(up *bufio.Reader, limit int, row func([][]byte), status *uint16)
 		switch {
 		case b[0] == replyError:
 			state, number := errorCode(b)
-			return fmt.Errorf("upstream error %d (%s)", number, state)
+			return &serverError{number, state, bytes.Clone(b)}
 		case at == atResult && b[0] == replyOK:
 			w.u8()
 			w.num()
@@ -490,6 +496,17 @@ func readResult(up *bufio.Reader, limit int, row func([][]byte), status *uint16)
 			row(values)
 		}
 	}
+}
+
+// serverError is an error of the server's about a statement of the gate's own. Its text may quote values.
+type serverError struct {
+	number uint16
+	state  string
+	packet []byte
+}
+
+func (e *serverError) Error() string {
+	return fmt.Sprintf("upstream error %d (%s)", e.number, e.state)
 }
 
 var errRow = errors.New("upstream sent a malformed row")

@@ -64,6 +64,8 @@ type ask struct {
 	meaning  []action.Column
 	p        *prepared
 	types    []uint16 // of its parameters, once they went up
+	values   [][]byte // of those
+	bound    *bound   // how many rows it may change; nil: as many as it does
 	id       uint32   // of the prepared statement
 	answer   []byte   // given here: nothing goes upstream
 	silent   bool     // the server doesn't answer
@@ -340,7 +342,7 @@ func (c *codec) execute(r *gate.Request, k *ask) error {
 	seq = 0
 	r.Raw = appendMessage(r.Raw, &seq, k.body)
 	payload = fmt.Append(append(payload, k.body[10:]...), "\x00", types)
-	k.types, p.long, p.size = types, nil, 0 // the server forgets them, too
+	k.types, k.values, p.long, p.size = types, params, nil, 0 // the server forgets them, too
 	c.plan(r, k, shown.String(), payload)
 	return nil
 }

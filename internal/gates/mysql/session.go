@@ -18,6 +18,7 @@ import (
 // Server status flags of OK and EOF packets.
 const (
 	statusInTx          = 0x0001
+	statusAutocommit    = 0x0002
 	statusMoreResults   = 0x0008
 	statusNoBackslashes = 0x0200
 )
@@ -40,11 +41,14 @@ type codec struct {
 	status   uint16 // newest flags
 	database string
 	mode     string   // SQL mode
+	means    meanings // settings that say what values mean
 	vars     []string // columns whose values variables (@x) may hold
 	temp     []mysql.Temp
 	prepared map[uint32]*prepared
 	newest   uint32 // of those; 0: none since a text was refused
 	coded    bool   // code ran, which may have raised warnings of any text
+	touched  bool   // the open transaction has changes that only this session sees
+	locked   bool   // LOCK TABLES, which a transaction of the gate's own would undo
 	known    bool   // mode, character set and database were read back since anything may have changed them
 
 	uncertain bool // the catalogue could not be read for the request under way
@@ -63,6 +67,9 @@ type codec struct {
 	pending int  // where in a result upstream is; 0: at its end
 	upSeq   byte // of the next packet from upstream, once copyRows returned
 }
+
+// meanings are settings under which the same text finds other rows.
+type meanings struct{ timeZone, collation, nullIsLast string }
 
 // pinned says why a statement may not set what it sets; "" where it may. The character set
 // and the SQL mode decide how the server reads a text: under others it would
@@ -109,16 +116,17 @@ func (c *codec) settle(conn *gate.Conn) error {
 		return nil
 	}
 	for attempt := range 3 {
-		row, err := c.row(conn, "SELECT @@session.sql_mode, @@session.character_set_client, @@session.character_set_connection, DATABASE()")
+		row, err := c.row(conn, "SELECT @@session.sql_mode, @@session.character_set_client, @@session.character_set_connection, DATABASE(), @@session.time_zone, @@session.collation_connection, @@session.sql_auto_is_null")
 		if err != nil {
 			return fmt.Errorf("reading the session's state back: %w", err)
 		}
-		if len(row) != 4 {
+		if len(row) != 7 {
 			return errors.New("reading the session's state back: upstream answered something else")
 		}
 		mode, client, connection := string(row[0]), string(row[1]), string(row[2])
 		if goodMode(mode) && strings.HasPrefix(client, "utf8") && strings.HasPrefix(connection, "utf8") && c.status&statusNoBackslashes == 0 {
 			c.mode, c.database, c.known = mode, string(row[3]), true
+			c.means = meanings{string(row[4]), string(row[5]), string(row[6])}
 			return nil
 		}
 		if attempt == 2 {
@@ -172,7 +180,7 @@ func (c *codec) state(st *mysql.Statement, database string) map[string]string {
 		temp = append(temp, t.Name)
 	}
 	return map[string]string{
-		"database": database, "sql_mode": c.mode, "server": c.version,
+		"database": database, "sql_mode": c.mode, "server": c.version, "time_zone": c.means.timeZone, "collation": c.means.collation, "sql_auto_is_null": c.means.nullIsLast,
 		"variables": strings.Join(c.vars, ","), "temporary": strings.Join(temp, ","), "definitions": hex.EncodeToString(sum[:16]),
 	}
 }
@@ -207,7 +215,7 @@ func (c *codec) acknowledged(k *ask) {
 		c.database = k.text
 		return
 	case comResetConn:
-		c.known, c.coded, c.vars, c.temp = false, false, nil, nil
+		c.known, c.coded, c.locked, c.vars, c.temp = false, false, false, nil, nil
 		clear(c.prepared)
 		return
 	case comReset:
@@ -232,6 +240,12 @@ func (c *codec) acknowledged(k *ask) {
 		for _, o := range st.Objects {
 			c.assigned(o + ".*")
 		}
+	}
+	switch st.Verb {
+	case "lock":
+		c.locked = true
+	case "unlock tables", "begin", "start transaction": // which release them
+		c.locked = false
 	}
 	if st.Temp != nil {
 		c.temp = append(slices.Clone(c.temp), *st.Temp)

@@ -58,7 +58,7 @@ func (handler) ConnectionAborted(*mysql.Conn, string) error { return nil }
 func (handler) ComInitDB(*mysql.Conn, string) error         { return nil }
 func (handler) WarningCount(*mysql.Conn) uint16             { return 0 }
 func (handler) ComQuery(_ context.Context, _ *mysql.Conn, query string, row mysql.ResultSpoolFn) error {
-	values := []string{"", "utf8mb4", "utf8mb4", "shop"}
+	values := []string{"", "utf8mb4", "utf8mb4", "shop", "SYSTEM", "utf8mb4_0900_ai_ci", "0"}
 	if !strings.HasPrefix(query, "SELECT @@session.sql_mode") {
 		return errors.New("nothing is here")
 	}

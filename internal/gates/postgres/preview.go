@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -247,7 +246,7 @@ func (s *preview) read(out action.Preview, now *snapshot) (action.Preview, error
 		return out, noPreview("the plan is not understood")
 	}
 	out.Estimate = action.KnownCount(n)
-	out.Text = "reads about " + howMany(n, "row")
+	out.Text = "reads about " + action.KnownCount(n).Of("row")
 	s.groups(&out, now)
 	return out, nil
 }
@@ -276,7 +275,7 @@ func (s *preview) write(out action.Preview, now *snapshot) (action.Preview, erro
 	if s.probe.Op == sql.ProbeInsert {
 		where = " to "
 	}
-	out.Text = does + howMany(n.N, "row") + where + short(s.probe.Target) + also
+	out.Text = does + n.Of("row") + where + short(s.probe.Target) + also
 	return out, nil
 }
 
@@ -326,9 +325,9 @@ func (s *preview) objects(out action.Preview, now *snapshot) (action.Preview, er
 	countable := s.probe.Op == sql.ProbeTruncate || s.probe.Kind == "table"
 	n := int64(len(s.probe.Objects))
 	out.Objects = action.KnownCount(n)
-	out.Text = "would empty " + howMany(n, "table")
+	out.Text = "would empty " + action.KnownCount(n).Of("table")
 	if s.probe.Op == sql.ProbeDrop {
-		out.Text = "would drop " + howMany(n, s.probe.Kind)
+		out.Text = "would drop " + action.KnownCount(n).Of(s.probe.Kind)
 		out.Destroys, out.Creates, out.Changes = action.KnownCount(n), action.KnownCount(0), action.KnownCount(0)
 	}
 	if s.probe.Cascade {
@@ -348,7 +347,7 @@ func (s *preview) objects(out action.Preview, now *snapshot) (action.Preview, er
 		return out, nil
 	}
 	out.Rows = action.KnownCount(total)
-	out.Text += " with " + howMany(total, "row")
+	out.Text += " with " + action.KnownCount(total).Of("row")
 	out.Why = "nothing holds it to that number of rows"
 	return out, nil
 }
@@ -407,22 +406,6 @@ func (s *preview) enter() error {
 func (s *preview) path() []string {
 	res := s.c.g.cfg.Classifier.Classify("SELECT 1", s.c.sqlState())
 	return res.Statements[0].SearchPath()
-}
-
-// howMany writes a number and what it counts: "4,800 rows".
-func howMany(n int64, what string) string {
-	digits := strconv.FormatInt(n, 10)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	switch {
-	case n == 1:
-	case strings.HasSuffix(what, "x"):
-		what += "es"
-	default:
-		what += "s"
-	}
-	return fmt.Sprintf("%s %s", digits, what)
 }
 
 // short keeps names that an agent may have chosen on a card's line.

@@ -14,7 +14,7 @@ func (s *preview) groups(out *action.Preview, now *snapshot) {
 	switch {
 	case err == nil:
 		out.SmallestGroup = n
-		out.Text += ", with " + howMany(n.N, "row") + " behind the smallest group"
+		out.Text += ", with " + n.Of("row") + " behind the smallest group"
 	case s.folds:
 		out.Why = "the rows behind its smallest group are not counted: " + previewWhy(err)
 	}
